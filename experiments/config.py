@@ -1,0 +1,241 @@
+"""What an experiment is: frozen settings that a command line, a preset or a file can give."""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax_unlearn as ju
+from jax_unlearn import data
+from jax_unlearn.core import InputError, check_choice, check_number
+from jax_unlearn.data.request_text import OPTIONS
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Data:
+    """The data set.
+
+    Attributes:
+      name: digits, cifar10, cifar20, cifar100, tiny_imagenet200, or the path of an .npz file.
+      dir: folder that holds the TFDS data sets, or the original archives to prepare them from;
+        digits needs none.
+      train_size: number of training images, drawn class by class; 0 takes all.
+      test_size: number of test images, drawn class by class; 0 takes all.
+      padding: pixels by which augmentation pads before it crops; 0 crops nothing.
+      flip: whether augmentation flips images horizontally.
+    """
+
+    name: str = "digits"
+    dir: str | None = None
+    train_size: int = 0
+    test_size: int = 0
+    padding: int = 4
+    flip: bool = True
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Network:
+    """The network.
+
+    Attributes:
+      name: convnet, resnet8, resnet20, resnet18, resnet34 or vgg16_bn.
+      width: channels of the first layer; 0 takes the network's own.
+      dtype: what it computes in, float32 or bfloat16; weights stay float32.
+    """
+
+    name: str = "convnet"
+    width: int = 0
+    dtype: str = "float32"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Training:
+    """The recipe of the original and of its oracles.
+
+    Attributes:
+      epochs: passes over the training set.
+      batch_size: images per step.
+      learning_rate: peak rate.
+      weight_decay: L2 term in the gradient (sgd, adam), decoupled decay (adamw).
+      momentum: of sgd.
+      optimizer: sgd, adam or adamw.
+      schedule: constant, cosine or step (linear warm-up, a tenth at 60 % and at 80 %).
+      warmup_epochs: of the step schedule.
+      augment: whether training images are cropped and flipped.
+    """
+
+    epochs: int = 100
+    batch_size: int = 128
+    learning_rate: float = 0.1
+    weight_decay: float = 5e-4
+    momentum: float = 0.9
+    optimizer: str = "sgd"
+    schedule: str = "step"
+    warmup_epochs: float = 2.0
+    augment: bool = True
+
+    def recipe(self) -> ju.Unlearner:
+        """The method that trains an original or an oracle."""
+        return ju.retrain(**dataclasses.asdict(self))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """Train originals and oracles, unlearn, audit.
+
+    Attributes:
+      data: the data set.
+      network: the network.
+      training: the recipe of originals and oracles.
+      requests: what to forget, each an experiment of its own on the same originals: class:3,
+        class:1,2, class:rocket, subclass:rocket, random:0.1, random:500, hardest:0.1,
+        ids:PATH (.npy, .txt or .json).
+      methods: names from the README's table.
+      seeds: one original, one oracle, one second oracle and one run of each method per seed.
+      hyperparameters: a .json file written by `python -m experiments.search`, or the name of one
+        that ships in experiments/configs; empty takes each method's published defaults.
+      set: single hyperparameters, METHOD.NAME=VALUE, over everything else; with a prefix such as
+        class/natmu.reinit_linear=true only for requests of that kind.
+      cpu_devices: virtual devices that share a CPU's cores; 0 leaves JAX's own number. Sharding
+        the batch makes convolutions' weight gradients faster on CPU; accelerators ignore it.
+      loop: auto, scan or python.
+    """
+
+    data: Data = Data()
+    network: Network = Network()
+    training: Training = Training()
+    requests: tuple[str, ...] = ("random:0.1",)
+    methods: tuple[str, ...] = tuple(name for name in ju.METHODS if name != "retrain")
+    seeds: tuple[int, ...] = (0, 1, 2)
+    hyperparameters: str = ""
+    set: tuple[str, ...] = ()
+    cpu_devices: int = 0
+    loop: str = "auto"
+
+
+def to_json(experiment: Experiment) -> dict[str, Any]:
+    """The settings as JSON values."""
+    return json.loads(json.dumps(dataclasses.asdict(experiment)))
+
+
+def from_json(values: Mapping[str, Any], source: str) -> Experiment:
+    """Rebuild settings from :func:`to_json`.
+
+    Raises:
+      InputError: a key is unknown or a section is malformed.
+    """
+    sections = {"data": Data, "network": Network, "training": Training}
+
+    def build(cls, given, where):
+        if not isinstance(given, Mapping):
+            raise InputError(f"{source}: {where} is {given!r}; expected an object with settings")
+        known = {field.name for field in dataclasses.fields(cls)}
+        for key in given:
+            check_choice(f"{source}: key", key, known)
+        return {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+
+    fields = build(Experiment, values, "the file")
+    for name, cls in sections.items():
+        if name in fields:
+            fields[name] = cls(**build(cls, fields[name], name))
+    return Experiment(**fields)
+
+
+def method_arguments(experiment: Experiment, request: str) -> dict[str, dict[str, Any]]:
+    """Each method's hyperparameters for a request, where they differ from the defaults.
+
+    Those of the file come first (its entry for the request, else for ``'*'``), then ``set``.
+
+    Raises:
+      InputError: the file is missing or malformed, or a name is unknown.
+    """
+    found = _read_hyperparameters(experiment.hyperparameters) if experiment.hyperparameters else {}
+    entry = found.get(request, found.get("*", {}))
+    arguments = {name: dict(entry.get(name, {})) for name in experiment.methods}
+    for text in experiment.set:
+        kind, method, field, value = _parse_setting(text)
+        if method in arguments and kind in ("", request.partition(":")[0]):
+            arguments[method][field] = value
+    return arguments
+
+
+def build_method(name: str, arguments: Mapping[str, Any]) -> ju.Unlearner:
+    """Construct a method by name.
+
+    Raises:
+      InputError: unknown method or hyperparameter (with near names), or a value out of range.
+    """
+    check_choice("method", name, ju.METHODS)
+    known = {field.name for field in dataclasses.fields(ju.METHODS[name])}
+    for field in arguments:
+        check_choice(f"hyperparameter of {name}", field, known)
+    return ju.METHODS[name](**arguments)
+
+
+def validate(experiment: Experiment) -> None:
+    """Check everything that can be checked before any data is read.
+
+    Raises:
+      InputError: with one line that names the setting.
+    """
+    check_choice("network", experiment.network.name, ju.MODELS)
+    check_number("seeds", len(experiment.seeds), low=1, whole=True)
+    for seed in experiment.seeds:
+        check_number("seeds", seed, low=0, high=2**20, whole=True)
+    for field in ("seeds", "requests", "methods"):
+        values = getattr(experiment, field)
+        if not values or len(set(values)) < len(values):
+            raise InputError(f"{field}={values}: expected one or more values, none of them twice")
+    for name in ("train_size", "test_size", "padding"):
+        check_number(f"data.{name}", getattr(experiment.data, name), low=0, whole=True)
+    check_number("network.width", experiment.network.width, low=0, whole=True)
+    check_number("cpu_devices", experiment.cpu_devices, low=0, high=1024, whole=True)
+    check_choice("loop", experiment.loop, ("auto", "scan", "python"))
+    for name in experiment.methods:
+        check_choice("method", name, ju.METHODS)
+    for request in experiment.requests:
+        data.parse_request(request)
+    experiment.training.recipe()
+    for text in experiment.set:
+        kind, method, field, value = _parse_setting(text)
+        if kind:
+            check_choice(f"set={text!r}: kind of request", kind, OPTIONS)
+        build_method(method, {field: value})
+    for request in experiment.requests:
+        for name, arguments in method_arguments(experiment, request).items():
+            build_method(name, arguments)
+
+
+def _parse_setting(text: str) -> tuple[str, str, str, Any]:
+    """Kind of request ('' for all), method, hyperparameter and value of a ``set`` entry."""
+    name, equals, value = text.partition("=")
+    kind, _, name = name.rpartition("/")
+    method, dot, field = name.partition(".")
+    if not (equals and dot and method and field):
+        raise InputError(f"set={text!r}: expected METHOD.NAME=VALUE, such as natmu.delta=-0.1")
+    try:
+        return kind, method, field, json.loads(value)
+    except json.JSONDecodeError:
+        return kind, method, field, value
+
+
+def _read_hyperparameters(name: str) -> Mapping[str, Any]:
+    shipped = pathlib.Path(__file__).parent / "configs" / f"{name}.json"
+    path = shipped if shipped.is_file() else pathlib.Path(name)
+    try:
+        found = json.loads(path.read_text())
+        entries = found.get("settings", found)["requests"]
+        return {
+            request: {method: result["arguments"] for method, result in methods.items()}
+            for request, methods in entries.items()
+        }
+    except OSError as error:
+        ships = sorted(p.stem for p in shipped.parent.glob("*.json"))
+        raise InputError(
+            f"hyperparameters={name!r}: no such file; expected a path, or one of {', '.join(ships)}"
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"hyperparameters={name!r}: not a file that `python -m experiments.search` wrote"
+        ) from error

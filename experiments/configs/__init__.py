@@ -1,0 +1,22 @@
+"""Presets: one module for each published setting and for each run of ours."""
+
+import importlib
+import pkgutil
+
+from experiments.config import Experiment
+from jax_unlearn.core import check_choice
+
+
+def preset_names() -> tuple[str, ...]:
+    """Names of the presets."""
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+
+
+def preset(name: str) -> Experiment:
+    """The preset of a name.
+
+    Raises:
+      InputError: there is none; the message has the near names.
+    """
+    check_choice("preset", name, preset_names())
+    return importlib.import_module(f"{__name__}.{name}").EXPERIMENT

@@ -1,0 +1,240 @@
+"""What all figures share: colours, names, sizes, and writing a figure to disk.
+
+The colours are those of Okabe and Ito ("Color Universal Design", 2008), which readers with any
+common colour blindness tell apart. Dash and marker repeat what the colour says.
+"""
+
+import io
+import math
+import os
+import tempfile
+import textwrap
+import zlib
+from collections.abc import Iterable, Sequence
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
+
+from jax_unlearn.core import InputError
+
+WIDTH = 9.0
+"""Inches. At 150 dpi that is 1350 pixels; shown 900 pixels wide, 8 pt are still 11 pixels."""
+
+DPI = 150
+
+INK, GREY, LIGHT = "#1a1a1a", "#6b6b6b", "#d9d9d9"
+ORANGE, SKY, GREEN = "#E69F00", "#56B4E9", "#009E73"
+BLUE, VERMILLION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
+
+TITLE, LABEL, SMALL = 11.0, 9.0, 8.5
+
+
+class Style(NamedTuple):
+    """How one method is drawn in every figure.
+
+    Attributes:
+      colour: hex.
+      dash: a matplotlib line style.
+      marker: a matplotlib marker.
+    """
+
+    colour: str
+    dash: str | tuple
+    marker: str
+
+
+_SOLID, _LONG, _DOTS, _MIXED = "-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1))
+
+_FIXED = {
+    "oracle": Style(INK, "--", "D"),
+    "retrain": Style(INK, "--", "D"),
+    "original": Style(GREY, ":", "s"),
+    "natmu": Style(VERMILLION, _SOLID, "o"),
+    "mumis": Style(BLUE, _SOLID, "s"),
+    "finetune": Style(SKY, _SOLID, "^"),
+    "gradient_ascent": Style(ORANGE, _SOLID, "v"),
+    "neggrad_plus": Style(ORANGE, _LONG, "P"),
+    "amnesiac": Style(PURPLE, _SOLID, "X"),
+    "salun": Style(PURPLE, _LONG, "d"),
+    "bad_teacher": Style(GREEN, _SOLID, "<"),
+}
+
+_TAKEN = {(style.colour, style.dash) for style in _FIXED.values()}
+_SPARE = [
+    Style(colour, dash, marker)
+    for (dash, marker), colour in product(
+        ((_LONG, "h"), (_MIXED, "*"), (_DOTS, ">")),
+        (SKY, GREEN, BLUE, VERMILLION, PURPLE, ORANGE),
+    )
+    if (colour, dash) not in _TAKEN
+]
+
+_NAMES = {
+    "natmu": "NatMU",
+    "mumis": "MU-Mis",
+    "salun": "SalUn",
+    "neggrad_plus": "NegGrad+",
+    "neggrad": "NegGrad",
+    "finetune": "fine-tune",
+}
+
+
+def display_name(name: str) -> str:
+    """Name a method as a reader knows it: ``'natmu'`` is NatMU, ``'bad_teacher'`` bad teacher."""
+    if name in _NAMES:
+        return _NAMES[name]
+    return " ".join(_NAMES.get(word, word) for word in name.split("_"))
+
+
+def styles(names: Iterable[str]) -> dict[str, Style]:
+    """Choose each method's colour, dash and marker; the same name looks the same everywhere.
+
+    The library's methods have styles of their own. Any other name gets a spare one by a hash of
+    the name, moved on only where two names of the same figure would share it.
+    """
+    names = list(dict.fromkeys(names))
+    chosen = {name: _FIXED[name] for name in names if name in _FIXED}
+    used: set[int] = set()
+    for name in sorted(set(names) - set(chosen)):
+        start = zlib.crc32(name.encode()) % len(_SPARE)
+        around = [(start + k) % len(_SPARE) for k in range(len(_SPARE))]
+        slot = next((s for s in around if s not in used), start)
+        used.add(slot)
+        chosen[name] = _SPARE[slot]
+    return {name: chosen[name] for name in names}
+
+
+def new_figure(height: float, *, width: float = WIDTH, constrained: bool = True) -> Figure:
+    """Make an empty white figure of ``width`` x ``height`` inches, belonging to no window."""
+    layout = "constrained" if constrained else None
+    figure = Figure(figsize=(width, height), dpi=DPI, layout=layout, facecolor="white")
+    if constrained:
+        figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)
+    return figure
+
+
+def set_title(figure: Figure, title: str, subtitle: str = "") -> float:
+    """Head a figure, flush left: what it shows in bold, how to read it in grey below.
+
+    The figure grows by the heading's height, so that what stands below keeps its size.
+
+    Returns:
+      The heading's height in inches.
+    """
+    width, height = figure.get_size_inches()
+    head = textwrap.fill(title, int(width * 9.5))
+    note = textwrap.fill(subtitle, int(width * 13))
+    line, small = TITLE * 1.3 / 72, SMALL * 1.35 / 72
+    below = 0.09 + line * (head.count("\n") + 1)
+    total = below + (0.03 + small * (note.count("\n") + 1) if note else 0.0) + 0.04
+    height += total
+    figure.set_size_inches(width, height)
+    if figure.get_layout_engine() is not None:
+        figure.get_layout_engine().set(rect=(0, 0, 1, 1 - total / height))
+    left = 0.08 / width
+    place = {"ha": "left", "va": "top", "linespacing": 1.25}
+    y = 1 - 0.09 / height
+    figure.text(left, y, head, size=TITLE, weight="bold", color=INK, **place)
+    if note:
+        figure.text(left, 1 - below / height, note, size=SMALL, color=GREY, **place)
+    return total
+
+
+def tidy(axes: Axes, *, grid: str = "both") -> None:
+    """Give axes a light grid behind the data, no box, and legible ticks."""
+    axes.set_axisbelow(True)
+    axes.grid(True, axis=grid, color=LIGHT, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(GREY)
+    axes.tick_params(colors=INK, labelsize=SMALL, color=GREY, length=3, which="major")
+    axes.tick_params(which="minor", color=LIGHT, length=2)
+
+
+def log_ticks(axis: Axis, low: float, high: float) -> None:
+    """Label a log axis from ``low`` to ``high`` with plain numbers; 1-2-5 over few decades."""
+    few = math.log10(high / low) < 3
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,), numticks=20))
+    axis.set_major_formatter(lambda value, _: f"{value:g}")
+    axis.set_minor_locator(NullLocator() if few else LogLocator(subs="auto", numticks=20))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def seed_values(name: str, values: float | Sequence[float] | np.ndarray) -> np.ndarray:
+    """Take one number per seed as float64 [seeds], without those that are not finite.
+
+    Raises:
+      InputError: if there are more dimensions than seeds, or no finite number.
+    """
+    array = np.asarray(values, float)
+    if array.ndim > 1:
+        raise InputError(f"{name}: shape {array.shape}: expected one number per seed, [seeds]")
+    finite = array.reshape(-1)[np.isfinite(array.reshape(-1))]
+    if not finite.size:
+        raise InputError(f"{name}: no finite number among {array.size}: leave it out")
+    return finite
+
+
+def duration(seconds: float) -> str:
+    """Write a time in the unit a reader would say: 320 ms, 45 s, 12 min, 2.1 h."""
+    if seconds < 1:
+        return f"{1000 * seconds:.3g} ms"
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"
+
+
+def percent(share: float) -> str:
+    """Write a share (1 is the whole) in percent with two figures, whole numbers from 100 % on."""
+    return f"{100 * share:.2g} %" if share < 0.995 else f"{100 * share:.0f} %"
+
+
+def seeds_note(counts: Iterable[int]) -> str:
+    """Say over how many seeds a mean and its band are taken; empty for a single seed."""
+    low, high = min(counts := list(counts)), max(counts)
+    if high == 1:
+        return ""
+    return f"Mean of {low if low == high else f'{low} to {high}'} seeds; band: lowest to highest."
+
+
+def save(figure: Figure, path: str | os.PathLike) -> Path:
+    """Write a figure as PNG at 150 dpi; the file appears whole or not at all.
+
+    Args:
+      figure: what to write.
+      path: ends in ``.png``; missing folders are made.
+
+    Returns:
+      The path.
+
+    Raises:
+      InputError: if the path does not end in ``.png``.
+    """
+    path = Path(path)
+    if path.suffix != ".png":
+        raise InputError(f"path={str(path)!r}: expected a file name that ends in .png")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI)
+    return write_whole(path, buffer.getvalue())
+
+
+def write_whole(path: str | os.PathLike, content: bytes) -> Path:
+    """Write a file that appears whole or not at all, and make its folder; return its path."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        # mkstemp makes the file readable by its owner alone; a result is for everyone.
+        os.chmod(partial, 0o644)
+        os.replace(partial, path)
+    except BaseException:
+        Path(partial).unlink(missing_ok=True)
+        raise
+    return path

@@ -1,0 +1,210 @@
+"""A run's folder: its settings, its records, its predictions; a run that was cut off goes on."""
+
+import contextlib
+import datetime
+import fcntl
+import json
+import os
+import pathlib
+import platform
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from typing import Any
+
+import jax
+import numpy as np
+
+from jax_unlearn.audit import load_predictions, save_predictions
+from jax_unlearn.core import InputError, Predictions
+from jax_unlearn.engine import Outcome
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scikit-learn")
+
+
+def provenance() -> dict[str, Any]:
+    """Command, date, versions and hardware: what a number must be read with."""
+    return {
+        "command": " ".join(["python -m", _module_name(), *sys.argv[1:]]),
+        "date": datetime.date.today().isoformat(),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in PACKAGES},
+        },
+        "hardware": {
+            "platform": jax.default_backend(),
+            "devices": [str(device.device_kind) for device in jax.devices()],
+            "cpu": _cpu_name(),
+            "cores": os.cpu_count(),
+        },
+    }
+
+
+def _module_name() -> str:
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return spec.name if spec else pathlib.Path(sys.argv[0]).stem
+
+
+def _cpu_name() -> str:
+    with contextlib.suppress(OSError):
+        for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+class RunFolder:
+    """Where a run keeps everything it makes.
+
+    Layout: ``config.json``, ``metrics.jsonl`` (one line per epoch, then one per finished part),
+    ``weights/``, ``predictions/<request>/<name>-<seed>.npz``, ``figures/<request>/``, ``table.md``,
+    ``table.csv``, ``report.md``.
+
+    Attributes:
+      path: the folder.
+      parts: the finished parts by (request, name, seed); of each, status, steps and seconds.
+      histories: the epochs of each finished part.
+    """
+
+    def __init__(self, path: pathlib.Path, lock: Any):
+        self.path = path
+        self.parts: dict[tuple[str, str, int], dict[str, Any]] = {}
+        self.histories: dict[tuple[str, str, int], list[dict[str, float]]] = {}
+        self._lock = lock
+        self._read()
+
+    def _read(self) -> None:
+        path = self.path / "metrics.jsonl"
+        if not path.exists():
+            return
+        epochs: dict[tuple, list] = {}
+        for line in path.read_text().splitlines():
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError:
+                # A line cut off by a crash: its part is not finished and is done again.
+                continue
+            part = (row.pop("request"), row.pop("name"), row.pop("seed"))
+            if row.pop("kind") == "epoch":
+                epochs.setdefault(part, []).append(row)
+            else:
+                self.parts[part], self.histories[part] = row, epochs.pop(part, [])
+
+    def weights(self, name: str) -> pathlib.Path:
+        """Folder of a network's weights."""
+        return self.path / "weights" / name
+
+    def figure(self, request: str, name: str) -> pathlib.Path:
+        """File of a figure."""
+        return self.path / "figures" / request / f"{name}.png"
+
+    def _predictions(self, part: tuple[str, str, int]) -> pathlib.Path:
+        request, name, seed = part
+        return self.path / "predictions" / request / f"{name}-{seed}.npz"
+
+    def predictions(self, request: str, name: str, seed: int) -> Predictions | None:
+        """Predictions of a finished part, None where it is still to do."""
+        part = (request, name, seed)
+        path = self._predictions(part)
+        return load_predictions(path) if part in self.parts and path.exists() else None
+
+    def finish(
+        self, request: str, name: str, seed: int, predictions: Predictions, outcome: Outcome | None
+    ) -> None:
+        """Store a part's predictions, then its records; only the last makes it count as done."""
+        part = (request, name, seed)
+        path = self._predictions(part)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_predictions(path, predictions)
+        self.record(part, outcome)
+
+    def record(self, part: tuple[str, str, int], outcome: Outcome | None) -> None:
+        """Append a part's epochs and its result to ``metrics.jsonl``, in one write."""
+        request, name, seed = part
+        result: dict[str, Any] = {}
+        history: list[dict[str, float]] = []
+        if outcome is not None:
+            history = [
+                {"epoch": epoch, **{k: _number(v) for k, v in entry.items()}}
+                for epoch, entry in enumerate(outcome.history)
+            ]
+            result = {
+                "status": outcome.status,
+                "steps": outcome.steps,
+                "run_seconds": outcome.run_seconds,
+                "compile_seconds": outcome.compile_seconds,
+            }
+        head = {"request": request, "name": name, "seed": seed}
+        rows = [{**head, "kind": "epoch", **entry} for entry in history]
+        rows.append({**head, "kind": "result", **result})
+        with (self.path / "metrics.jsonl").open("a") as file:
+            file.write("".join(json.dumps(row) + "\n" for row in rows))
+        self.parts[part], self.histories[part] = result, history
+
+
+def _number(value: float) -> float | None:
+    # JSON has no NaN: a value that is not finite is written as null.
+    return float(value) if np.isfinite(value) else None
+
+
+@contextlib.contextmanager
+def open_folder(
+    path: str | pathlib.Path, settings: Mapping[str, Any], *, overwrite: bool
+) -> Iterator[RunFolder]:
+    """Open a run's folder: a new one, or one that the same settings began.
+
+    Args:
+      path: the folder.
+      settings: JSON values that determine the run.
+      overwrite: whether a folder of another run is emptied first.
+
+    Raises:
+      InputError: the folder holds another run and ``overwrite`` is off, holds something that is no
+        run, or is in use by another process.
+    """
+    path = pathlib.Path(path)
+    config = path / "config.json"
+    if path.exists() and not path.is_dir():
+        raise InputError(f"out={str(path)!r}: a file stands there; expected a folder")
+    if path.is_dir() and any(path.iterdir()):
+        if not config.is_file():
+            raise InputError(
+                f"out={str(path)!r}: the folder holds files that are no run; name another folder"
+            )
+        if _settings_of(config) != settings:
+            if not overwrite:
+                raise InputError(
+                    f"out={str(path)!r}: the folder holds a run with other settings; name another "
+                    "folder or pass --overwrite"
+                )
+            shutil.rmtree(path)
+    path.mkdir(parents=True, exist_ok=True)
+    with (path / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"out={str(path)!r}: another process is writing there; wait for it or name another "
+                "folder"
+            ) from error
+        if not config.is_file():
+            write_text(config, json.dumps({"settings": settings, **provenance()}, indent=2) + "\n")
+        yield RunFolder(path, lock)
+
+
+def _settings_of(config: pathlib.Path) -> Any:
+    try:
+        return json.loads(config.read_text())["settings"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"out={str(config.parent)!r}: its config.json cannot be read; name another folder"
+        ) from error

@@ -1,0 +1,275 @@
+"""The main job: originals, oracles and unlearned models of one experiment, part by part."""
+
+import dataclasses
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+import jax_unlearn as ju
+from experiments.config import Experiment, build_method
+from experiments.folder import RunFolder
+from jax_unlearn import data
+from jax_unlearn.core import Examples, Model, Predictions, Variables
+from jax_unlearn.engine.checkpoint import load_weights, save_weights
+from jax_unlearn.models import CENTRED, NORMALIZATIONS
+from jax_unlearn.models.predict import predict_logits
+
+WATCHED = 1000
+"""How many retain examples are watched while a method runs; the audit uses all of them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """What all parts of an experiment share.
+
+    Attributes:
+      experiment: the settings.
+      dataset: the data.
+      model: the network.
+      mesh: the devices.
+      folder: where everything goes.
+      phase: opens a progress bar.
+    """
+
+    experiment: Experiment
+    dataset: data.Dataset
+    model: Model
+    mesh: Mesh
+    folder: RunFolder
+    phase: Callable[[str], Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Forgetting:
+    """One request, resolved.
+
+    Attributes:
+      text: as it was asked for.
+      slug: name of its folder.
+      request: the ids.
+      forget: the forget set.
+      retain: the retain set.
+      test_forgotten: bool [T], test images of a class forgotten as a whole.
+    """
+
+    text: str
+    slug: str
+    request: data.Request
+    forget: Examples
+    retain: Examples
+    test_forgotten: np.ndarray
+
+
+def load_data(experiment: Experiment) -> data.Dataset:
+    """Load the data set and draw the training and test images that the settings ask for."""
+    settings = experiment.data
+    dataset = data.load(settings.name, settings.dir)
+    return data.subset(dataset, settings.train_size or None, settings.test_size or None)
+
+
+def make_network(experiment: Experiment, dataset: data.Dataset) -> Model:
+    """Build the network for a data set's images and classes."""
+    return ju.make_model(
+        experiment.network.name,
+        dataset.num_classes,
+        dataset.train.image.shape[1:],
+        width=experiment.network.width or None,
+        normalize=NORMALIZATIONS.get(experiment.data.name, CENTRED),
+        dtype=experiment.network.dtype,
+    )
+
+
+def make_key(seed: int, *words: str) -> jax.Array:
+    """A key for one purpose: the seed's, folded with the words that name it."""
+    return jax.random.fold_in(jax.random.key(seed), zlib.crc32("/".join(words).encode()))
+
+
+def original(bench: Bench, seed: int) -> tuple[Variables, Variables]:
+    """Initial weights and those after training on all data; trained once and kept."""
+    initial = bench.model.init(make_key(seed, "initial"))
+    name = f"original-{seed}"
+    part = ("", "original", seed)
+    if part in bench.folder.parts:
+        return initial, load_weights(bench.folder.weights(name), initial)
+    with bench.phase(f"original, seed {seed}") as on_step:
+        outcome = _train(bench, bench.dataset.train, seed, "original", initial, on_step)
+    save_weights(bench.folder.weights(name), outcome.variables)
+    bench.folder.record(part, outcome)
+    return initial, load_weights(bench.folder.weights(name), initial)
+
+
+def _train(
+    bench: Bench,
+    examples: Examples,
+    seed: int,
+    purpose: str,
+    initial: Variables,
+    on_step: Callable[[int, int], None],
+) -> ju.Outcome:
+    settings = bench.experiment
+    return ju.train(
+        settings.training.recipe(),
+        bench.model,
+        examples,
+        make_key(seed, purpose),
+        num_classes=bench.dataset.num_classes,
+        initial=initial,
+        padding=settings.data.padding,
+        flip=settings.data.flip,
+        mesh=bench.mesh,
+        loop=settings.loop,
+        on_step=on_step,
+    )
+
+
+def resolve(bench: Bench, text: str) -> Forgetting:
+    """Choose the examples to forget; trains scoring models where the request needs margins."""
+    spec = data.parse_request(text)
+    margins = None
+    if spec.kind == "hardest":
+        # Seeds far from the audited ones: what is hard is not judged by the models it is tried on.
+        seeds = [SCORING_SEED + seed for seed in spec.scoring_seeds]
+        margins = np.mean([_margins(bench, seed) for seed in seeds], axis=0)
+    request = data.make_request(spec, bench.dataset, margins)
+    forget, retain = data.split(bench.dataset, request)
+    forgotten = data.test_forgotten(bench.dataset, request)
+    return Forgetting(text, spec.slug, request, forget, retain, forgotten)
+
+
+SCORING_SEED = 10_000
+SECOND_SEED = 20_000
+
+
+def _margins(bench: Bench, seed: int) -> np.ndarray:
+    _, variables = original(bench, seed)
+    logits = predict_logits(bench.model, variables, bench.dataset.train.image)
+    rows = np.arange(len(logits))
+    true = logits[rows, bench.dataset.train.label]
+    logits[rows, bench.dataset.train.label] = -np.inf
+    return true - logits.max(axis=1)
+
+
+def predictions_of(bench: Bench, forgetting: Forgetting, variables: Variables) -> Predictions:
+    """What weights say about the request's forget and retain set and the test set."""
+    return ju.predict(
+        bench.model,
+        variables,
+        forget=forgetting.forget,
+        retain=forgetting.retain,
+        test=bench.dataset.test,
+        test_forgotten=forgetting.test_forgotten,
+    )
+
+
+def original_predictions(bench: Bench, forgetting: Forgetting, seed: int) -> Predictions:
+    """The original's predictions for a request."""
+    done = bench.folder.predictions(forgetting.slug, "original", seed)
+    if done is None:
+        done = predictions_of(bench, forgetting, original(bench, seed)[1])
+        bench.folder.finish(forgetting.slug, "original", seed, done, None)
+    return done
+
+
+def oracle_predictions(
+    bench: Bench, forgetting: Forgetting, seed: int, *, second: bool = False
+) -> Predictions:
+    """Predictions of the model retrained without the forget set.
+
+    The oracle starts from the original's initial weights. The second oracle starts from weights of
+    its own: between the two lies what chance alone does.
+    """
+    name = "second_oracle" if second else "oracle"
+    done = bench.folder.predictions(forgetting.slug, name, seed)
+    if done is None:
+        with bench.phase(f"{forgetting.slug}: {name.replace('_', ' ')}, seed {seed}") as on_step:
+            start = seed + SECOND_SEED if second else seed
+            initial = bench.model.init(make_key(start, "initial"))
+            purpose = f"oracle/{forgetting.slug}"
+            outcome = _train(bench, forgetting.retain, start, purpose, initial, on_step)
+            done = predictions_of(bench, forgetting, outcome.variables)
+        bench.folder.finish(forgetting.slug, name, seed, done, outcome)
+    return done
+
+
+def make_problem(
+    bench: Bench, forgetting: Forgetting, seed: int, method: ju.Unlearner
+) -> ju.Problem:
+    """What a method may see: the retain set only if it needs one."""
+    initial, variables = original(bench, seed)
+    return ju.Problem(
+        model=bench.model,
+        variables=variables,
+        forget=forgetting.forget,
+        retain=forgetting.retain if method.needs_retain else None,
+        num_classes=bench.dataset.num_classes,
+        initial=initial,
+        padding=bench.experiment.data.padding,
+        flip=bench.experiment.data.flip,
+    )
+
+
+def unlearn(
+    bench: Bench,
+    forgetting: Forgetting,
+    seed: int,
+    name: str,
+    arguments: Mapping[str, Any],
+    *,
+    watch: bool = True,
+) -> tuple[Predictions, ju.Outcome]:
+    """Run a method on the original of a seed.
+
+    Args:
+      bench: the experiment.
+      forgetting: the request.
+      seed: which original; also the method's own randomness.
+      name: the method.
+      arguments: its hyperparameters where they differ from the defaults.
+      watch: whether accuracies are recorded after every epoch.
+    """
+    method = build_method(name, arguments)
+    problem = make_problem(bench, forgetting, seed, method)
+    with bench.phase(f"{forgetting.slug}: {name.replace('_', ' ')}, seed {seed}") as on_step:
+        outcome = ju.run(
+            method,
+            problem,
+            make_key(seed, "unlearn", forgetting.slug, name),
+            mesh=bench.mesh,
+            loop=bench.experiment.loop,
+            watch=_watcher(bench, forgetting) if watch else None,
+            on_step=on_step,
+        )
+        return predictions_of(bench, forgetting, outcome.variables), outcome
+
+
+def _watcher(bench: Bench, forgetting: Forgetting) -> Callable[[Variables], dict[str, float]]:
+    retain, test = forgetting.retain, bench.dataset.test
+    rows = np.linspace(0, len(retain.label) - 1, min(WATCHED, len(retain.label))).astype(int)
+    kept = np.flatnonzero(~forgetting.test_forgotten)
+    parts = {
+        "forget_accuracy": (forgetting.forget.image, forgetting.forget.label),
+        "retain_accuracy": (retain.image[rows], retain.label[rows]),
+        "test_accuracy": (test.image[kept], test.label[kept]),
+    }
+    images = np.concatenate([image for image, _ in parts.values()])
+    labels = np.concatenate([label for _, label in parts.values()])
+    ends = np.cumsum([len(label) for _, label in parts.values()])[:-1]
+
+    def watch(variables: Variables) -> dict[str, float]:
+        right = predict_logits(bench.model, variables, images).argmax(axis=1) == labels
+        shares = [100.0 * float(np.mean(part)) for part in np.split(right, ends)]
+        return dict(zip(parts, shares, strict=True))
+
+    return watch
+
+
+def make_bench(
+    experiment: Experiment, dataset: data.Dataset, folder: RunFolder, phase: Callable[[str], Any]
+) -> Bench:
+    """Gather what all parts share."""
+    model = make_network(experiment, dataset)
+    return Bench(experiment, dataset, model, ju.make_mesh(), folder, phase)

@@ -1,0 +1,52 @@
+"""Progress on a terminal; silence elsewhere."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+
+class _Rate(ProgressColumn):
+    def render(self, task) -> Text:
+        return Text("" if not task.speed else f"{task.speed:.1f} steps/s", style="dim")
+
+
+@contextlib.contextmanager
+def phases(
+    console: Console,
+) -> Iterator[Callable[[str], contextlib.AbstractContextManager[Callable[[int, int], None]]]]:
+    """Give a function that opens a phase: a bar with rate and time left while it lasts.
+
+    Yields:
+      ``phase(name)``, a context manager that gives ``on_step(done, planned)``.
+    """
+    bars = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+    @contextlib.contextmanager
+    def phase(name: str) -> Iterator[Callable[[int, int], None]]:
+        task = bars.add_task(name, total=None)
+        try:
+            yield lambda done, planned: bars.update(task, completed=done, total=planned)
+        finally:
+            bars.remove_task(task)
+
+    with bars:
+        yield phase

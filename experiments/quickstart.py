@@ -1,0 +1,40 @@
+"""See the whole job in three minutes: `python -m experiments.quickstart`.
+
+Digits: forget one class, and the hardest tenth, with every method and three seeds; a table on the
+terminal, a report with figures in the folder. Everything else is `python -m experiments.run`.
+"""
+
+import dataclasses
+
+import tyro
+
+from experiments.command import console, guarded
+from experiments.configs import preset
+from experiments.run import execute
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Quickstart:
+    """Run the quickstart.
+
+    Attributes:
+      out: folder of the run; new, or one that the same command began.
+      overwrite: empty a folder that holds another run.
+    """
+
+    out: str = "runs/quickstart"
+    overwrite: bool = False
+
+
+def main() -> None:
+    """Read the command line and run."""
+
+    def run() -> None:
+        command = tyro.cli(Quickstart, description=__doc__)
+        execute(preset("quickstart"), command.out, overwrite=command.overwrite, terminal=console())
+
+    guarded(run)
+
+
+if __name__ == "__main__":
+    main()

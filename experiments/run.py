@@ -1,0 +1,130 @@
+r"""Train, forget, compare with the oracle: `python -m experiments.run --preset NAME --out FOLDER`.
+
+Without a preset the flags describe the experiment, from digits and published defaults on:
+
+  python -m experiments.run --data.name cifar10 --data.dir DATA --network.name resnet18 \
+      --requests class:3 random:0.1 --methods natmu mumis --out runs/mine
+
+The folder holds everything: settings, predictions, table, figures, report. A run that was cut off
+goes on when the same command is given again.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import pathlib
+import sys
+
+import tyro
+from rich.console import Console
+
+from experiments import pipeline, summary
+from experiments.command import console, guarded, use_cpu_devices
+from experiments.config import Experiment, from_json, method_arguments, to_json, validate
+from experiments.configs import preset, preset_names
+from experiments.folder import open_folder
+from experiments.progress import phases
+from jax_unlearn.core import InputError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command:
+    """Run an experiment.
+
+    Attributes:
+      experiment: the settings.
+      out: folder of the run; new, or one that the same settings began.
+      preset: settings to begin with; flags given beside it change them.
+      config: config.json of an earlier run to begin with, in place of a preset.
+      overwrite: empty a folder that holds a run with other settings.
+    """
+
+    experiment: tyro.conf.OmitArgPrefixes[Experiment]
+    out: str = "runs/run"
+    preset: str = ""
+    config: str = ""
+    overwrite: bool = False
+
+
+def execute(experiment: Experiment, out: str, *, overwrite: bool, terminal: Console) -> None:
+    """Run an experiment into a folder and print its tables."""
+    validate(experiment)
+    use_cpu_devices(experiment.cpu_devices)
+    arguments = {text: method_arguments(experiment, text) for text in experiment.requests}
+    dataset = pipeline.load_data(experiment)
+    settings = {
+        "experiment": to_json(experiment),
+        # In the form of a search's result, so that this file can be given as hyperparameters.
+        "requests": {
+            text: {name: {"arguments": given} for name, given in methods.items()}
+            for text, methods in arguments.items()
+        },
+        "data_fingerprint": dataset.fingerprint,
+    }
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(open_folder(out, settings, overwrite=overwrite))
+        phase = stack.enter_context(phases(terminal))
+        bench = pipeline.make_bench(experiment, dataset, folder, phase)
+        sections = []
+        for text in experiment.requests:
+            forgetting = pipeline.resolve(bench, text)
+            _run_request(bench, forgetting, arguments[text])
+            with phase(f"{forgetting.slug}: audit and figures"):
+                sections.append(summary.summarize(bench, forgetting, arguments[text], terminal))
+        summary.write(bench, sections)
+    terminal.print(f"report: {pathlib.Path(out) / 'report.md'}")
+
+
+def _run_request(bench, forgetting, arguments) -> None:
+    folder, experiment = bench.folder, bench.experiment
+    for seed in experiment.seeds:
+        pipeline.original_predictions(bench, forgetting, seed)
+        for second in (False, True):
+            pipeline.oracle_predictions(bench, forgetting, seed, second=second)
+    for name in experiment.methods:
+        for seed in experiment.seeds:
+            if folder.predictions(forgetting.slug, name, seed) is None:
+                predictions, outcome = pipeline.unlearn(
+                    bench, forgetting, seed, name, arguments[name]
+                )
+                folder.finish(forgetting.slug, name, seed, predictions, outcome)
+
+
+def _defaults(arguments: list[str]) -> Experiment:
+    """The settings that flags change: a preset's, an earlier run's, or none."""
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--preset", default="")
+    first.add_argument("--config", default="")
+    given, _ = first.parse_known_args(arguments)
+    if given.preset and given.config:
+        raise InputError(f"preset={given.preset!r}: give a preset or a config, not both")
+    if given.preset:
+        return preset(given.preset)
+    if given.config:
+        path = pathlib.Path(given.config)
+        try:
+            settings = json.loads(path.read_text())["settings"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"config={given.config!r}: expected the config.json of a run"
+            ) from error
+        experiment = from_json(settings["experiment"], given.config)
+        return dataclasses.replace(experiment, hyperparameters=given.config, set=())
+    return Experiment()
+
+
+def main() -> None:
+    """Read the command line and run."""
+
+    def run() -> None:
+        default = Command(experiment=_defaults(sys.argv[1:]))
+        description = f"{__doc__}\n\nPresets: {', '.join(preset_names())}."
+        command = tyro.cli(Command, description=description, default=default)
+        execute(command.experiment, command.out, overwrite=command.overwrite, terminal=console())
+
+    guarded(run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""Search every method's hyperparameters with equal effort: `python -m experiments.search`.
+
+Each method gets the same number of trials on each request, two hyperparameters each, from the same
+sampler. The objective is the average gap to the oracle over RA, FA and TA, averaged over seeds that
+no table uses. Trials are kept in the run folder: a search that was cut off goes on, and several
+processes with folders of their own may share one storage file.
+"""
+
+import contextlib
+import dataclasses
+import json
+import math
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import optuna
+import tyro
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from experiments import pipeline
+from experiments.command import console, guarded, use_cpu_devices
+from experiments.config import method_arguments, to_json, validate
+from experiments.configs import preset
+from experiments.folder import RunFolder, open_folder, provenance, write_text
+from experiments.progress import phases
+from jax_unlearn import audit
+from jax_unlearn.core import InputError, check_choice, check_number
+
+COLLAPSED = 100.0
+"""Objective of a run that collapsed: as far from the oracle as percentages go."""
+
+SPACES: dict[str, dict[str, tuple[str, float, float]]] = {
+    "finetune": {"learning_rate": ("log", 1e-3, 3e-1), "weight_decay": ("log", 1e-4, 3e-2)},
+    "gradient_ascent": {"learning_rate": ("log", 1e-5, 1e-2), "epochs": ("int", 1, 10)},
+    "neggrad_plus": {"learning_rate": ("log", 1e-4, 3e-2), "alpha": ("float", 0.7, 0.999)},
+    "amnesiac": {"learning_rate": ("log", 1e-5, 3e-3), "weight_decay": ("log", 1e-5, 1e-1)},
+    "bad_teacher": {"learning_rate": ("log", 1e-5, 3e-3), "temperature": ("log", 0.5, 8.0)},
+    "salun": {"learning_rate": ("log", 1e-4, 1e-1), "keep": ("float", 0.05, 1.0)},
+    "natmu": {"learning_rate": ("log", 1e-4, 1e-2), "delta": ("float", -0.4, 0.4)},
+    "mumis": {"learning_rate": ("log", 1e-6, 1e-3), "stop_ratio": ("log", 1.05, 6.0)},
+}
+"""Two hyperparameters per method: the scale they are drawn on, and their bounds."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Search:
+    """Search every method's hyperparameters for a preset.
+
+    Attributes:
+      preset: whose data, network, recipe, requests and methods are searched; its own seeds and
+        hyperparameters are not used.
+      out: folder for originals, oracles and trials; a search that was cut off goes on.
+      trials: per method and request.
+      seeds: of the originals and oracles of the search; must differ from the preset's.
+      result: file to write; the preset reads experiments/configs/PRESET.json.
+      data_dir: overrides the preset's folder of TFDS data sets.
+    """
+
+    preset: str = "quickstart"
+    out: str = "runs/search"
+    trials: int = 16
+    seeds: tuple[int, ...] = (100, 101)
+    result: str = ""
+    data_dir: str | None = None
+
+
+def search_one(
+    bench: pipeline.Bench,
+    forgetting: pipeline.Forgetting,
+    name: str,
+    fixed: Mapping[str, Any],
+    trials: int,
+    study: optuna.Study,
+) -> dict[str, Any]:
+    """Search one method on one request.
+
+    Args:
+      bench: the experiment; its seeds are averaged over.
+      forgetting: the request.
+      name: the method.
+      fixed: hyperparameters that are not searched.
+      trials: number of trials in all, those already in ``study`` counted.
+      study: where trials are kept.
+
+    Returns:
+      ``arguments`` of the best trial, its ``gap``, and how many ``trials`` collapsed.
+    """
+    seeds = bench.experiment.seeds
+    oracles = [
+        audit.accuracies(pipeline.oracle_predictions(bench, forgetting, seed)) for seed in seeds
+    ]
+
+    def objective(trial: optuna.Trial) -> float:
+        arguments = {**fixed, **_suggest(trial, SPACES[name])}
+        gaps = []
+        for seed, oracle in zip(seeds, oracles, strict=True):
+            predictions, outcome = pipeline.unlearn(
+                bench, forgetting, seed, name, arguments, watch=name == "mumis"
+            )
+            gap = audit.average_gap(audit.accuracies(predictions), oracle)
+            sound = outcome.status != "collapsed" and math.isfinite(gap)
+            gaps.append(gap if sound else COLLAPSED)
+        trial.set_user_attr("arguments", arguments)
+        trial.set_user_attr("collapsed", COLLAPSED in gaps)
+        return float(np.mean(gaps))
+
+    done = [t for t in study.trials if t.state == optuna.trial.TrialState.COMPLETE]
+    study.optimize(objective, n_trials=max(0, trials - len(done)))
+    best = study.best_trial
+    return {
+        "arguments": best.user_attrs["arguments"],
+        "gap": best.value,
+        "trials": len(study.trials),
+        "collapsed": sum(trial.user_attrs.get("collapsed", False) for trial in study.trials),
+    }
+
+
+def _suggest(
+    trial: optuna.Trial, space: Mapping[str, tuple[str, float, float]]
+) -> dict[str, float]:
+    return {
+        name: trial.suggest_int(name, int(low), int(high))
+        if scale == "int"
+        else trial.suggest_float(name, low, high, log=scale == "log")
+        for name, (scale, low, high) in space.items()
+    }
+
+
+def _study(folder: RunFolder, request: str, name: str, trials: int) -> optuna.Study:
+    return optuna.create_study(
+        study_name=f"{request}/{name}",
+        storage=JournalStorage(JournalFileBackend(str(folder.path / "trials.jsonl"))),
+        sampler=optuna.samplers.TPESampler(seed=0, n_startup_trials=max(3, trials // 2)),
+        load_if_exists=True,
+    )
+
+
+def execute(search: Search) -> None:
+    """Run the search and write its result."""
+    check_number("trials", search.trials, low=1, whole=True)
+    chosen = preset(search.preset)
+    if set(search.seeds) & set(chosen.seeds):
+        raise InputError(
+            f"seeds={search.seeds}: the preset's table uses {chosen.seeds}; search on other seeds"
+        )
+    data_dir = search.data_dir or chosen.data.dir
+    experiment = dataclasses.replace(
+        chosen,
+        seeds=search.seeds,
+        hyperparameters="",
+        data=dataclasses.replace(chosen.data, dir=data_dir),
+    )
+    validate(experiment)
+    for name in experiment.methods:
+        check_choice("method", name, SPACES)
+    use_cpu_devices(experiment.cpu_devices)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    dataset = pipeline.load_data(experiment)
+    settings = {"experiment": to_json(experiment), "trials": search.trials}
+    found: dict[str, dict[str, Any]] = {}
+    terminal = console()
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(open_folder(search.out, settings, overwrite=False))
+        phase = stack.enter_context(phases(terminal))
+        bench = pipeline.make_bench(experiment, dataset, folder, phase)
+        for text in experiment.requests:
+            forgetting = pipeline.resolve(bench, text)
+            fixed = method_arguments(experiment, text)
+            for name in experiment.methods:
+                study = _study(folder, forgetting.slug, name, search.trials)
+                best = search_one(bench, forgetting, name, fixed[name], search.trials, study)
+                found.setdefault(text, {})[name] = best
+                terminal.print(f"{text} {name}: gap {best['gap']:.2f} with {best['arguments']}")
+    result = {
+        "objective": f"average gap over {', '.join(audit.AuditProtocol().terms)}, mean over seeds",
+        "spaces": {name: SPACES[name] for name in experiment.methods},
+        "seeds": search.seeds,
+        "trials_per_method": search.trials,
+        "requests": found,
+        **provenance(),
+    }
+    target = pathlib.Path(search.result or folder.path / "hyperparameters.json")
+    write_text(target, json.dumps(result, indent=2) + "\n")
+    terminal.print(f"wrote {target}")
+
+
+def main() -> None:
+    """Read the command line and search."""
+    guarded(lambda: execute(tyro.cli(Search, description=__doc__)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""Accuracies on the retain, forget and test sets, always of un-augmented images in eval mode."""
+
+import numpy as np
+
+from jax_unlearn.core import InputError, Outputs, Predictions
+
+
+def accuracy(outputs: Outputs) -> float:
+    """Return the percentage of examples whose largest logit is the label's, in [0, 100].
+
+    Args:
+      outputs: logits [N, K] and labels [N]. Any NaN or infinite logit gives NaN: a collapsed
+        model has no accuracy, and must not pass for one that forgot.
+
+    Raises:
+      InputError: if there are no examples.
+    """
+    logits = np.asarray(outputs.logits)
+    if not len(logits):
+        raise InputError("outputs=0 examples: expected at least one; check how the set was chosen")
+    if not np.isfinite(logits).all():
+        return float("nan")
+    return 100.0 * float(np.mean(np.argmax(logits, axis=1) == outputs.label))
+
+
+def select(outputs: Outputs, mask: np.ndarray) -> Outputs:
+    """Return the rows of outputs [N] where ``mask``, bool [N], is True."""
+    return Outputs(*(np.asarray(array)[mask] for array in outputs))
+
+
+def is_class_wise(predictions: Predictions) -> bool:
+    """Return whether the request forgets a class or sub-class, so that test images are marked."""
+    return bool(np.any(predictions.test_forgotten))
+
+
+def accuracies(predictions: Predictions) -> dict[str, float]:
+    """Return RA, FA and TA, and for a class-wise request ``FA_test``, in percent.
+
+    RA: on retain training images. FA: on forget training images. TA: on test images, in a
+    class-wise request only those of the remaining classes. FA_test: on test images of the
+    forgotten classes.
+    """
+    forgotten = np.asarray(predictions.test_forgotten)
+    measures = {
+        "RA": accuracy(predictions.retain),
+        "FA": accuracy(predictions.forget),
+        "TA": accuracy(select(predictions.test, ~forgotten)),
+    }
+    if is_class_wise(predictions):
+        measures["FA_test"] = accuracy(select(predictions.test, forgotten))
+    return measures

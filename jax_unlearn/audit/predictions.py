@@ -1,0 +1,158 @@
+"""Predictions on disk: everything the audit needs of one model, in one ``.npz`` file.
+
+The file holds ten arrays and no pickled object: ``{forget,retain,test}_{logits,label,id}`` and
+``test_forgotten``, with the shapes and dtypes of :class:`jax_unlearn.core.Predictions`.
+"""
+
+import os
+import uuid
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from jax_unlearn.core import InputError, Outputs, Predictions
+
+SPLITS = ("forget", "retain", "test")
+KEYS = (*(f"{split}_{field}" for split in SPLITS for field in Outputs._fields), "test_forgotten")
+
+
+def save_predictions(path: str | os.PathLike, predictions: Predictions) -> None:
+    """Write predictions to an ``.npz`` file, whole or not at all.
+
+    Args:
+      path: the file; its folder is made if it is missing, an existing file is replaced.
+      predictions: what to store; logits may be NaN, for a collapsed run is a result too.
+
+    Raises:
+      InputError: if the predictions are malformed, see :func:`check_predictions`.
+    """
+    path = Path(path)
+    predictions = check_predictions(predictions, "predictions")
+    arrays = {
+        f"{split}_{field}": array
+        for split in SPLITS
+        for field, array in getattr(predictions, split)._asdict().items()
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with open(partial, "xb") as file:
+            np.savez(file, test_forgotten=predictions.test_forgotten, **arrays)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load_predictions(path: str | os.PathLike) -> Predictions:
+    """Read predictions that :func:`save_predictions` wrote.
+
+    Args:
+      path: the ``.npz`` file.
+
+    Raises:
+      InputError: if there is no such file, if it is damaged or foreign, or if its arrays are
+        malformed, see :func:`check_predictions`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"path={str(path)!r}: no such file; expected predictions stored as .npz")
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            missing = [key for key in KEYS if key not in stored]
+            if missing:
+                raise InputError(
+                    f"path={str(path)!r}: lacks {', '.join(missing)}; expected the arrays "
+                    "that save_predictions writes"
+                )
+            arrays = {key: stored[key] for key in KEYS}
+    except InputError:
+        raise
+    # An .npy file opens as a bare array, which is no context manager: TypeError.
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(
+            f"path={str(path)!r}: damaged or not an .npz of plain arrays "
+            f"({type(error).__name__}); store the predictions again"
+        ) from error
+    return check_predictions(
+        Predictions(
+            *(Outputs(*(arrays[f"{s}_{field}"] for field in Outputs._fields)) for s in SPLITS),
+            arrays["test_forgotten"],
+        ),
+        str(path),
+    )
+
+
+def check_predictions(predictions: Predictions, source: str) -> Predictions:
+    """Return the predictions with their declared dtypes, or say what is wrong with them.
+
+    Args:
+      predictions: outputs on the three sets; NaN and infinite logits pass.
+      source: an argument's or a file's name, for the message.
+
+    Raises:
+      InputError: for an empty set, wrong shapes or kinds of number, sets that differ in their
+        number of classes, labels outside [0, K), an id that comes twice in one set or in both
+        training sets, or a mask of another length than the test set.
+    """
+    sets = [_check_outputs(getattr(predictions, s), f"{source}: {s}") for s in SPLITS]
+    forget, retain, test = sets
+    classes = [outputs.logits.shape[1] for outputs in sets]
+    if len(set(classes)) > 1:
+        raise InputError(
+            f"{source}: number of classes={classes} for {', '.join(SPLITS)}: expected the same "
+            "in all; predict all three sets with one model"
+        )
+    shared = np.intersect1d(forget.id, retain.id)
+    if len(shared):
+        raise InputError(
+            f"{source}: forget_id and retain_id share {len(shared)} ids, {shared[0]} first: "
+            "expected none; split the training ids again"
+        )
+    forgotten = np.asarray(predictions.test_forgotten)
+    if forgotten.shape != test.label.shape or forgotten.dtype != np.bool_:
+        raise InputError(
+            f"{source}: test_forgotten={_describe(forgotten)}: expected bool "
+            f"[{len(test.label)}], one entry per test example"
+        )
+    if forgotten.all():
+        raise InputError(
+            f"{source}: test_forgotten=all True: expected some test examples of remaining "
+            "classes; mark only the forgotten classes"
+        )
+    return Predictions(forget, retain, test, forgotten)
+
+
+def _check_outputs(outputs: Outputs, source: str) -> Outputs:
+    logits, label, ids = (np.asarray(array) for array in outputs)
+    if logits.ndim != 2 or logits.dtype.kind != "f" or not logits.size:
+        raise InputError(
+            f"{source}_logits={_describe(logits)}: expected floating [N, K] with N, K >= 1"
+        )
+    for name, array in (("label", label), ("id", ids)):
+        if array.shape != logits.shape[:1] or array.dtype.kind not in "iu":
+            raise InputError(
+                f"{source}_{name}={_describe(array)}: expected integers [{len(logits)}], "
+                "one per row of logits"
+            )
+    if label.min() < 0 or label.max() >= logits.shape[1]:
+        raise InputError(
+            f"{source}_label={label.min()}..{label.max()}: expected labels in "
+            f"[0, {logits.shape[1]}), one column of logits each"
+        )
+    values, counts = np.unique(ids, return_counts=True)
+    if len(values) < len(ids):
+        raise InputError(
+            f"{source}_id={values[counts > 1][0]}: comes {counts.max()} times; expected every id "
+            "once; drop the repeated rows"
+        )
+    return Outputs(
+        logits.astype(np.float32, copy=False),
+        label.astype(np.int32, copy=False),
+        ids.astype(np.int64, copy=False),
+    )
+
+
+def _describe(array: np.ndarray) -> str:
+    return f"{array.dtype} {list(array.shape)}"

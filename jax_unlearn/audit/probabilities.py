@@ -1,0 +1,78 @@
+"""What a classifier's probabilities say about each example: the features that attacks look at."""
+
+import numpy as np
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Return the logarithm of the softmax, float64 [N, K], in nats.
+
+    Args:
+      logits: floating [N, K]; -inf excludes a class, a row that holds NaN or inf gives NaN.
+    """
+    logits = np.asarray(logits, np.float64)
+    with np.errstate(invalid="ignore"):
+        shifted = logits - logits.max(axis=-1, keepdims=True)
+        return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Return class probabilities float64 [N, K] of logits [N, K]."""
+    return np.exp(log_softmax(logits))
+
+
+def confidence(probabilities: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """Return the probability of the true class, float64 [N] in [0, 1].
+
+    Args:
+      probabilities: floating [N, K], rows sum to 1.
+      label: integer [N], in [0, K).
+    """
+    return np.asarray(probabilities, np.float64)[np.arange(len(label)), label]
+
+
+def correctness(probabilities: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """Return 1 where the most probable class is the true one and 0 elsewhere, float64 [N].
+
+    Args:
+      probabilities: floating [N, K].
+      label: integer [N], in [0, K).
+    """
+    return (np.argmax(probabilities, axis=-1) == label).astype(np.float64)
+
+
+def entropy(probabilities: np.ndarray) -> np.ndarray:
+    """Return the Shannon entropy of each row, float64 [N], in nats.
+
+    Args:
+      probabilities: floating [N, K], rows sum to 1; a zero adds nothing.
+    """
+    p = np.asarray(probabilities, np.float64)
+    return -np.sum(p * np.log(np.where(p > 0, p, 1.0)), axis=-1)
+
+
+def modified_entropy(probabilities: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """Return -(1 - p_y) log p_y - sum over i != y of p_i log(1 - p_i), float64 [N], in nats.
+
+    Unlike the entropy it is small for a confident right answer and large for a confident wrong
+    one. 1 - p of the most probable class is summed from the other classes, so a nearly certain
+    answer loses no digits; a probability of exactly 0 counts as the smallest positive float64.
+
+    Args:
+      probabilities: floating [N, K], rows sum to 1.
+      label: integer [N], in [0, K).
+
+    References:
+      Song and Mittal, "Systematic Evaluation of Privacy Risks of Machine Learning Models", 2021,
+      arXiv:2003.10595.
+    """
+    p = np.asarray(probabilities, np.float64)
+    rows = np.arange(len(p))
+    top = np.argmax(p, axis=-1)
+    others = p.copy()
+    others[rows, top] = 0.0
+    complement = 1.0 - p
+    complement[rows, top] = others.sum(axis=-1)
+    tiny = np.finfo(np.float64).tiny
+    terms = p * np.log(np.maximum(complement, tiny))
+    terms[rows, label] = complement[rows, label] * np.log(np.maximum(p[rows, label], tiny))
+    return -terms.sum(axis=-1)

@@ -1,0 +1,39 @@
+"""Datasets in memory, forget requests and augmentation."""
+
+from jax_unlearn.data.augment import augment, draw_offsets
+from jax_unlearn.data.dataset import Dataset, subset, take
+from jax_unlearn.data.loading import load
+from jax_unlearn.data.npz import load_npz, save_npz
+from jax_unlearn.data.request_text import RequestSpec, make_request, parse_request
+from jax_unlearn.data.requests import (
+    Request,
+    by_class,
+    by_ids,
+    by_subclass,
+    hardest,
+    random,
+    split,
+    test_forgotten,
+)
+
+__all__ = [
+    "Dataset",
+    "Request",
+    "RequestSpec",
+    "augment",
+    "by_class",
+    "by_ids",
+    "by_subclass",
+    "draw_offsets",
+    "hardest",
+    "load",
+    "load_npz",
+    "make_request",
+    "parse_request",
+    "random",
+    "save_npz",
+    "split",
+    "subset",
+    "take",
+    "test_forgotten",
+]

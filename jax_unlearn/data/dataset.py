@@ -1,0 +1,196 @@
+"""A dataset in memory: a training and a test split of labelled uint8 images."""
+
+import dataclasses
+import functools
+import hashlib
+
+import numpy as np
+
+from jax_unlearn.core import Examples, InputError, check_number
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Dataset:
+    """Both splits of a dataset and what its labels mean.
+
+    Attributes:
+      name: shown in tables and error messages.
+      train: the training split.
+      test: the test split; its ids count apart from the training ids.
+      num_classes: number of classes K of ``train.label`` and ``test.label``.
+      class_names: K names.
+      train_fine: int32 [N], the finer class of each training image where ``label`` is coarse
+        (CIFAR-20: one of 100); None where there is none.
+      test_fine: int32 [T], the same for the test images.
+      fine_names: names of the finer classes, empty where there are none.
+
+    Raises:
+      InputError: if a dtype, a shape, a label or an id is wrong.
+    """
+
+    name: str
+    train: Examples
+    test: Examples
+    num_classes: int
+    class_names: tuple[str, ...]
+    train_fine: np.ndarray | None = None
+    test_fine: np.ndarray | None = None
+    fine_names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        source = f"dataset={self.name!r}"
+        check_number(f"{source}: num_classes", self.num_classes, low=2, whole=True)
+        _check_names(source, "class_names", self.class_names, self.num_classes)
+        _check_split(source, "train", self.train, self.num_classes)
+        _check_split(source, "test", self.test, self.num_classes)
+        if self.train.image.shape[1:] != self.test.image.shape[1:]:
+            raise InputError(
+                f"{source}: test images are {_shape(self.test.image.shape[1:])}: expected "
+                f"{_shape(self.train.image.shape[1:])} as the train images; resize one of them"
+            )
+        if (self.train_fine is None) != (self.test_fine is None):
+            raise InputError(f"{source}: only one split has fine labels: expected both or neither")
+        if self.train_fine is not None and self.test_fine is not None:
+            fine = len(self.fine_names)
+            _check_names(source, "fine_names", self.fine_names, fine)
+            _check_labels(source, "train fine labels", self.train_fine, self.train, fine)
+            _check_labels(source, "test fine labels", self.test_fine, self.test, fine)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Sha256, in hex, of the images, labels, fine labels and ids of both splits."""
+        digest = hashlib.sha256()
+        for array in (*self.train, *self.test, self.train_fine, self.test_fine):
+            if array is None:
+                digest.update(b"none")
+                continue
+            digest.update(f"{array.dtype}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+
+def take(examples: Examples, rows: np.ndarray) -> Examples:
+    """Pick examples by row: int positions or a bool mask; ids stay with their images."""
+    return Examples(*(column[rows] for column in examples))
+
+
+def stratified_rows(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Draw rows at random so that every class keeps its share.
+
+    Class c with n_c of the N rows gives count * n_c / N rows; what rounding down leaves goes to
+    the classes with the largest remainders, ties to the lower class.
+
+    Args:
+      labels: int [N].
+      count: number of rows to draw, at most N.
+      seed: randomness of the draw.
+
+    Returns:
+      int64 [count], distinct rows in increasing order.
+    """
+    classes, inverse, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    share = count * sizes
+    quota, remainder = share // len(labels), share % len(labels)
+    extra = np.argsort(-remainder, kind="stable")[: count - quota.sum()]
+    quota[extra] += 1
+    order = random_order(len(labels), seed)
+    rows = [order[inverse[order] == c][: quota[c]] for c in range(len(classes))]
+    return np.sort(np.concatenate(rows))
+
+
+def random_order(count: int, seed: int) -> np.ndarray:
+    """Permutation of ``range(count)``: int64 [count].
+
+    Sorting uniform numbers keeps it the same over NumPy versions, which may change the stream of
+    ``Generator.permutation``.
+    """
+    return np.argsort(np.random.default_rng(seed).random(count), kind="stable")
+
+
+def subset(
+    dataset: Dataset,
+    train_size: int | None = None,
+    test_size: int | None = None,
+    seed: int = 0,
+) -> Dataset:
+    """Shrink a dataset to class-stratified random parts of its splits.
+
+    Args:
+      dataset: what to shrink.
+      train_size: number of training images, exactly; None keeps all.
+      test_size: number of test images, exactly; None keeps all.
+      seed: randomness of the draw.
+
+    Returns:
+      A dataset in the same order with the same ids and classes.
+
+    Raises:
+      InputError: if a size is not a whole number between 1 and the size of the split.
+    """
+    keep = []
+    for argument, size, examples in (
+        ("train_size", train_size, dataset.train),
+        ("test_size", test_size, dataset.test),
+    ):
+        total = len(examples.label)
+        if size is not None:
+            check_number(argument, size, low=1, high=total, whole=True)
+        keep.append(
+            np.arange(total) if size is None else stratified_rows(examples.label, size, seed)
+        )
+    train, test = keep
+    return dataclasses.replace(
+        dataset,
+        train=take(dataset.train, train),
+        test=take(dataset.test, test),
+        train_fine=None if dataset.train_fine is None else dataset.train_fine[train],
+        test_fine=None if dataset.test_fine is None else dataset.test_fine[test],
+    )
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "[" + ", ".join(map(str, shape)) + "]"
+
+
+def _check_names(source: str, argument: str, names: tuple[str, ...], count: int) -> None:
+    if len(names) != count or len(set(names)) != count:
+        raise InputError(
+            f"{source}: {argument} holds {len(names)} names, {len(set(names))} of them different: "
+            f"expected one name of its own for each of {count} classes"
+        )
+
+
+def _check_split(source: str, split: str, examples: Examples, num_classes: int) -> None:
+    image, label, ids = examples
+    if image.dtype != np.uint8 or image.ndim != 4 or 0 in image.shape:
+        raise InputError(
+            f"{source}: {split} images are {image.dtype} {_shape(image.shape)}: expected uint8 "
+            "[N, H, W, C], none of them 0; a grey image needs C = 1"
+        )
+    _check_labels(source, f"{split} labels", label, examples, num_classes)
+    if ids.dtype != np.int64 or ids.shape != label.shape:
+        raise InputError(
+            f"{source}: {split} ids are {ids.dtype} {_shape(ids.shape)}: expected int64 "
+            f"[{len(image)}], one for each image"
+        )
+    values, counts = np.unique(ids, return_counts=True)
+    if len(values) < len(ids):
+        raise InputError(
+            f"{source}: {split} id {values[counts > 1][0]} occurs {counts.max()} times: expected "
+            "each id once; number the images anew"
+        )
+
+
+def _check_labels(
+    source: str, what: str, labels: np.ndarray, examples: Examples, num_classes: int
+) -> None:
+    if labels.dtype != np.int32 or labels.shape != (len(examples.image),):
+        raise InputError(
+            f"{source}: {what} are {labels.dtype} {_shape(labels.shape)}: expected int32 "
+            f"[{len(examples.image)}], one for each image"
+        )
+    if labels.min() < 0 or labels.max() >= num_classes:
+        raise InputError(
+            f"{source}: {what} reach from {labels.min()} to {labels.max()}: expected 0 to "
+            f"{num_classes - 1} for {num_classes} classes"
+        )

@@ -1,0 +1,161 @@
+"""Forget requests as text, for commands: ``class:3``, ``random:0.1,seed=3``, ``ids:set.npy``."""
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jax_unlearn.core import InputError, check_choice, check_number
+from jax_unlearn.data import requests
+from jax_unlearn.data.dataset import Dataset
+
+OPTIONS = {
+    "class": (),
+    "subclass": (),
+    "random": ("seed", "stratified"),
+    "hardest": ("seed", "models"),
+    "ids": (),
+}
+EXAMPLES = "class:3, class:rocket,sea, random:0.1, random:500,seed=3, hardest:0.1, ids:set.npy"
+
+
+@dataclasses.dataclass(frozen=True)
+class RequestSpec:
+    """What a text asks for, before any data is at hand.
+
+    Attributes:
+      kind: class, subclass, random, hardest or ids.
+      classes: numbers or names of classes or fine classes.
+      fraction: share of the training images; None where a count is given.
+      count: number of training images; None where a fraction is given.
+      seed: randomness of a random draw; the first scoring model's seed for ``hardest``.
+      stratified: whether a random draw keeps the classes' shares.
+      models: number of scoring models for ``hardest``.
+      path: file of ids.
+    """
+
+    kind: str
+    classes: tuple[str, ...] = ()
+    fraction: float | None = None
+    count: int | None = None
+    seed: int = 0
+    stratified: bool = True
+    models: int = 3
+    path: str = ""
+
+    @property
+    def scoring_seeds(self) -> tuple[int, ...]:
+        """Seeds of the models whose margins ``hardest`` averages; empty for other kinds."""
+        return tuple(range(self.seed, self.seed + self.models)) if self.kind == "hardest" else ()
+
+    @property
+    def slug(self) -> str:
+        """Short name fit for a folder, as ``class-3`` or ``random-0.1-seed3``."""
+        size = self.count if self.fraction is None else self.fraction
+        words = [
+            self.kind,
+            *self.classes,
+            Path(self.path).stem,
+            "" if size is None else str(size),
+        ]
+        for name in OPTIONS[self.kind]:
+            if getattr(self, name) != getattr(RequestSpec, name):
+                words.append(f"{name}{getattr(self, name)}".lower())
+        return "-".join(re.sub(r"[^A-Za-z0-9._]+", "-", word).strip("-.") for word in words if word)
+
+
+def parse_request(text: str) -> RequestSpec:
+    """Read a forget request written as ``kind:value[,option=value...]``.
+
+    - ``class:3``, ``class:3,5``, ``class:rocket``: whole classes, by number or name
+    - ``subclass:69``, ``subclass:rocket``: whole fine classes inside coarse ones
+    - ``random:0.1``, ``random:500``: a fraction (with a point) or a count; options ``seed``,
+      ``stratified`` (true or false)
+    - ``hardest:0.1``, ``hardest:500``: lowest margins; options ``models``, ``seed`` (the first
+      model's)
+    - ``ids:set.npy``: ids from a .npy, .json or .txt file
+
+    Raises:
+      InputError: if the kind, a value or an option is not one of these.
+    """
+    kind, colon, body = text.partition(":")
+    check_choice("request", kind, OPTIONS)
+    if not colon or not body:
+        raise InputError(f"request={text!r}: expected a value after the colon, such as {EXAMPLES}")
+    if kind == "ids":
+        return RequestSpec(kind, path=body)
+    words = [word.strip() for word in body.split(",")]
+    values = [word for word in words if "=" not in word]
+    options = dict(word.split("=", 1) for word in words if "=" in word)
+    for name in options:
+        check_choice(f"request={text!r}: option", name, OPTIONS[kind] or ("none",))
+    if kind in ("class", "subclass"):
+        if not all(values):
+            raise InputError(f"request={text!r}: expected classes such as {EXAMPLES}")
+        return RequestSpec(kind, classes=tuple(values))
+    if len(values) != 1:
+        raise InputError(
+            f"request={text!r}: expected one fraction or count, such as {kind}:0.1 or {kind}:500"
+        )
+    parsed = {name: _option(text, name, value) for name, value in options.items()}
+    return RequestSpec(kind, **_size(text, values[0]), **parsed)
+
+
+def make_request(
+    spec: RequestSpec | str, dataset: Dataset, margins: np.ndarray | None = None
+) -> requests.Request:
+    """Choose the ids that a specification asks for.
+
+    Args:
+      spec: the specification or its text.
+      dataset: where the images come from.
+      margins: float [N], for ``hardest``: true-class margin of each training image, averaged over
+        models trained with ``spec.scoring_seeds``.
+
+    Raises:
+      InputError: if the request does not fit the dataset, or ``hardest`` lacks margins.
+    """
+    spec = parse_request(spec) if isinstance(spec, str) else spec
+    if spec.kind == "class":
+        return requests.by_class(dataset, spec.classes)
+    if spec.kind == "subclass":
+        return requests.by_subclass(dataset, spec.classes)
+    if spec.kind == "ids":
+        return requests.by_ids(dataset, spec.path)
+    if spec.kind == "random":
+        return requests.random(dataset, spec.fraction, spec.count, spec.seed, spec.stratified)
+    if margins is None:
+        raise InputError(
+            f"margins=None: {spec.slug} needs the margin of each training image: expected float "
+            f"[N] averaged over models trained with the seeds {list(spec.scoring_seeds)}"
+        )
+    arguments = {"models": spec.models, "seeds": list(spec.scoring_seeds)}
+    return requests.hardest(dataset, margins, spec.fraction, spec.count, arguments)
+
+
+def _size(text: str, word: str) -> dict[str, Any]:
+    """Read a count if the word is a whole number, else a fraction."""
+    if word.isdecimal():
+        check_number(f"request={text!r}: count", int(word), low=1, whole=True)
+        return {"count": int(word)}
+    try:
+        fraction = float(word)
+    except ValueError:
+        raise InputError(
+            f"request={text!r}: {word!r} is no number: expected a fraction such as 0.1 or a count "
+            "such as 500"
+        ) from None
+    check_number(f"request={text!r}: fraction", fraction, above=0, high=1)
+    return {"fraction": fraction}
+
+
+def _option(text: str, name: str, word: str) -> int | bool:
+    if name == "stratified":
+        check_choice(f"request={text!r}: stratified", word, ("false", "true"))
+        return word == "true"
+    if not word.isdecimal():
+        raise InputError(f"request={text!r}: {name}={word!r}: expected a whole number >= 0")
+    check_number(f"request={text!r}: {name}", int(word), low=1 if name == "models" else 0)
+    return int(word)

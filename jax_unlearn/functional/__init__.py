@@ -1,0 +1,48 @@
+"""Unlearning's formulas: arrays in, arrays out."""
+
+from jax_unlearn.functional.batching import fold_batches, map_batches
+from jax_unlearn.functional.divergences import entropy, js_divergence, kl_divergence
+from jax_unlearn.functional.losses import cross_entropy, weighted_mean
+from jax_unlearn.functional.mixing import (
+    draw_partners,
+    mix,
+    mixing_masks,
+    patch_masks,
+    target_classes,
+    uniform_masks,
+)
+from jax_unlearn.functional.saliency import top_share_mask, where_mask
+from jax_unlearn.functional.schedules import constant, cosine, step_decay
+from jax_unlearn.functional.sensitivity import (
+    draw_irrelevant,
+    input_sensitivity,
+    mean_irrelevant_sensitivity,
+    mumis_loss,
+    mumis_terms,
+)
+
+__all__ = [
+    "constant",
+    "cosine",
+    "cross_entropy",
+    "draw_irrelevant",
+    "draw_partners",
+    "entropy",
+    "fold_batches",
+    "input_sensitivity",
+    "js_divergence",
+    "kl_divergence",
+    "map_batches",
+    "mean_irrelevant_sensitivity",
+    "mix",
+    "mixing_masks",
+    "mumis_loss",
+    "mumis_terms",
+    "patch_masks",
+    "step_decay",
+    "target_classes",
+    "top_share_mask",
+    "uniform_masks",
+    "weighted_mean",
+    "where_mask",
+]

@@ -1,0 +1,66 @@
+"""Weight saliency: which parameters a method may change."""
+
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from jax_unlearn.core import InputError, check_number
+
+
+def top_share_mask(scores: Any, share: float) -> Any:
+    """Mark the entries with the largest scores, ranked over all leaves at once.
+
+    The weight saliency of SalUn (Fan and others, SalUn: Empowering Machine Unlearning via
+    Gradient-based Weight Saliency, 2023, arXiv 2310.12508) is this mask of the absolute gradient
+    of the forget loss. Equal scores rank by position, so the count is met exactly.
+
+    Args:
+      scores: pytree of finite float arrays with N entries in all, larger = more salient.
+      share: share of entries to keep, in [0, 1]; may be traced. share * N is taken in float32
+        and rounded down: 0 keeps none, 1 keeps all.
+
+    Returns:
+      A pytree of bool arrays with the structure and shapes of ``scores``.
+
+    Raises:
+      InputError: for a share out of range or a tree without entries.
+    """
+    check_number("share", share, low=0, high=1)
+    leaves, structure = jax.tree.flatten(scores)
+    count = sum(leaf.size for leaf in leaves)
+    if count == 0:
+        raise InputError("scores: the tree holds no entries; expected arrays of scores")
+    flat = jnp.concatenate([leaf.ravel() for leaf in leaves])
+
+    share = jnp.asarray(share, jnp.float32)
+    # 0.29 * 100 may come out just below 29; the thousandth gives such products back.
+    kept = jnp.floor(share * jnp.float32(count) + jnp.float32(1e-3)).astype(jnp.int32)
+    kept = jnp.where(share >= 1, count, jnp.minimum(kept, count))
+
+    threshold = jnp.sort(flat)[jnp.clip(count - kept, 0, count - 1)]
+    above, level = flat > threshold, flat == threshold
+    chosen = above | (level & (jnp.cumsum(level) <= kept - jnp.sum(above)))
+    chosen = chosen & (kept > 0)
+
+    parts, offset = [], 0
+    for leaf in leaves:
+        parts.append(chosen[offset : offset + leaf.size].reshape(leaf.shape))
+        offset += leaf.size
+    return jax.tree.unflatten(structure, parts)
+
+
+def where_mask(mask: Any, new: Any, old: Any) -> Any:
+    """Take entries of ``new`` where the mask holds, and of ``old``, bit for bit, elsewhere.
+
+    Args:
+      mask: pytree of bool arrays.
+      new: pytree of the same structure and shapes.
+      old: pytree of the same structure, shapes and dtypes as ``new``.
+
+    Returns:
+      A pytree like ``new``.
+    """
+    chex.assert_trees_all_equal_shapes(mask, new, old)
+    return jax.tree.map(jnp.where, mask, new, old)

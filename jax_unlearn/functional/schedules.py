@@ -1,0 +1,76 @@
+"""Learning-rate multipliers of one update.
+
+Each takes the number of the update ``step`` (0 is the first) and the number of updates planned
+``steps``. Both may be traced integers, so a run of another length compiles nothing anew.
+"""
+
+import fractions
+
+import jax
+import jax.numpy as jnp
+
+
+def constant(step: int, steps: int) -> jax.Array:
+    """Return 1 for every update.
+
+    Args:
+      step: number of the update, from 0; may be traced.
+      steps: number of updates planned; may be traced.
+
+    Returns:
+      A float32 scalar.
+    """
+    del step, steps
+    return jnp.float32(1)
+
+
+def cosine(step: int, steps: int) -> jax.Array:
+    """Return half a cosine from nearly 1 to exactly 0 at the last update, without warm-up.
+
+    Update k of T counted from 1, so k = step + 1, uses 0.5 + 0.5 cos(pi k / T): the rate is
+    lowered before each update (Loshchilov and Hutter, SGDR, 2016, arXiv 1608.03983).
+
+    Args:
+      step: number of the update, from 0; may be traced.
+      steps: number of updates planned; may be traced.
+
+    Returns:
+      A float32 scalar in [0, 1).
+    """
+    done = jnp.asarray(step + 1, jnp.float32) / jnp.asarray(steps, jnp.float32)
+    return 0.5 + 0.5 * jnp.cos(jnp.float32(jnp.pi) * done)
+
+
+def step_decay(
+    step: int,
+    steps: int,
+    warmup_steps: int,
+    milestones: tuple[float, ...] = (0.6, 0.8),
+    factor: float = 0.1,
+) -> jax.Array:
+    """Return a linear warm-up from 0, then 1, then one more ``factor`` after each milestone.
+
+    Update ``step`` of the warm-up uses step / warmup_steps, so the first update uses 0. A
+    milestone m acts on the updates with step > m * steps, decided in integers.
+
+    Args:
+      step: number of the update, from 0; may be traced.
+      steps: number of updates planned; may be traced.
+      warmup_steps: length of the warm-up, 0 for none; may be traced.
+      milestones: shares of the run in (0, 1), static.
+      factor: multiplier of each milestone; may be traced.
+
+    Returns:
+      A float32 scalar in [0, 1].
+    """
+    step, steps = jnp.asarray(step, jnp.int32), jnp.asarray(steps, jnp.int32)
+    warmup_steps = jnp.asarray(warmup_steps, jnp.int32)
+    rising = step.astype(jnp.float32) / jnp.maximum(warmup_steps, 1).astype(jnp.float32)
+    rate = jnp.where(step < warmup_steps, rising, 1)
+    for milestone in milestones:
+        share = fractions.Fraction(milestone).limit_denominator(10_000)
+        # The floor of steps * share; quotient and rest apart, so that int32 does not overflow.
+        quotient, rest = jnp.divmod(steps, share.denominator)
+        boundary = quotient * share.numerator + rest * share.numerator // share.denominator
+        rate = jnp.where(step > boundary, rate * jnp.asarray(factor, jnp.float32), rate)
+    return rate

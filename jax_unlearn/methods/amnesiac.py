@@ -1,0 +1,87 @@
+"""Amnesiac unlearning: train on with random wrong labels on the forget set."""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from jax_unlearn import functional
+from jax_unlearn.core import (
+    FORGET,
+    RETAIN,
+    Pool,
+    Problem,
+    check_choice,
+    concatenate_pools,
+    method,
+    pool_rows,
+    shuffled_rows,
+    static,
+)
+from jax_unlearn.methods.descent import Descent
+
+RELABELLINGS = ("once", "every_step")
+STREAMS = ("shuffled", "forget_first")
+
+
+@method
+class Amnesiac(Descent):
+    """Fine-tune on retain rows with their labels and forget rows with random labels.
+
+    Two published forms share this class. The original draws one wrong label per forget example,
+    once, and shuffles both sets into one stream: ``relabel='once', stream='shuffled'``. SalUn's
+    "RL" draws a label afresh whenever an example is shown, which may be the true one, and goes over
+    the forget set and then over the retain set in every epoch: ``relabel='every_step',
+    stream='forget_first'``.
+
+    Attributes:
+      relabel: ``'once'`` or ``'every_step'``.
+      stream: ``'shuffled'`` or ``'forget_first'``.
+
+    Sources: Graves, Nagisetty, Ganesh, "Amnesiac Machine Learning", AAAI 2021, arXiv 2010.10981;
+    rates (CIFAR-10, VGG16) and frame of He et al., 2024, arXiv 2405.15495.
+    """
+
+    epochs: int = 5
+    learning_rate: float = 1.8e-5
+    weight_decay: float = 4e-4
+    optimizer: str = static("adamw")
+    schedule: str = static("cosine")
+    augment: bool = static(False)
+    relabel: str = static("once")
+    stream: str = static("shuffled")
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_choice("relabel", self.relabel, RELABELLINGS)
+        check_choice("stream", self.stream, STREAMS)
+
+    def pool(self, key: chex.PRNGKey, problem: Problem) -> Pool:
+        """Retain rows with their labels and forget rows with one random wrong label each."""
+        forget = pool_rows(problem.forget, FORGET, augment=self.augment)
+        wrong = functional.draw_irrelevant(key, forget.label, problem.num_classes)
+        return concatenate_pools(
+            pool_rows(problem.retain, RETAIN, augment=self.augment), forget._replace(label=wrong)
+        )
+
+    def order(self, key: chex.PRNGKey, epoch: int, pool: Pool) -> jax.Array:
+        """One shuffled stream, or all forget rows before all retain rows."""
+        if self.stream == "shuffled":
+            return super().order(key, epoch, pool)
+        passes = [
+            shuffled_rows(
+                jax.random.fold_in(key, role), jnp.flatnonzero(pool.role == role), self.batch_size
+            )
+            for role in (FORGET, RETAIN)
+        ]
+        return jnp.concatenate(passes)
+
+    def loss(self, model, key, state, variables, batch, clock):
+        """Mean cross-entropy, on fresh labels where the forget rows get one every step."""
+        if self.relabel == "every_step":
+            num_classes = jax.eval_shape(model.logits, variables, batch.image).shape[1]
+            drawn = jax.random.randint(key, batch.label.shape, 0, num_classes)
+            batch = batch._replace(label=jnp.where(batch.role == FORGET, drawn, batch.label))
+        return super().loss(model, key, state, variables, batch, clock)
+
+
+amnesiac = Amnesiac

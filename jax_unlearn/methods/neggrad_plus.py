@@ -1,0 +1,60 @@
+"""NegGrad+: descend on the retain set while ascending on the forget set."""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from jax_unlearn import functional
+from jax_unlearn.core import FORGET, RETAIN, Pool, check_number, method, shuffled_rows, static
+from jax_unlearn.methods.descent import Descent
+
+
+@method
+class NegGradPlus(Descent):
+    """Minimise ``alpha * CE(retain) - (1 - alpha) * CE(forget)``, batch paired with batch.
+
+    An epoch is a pass over the retain set; the forget set goes round as often as that takes. Each
+    step shows ``batch_size`` retain rows and as many forget rows in one forward pass, in eval mode
+    as in the original code; with ``train_mode`` both halves share their BatchNorm statistics.
+
+    Attributes:
+      alpha: weight of the retain set, in [0, 1].
+
+    Source: Kurmanji et al., "Towards Unbounded Machine Unlearning", NeurIPS 2023,
+    arXiv 2302.09880.
+    """
+
+    alpha: float = 0.95
+    train_mode: bool = static(False)
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_number("alpha", self.alpha, low=0, high=1)
+
+    def order(self, key: chex.PRNGKey, epoch: int, pool: Pool) -> jax.Array:
+        """Rows of each step: int32 [steps, 2 * batch_size], retain rows first."""
+        del epoch
+        retain_key, forget_key = jax.random.split(key)
+        retain = shuffled_rows(retain_key, jnp.flatnonzero(pool.role == RETAIN), self.batch_size)
+        forget = shuffled_rows(
+            forget_key,
+            jnp.flatnonzero(pool.role == FORGET),
+            self.batch_size,
+            steps=retain.shape[0],
+        )
+        return jnp.concatenate([retain, forget], axis=1)
+
+    def loss(self, model, key, state, variables, batch, clock):
+        """Weighted difference of the two mean cross-entropies."""
+        del key, state, clock
+        logits, variables = model.forward(
+            variables, batch.image, train=self.train_mode, weight=batch.weight
+        )
+        cross_entropy = functional.cross_entropy(logits, batch.label)
+        retain = functional.weighted_mean(cross_entropy, batch.weight * (batch.role == RETAIN))
+        forget = functional.weighted_mean(cross_entropy, batch.weight * (batch.role == FORGET))
+        loss = self.alpha * retain - (1.0 - self.alpha) * forget
+        return loss, (variables, {"loss": loss, "retain_loss": retain, "forget_loss": forget})
+
+
+neggrad_plus = NegGradPlus

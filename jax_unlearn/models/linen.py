@@ -1,0 +1,204 @@
+"""Flax linen networks behind :class:`jax_unlearn.core.Model`, and the layers they share."""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import chex
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jax_unlearn.core import InputError, Model, Variables, check_choice, check_number
+from jax_unlearn.models.initial import torch_weights
+
+Normalization = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and standard deviation of pixels in [0, 1]: one number a channel, or one for them all."""
+
+CENTRED: Normalization = ((0.5,), (0.5,))
+"""Maps [0, 1] to [-1, 1]; for data whose own statistics are not listed."""
+
+_CIFAR100: Normalization = ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762))
+
+NORMALIZATIONS: Mapping[str, Normalization] = MappingProxyType(
+    {
+        "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+        "cifar20": _CIFAR100,
+        "cifar100": _CIFAR100,
+        "tiny_imagenet200": ((0.4802, 0.4481, 0.3975), (0.2764, 0.2689, 0.2816)),
+    }
+)
+"""The training sets' own statistics by data set; where a name is missing use ``CENTRED``."""
+
+DTYPES = ("float32", "bfloat16")
+
+
+def normalize_images(images: jax.Array, normalization: Normalization, dtype: Any) -> jax.Array:
+    """Subtract the mean and divide by the deviation in float32, then cast to ``dtype``.
+
+    Args:
+      images: float32 [B, H, W, C] in [0, 1].
+      normalization: mean and standard deviation, of length C or 1 each.
+      dtype: what the network computes in.
+    """
+    mean, std = (np.asarray(x, np.float32).reshape(1, 1, 1, -1) for x in normalization)
+    return ((images - mean) / std).astype(dtype)
+
+
+def conv3x3(
+    features: int, *, stride: int = 1, bias: bool = False, dtype: Any = jnp.float32, name: str
+) -> nn.Conv:
+    """3x3 convolution padded by one pixel on every side, at stride 2 too, as in PyTorch."""
+    return nn.Conv(
+        features,
+        (3, 3),
+        strides=stride,
+        # 'SAME' pads the far side only at stride 2.
+        padding=((1, 1), (1, 1)),
+        use_bias=bias,
+        dtype=dtype,
+        name=name,
+    )
+
+
+def batch_norm(
+    x: jax.Array, *, train: bool, weight: jax.Array | None = None, name: str
+) -> jax.Array:
+    """Batch normalisation with PyTorch's eps 1e-5 and momentum, in float32; keeps ``x``'s type.
+
+    Running values move by a tenth of the way to the batch's (PyTorch's ``momentum=0.1``). The
+    running variance follows the biased batch variance, where PyTorch's follows the unbiased one.
+    Rows of ``weight`` 0, float32 [B], are padding and do not enter the batch's statistics. Call it
+    inside a module's compact ``__call__``.
+    """
+    layer = nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-5, name=name)
+    # The cast is explicit: linen's own mix of a bfloat16 input with float32 statistics promotes
+    # types silently.
+    mask = None if weight is None else (weight > 0).reshape(-1, *[1] * (x.ndim - 1))
+    return layer(x.astype(jnp.float32), mask=mask).astype(x.dtype)
+
+
+def pooled_linear(features: jax.Array, num_classes: int, dtype: Any) -> jax.Array:
+    """Global average pool and linear layer ``fc``: [B, H, W, F] to float32 logits [B, K].
+
+    Call it inside a module's compact ``__call__``. The average is taken in float32.
+    """
+    pooled = jnp.mean(features.astype(jnp.float32), axis=(1, 2))
+    return nn.Dense(num_classes, dtype=dtype, name="fc")(pooled).astype(jnp.float32)
+
+
+@functools.lru_cache(maxsize=256)
+def from_linen(
+    module: nn.Module,
+    image_shape: tuple[int, int, int],
+    *,
+    name: str,
+    weights: Callable[[chex.PRNGKey, Variables], Variables] | None = None,
+) -> Model:
+    """Wrap a linen module as a Model; equal arguments give the very same Model.
+
+    A Model is a static argument of jitted functions, so one object means one compilation.
+
+    Args:
+      module: called as ``module(images, train=...)``, gives logits [B, K]. Its collections other
+        than ``'params'`` (``'batch_stats'``) are updated in train mode. It must be hashable and
+        must not draw random numbers outside ``init``.
+      image_shape: height, width and channels that the weights are made for.
+      name: shown in tables and error messages.
+      weights: ``weights(key, shapes) -> variables``, draws the initial weights instead of the
+        module's own initialisers.
+    """
+
+    @jax.jit
+    def init(key: chex.PRNGKey) -> Variables:
+        images = jnp.zeros((1, *image_shape), jnp.float32)
+        own = functools.partial(module.init, train=False)
+        if weights is None:
+            return own(key, images)
+        return weights(key, jax.eval_shape(own, key, images))
+
+    def apply(variables: Variables, images: jax.Array, *, train: bool) -> tuple[jax.Array, Any]:
+        if not train:
+            return module.apply(variables, images, train=False), variables
+        mutable = [collection for collection in variables if collection != "params"]
+        logits, updated = module.apply(variables, images, train=True, mutable=mutable)
+        return logits, {**variables, **updated}
+
+    return Model(init=init, apply=apply, name=name)
+
+
+def build(
+    network: type[nn.Module],
+    name: str,
+    num_classes: int,
+    image_shape: Sequence[int],
+    *,
+    width: int,
+    normalize: Normalization,
+    dtype: str,
+    smallest: int,
+    weights: Callable[[chex.PRNGKey, Variables], Variables] = torch_weights,
+    **structure: Any,
+) -> Model:
+    """Check what every network's constructor takes and return the Model.
+
+    Args:
+      network: a linen module class with the fields num_classes, width, normalize and dtype.
+      name: the network's name.
+      num_classes: number of outputs K, at least 2.
+      image_shape: height, width and channels.
+      width: channels of the first layer, at least 1.
+      normalize: mean and standard deviation of the pixels.
+      dtype: compute type, ``'float32'`` or ``'bfloat16'``; weights and logits stay float32.
+      smallest: least height and width that the network can take.
+      weights: draws the initial weights.
+      **structure: further fields of the module.
+
+    Raises:
+      InputError: if any of them is out of range.
+    """
+    check_number("num_classes", num_classes, low=2, whole=True)
+    check_number("width", width, low=1, whole=True)
+    check_choice("dtype", dtype, DTYPES)
+    shape = _checked_shape(name, image_shape, smallest)
+    module = network(
+        num_classes=int(num_classes),
+        width=int(width),
+        normalize=_checked_normalization(normalize, shape[2]),
+        dtype=dtype,
+        **structure,
+    )
+    return from_linen(module, shape, name=name, weights=weights)
+
+
+def _checked_shape(name: str, image_shape: Any, smallest: int) -> tuple[int, int, int]:
+    try:
+        height, width, channels = shape = tuple(int(n) for n in image_shape)
+    except (TypeError, ValueError):
+        height = width = channels = 0
+    if min(height, width, channels) < 1:
+        raise InputError(
+            f"image_shape={image_shape!r}: expected (height, width, channels), all at least 1"
+        )
+    if min(height, width) < smallest:
+        raise InputError(
+            f"image_shape={shape}: {name} needs images of at least {smallest}x{smallest} pixels;"
+            " choose a network for smaller images (convnet) or enlarge them"
+        )
+    return shape
+
+
+def _checked_normalization(normalize: Any, channels: int) -> Normalization:
+    try:
+        mean, std = (tuple(float(x) for x in part) for part in normalize)
+    except (TypeError, ValueError):
+        mean = std = ()
+    lengths = {len(mean), len(std)}
+    if not lengths <= {1, channels} or not np.isfinite(mean + std).all() or min(std) <= 0:
+        raise InputError(
+            f"normalize={normalize!r}: expected (mean, std), each of 1 or {channels} finite"
+            " numbers, std above 0"
+        )
+    return mean, std

@@ -1,0 +1,56 @@
+"""A model's outputs on many images: the one loop over batches that trains nothing."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+
+from jax_unlearn.core import Model, Variables
+
+
+def to_unit(images: jax.Array) -> jax.Array:
+    """Pixels uint8 0..255 as float32 in [0, 1]."""
+    return images.astype(jnp.float32) / 255.0
+
+
+def batch_sharding(variables: Variables) -> NamedSharding | None:
+    """Return the placement of a batch beside these variables; None where no mesh holds them."""
+    for leaf in jax.tree.leaves(variables):
+        sharding = getattr(leaf, "sharding", None)
+        if isinstance(sharding, NamedSharding) and "data" in sharding.mesh.axis_names:
+            return NamedSharding(sharding.mesh, PartitionSpec("data"))
+    return None
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def _logits(model: Model, variables: Variables, images: jax.Array) -> jax.Array:
+    return model.logits(variables, to_unit(images))
+
+
+def predict_logits(
+    model: Model, variables: Variables, images: np.ndarray, *, batch_size: int = 256
+) -> np.ndarray:
+    """Logits of un-augmented images in eval mode.
+
+    Args:
+      model: the network.
+      variables: its weights; where a mesh holds them, batches are sharded over its ``data`` axis.
+      images: uint8 [N, H, W, C].
+      batch_size: images at a time; every batch is padded to it, so that one program serves all.
+
+    Returns:
+      float32 [N, K] on the host.
+    """
+    sharding = batch_sharding(variables)
+    shards = sharding.mesh.shape["data"] if sharding else 1
+    batch_size = -(-batch_size // shards) * shards
+    parts = []
+    for start in range(0, len(images), batch_size):
+        batch = np.asarray(images[start : start + batch_size])
+        short = batch_size - len(batch)
+        batch = np.pad(batch, ((0, short),) + ((0, 0),) * (batch.ndim - 1))
+        parts.append((_logits(model, variables, jax.device_put(batch, sharding)), short))
+    # Only now wait for the device: every batch above is already under way.
+    return np.concatenate([np.asarray(out)[: batch_size - short] for out, short in parts])

@@ -1,0 +1,29 @@
+"""Settings of the whole suite."""
+
+import os
+
+# Before any backend starts: small tests gain nothing from a GPU's start-up, and the sharding tests
+# need several devices. On an accelerator: JAX_PLATFORMS=cuda pytest -m accelerator.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax
+import pytest
+
+jax.config.update("jax_num_cpu_devices", 4)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# optax's Adam relies on implicit promotion, so what goes through it cannot be held to this.
+STRICT_TYPES = ("functional", "data", "models")
+
+
+@pytest.fixture(autouse=True)
+def strict_types(request):
+    """Make silent dtype promotion an error in the folders of pure formulas."""
+    strict = request.path.parent.name in STRICT_TYPES and "adam" not in request.keywords
+    with jax.numpy_dtype_promotion("strict" if strict else "standard"):
+        yield
+
+
+def pytest_configure(config):
+    """Declare the suite's own marks."""
+    config.addinivalue_line("markers", "adam: uses optax's Adam, which promotes types silently")

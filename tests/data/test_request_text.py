@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+
+from jax_unlearn.core import InputError
+from jax_unlearn.data import (
+    RequestSpec,
+    by_class,
+    by_ids,
+    by_subclass,
+    hardest,
+    make_request,
+    parse_request,
+    random,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "spec", "slug"),
+    [
+        ("class:3", RequestSpec("class", ("3",)), "class-3"),
+        ("class:3,5", RequestSpec("class", ("3", "5")), "class-3-5"),
+        ("class:rocket", RequestSpec("class", ("rocket",)), "class-rocket"),
+        ("class:crane (n01)", RequestSpec("class", ("crane (n01)",)), "class-crane-n01"),
+        ("subclass:69", RequestSpec("subclass", ("69",)), "subclass-69"),
+        ("random:0.1", RequestSpec("random", fraction=0.1), "random-0.1"),
+        ("random:500", RequestSpec("random", count=500), "random-500"),
+        ("random:1", RequestSpec("random", count=1), "random-1"),
+        ("random:0.1,seed=3", RequestSpec("random", fraction=0.1, seed=3), "random-0.1-seed3"),
+        (
+            "random:20, stratified=false",
+            RequestSpec("random", count=20, stratified=False),
+            "random-20-stratifiedfalse",
+        ),
+        ("hardest:0.1", RequestSpec("hardest", fraction=0.1), "hardest-0.1"),
+        (
+            "hardest:30,models=5,seed=7",
+            RequestSpec("hardest", count=30, models=5, seed=7),
+            "hardest-30-seed7-models5",
+        ),
+        ("ids:/a/b,c=d/set.npy", RequestSpec("ids", path="/a/b,c=d/set.npy"), "ids-set"),
+    ],
+)
+def test_a_text_is_read_as_what_it_says(text, spec, slug):
+    assert parse_request(text) == spec
+    assert parse_request(text).slug == slug
+
+
+def test_a_large_count_keeps_its_digits_in_the_slug():
+    assert parse_request("random:1234567").slug == "random-1234567"
+
+
+def test_only_the_hardest_need_scoring_models():
+    assert parse_request("hardest:0.1,models=2,seed=5").scoring_seeds == (5, 6)
+    assert parse_request("random:0.1,seed=5").scoring_seeds == ()
+
+
+def test_a_text_makes_the_request_that_its_constructor_makes(dataset, tmp_path):
+    np.save(tmp_path / "ids.npy", np.array([501, 502]))
+    margins = np.arange(60.0)
+    pairs = {
+        "class:earth,0": by_class(dataset, [0, 1]),
+        "subclass:fine2": by_subclass(dataset, 2),
+        "random:0.1,seed=3": random(dataset, 0.1, seed=3),
+        "random:7,stratified=false": random(dataset, count=7, stratified=False),
+        f"ids:{tmp_path / 'ids.npy'}": by_ids(dataset, [501, 502]),
+        "hardest:6": hardest(
+            dataset, margins, count=6, arguments={"models": 3, "seeds": [0, 1, 2]}
+        ),
+    }
+    for text, request in pairs.items():
+        assert make_request(text, dataset, margins).hash == request.hash
+        assert make_request(parse_request(text), dataset, margins).hash == request.hash
+
+
+def test_the_hardest_without_margins_are_refused(dataset):
+    with pytest.raises(InputError, match=r"margins=None: hardest-0.1 needs .*seeds \[0, 1, 2\]"):
+        make_request("hardest:0.1", dataset)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("clas:3", "request='clas': did you mean class"),
+        ("class", "request='class': expected a value after the colon, such as class:3"),
+        ("class:", "expected a value after the colon"),
+        ("class:3,,5", "expected classes such as"),
+        ("class:3,seed=1", "option='seed': expected one of none"),
+        ("random:many", "'many' is no number: expected a fraction such as 0.1 or a count"),
+        ("random:0.1,0.2", "expected one fraction or count, such as random:0.1"),
+        ("random:seed=3", "expected one fraction or count"),
+        ("random:0.1,sed=3", "option='sed': did you mean seed"),
+        ("random:0.1,models=3", "option='models': expected one of seed, stratified"),
+        ("random:0.1,seed=x", "seed='x': expected a whole number >= 0"),
+        ("random:0.1,stratified=no", "stratified='no': expected one of false, true"),
+        ("random:nan", "fraction=nan: expected a number"),
+        ("random:1.5", "fraction=1.5: expected a number > 0 and <= 1"),
+        ("random:-0.1", "fraction=-0.1: expected"),
+        ("random:0", "count=0: expected a whole number >= 1"),
+        ("hardest:0.1,models=0", "models=0: expected a number >= 1"),
+        ("ids:", "expected a value after the colon"),
+    ],
+)
+def test_a_wrong_text_is_refused_in_one_line(text, message):
+    with pytest.raises(InputError, match=message) as caught:
+        parse_request(text)
+    assert "\n" not in str(caught.value)

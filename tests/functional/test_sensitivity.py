@@ -1,0 +1,231 @@
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jax_unlearn.core import InputError
+from jax_unlearn.functional import (
+    draw_irrelevant,
+    input_sensitivity,
+    mean_irrelevant_sensitivity,
+    mumis_loss,
+    mumis_terms,
+)
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+MODES = ("reverse", "forward")
+
+
+def _golden(dtype):
+    """Parameters, running statistics, batch and expected numbers; call inside enable_x64."""
+    with np.load(GOLDEN / "mumis_small_net.npz") as arrays:
+        data = dict(arrays)
+    params = {k[6:]: jnp.asarray(v, dtype) for k, v in data.items() if k.startswith("param_")}
+    stats = {k: jnp.asarray(data[k], dtype) for k in ("mean1", "var1", "mean2", "var2")}
+    images = jnp.asarray(data["images"], dtype)
+    classes = [jnp.asarray(data[k], jnp.int32) for k in ("labels", "irrelevant")]
+    return params, stats, images, classes, data
+
+
+def _small_net(params, stats, images):
+    x = images
+    for layer, stride in ((1, 1), (2, 2)):
+        x = jax.lax.conv_general_dilated(
+            x,
+            params[f"conv{layer}"],
+            (stride, stride),
+            ((1, 1), (1, 1)),
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+        scale = params[f"scale{layer}"] / jnp.sqrt(stats[f"var{layer}"] + 1e-5)
+        shift = params[f"bias{layer}"] - stats[f"mean{layer}"] * scale
+        x = jax.nn.relu(x * scale[None, None, None] + shift[None, None, None])
+    return x.mean(axis=(1, 2)) @ params["dense_kernel"] + params["dense_bias"][None]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("float64", 1e-12)])
+def test_values_and_parameter_gradients_equal_golden(mode, dtype, tolerance):
+    with jax.enable_x64(dtype == "float64"):
+        params, stats, images, (labels, irrelevant), data = _golden(dtype)
+
+        def loss(params):
+            terms = mumis_terms(
+                lambda x: _small_net(params, stats, x),
+                images,
+                labels,
+                irrelevant,
+                differentiate=mode,
+            )
+            return jnp.mean(terms[0] - terms[1]), terms
+
+        logits = _small_net(params, stats, images)
+        (value, terms), gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))(params)
+    np.testing.assert_allclose(logits, data["logits"], rtol=10 * tolerance)
+    assert value.dtype == dtype
+    np.testing.assert_allclose(value, data["loss"], rtol=tolerance)
+    np.testing.assert_allclose(terms[0], data["sensitivity_label"], rtol=tolerance)
+    np.testing.assert_allclose(terms[1], data["sensitivity_irrelevant"], rtol=tolerance)
+    for name, value in gradient.items():
+        expected = data[f"grad_{name}"]
+        # Entries that nearly cancel are held to the scale of their array.
+        np.testing.assert_allclose(
+            value, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max(), err_msg=name
+        )
+
+
+@pytest.mark.parametrize("which", ["label", "irrelevant"])
+def test_input_sensitivity_equals_golden(which):
+    params, stats, images, classes, data = _golden("float32")
+    value = input_sensitivity(
+        lambda x: _small_net(params, stats, x), images, classes[which == "irrelevant"]
+    )
+    np.testing.assert_allclose(value, data[f"sensitivity_{which}"], rtol=1e-5)
+
+
+def _linear_case():
+    keys = jax.random.split(jax.random.key(0), 4)
+    weights = jax.random.normal(keys[0], (12, 5))
+    images = jax.random.uniform(keys[1], (8, 2, 3, 2))
+    labels = jax.random.randint(keys[2], (8,), 0, 5)
+    return weights, images, labels, draw_irrelevant(keys[3], labels, 5)
+
+
+def _linear(weights):
+    return lambda images: images.reshape(-1, 12) @ weights
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_on_a_linear_model_the_loss_is_the_mean_difference_of_squared_weight_norms(mode):
+    weights, images, labels, irrelevant = _linear_case()
+
+    def loss(w):
+        return mumis_loss(_linear(w), images, labels, irrelevant, differentiate=mode)
+
+    value, gradient = jax.jit(jax.value_and_grad(loss))(weights)
+    norms = np.sum(np.square(weights), axis=0)
+    np.testing.assert_allclose(value, np.mean(norms[labels] - norms[irrelevant]), rtol=1e-5)
+    share = (np.bincount(labels, minlength=5) - np.bincount(irrelevant, minlength=5)) / 8
+    np.testing.assert_allclose(gradient, 2 * weights * share[None], rtol=1e-5, atol=1e-6)
+
+
+def test_sensitivity_equals_example_by_example_gradients():
+    params, stats, images, (labels, _), _ = _golden("float32")
+
+    def logit(image, label):
+        return _small_net(params, stats, image[None])[0, label]
+
+    gradients = jax.jit(jax.vmap(jax.grad(logit)))(images, labels)
+    expected = np.sum(np.square(gradients), axis=(1, 2, 3))
+    value = input_sensitivity(lambda x: _small_net(params, stats, x), images, labels)
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("terms", ["both", "target", "irrelevant"])
+def test_both_ways_to_differentiate_give_one_value_and_one_gradient(terms):
+    params, stats, images, (labels, irrelevant), _ = _golden("float32")
+    weights = jnp.array([1.0, 1, 1, 0, 1, 0.5, 1, 1, 0])
+
+    def loss(params, mode):
+        return mumis_loss(
+            lambda x: _small_net(params, stats, x),
+            images,
+            labels,
+            irrelevant,
+            weights=weights,
+            differentiate=mode,
+            terms=terms,
+        )
+
+    derivative = jax.jit(jax.value_and_grad(loss), static_argnums=1)
+    results = [derivative(params, mode) for mode in MODES]
+    np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-5)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+        *(gradient for _, gradient in results),
+    )
+
+
+def test_the_loss_is_the_sum_of_its_one_sided_ablations():
+    params, stats, images, (labels, irrelevant), data = _golden("float32")
+    both, target, other = (
+        mumis_loss(lambda x: _small_net(params, stats, x), images, labels, irrelevant, terms=terms)
+        for terms in ("both", "target", "irrelevant")
+    )
+    np.testing.assert_allclose(target, data["sensitivity_label"].mean(), rtol=1e-5)
+    np.testing.assert_allclose(other, -data["sensitivity_irrelevant"].mean(), rtol=1e-5)
+    np.testing.assert_allclose(both, target + other, rtol=1e-4)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_padding_changes_neither_loss_nor_gradient(mode):
+    weights, images, labels, irrelevant = _linear_case()
+
+    def loss(w, images, labels, irrelevant, rows):
+        return mumis_loss(_linear(w), images, labels, irrelevant, weights=rows, differentiate=mode)
+
+    padded = (
+        jnp.concatenate([images, jnp.full((2, 2, 3, 2), 9.0)]),
+        jnp.concatenate([labels, jnp.zeros(2, jnp.int32)]),
+        jnp.concatenate([irrelevant, jnp.ones(2, jnp.int32)]),
+        jnp.array([1.0] * 8 + [0.0] * 2),
+    )
+    derivative = jax.jit(jax.value_and_grad(loss))
+    plain = derivative(weights, images, labels, irrelevant, jnp.ones(8))
+    filled = derivative(weights, *padded)
+    np.testing.assert_allclose(filled[0], plain[0], rtol=1e-6)
+    np.testing.assert_allclose(filled[1], plain[1], rtol=1e-5, atol=1e-6)
+
+
+def test_half_precision_networks_give_float32_sensitivities():
+    weights, images, labels, irrelevant = _linear_case()
+    half = _linear(weights.astype(jnp.bfloat16))
+    terms = mumis_terms(half, images.astype(jnp.bfloat16), labels, irrelevant)
+    assert all(term.dtype == jnp.float32 for term in terms)
+
+
+def test_irrelevant_classes_never_equal_the_label_and_are_uniform_over_the_others():
+    labels = jnp.tile(jnp.arange(5, dtype=jnp.int32), 2000)
+    drawn = np.asarray(draw_irrelevant(jax.random.key(0), labels, 5))
+    counts = np.zeros((5, 5), int)
+    np.add.at(counts, (labels, drawn), 1)
+    assert drawn.dtype == np.int32
+    np.testing.assert_array_equal(np.diag(counts), 0)
+    # Binomial(2000, 1/4): five standard deviations are 97.
+    assert np.abs(counts[~np.eye(5, dtype=bool)] - 500).max() < 98
+
+
+def test_two_classes_leave_no_choice_of_irrelevant_class():
+    drawn = draw_irrelevant(jax.random.key(0), jnp.array([0, 1, 1]), 2)
+    np.testing.assert_array_equal(drawn, [1, 0, 0])
+
+
+def test_one_class_has_no_irrelevant_class():
+    with pytest.raises(InputError, match=r"^num_classes=1: expected a whole number >= 2$"):
+        draw_irrelevant(jax.random.key(0), jnp.array([0]), 1)
+    with pytest.raises(InputError, match=r"^num_classes=1: expected a whole number >= 2$"):
+        mean_irrelevant_sensitivity(lambda x: x, jnp.zeros((1, 1)), jnp.array([0]), 1)
+
+
+def test_mean_irrelevant_sensitivity_is_the_mean_over_all_other_classes():
+    params, stats, images, (labels, _), _ = _golden("float32")
+
+    def logits_fn(x):
+        return _small_net(params, stats, x)
+
+    of_class = jax.jit(lambda c: input_sensitivity(logits_fn, images, jnp.full(9, c)))
+    every = np.stack([of_class(c) for c in range(7)])
+    other = np.arange(7)[:, None] != np.asarray(labels)[None]
+    value = mean_irrelevant_sensitivity(logits_fn, images, labels, 7)
+    assert value.shape == (9,)
+    np.testing.assert_allclose(value, np.sum(every * other, axis=0) / 6, rtol=1e-5)
+
+
+def test_unknown_ways_and_terms_are_refused():
+    weights, *batch = _linear_case()
+    with pytest.raises(InputError, match=r"^differentiate='revers': did you mean reverse\?"):
+        mumis_loss(_linear(weights), *batch, differentiate="revers")
+    with pytest.raises(InputError, match=r"^terms='all': expected one of both, irrelevant, targ"):
+        mumis_loss(_linear(weights), *batch, terms="all")
