@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table as RichTable
 
-import jax_unlearn as ju
 from experiments import figures
 from experiments.config import build_method, to_json
 from experiments.folder import write_text

@@ -1,5 +1,8 @@
 """Machine unlearning in JAX: methods, primitives and an audit against the retrained oracle."""
 
+from typing import TYPE_CHECKING, Any
+
+from jax_unlearn import models
 from jax_unlearn.core import (
     FORGET,
     HYBRID,
@@ -44,7 +47,9 @@ from jax_unlearn.methods import (
     retrain,
     salun,
 )
-from jax_unlearn.models import MODELS, make_model
+
+if TYPE_CHECKING:
+    from jax_unlearn.models import MODELS, make_model
 
 __all__ = [
     "FORGET",
@@ -92,3 +97,10 @@ __all__ = [
     "train",
     "with_params",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Flax is imported when a network of ours is first asked for.
+    if name in ("MODELS", "make_model"):
+        return getattr(models, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -22,8 +22,3 @@ def strict_types(request):
     strict = request.path.parent.name in STRICT_TYPES and "adam" not in request.keywords
     with jax.numpy_dtype_promotion("strict" if strict else "standard"):
         yield
-
-
-def pytest_configure(config):
-    """Declare the suite's own marks."""
-    config.addinivalue_line("markers", "adam: uses optax's Adam, which promotes types silently")

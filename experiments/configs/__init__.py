@@ -9,7 +9,9 @@ from jax_unlearn.core import check_choice
 
 def preset_names() -> tuple[str, ...]:
     """Names of the presets."""
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+    return tuple(
+        sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
+    )
 
 
 def preset(name: str) -> Experiment:

@@ -20,7 +20,6 @@ from jax_unlearn.core import (
     static,
 )
 from jax_unlearn.methods.descent import Descent
-from jax_unlearn.methods.surgery import reinitialise_linear
 
 REDUCTIONS = ("batch", "batch_and_classes")
 
@@ -36,8 +35,7 @@ class BadTeacher(Descent):
       retain_fraction: share of the retain set that is shown, drawn once, in (0, 1].
       reduction: ``'batch'`` averages over examples; ``'batch_and_classes'`` also divides by the
         number of classes, as some released codes do.
-      reinit_linear: whether the student's linear layers are first re-initialised
-        (arXiv 2405.15495 does so when a full class is forgotten).
+
 
     Sources: Chundawat et al., "Can Bad Teaching Induce Forgetting?", AAAI 2023, arXiv 2205.08096;
     the five-epoch AdamW frame of arXiv 2405.15495 is reached through the arguments.
@@ -52,19 +50,12 @@ class BadTeacher(Descent):
     temperature: float = 1.0
     retain_fraction: float = static(0.3)
     reduction: str = static("batch")
-    reinit_linear: bool = static(False)
 
     def __post_init__(self):
         super().__post_init__()
         check_number("temperature", self.temperature, above=0)
         check_number("retain_fraction", self.retain_fraction, above=0, high=1)
         check_choice("reduction", self.reduction, REDUCTIONS)
-
-    def start(self, key: chex.PRNGKey, problem: Problem):
-        """The original weights, with new linear layers where asked for."""
-        if self.reinit_linear:
-            return reinitialise_linear(key, problem.variables)
-        return problem.variables
 
     def extra(self, key: chex.PRNGKey, problem: Problem) -> dict[str, Any]:
         """The two teachers' weights."""

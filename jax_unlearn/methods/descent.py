@@ -28,6 +28,7 @@ from jax_unlearn.core import (
     static,
     with_params,
 )
+from jax_unlearn.methods.surgery import reinitialise_linear
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("constant", "cosine", "step")
@@ -63,6 +64,8 @@ class Descent(Unlearner):
       warmup_epochs: length of the ``'step'`` schedule's warm-up.
       train_mode: whether BatchNorm uses the batch's statistics and updates its running ones.
       augment: whether retain and forget rows are cropped and flipped.
+      reinit_linear: whether linear layers are re-initialised before the first step; arXiv
+        2405.15495 does so for some methods when a whole class or sub-class is forgotten.
     """
 
     epochs: int = 10
@@ -74,6 +77,7 @@ class Descent(Unlearner):
     warmup_epochs: float = 0.0
     train_mode: bool = static(True)
     augment: bool = static(True)
+    reinit_linear: bool = static(False)
 
     def __post_init__(self):
         check_number("epochs", self.epochs, low=1, whole=True)
@@ -112,7 +116,8 @@ class Descent(Unlearner):
 
     def start(self, key: chex.PRNGKey, problem: Problem) -> Variables:
         """The weights from which the method sets out."""
-        del key
+        if self.reinit_linear:
+            return reinitialise_linear(key, problem.variables)
         return problem.variables
 
     def extra(self, key: chex.PRNGKey, problem: Problem) -> Any:

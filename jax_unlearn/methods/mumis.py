@@ -163,7 +163,9 @@ class MUMis(Unlearner):
         evaluate = functools.partial(
             _sensitivities, model, state.variables, num_classes=problem.num_classes
         )
-        means = functional.map_batches(evaluate, (images, labels), self.batch_size)
+        # Every example has a row for each other class: keep the rows at once near a thousand.
+        batch_size = min(self.batch_size, max(1, 1024 // (problem.num_classes - 1)))
+        means = functional.map_batches(evaluate, (images, labels), batch_size)
         predicted = predict_logits(model, state.variables, images).argmax(axis=1)
         return {
             **{name: float(np.mean(values)) for name, values in means.items()},

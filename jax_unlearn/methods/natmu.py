@@ -22,7 +22,6 @@ from jax_unlearn.core import (
     static,
 )
 from jax_unlearn.methods.descent import Descent, needs_examples
-from jax_unlearn.methods.surgery import reinitialise_linear
 from jax_unlearn.models.predict import predict_logits
 
 MASK_FAMILIES = ("gradual", "patches", "uniform")
@@ -68,8 +67,7 @@ class NatMU(Descent):
       hybrid_label: ``'retain'`` image's label, or a ``'random_wrong'`` one for the forget image.
       inject: whether the retain image is blended in; without it a hybrid is the masked forget
         image on black.
-      reinit_linear: whether linear layers are first re-initialised (the paper does so when a full
-        class is forgotten).
+
 
     Source: He, Li, Cheng, Huang, Huang, "Towards Natural Machine Unlearning", 2024,
     arXiv 2405.15495.
@@ -86,7 +84,6 @@ class NatMU(Descent):
     targets: str = static("top")
     hybrid_label: str = static("retain")
     inject: bool = static(True)
-    reinit_linear: bool = static(False)
 
     def __post_init__(self):
         super().__post_init__()
@@ -95,12 +92,6 @@ class NatMU(Descent):
         check_choice("masks", self.masks, MASK_FAMILIES)
         check_choice("targets", self.targets, TARGETS)
         check_choice("hybrid_label", self.hybrid_label, HYBRID_LABELS)
-
-    def start(self, key: chex.PRNGKey, problem: Problem):
-        """The original weights, with new linear layers where asked for."""
-        if self.reinit_linear:
-            return reinitialise_linear(key, problem.variables)
-        return problem.variables
 
     def hybrids(self, key: chex.PRNGKey, problem: Problem) -> Hybrids:
         """Blend every forget image with its partners.

@@ -1,13 +1,18 @@
-"""Networks by name; each constructor returns a :class:`jax_unlearn.core.Model`."""
+"""Networks by name; each constructor returns a :class:`jax_unlearn.core.Model`.
 
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+Names are looked up when they are first used: Flax brings in much that a user of the primitives, or
+of a network of another kind, does without.
+"""
 
-from jax_unlearn.core import Model, check_choice
-from jax_unlearn.models.convnet import convnet
-from jax_unlearn.models.linen import CENTRED, NORMALIZATIONS, Normalization, from_linen
-from jax_unlearn.models.resnet import resnet8, resnet18, resnet20, resnet34
-from jax_unlearn.models.vgg import vgg16_bn
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jax_unlearn.models.conv import convnet
+    from jax_unlearn.models.linen import CENTRED, NORMALIZATIONS, Normalization, from_linen
+    from jax_unlearn.models.registry import MODELS, make_model
+    from jax_unlearn.models.resnet import resnet8, resnet18, resnet20, resnet34
+    from jax_unlearn.models.vgg import vgg16_bn
 
 __all__ = [
     "CENTRED",
@@ -24,41 +29,17 @@ __all__ = [
     "vgg16_bn",
 ]
 
-MODELS: Mapping[str, Callable[..., Model]] = MappingProxyType(
-    {
-        "convnet": convnet,
-        "resnet8": resnet8,
-        "resnet18": resnet18,
-        "resnet20": resnet20,
-        "resnet34": resnet34,
-        "vgg16_bn": vgg16_bn,
-    }
-)
-"""Constructors by name; all have the signature of :func:`convnet`, with widths of their own."""
+_MODULES = {
+    "conv": ("convnet",),
+    "linen": ("CENTRED", "NORMALIZATIONS", "Normalization", "from_linen"),
+    "registry": ("MODELS", "make_model"),
+    "resnet": ("resnet8", "resnet18", "resnet20", "resnet34"),
+    "vgg": ("vgg16_bn",),
+}
 
 
-def make_model(
-    name: str,
-    num_classes: int,
-    image_shape: Sequence[int],
-    *,
-    width: int | None = None,
-    normalize: Normalization = CENTRED,
-    dtype: str = "float32",
-) -> Model:
-    """Build the network that ``MODELS`` lists under a name.
-
-    Args:
-      name: a key of ``MODELS``.
-      num_classes: number of outputs K.
-      image_shape: height, width and channels.
-      width: channels of the first layer; None means the network's own default.
-      normalize: mean and standard deviation of the pixels; see ``NORMALIZATIONS``.
-      dtype: compute type, ``'float32'`` or ``'bfloat16'``; weights and logits stay float32.
-
-    Raises:
-      InputError: if the name is unknown or an argument is out of range.
-    """
-    check_choice("model", name, MODELS)
-    own = {} if width is None else {"width": width}
-    return MODELS[name](num_classes, image_shape, normalize=normalize, dtype=dtype, **own)
+def __getattr__(name: str) -> Any:
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -65,7 +65,7 @@ def test_names_may_name_classes_without_images(tmp_path):
         ({"train_images": np.zeros((6, 4, 4, 3))}, "train images are float64 .*expected uint8"),
         ({"train_images": np.zeros((6, 4, 4), np.uint8)}, "a grey image needs C = 1"),
         ({"train_labels": np.zeros(6)}, r"train_labels is float64 \[6\]: expected integers"),
-        ({"train_labels": np.arange(5) % 3}, r"train ids are .*|train labels are int32 \[5\]"),
+        ({"train_labels": np.arange(5) % 3}, r"train labels are int32 \[5\]: expected int32 \[6\]"),
         ({"train_labels": np.zeros((6, 1), int)}, r"train_labels is int64 \[6, 1\]"),
         ({"train_labels": np.arange(6) - 1}, "train labels reach from -1 to 4: expected 0"),
         ({"train_labels": np.full(6, 2**40)}, "train_labels reaches 1099511627776"),

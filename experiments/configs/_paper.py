@@ -1,0 +1,38 @@
+"""What the two papers' settings share."""
+
+from experiments.config import Training
+
+NATMU_BASELINES = ("finetune", "amnesiac", "bad_teacher", "salun", "natmu")
+"""NatMU and the baselines of its tables."""
+
+NATMU_FRAME = (
+    # How that paper's authors ran the baselines: five epochs of AdamW with a cosine, all data in
+    # one shuffled stream, no augmentation, SalUn's mask on the gradient only.
+    "bad_teacher.epochs=5",
+    "bad_teacher.optimizer=adamw",
+    "bad_teacher.schedule=cosine",
+    "bad_teacher.retain_fraction=1.0",
+    "salun.epochs=5",
+    "salun.optimizer=adamw",
+    "salun.schedule=cosine",
+    "salun.augment=false",
+    "salun.relabel=once",
+    "salun.stream=shuffled",
+    "salun.masking=gradient",
+)
+
+SGD_100 = Training(
+    epochs=100, batch_size=128, learning_rate=0.1, weight_decay=5e-4, schedule="step"
+)
+"""Recipe of originals and oracles; Tiny ImageNet takes batches of 256."""
+
+
+def settings(batch_size: int, **methods: dict[str, float]) -> tuple[str, ...]:
+    """The frame with one batch size, then each method's own hyperparameters, as ``set`` entries."""
+    sizes = [f"{name}.batch_size={batch_size}" for name in NATMU_BASELINES]
+    own = [
+        f"{name}.{field}={value!r}".replace("=True", "=true")
+        for name, fields in methods.items()
+        for field, value in fields.items()
+    ]
+    return (*NATMU_FRAME, *sizes, *own)
