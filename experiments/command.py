@@ -1,9 +1,13 @@
 """What every command shares: one line per user error, exit codes, the console."""
 
+import contextlib
+import io
 import sys
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import jax
+import tyro
 from rich.console import Console
 
 from jax_unlearn.core import InputError
@@ -19,6 +23,42 @@ def guarded(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         print("interrupted: start the same command again to go on", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+_T = TypeVar("_T")
+
+
+def parse(cls: type[_T], module: str, description: str, **options: Any) -> _T:
+    """Read the command line into a dataclass.
+
+    Args:
+      cls: the dataclass.
+      module: name of the command's module.
+      description: shown by ``--help``.
+      **options: further arguments of ``tyro.cli``.
+
+    Raises:
+      InputError: a flag is unknown or its value cannot be read.
+    """
+    heard = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(heard):
+            return tyro.cli(cls, prog=f"python -m {module}", description=description, **options)
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise InputError(_one_line(heard.getvalue())) from None
+
+
+def _one_line(box: str) -> str:
+    """What a framed message of tyro says, with the flags that it lists as near or as meant."""
+    rows = [row.strip("│╭╮╰╯ ") for row in box.splitlines()]
+    # The first row is a title; a terminal without line-drawing characters has a rule under it.
+    blocks = "\n".join("" if set(row) <= set("-─") else row for row in rows[1:]).strip()
+    says, _, lists = blocks.partition("\n\n")
+    flags = [row for row in lists.splitlines() if row.startswith("-")]
+    hint = f"; expected {' or '.join(flags)}" if flags else ""
+    return f"{' '.join(says.split()).rstrip('.')}{hint}; see --help"
 
 
 def console() -> Console:

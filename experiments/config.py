@@ -1,15 +1,18 @@
 """What an experiment is: frozen settings that a command line, a preset or a file can give."""
 
+import contextlib
 import dataclasses
 import json
 import pathlib
-from collections.abc import Mapping
+import typing
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax_unlearn as ju
 from jax_unlearn import data
 from jax_unlearn.core import InputError, check_choice, check_number
 from jax_unlearn.data.request_text import OPTIONS
+from jax_unlearn.models.linen import DTYPES
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,7 +42,7 @@ class Network:
     """The network.
 
     Attributes:
-      name: convnet, resnet8, resnet20, resnet18, resnet34 or vgg16_bn.
+      name: convnet, resnet8, resnet10, resnet18, resnet20, resnet34 or vgg16_bn.
       width: channels of the first layer; 0 takes the network's own.
       dtype: what it computes in, float32 or bfloat16; weights stay float32.
     """
@@ -95,8 +98,8 @@ class Experiment:
       seeds: one original, one oracle, one second oracle and one run of each method per seed.
       hyperparameters: a .json file written by `python -m experiments.search`, or the name of one
         that ships in experiments/configs; empty takes each method's published defaults.
-      set: single hyperparameters, METHOD.NAME=VALUE, over everything else; with a prefix such as
-        class/natmu.reinit_linear=true only for requests of that kind.
+      set: single hyperparameters, METHOD.NAME=VALUE, over everything else and after those of the
+        preset; with a prefix such as class/natmu.reinit_linear=true only for requests of that kind.
       cpu_devices: virtual devices that share a CPU's cores; 0 leaves JAX's own number. Sharding
         the batch makes convolutions' weight gradients faster on CPU; accelerators ignore it.
       loop: auto, scan or python.
@@ -114,6 +117,10 @@ class Experiment:
     loop: str = "auto"
 
 
+LAST_SEED = 9_999
+"""Seeds beyond it are those of scoring models and second oracles."""
+
+
 def to_json(experiment: Experiment) -> dict[str, Any]:
     """The settings as JSON values."""
     return json.loads(json.dumps(dataclasses.asdict(experiment)))
@@ -123,23 +130,47 @@ def from_json(values: Mapping[str, Any], source: str) -> Experiment:
     """Rebuild settings from :func:`to_json`.
 
     Raises:
-      InputError: a key is unknown or a section is malformed.
+      InputError: a key is unknown, or a value is not of its kind.
     """
     sections = {"data": Data, "network": Network, "training": Training}
 
     def build(cls, given, where):
         if not isinstance(given, Mapping):
             raise InputError(f"{source}: {where} is {given!r}; expected an object with settings")
-        known = {field.name for field in dataclasses.fields(cls)}
-        for key in given:
-            check_choice(f"{source}: key", key, known)
-        return {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+        kinds = {field.name: field.type for field in dataclasses.fields(cls)}
+        built = {}
+        for key, value in given.items():
+            check_choice(f"{source}: key", key, kinds)
+            if cls is Experiment and key in sections:
+                built[key] = build(sections[key], value, key)
+                continue
+            built[key] = tuple(value) if isinstance(value, list) else value
+            if not _fits(built[key], kinds[key]):
+                raise InputError(f"{source}: {key}={value!r}: expected {_KINDS[kinds[key]]}")
+        return cls(**built)
 
-    fields = build(Experiment, values, "the file")
-    for name, cls in sections.items():
-        if name in fields:
-            fields[name] = cls(**build(cls, fields[name], name))
-    return Experiment(**fields)
+    return build(Experiment, values, "experiment")
+
+
+_KINDS = {
+    str: "a text",
+    str | None: "a text or null",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    tuple[str, ...]: "a list of texts",
+    tuple[int, ...]: "a list of whole numbers",
+}
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a value that came from JSON is of an annotated kind."""
+    if typing.get_origin(kind) is tuple:
+        item = typing.get_args(kind)[0]
+        return isinstance(value, tuple) and all(_fits(entry, item) for entry in value)
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, (int, float) if kind is float else kind)
 
 
 def method_arguments(experiment: Experiment, request: str) -> dict[str, dict[str, Any]]:
@@ -148,10 +179,17 @@ def method_arguments(experiment: Experiment, request: str) -> dict[str, dict[str
     Those of the file come first (its entry for the request, else for ``'*'``), then ``set``.
 
     Raises:
-      InputError: the file is missing or malformed, or a name is unknown.
+      InputError: the file is missing or malformed, or has no entry for the request.
     """
-    found = _read_hyperparameters(experiment.hyperparameters) if experiment.hyperparameters else {}
-    entry = found.get(request, found.get("*", {}))
+    file = experiment.hyperparameters
+    found = _read_hyperparameters(file) if file else {"*": {}}
+    entry = found.get(request, found.get("*"))
+    if entry is None:
+        raise InputError(
+            f"hyperparameters={file!r}: has no entry for {request!r}, only for "
+            f"{', '.join(found)}; search for it, or pass --hyperparameters '' for the published "
+            "defaults"
+        )
     arguments = {name: dict(entry.get(name, {})) for name in experiment.methods}
     for text in experiment.set:
         kind, method, field, value = _parse_setting(text)
@@ -167,10 +205,27 @@ def build_method(name: str, arguments: Mapping[str, Any]) -> ju.Unlearner:
       InputError: unknown method or hyperparameter (with near names), or a value out of range.
     """
     check_choice("method", name, ju.METHODS)
-    known = {field.name for field in dataclasses.fields(ju.METHODS[name])}
-    for field in arguments:
-        check_choice(f"hyperparameter of {name}", field, known)
-    return ju.METHODS[name](**arguments)
+    defaults = {field.name: field.default for field in dataclasses.fields(ju.METHODS[name])}
+    given = {}
+    for field, value in arguments.items():
+        check_choice(f"hyperparameter of {name}", field, defaults)
+        default = defaults[field]
+        if isinstance(default, bool) and not isinstance(value, bool):
+            raise InputError(f"{name}.{field}={value!r}: expected true or false")
+        # A whole number may be written as 1e2: JSON makes that a float.
+        whole = isinstance(default, int) and isinstance(value, float) and value.is_integer()
+        given[field] = int(value) if whole else value
+    with naming(f"{name}."):
+        return ju.METHODS[name](**given)
+
+
+@contextlib.contextmanager
+def naming(prefix: str) -> Iterator[None]:
+    """Put a prefix before the argument that an error names, to say whose argument it is."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{prefix}{error}") from error
 
 
 def validate(experiment: Experiment) -> None:
@@ -180,9 +235,9 @@ def validate(experiment: Experiment) -> None:
       InputError: with one line that names the setting.
     """
     check_choice("network", experiment.network.name, ju.MODELS)
-    check_number("seeds", len(experiment.seeds), low=1, whole=True)
+    check_choice("network.dtype", experiment.network.dtype, DTYPES)
     for seed in experiment.seeds:
-        check_number("seeds", seed, low=0, high=2**20, whole=True)
+        check_number("seeds", seed, low=0, high=LAST_SEED, whole=True)
     for field in ("seeds", "requests", "methods"):
         values = getattr(experiment, field)
         if not values or len(set(values)) < len(values):
@@ -194,9 +249,19 @@ def validate(experiment: Experiment) -> None:
     check_choice("loop", experiment.loop, ("auto", "scan", "python"))
     for name in experiment.methods:
         check_choice("method", name, ju.METHODS)
-    for request in experiment.requests:
-        data.parse_request(request)
-    experiment.training.recipe()
+        if name == "retrain":
+            raise InputError(
+                "method='retrain': every run has it, as the oracle; leave it out of the methods"
+            )
+    slugs = [data.parse_request(request).slug for request in experiment.requests]
+    for slug, request in zip(slugs, experiment.requests, strict=True):
+        if slugs.count(slug) > 1:
+            raise InputError(
+                f"requests={request!r}: another one has the same short name {slug}, which names "
+                "its folder; ask for one of them, or rename a file of ids"
+            )
+    with naming("training."):
+        experiment.training.recipe()
     for text in experiment.set:
         kind, method, field, value = _parse_setting(text)
         if kind:
@@ -221,19 +286,19 @@ def _parse_setting(text: str) -> tuple[str, str, str, Any]:
 
 
 def _read_hyperparameters(name: str) -> Mapping[str, Any]:
-    shipped = pathlib.Path(__file__).parent / "configs" / f"{name}.json"
-    path = shipped if shipped.is_file() else pathlib.Path(name)
+    configs = pathlib.Path(__file__).parent / "configs"
+    shipped = {path.stem: path for path in sorted(configs.glob("*.json"))}
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(shipped.get(name, pathlib.Path(name)).read_text())
         entries = found.get("settings", found)["requests"]
         return {
-            request: {method: result["arguments"] for method, result in methods.items()}
+            request: {method: dict(result["arguments"]) for method, result in methods.items()}
             for request, methods in entries.items()
         }
     except OSError as error:
-        ships = sorted(p.stem for p in shipped.parent.glob("*.json"))
         raise InputError(
-            f"hyperparameters={name!r}: no such file; expected a path, or one of {', '.join(ships)}"
+            f"hyperparameters={name!r}: cannot be read ({error.strerror}); expected a path, or one "
+            f"of {', '.join(shipped)}"
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(

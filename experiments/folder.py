@@ -75,29 +75,36 @@ class RunFolder:
       histories: the epochs of each finished part.
     """
 
-    def __init__(self, path: pathlib.Path, lock: Any):
+    def __init__(self, path: pathlib.Path):
         self.path = path
         self.parts: dict[tuple[str, str, int], dict[str, Any]] = {}
         self.histories: dict[tuple[str, str, int], list[dict[str, float]]] = {}
-        self._lock = lock
         self._read()
 
     def _read(self) -> None:
         path = self.path / "metrics.jsonl"
         if not path.exists():
             return
-        epochs: dict[tuple, list] = {}
-        for line in path.read_text().splitlines():
+        lines = path.read_text().splitlines(keepends=True)
+        epochs: list[tuple[Any, dict[str, float]]] = []
+        whole = 0
+        for number, line in enumerate(lines, start=1):
             try:
-                row = json.loads(line)
-            except json.JSONDecodeError:
-                # A line cut off by a crash: its part is not finished and is done again.
+                # A line without its end was cut off, even where what is left is sound JSON.
+                row = json.loads(line) if line.endswith("\n") else {}
+                part = (row.pop("request"), row.pop("name"), row.pop("seed"))
+                kind = row.pop("kind")
+            except (ValueError, KeyError, TypeError, AttributeError):
                 continue
-            part = (row.pop("request"), row.pop("name"), row.pop("seed"))
-            if row.pop("kind") == "epoch":
-                epochs.setdefault(part, []).append(row)
-            else:
-                self.parts[part], self.histories[part] = row, epochs.pop(part, [])
+            if kind == "epoch":
+                epochs.append((part, row))
+                continue
+            self.parts[part] = row
+            self.histories[part] = [entry for owner, entry in epochs if owner == part]
+            epochs, whole = [], number
+        if whole < len(lines):
+            # What follows the last result was cut off by a crash; its part is done again.
+            write_text(path, "".join(lines[:whole]))
 
     def weights(self, name: str) -> pathlib.Path:
         """Folder of a network's weights."""
@@ -168,27 +175,25 @@ def open_folder(
       overwrite: whether a folder of another run is emptied first.
 
     Raises:
-      InputError: the folder holds another run and ``overwrite`` is off, holds something that is no
-        run, or is in use by another process.
+      InputError: the folder cannot be made, holds another run and ``overwrite`` is off, holds
+        something that is no run, or is in use by another process.
     """
     path = pathlib.Path(path)
     config = path / "config.json"
-    if path.exists() and not path.is_dir():
-        raise InputError(f"out={str(path)!r}: a file stands there; expected a folder")
-    if path.is_dir() and any(path.iterdir()):
-        if not config.is_file():
-            raise InputError(
-                f"out={str(path)!r}: the folder holds files that are no run; name another folder"
-            )
-        if _settings_of(config) != settings:
-            if not overwrite:
-                raise InputError(
-                    f"out={str(path)!r}: the folder holds a run with other settings; name another "
-                    "folder or pass --overwrite"
-                )
-            shutil.rmtree(path)
-    path.mkdir(parents=True, exist_ok=True)
-    with (path / ".lock").open("w") as lock:
+    if path.is_dir() and not config.is_file() and not all(map(_is_left_over, path.iterdir())):
+        raise InputError(
+            f"out={str(path)!r}: the folder holds files that are no run; name another folder"
+        )
+    if config.is_file():
+        _settings_of(config)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = (path / LOCK).open("w")
+    except OSError as error:
+        raise InputError(
+            f"out={str(path)!r}: {error.strerror}; expected a folder that can be written to"
+        ) from error
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -196,15 +201,42 @@ def open_folder(
                 f"out={str(path)!r}: another process is writing there; wait for it or name another "
                 "folder"
             ) from error
+        # Only now: what another process has begun must be neither compared nor emptied.
+        if config.is_file() and _settings_of(config) != settings:
+            if not overwrite:
+                raise InputError(
+                    f"out={str(path)!r}: the folder holds a run with other settings; name another "
+                    "folder or pass --overwrite"
+                )
+            _empty(path)
         if not config.is_file():
             write_text(config, json.dumps({"settings": settings, **provenance()}, indent=2) + "\n")
-        yield RunFolder(path, lock)
+        yield RunFolder(path)
+
+
+LOCK = ".lock"
+
+
+def _is_left_over(path: pathlib.Path) -> bool:
+    """Whether a file is what a run leaves that was killed before it wrote its settings."""
+    return path.name == LOCK or path.name.startswith(".config.json.")
+
+
+def _empty(path: pathlib.Path) -> None:
+    """Remove what a run made; last its settings, which mark the folder as ours until then."""
+    for child in sorted(path.iterdir(), key=lambda child: child.name == "config.json"):
+        if child.is_dir() and not child.is_symlink():
+            shutil.rmtree(child)
+        elif child.name != LOCK:
+            child.unlink()
 
 
 def _settings_of(config: pathlib.Path) -> Any:
     try:
-        return json.loads(config.read_text())["settings"]
+        found = json.loads(config.read_text())
+        # Other programs have a config.json too: all of ours say what a number must be read with.
+        return [found[key] for key in ("command", "versions", "hardware", "settings")][-1]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"out={str(config.parent)!r}: its config.json cannot be read; name another folder"
+            f"out={str(config.parent)!r}: its config.json is not that of a run; name another folder"
         ) from error

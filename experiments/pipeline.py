@@ -10,10 +10,10 @@ import numpy as np
 from jax.sharding import Mesh
 
 import jax_unlearn as ju
-from experiments.config import Experiment, build_method
+from experiments.config import LAST_SEED, Experiment, build_method, naming
 from experiments.folder import RunFolder
 from jax_unlearn import data
-from jax_unlearn.core import Examples, Model, Predictions, Variables
+from jax_unlearn.core import Examples, InputError, Model, Predictions, Variables
 from jax_unlearn.engine.checkpoint import load_weights, save_weights
 from jax_unlearn.models import CENTRED, NORMALIZATIONS
 from jax_unlearn.models.predict import predict_logits
@@ -64,11 +64,17 @@ class Forgetting:
     test_forgotten: np.ndarray
 
 
-def load_data(experiment: Experiment) -> data.Dataset:
-    """Load the data set and draw the training and test images that the settings ask for."""
+def load_data(experiment: Experiment, *, download: bool = False) -> data.Dataset:
+    """Load the data set and draw the training and test images that the settings ask for.
+
+    Args:
+      experiment: the settings.
+      download: whether a missing archive may be downloaded.
+    """
     settings = experiment.data
-    dataset = data.load(settings.name, settings.dir)
-    return data.subset(dataset, settings.train_size or None, settings.test_size or None)
+    dataset = data.load(settings.name, settings.dir, download=download)
+    with naming("data."):
+        return data.subset(dataset, settings.train_size or None, settings.test_size or None)
 
 
 def make_network(experiment: Experiment, dataset: data.Dataset) -> Model:
@@ -93,7 +99,7 @@ def original(bench: Bench, seed: int) -> tuple[Variables, Variables]:
     initial = bench.model.init(make_key(seed, "initial"))
     name = f"original-{seed}"
     part = ("", "original", seed)
-    if part in bench.folder.parts:
+    if part in bench.folder.parts and bench.folder.weights(name).is_dir():
         return initial, load_weights(bench.folder.weights(name), initial)
     with bench.phase(f"original, seed {seed}") as on_step:
         outcome = _train(bench, bench.dataset.train, seed, "original", initial, on_step)
@@ -111,7 +117,7 @@ def _train(
     on_step: Callable[[int, int], None],
 ) -> ju.Outcome:
     settings = bench.experiment
-    return ju.train(
+    outcome = ju.train(
         settings.training.recipe(),
         bench.model,
         examples,
@@ -124,6 +130,12 @@ def _train(
         loop=settings.loop,
         on_step=on_step,
     )
+    if outcome.status == "collapsed":
+        raise InputError(
+            f"training.learning_rate={settings.training.learning_rate}: {purpose} of seed {seed} "
+            "collapsed, its loss or weights are no longer finite; lower the rate"
+        )
+    return outcome
 
 
 def resolve(bench: Bench, text: str) -> Forgetting:
@@ -140,8 +152,8 @@ def resolve(bench: Bench, text: str) -> Forgetting:
     return Forgetting(text, spec.slug, request, forget, retain, forgotten)
 
 
-SCORING_SEED = 10_000
-SECOND_SEED = 20_000
+SCORING_SEED = LAST_SEED + 1
+SECOND_SEED = 2 * SCORING_SEED
 
 
 def _margins(bench: Bench, seed: int) -> np.ndarray:

@@ -6,9 +6,7 @@ terminal, a report with figures in the folder. Everything else is `python -m exp
 
 import dataclasses
 
-import tyro
-
-from experiments.command import console, guarded
+from experiments.command import console, guarded, parse
 from experiments.configs import preset
 from experiments.run import execute
 
@@ -30,7 +28,7 @@ def main() -> None:
     """Read the command line and run."""
 
     def run() -> None:
-        command = tyro.cli(Quickstart, description=__doc__)
+        command = parse(Quickstart, "experiments.quickstart", __doc__)
         execute(preset("quickstart"), command.out, overwrite=command.overwrite, terminal=console())
 
     guarded(run)

@@ -15,14 +15,16 @@ import dataclasses
 import json
 import pathlib
 import sys
+from typing import Annotated
 
 import tyro
 from rich.console import Console
 
 from experiments import pipeline, summary
-from experiments.command import console, guarded, use_cpu_devices
+from experiments.checks import check_fit
+from experiments.command import console, guarded, parse, use_cpu_devices
 from experiments.config import Experiment, from_json, method_arguments, to_json, validate
-from experiments.configs import preset, preset_names
+from experiments.configs import describe_presets, preset
 from experiments.folder import open_folder
 from experiments.progress import phases
 from jax_unlearn.core import InputError
@@ -38,21 +40,31 @@ class Command:
       preset: settings to begin with; flags given beside it change them.
       config: config.json of an earlier run to begin with, in place of a preset.
       overwrite: empty a folder that holds a run with other settings.
+      download: fetch a missing archive of the data from its official address.
     """
 
-    experiment: tyro.conf.OmitArgPrefixes[Experiment]
+    experiment: Annotated[Experiment, tyro.conf.arg(name="")]
     out: str = "runs/run"
     preset: str = ""
     config: str = ""
     overwrite: bool = False
+    download: bool = False
 
 
-def execute(experiment: Experiment, out: str, *, overwrite: bool, terminal: Console) -> None:
+def execute(
+    experiment: Experiment,
+    out: str,
+    *,
+    overwrite: bool,
+    terminal: Console,
+    download: bool = False,
+) -> None:
     """Run an experiment into a folder and print its tables."""
     validate(experiment)
     use_cpu_devices(experiment.cpu_devices)
     arguments = {text: method_arguments(experiment, text) for text in experiment.requests}
-    dataset = pipeline.load_data(experiment)
+    dataset = pipeline.load_data(experiment, download=download)
+    hashes = check_fit(experiment, dataset, arguments)
     settings = {
         "experiment": to_json(experiment),
         # In the form of a search's result, so that this file can be given as hyperparameters.
@@ -61,6 +73,7 @@ def execute(experiment: Experiment, out: str, *, overwrite: bool, terminal: Cons
             for text, methods in arguments.items()
         },
         "data_fingerprint": dataset.fingerprint,
+        "request_hashes": hashes,
     }
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(open_folder(out, settings, overwrite=overwrite))
@@ -94,34 +107,51 @@ def _run_request(bench, forgetting, arguments) -> None:
 def _defaults(arguments: list[str]) -> Experiment:
     """The settings that flags change: a preset's, an earlier run's, or none."""
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--preset", default="")
-    first.add_argument("--config", default="")
+    # A flag without its value is left to the parser of all flags to complain about.
+    first.add_argument("--preset", nargs="?", default="")
+    first.add_argument("--config", nargs="?", default="")
     given, _ = first.parse_known_args(arguments)
     if given.preset and given.config:
         raise InputError(f"preset={given.preset!r}: give a preset or a config, not both")
     if given.preset:
         return preset(given.preset)
-    if given.config:
-        path = pathlib.Path(given.config)
-        try:
-            settings = json.loads(path.read_text())["settings"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"config={given.config!r}: expected the config.json of a run"
-            ) from error
-        experiment = from_json(settings["experiment"], given.config)
-        return dataclasses.replace(experiment, hyperparameters=given.config, set=())
-    return Experiment()
+    return _earlier(given.config) if given.config else Experiment()
+
+
+def _earlier(config: str) -> Experiment:
+    """The settings of an earlier run's ``config.json``."""
+    try:
+        settings = json.loads(pathlib.Path(config).read_text())["settings"]
+        given = settings["experiment"]
+        recorded = {
+            text: {name: result["arguments"] for name, result in methods.items()}
+            for text, methods in settings["requests"].items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"config={config!r}: expected the config.json of a run") from error
+    experiment = from_json(given, f"config={config!r}")
+    with contextlib.suppress(InputError):
+        if recorded == {text: method_arguments(experiment, text) for text in experiment.requests}:
+            return experiment
+    # Its file of hyperparameters is gone or has changed; the run kept what it used.
+    return dataclasses.replace(experiment, hyperparameters=config, set=())
 
 
 def main() -> None:
     """Read the command line and run."""
 
     def run() -> None:
-        default = Command(experiment=_defaults(sys.argv[1:]))
-        description = f"{__doc__}\n\nPresets: {', '.join(preset_names())}."
-        command = tyro.cli(Command, description=description, default=default)
-        execute(command.experiment, command.out, overwrite=command.overwrite, terminal=console())
+        begun = _defaults(sys.argv[1:])
+        default = Command(experiment=dataclasses.replace(begun, set=()))
+        description = f"{__doc__}\n\nPresets:\n\n{describe_presets()}"
+        command = parse(Command, "experiments.run", description, default=default)
+        execute(
+            dataclasses.replace(command.experiment, set=(*begun.set, *command.experiment.set)),
+            command.out,
+            overwrite=command.overwrite,
+            terminal=console(),
+            download=command.download,
+        )
 
     guarded(run)
 

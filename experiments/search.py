@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 import optuna
-import tyro
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from experiments import pipeline
-from experiments.command import console, guarded, use_cpu_devices
+from experiments.checks import check_fit
+from experiments.command import console, guarded, parse, use_cpu_devices
 from experiments.config import method_arguments, to_json, validate
 from experiments.configs import preset
 from experiments.folder import RunFolder, open_folder, provenance, write_text
@@ -36,10 +36,10 @@ SPACES: dict[str, dict[str, tuple[str, float, float]]] = {
     "finetune": {"learning_rate": ("log", 1e-3, 3e-1), "weight_decay": ("log", 1e-4, 3e-2)},
     "gradient_ascent": {"learning_rate": ("log", 1e-5, 1e-2), "epochs": ("int", 1, 10)},
     "neggrad_plus": {"learning_rate": ("log", 1e-4, 3e-2), "alpha": ("float", 0.7, 0.999)},
-    "amnesiac": {"learning_rate": ("log", 1e-5, 3e-3), "weight_decay": ("log", 1e-5, 1e-1)},
-    "bad_teacher": {"learning_rate": ("log", 1e-5, 3e-3), "temperature": ("log", 0.5, 8.0)},
-    "salun": {"learning_rate": ("log", 1e-4, 1e-1), "keep": ("float", 0.05, 1.0)},
-    "natmu": {"learning_rate": ("log", 1e-4, 1e-2), "delta": ("float", -0.4, 0.4)},
+    "amnesiac": {"learning_rate": ("log", 1e-5, 3e-2), "weight_decay": ("log", 1e-5, 1e-1)},
+    "bad_teacher": {"learning_rate": ("log", 1e-5, 3e-2), "temperature": ("log", 0.5, 8.0)},
+    "salun": {"learning_rate": ("log", 1e-4, 3e-1), "keep": ("float", 0.05, 1.0)},
+    "natmu": {"learning_rate": ("log", 1e-4, 3e-2), "delta": ("float", -0.4, 0.4)},
     "mumis": {"learning_rate": ("log", 1e-6, 1e-3), "stop_ratio": ("log", 1.05, 6.0)},
 }
 """Two hyperparameters per method: the scale they are drawn on, and their bounds."""
@@ -53,6 +53,7 @@ class Search:
       preset: whose data, network, recipe, requests and methods are searched; its own seeds and
         hyperparameters are not used.
       out: folder for originals, oracles and trials; a search that was cut off goes on.
+      overwrite: empty a folder that holds a run or a search with other settings.
       trials: per method and request.
       seeds: of the originals and oracles of the search; must differ from the preset's.
       result: file to write; the preset reads experiments/configs/PRESET.json.
@@ -61,6 +62,7 @@ class Search:
 
     preset: str = "quickstart"
     out: str = "runs/search"
+    overwrite: bool = False
     trials: int = 16
     seeds: tuple[int, ...] = (100, 101)
     result: str = ""
@@ -107,14 +109,13 @@ def search_one(
         trial.set_user_attr("collapsed", COLLAPSED in gaps)
         return float(np.mean(gaps))
 
-    done = [t for t in study.trials if t.state == optuna.trial.TrialState.COMPLETE]
-    study.optimize(objective, n_trials=max(0, trials - len(done)))
-    best = study.best_trial
+    study.optimize(objective, n_trials=max(0, trials - len(_complete(study))))
+    best, done = study.best_trial, _complete(study)
     return {
         "arguments": best.user_attrs["arguments"],
         "gap": best.value,
-        "trials": len(study.trials),
-        "collapsed": sum(trial.user_attrs.get("collapsed", False) for trial in study.trials),
+        "trials": len(done),
+        "collapsed": sum(trial.user_attrs["collapsed"] for trial in done),
     }
 
 
@@ -129,13 +130,21 @@ def _suggest(
     }
 
 
+def _complete(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    """The trials that came to an end; a search that was cut off leaves one that did not."""
+    return study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+
+
 def _study(folder: RunFolder, request: str, name: str, trials: int) -> optuna.Study:
-    return optuna.create_study(
+    study = optuna.create_study(
         study_name=f"{request}/{name}",
         storage=JournalStorage(JournalFileBackend(str(folder.path / "trials.jsonl"))),
-        sampler=optuna.samplers.TPESampler(seed=0, n_startup_trials=max(3, trials // 2)),
         load_if_exists=True,
     )
+    # A search that goes on must not draw its first trials again.
+    seed = len(study.get_trials(deepcopy=False))
+    study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(3, trials // 2))
+    return study
 
 
 def execute(search: Search) -> None:
@@ -154,24 +163,28 @@ def execute(search: Search) -> None:
         data=dataclasses.replace(chosen.data, dir=data_dir),
     )
     validate(experiment)
+    if search.result and pathlib.Path(search.result).is_dir():
+        raise InputError(f"result={search.result!r}: a folder stands there; expected a file")
     for name in experiment.methods:
         check_choice("method", name, SPACES)
     use_cpu_devices(experiment.cpu_devices)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     dataset = pipeline.load_data(experiment)
+    arguments = {text: method_arguments(experiment, text) for text in experiment.requests}
+    check_fit(experiment, dataset, arguments)
     settings = {"experiment": to_json(experiment), "trials": search.trials}
     found: dict[str, dict[str, Any]] = {}
     terminal = console()
     with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(open_folder(search.out, settings, overwrite=False))
+        folder = stack.enter_context(open_folder(search.out, settings, overwrite=search.overwrite))
         phase = stack.enter_context(phases(terminal))
         bench = pipeline.make_bench(experiment, dataset, folder, phase)
         for text in experiment.requests:
             forgetting = pipeline.resolve(bench, text)
-            fixed = method_arguments(experiment, text)
             for name in experiment.methods:
                 study = _study(folder, forgetting.slug, name, search.trials)
-                best = search_one(bench, forgetting, name, fixed[name], search.trials, study)
+                fixed = arguments[text][name]
+                best = search_one(bench, forgetting, name, fixed, search.trials, study)
                 found.setdefault(text, {})[name] = best
                 terminal.print(f"{text} {name}: gap {best['gap']:.2f} with {best['arguments']}")
     result = {
@@ -189,7 +202,7 @@ def execute(search: Search) -> None:
 
 def main() -> None:
     """Read the command line and search."""
-    guarded(lambda: execute(tyro.cli(Search, description=__doc__)))
+    guarded(lambda: execute(parse(Search, "experiments.search", __doc__)))
 
 
 if __name__ == "__main__":

@@ -185,7 +185,8 @@ def _draw(
             ),
         ),
     }
-    if "natmu" in methods:
+    # Other numbers of channels than those of grey and colour images cannot be shown.
+    if "natmu" in methods and bench.dataset.train.image.shape[3] in (1, 3):
         figure = _hybrids(bench, forgetting, arguments["natmu"], subject)
         drawn["hybrids"] = ("NatMU's hybrids, first seed", figure)
     if "mumis" in methods:

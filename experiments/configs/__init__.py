@@ -22,3 +22,13 @@ def preset(name: str) -> Experiment:
     """
     check_choice("preset", name, preset_names())
     return importlib.import_module(f"{__name__}.{name}").EXPERIMENT
+
+
+def describe_presets() -> str:
+    """One line for each preset: its name and what it is."""
+    modules = {name: importlib.import_module(f"{__name__}.{name}") for name in preset_names()}
+    width = max(map(len, modules))
+    return "\n".join(
+        f"  {name:{width}}  {module.__doc__.partition(chr(10))[0]}"
+        for name, module in modules.items()
+    )

@@ -36,7 +36,8 @@ def load_weights(path: str | pathlib.Path, like: Any) -> Any:
     if not path.is_dir():
         raise InputError(f"path={str(path)!r}: no such folder; expected one with saved weights")
     abstract = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=getattr(x, "sharding", None)),
+        like,
     )
     try:
         with ocp.StandardCheckpointer() as checkpointer:

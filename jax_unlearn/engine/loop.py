@@ -103,6 +103,13 @@ def _scan_epoch(unlearner, model, key, state, pool, rows, clock, padding, flip):
     return state, jax.tree.map(jnp.mean, infos)
 
 
+@jax.jit
+def _finite(variables):
+    leaves = jax.tree.leaves(variables)
+    inexact = [x for x in leaves if jnp.issubdtype(x.dtype, jnp.inexact)]
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in inexact]))
+
+
 def _python_epoch(unlearner, problem, key, state, pool, rows, clock, mesh, on_step):
     """One epoch as a Python loop over the jitted step; see ``run`` for when."""
     placement, infos = over_rows(mesh), []
@@ -112,6 +119,10 @@ def _python_epoch(unlearner, problem, key, state, pool, rows, clock, mesh, on_st
         batch = _batch(pool, row, key, step, problem.padding, problem.flip)
         state, info = _step(unlearner, problem.model, key, state, batch, clock._replace(step=step))
         infos.append(info)
+        if mesh.size > 1:
+            # Virtual CPU devices share one pool of threads: with two steps under way their
+            # all-reduces can each wait for a thread that the other holds, for ever.
+            jax.block_until_ready(state)
         if on_step is not None:
             on_step(int(step) + 1)
     infos = jax.device_get(infos)
@@ -169,7 +180,8 @@ def run(
         scan on accelerators and the Python loop on CPU, where a convolution's weight gradient is
         many times slower inside a compiled loop (jax issue 12868). The steps are the same.
       watch: called with the weights before the first and after every epoch; what it returns joins
-        the history. Its time is not the method's.
+        the history. Its time is not the method's. It must copy weights that it keeps: the next
+        step overwrites them.
       on_step: called with the number of steps done and planned.
 
     Returns:
@@ -191,7 +203,9 @@ def run(
         problem = dataclasses.replace(problem, variables=place(problem.variables, everywhere))
         pool = place(unlearner.pool(keys.pool, problem), everywhere)
         _check_pool(unlearner, pool)
-        state = place(unlearner.init(keys.init, problem), everywhere)
+        # A copy, since steps donate the state: the caller's weights must outlive the run.
+        # (device_put's may_alias=False does not prevent sharing when the devices change.)
+        state = jax.tree.map(jnp.copy, place(unlearner.init(keys.init, problem), everywhere))
         # Numbers as arrays on the device: one transfer for the run, and traced by every step.
         traced = place(jax.tree.map(jnp.asarray, unlearner), everywhere)
         jax.block_until_ready((pool, state))
@@ -237,7 +251,8 @@ def run(
         if scan and progress is not None:
             progress(step)
         look(info, state)
-        if unlearner.collapsed(history):
+        # The last update's damage shows in no loss yet, and a later copy would hold it as good.
+        if not _finite(unlearner.finish(state)) or unlearner.collapsed(history):
             status = "collapsed"
             break
         if unlearner.stop(history):

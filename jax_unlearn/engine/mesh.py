@@ -19,8 +19,10 @@ def make_mesh(data: int | None = None) -> Mesh:
     """
     devices = jax.devices()
     data = len(devices) if data is None else data
-    if not 1 <= data <= len(devices):
-        raise InputError(f"data={data}: expected 1 to {len(devices)}, the number of devices")
+    if isinstance(data, bool) or not isinstance(data, int) or not 1 <= data <= len(devices):
+        raise InputError(
+            f"data={data!r}: expected a whole number, 1 to {len(devices)}, the number of devices"
+        )
     # Auto axes: under Explicit ones, indexing a sharded array inside jit is refused.
     return jax.make_mesh((data,), ("data",), (AxisType.Auto,), devices=devices[:data])
 
@@ -36,5 +38,5 @@ def over_rows(mesh: Mesh, *, axis: int = 0) -> NamedSharding:
 
 
 def place(tree: Any, sharding: NamedSharding) -> Any:
-    """Copy a pytree of arrays to the devices; never an alias, so the copy may be donated."""
-    return jax.tree.map(lambda x: jax.device_put(x, sharding, may_alias=False), tree)
+    """Lay a pytree of arrays out on devices; shares memory with what lies there already."""
+    return jax.tree.map(lambda x: jax.device_put(x, sharding), tree)

@@ -17,7 +17,7 @@ from jax_unlearn.core import (
     shuffled_rows,
     static,
 )
-from jax_unlearn.methods.descent import Descent
+from jax_unlearn.methods.descent import Descent, needs_examples
 
 RELABELLINGS = ("once", "every_step")
 STREAMS = ("shuffled", "forget_first")
@@ -57,6 +57,7 @@ class Amnesiac(Descent):
 
     def pool(self, key: chex.PRNGKey, problem: Problem) -> Pool:
         """Retain rows with their labels and forget rows with one random wrong label each."""
+        needs_examples("forget", problem.forget)
         forget = pool_rows(problem.forget, FORGET, augment=self.augment)
         wrong = functional.draw_irrelevant(key, forget.label, problem.num_classes)
         return concatenate_pools(

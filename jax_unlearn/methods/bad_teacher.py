@@ -19,7 +19,7 @@ from jax_unlearn.core import (
     pool_rows,
     static,
 )
-from jax_unlearn.methods.descent import Descent
+from jax_unlearn.methods.descent import Descent, needs_examples
 
 REDUCTIONS = ("batch", "batch_and_classes")
 
@@ -63,6 +63,7 @@ class BadTeacher(Descent):
 
     def pool(self, key: chex.PRNGKey, problem: Problem) -> Pool:
         """A share of the retain rows, then all forget rows."""
+        needs_examples("forget", problem.forget)
         retain = pool_rows(problem.retain, RETAIN, augment=self.augment)
         n = len(problem.retain.label)
         kept = jax.random.permutation(key, n)[: max(1, round(self.retain_fraction * n))]

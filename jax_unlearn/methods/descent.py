@@ -54,7 +54,7 @@ class Descent(Unlearner):
 
     Attributes:
       epochs: passes over the pool.
-      learning_rate: peak rate, > 0.
+      learning_rate: peak rate, >= 0.
       weight_decay: for ``sgd`` and ``adam`` the coefficient of an L2 term added to the gradient (as
         in PyTorch), for ``adamw`` decoupled; acts on every parameter.
       momentum: of ``sgd``; heavy ball without dampening.
@@ -135,6 +135,7 @@ class Descent(Unlearner):
     def pool(self, key: chex.PRNGKey, problem: Problem) -> Pool:
         """Retain rows, then forget rows, each with its own label."""
         del key
+        needs_examples("forget", problem.forget)
         return concatenate_pools(
             pool_rows(problem.retain, RETAIN, augment=self.augment),
             pool_rows(problem.forget, FORGET, augment=self.augment),

@@ -6,7 +6,7 @@ import chex
 
 from jax_unlearn import functional
 from jax_unlearn.core import FORGET, Pool, Problem, method, pool_rows, static
-from jax_unlearn.methods.descent import Descent
+from jax_unlearn.methods.descent import Descent, needs_examples
 
 
 @method
@@ -28,6 +28,7 @@ class GradientAscent(Descent):
     def pool(self, key: chex.PRNGKey, problem: Problem) -> Pool:
         """The forget rows."""
         del key
+        needs_examples("forget", problem.forget)
         return pool_rows(problem.forget, FORGET, augment=self.augment)
 
     def loss(self, model, key, state, variables, batch, clock):

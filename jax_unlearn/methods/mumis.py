@@ -25,7 +25,7 @@ from jax_unlearn.core import (
     static,
     with_params,
 )
-from jax_unlearn.methods.descent import DescentState
+from jax_unlearn.methods.descent import DescentState, needs_examples
 from jax_unlearn.models.predict import predict_logits, to_unit
 
 DIFFERENTIATIONS = ("auto", "reverse", "forward")
@@ -113,6 +113,7 @@ class MUMis(Unlearner):
     def pool(self, key: chex.PRNGKey, problem: Problem) -> Pool:
         """The forget rows, never augmented."""
         del key
+        needs_examples("forget", problem.forget)
         return pool_rows(problem.forget, FORGET, augment=False)
 
     def order(self, key: chex.PRNGKey, epoch: int, pool: Pool) -> jax.Array:
@@ -131,26 +132,22 @@ class MUMis(Unlearner):
             differentiate = "forward" if jax.default_backend() == "cpu" else "reverse"
 
         def objective(params):
-            variables = with_params(state.variables, params)
-            label, other = functional.mumis_terms(
-                functools.partial(model.logits, variables),
+            return functional.mumis_loss(
+                functools.partial(model.logits, with_params(state.variables, params)),
                 batch.image,
                 batch.label,
                 irrelevant,
+                weights=batch.weight,
                 differentiate=differentiate,
+                terms=self.terms,
             )
-            means = [functional.weighted_mean(s, batch.weight) for s in (label, other)]
-            signs = {"both": (1.0, -1.0), "target": (1.0, 0.0), "irrelevant": (0.0, -1.0)}
-            a, b = signs[self.terms]
-            loss = a * means[0] + b * means[1]
-            return loss, {"loss": loss}
 
-        gradients, info = jax.grad(objective, has_aux=True)(params)
+        loss, gradients = jax.value_and_grad(objective)(params)
         updates, opt_state = optax.trace(self.momentum).update(gradients, state.opt_state)
         params = jax.tree.map(
             lambda p, u: p - (self.learning_rate * u).astype(p.dtype), params, updates
         )
-        return DescentState(with_params(state.variables, params), opt_state), info
+        return DescentState(with_params(state.variables, params), opt_state), {"loss": loss}
 
     def measure(self, model, state, problem):
         """Mean sensitivities and accuracy (percent) on the forget examples.

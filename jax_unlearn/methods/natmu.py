@@ -93,6 +93,45 @@ class NatMU(Descent):
         check_choice("targets", self.targets, TARGETS)
         check_choice("hybrid_label", self.hybrid_label, HYBRID_LABELS)
 
+    def check_sizes(self, forget: int, retain: int, num_classes: int) -> None:
+        """Raise InputError where numbers of examples and classes alone show a lack of partners."""
+        others = num_classes - 1
+        if self.num > others:
+            raise InputError(
+                f"num={self.num}: expected at most {others}, the number of other classes; lower num"
+            )
+        wanted = self.num * forget
+        if wanted > retain:
+            raise InputError(
+                f"num={self.num}: {forget} forget images need {wanted} retain images and there are "
+                f"{retain}; lower num or forget fewer"
+            )
+
+    def check_supply(self, problem: Problem) -> None:
+        """Raise InputError where the labels alone show that partners will not suffice.
+
+        The model is not asked. What passes may still run out, if many forget images prefer the same
+        classes; :meth:`hybrids` then says so.
+        """
+        forget, retain = problem.forget.label, problem.retain.label
+        self.check_sizes(len(forget), len(retain), problem.num_classes)
+        there = np.bincount(retain, minlength=problem.num_classes)
+        each = np.bincount(forget, minlength=problem.num_classes)
+        # An image takes at most one partner of a class, and none of its own: looked at for the
+        # forget images of each class apart, then for all of them.
+        groups = np.concatenate([np.diag(each), each[None]])
+        takers = groups.sum(axis=1, keepdims=True) - groups
+        found = np.minimum(there, takers).sum(axis=1)
+        lack = self.num * groups.sum(axis=1) - found
+        if lack.max() > 0:
+            worst = int(lack.argmax())
+            images = int(groups[worst].sum())
+            raise InputError(
+                f"num={self.num}: {images} forget images need {self.num * images} partners, each "
+                f"{self.num} of different classes, and the retain set has {found[worst]} for them; "
+                "lower num or forget fewer"
+            )
+
     def hybrids(self, key: chex.PRNGKey, problem: Problem) -> Hybrids:
         """Blend every forget image with its partners.
 
@@ -103,7 +142,7 @@ class NatMU(Descent):
         needs_examples("retain", problem.retain)
         needs_examples("forget", problem.forget)
         class_key, partner_key, label_key = jax.random.split(key, 3)
-        _check_supply(self.num, problem)
+        self.check_supply(problem)
         labels = jnp.asarray(problem.forget.label, jnp.int32)
         if self.targets == "top":
             logits = predict_logits(problem.model, problem.variables, problem.forget.image)
@@ -152,20 +191,6 @@ class NatMU(Descent):
             mean = jnp.mean(functional.mixing_masks(height, width, 0.0))
             masks = functional.uniform_masks(height, width, jnp.clip(mean + self.delta, 0.0, 1.0))
         return masks[: self.num]
-
-
-def _check_supply(num: int, problem: Problem) -> None:
-    others = problem.num_classes - 1
-    if num > others:
-        raise InputError(
-            f"num={num}: expected at most {others}, the number of other classes; lower num"
-        )
-    wanted, there = num * len(problem.forget.label), len(problem.retain.label)
-    if wanted > there:
-        raise InputError(
-            f"num={num}: {len(problem.forget.label)} forget images need {wanted} retain images and "
-            f"there are {there}; lower num or forget fewer"
-        )
 
 
 def _check_partners(partner: np.ndarray, num: int) -> None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from jax_unlearn.models.conv import convnet
     from jax_unlearn.models.linen import CENTRED, NORMALIZATIONS, Normalization, from_linen
     from jax_unlearn.models.registry import MODELS, make_model
-    from jax_unlearn.models.resnet import resnet8, resnet18, resnet20, resnet34
+    from jax_unlearn.models.resnet import resnet8, resnet10, resnet18, resnet20, resnet34
     from jax_unlearn.models.vgg import vgg16_bn
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "from_linen",
     "make_model",
     "resnet8",
+    "resnet10",
     "resnet18",
     "resnet20",
     "resnet34",
@@ -33,7 +34,7 @@ _MODULES = {
     "conv": ("convnet",),
     "linen": ("CENTRED", "NORMALIZATIONS", "Normalization", "from_linen"),
     "registry": ("MODELS", "make_model"),
-    "resnet": ("resnet8", "resnet18", "resnet20", "resnet34"),
+    "resnet": ("resnet8", "resnet10", "resnet18", "resnet20", "resnet34"),
     "vgg": ("vgg16_bn",),
 }
 

@@ -1,6 +1,7 @@
 """Flax linen networks behind :class:`jax_unlearn.core.Model`, and the layers they share."""
 
 import functools
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -103,8 +104,9 @@ def from_linen(
 
     Args:
       module: called as ``module(images, train=...)``, gives logits [B, K]. Its collections other
-        than ``'params'`` (``'batch_stats'``) are updated in train mode. It must be hashable and
-        must not draw random numbers outside ``init``.
+        than ``'params'`` (``'batch_stats'``) are updated in train mode. If it takes the keyword
+        ``weight`` too, it is given the rows' weights in train mode: 0 is padding. It must be
+        hashable and must not draw random numbers outside ``init``.
       image_shape: height, width and channels that the weights are made for.
       name: shown in tables and error messages.
       weights: ``weights(key, shapes) -> variables``, draws the initial weights instead of the
@@ -119,14 +121,24 @@ def from_linen(
             return own(key, images)
         return weights(key, jax.eval_shape(own, key, images))
 
-    def apply(variables: Variables, images: jax.Array, *, train: bool) -> tuple[jax.Array, Any]:
+    def masked(
+        variables: Variables, images: jax.Array, *, train: bool, weight: jax.Array | None = None
+    ) -> tuple[jax.Array, Variables]:
         if not train:
             return module.apply(variables, images, train=False), variables
         mutable = [collection for collection in variables if collection != "params"]
-        logits, updated = module.apply(variables, images, train=True, mutable=mutable)
+        padding = {} if weight is None else {"weight": weight}
+        logits, updated = module.apply(variables, images, train=True, mutable=mutable, **padding)
         return logits, {**variables, **updated}
 
-    return Model(init=init, apply=apply, name=name)
+    def unmasked(
+        variables: Variables, images: jax.Array, *, train: bool
+    ) -> tuple[jax.Array, Variables]:
+        return masked(variables, images, train=train)
+
+    # A Model says by the signature of apply whether padding can be kept out of a batch's mix.
+    takes_weight = "weight" in inspect.signature(type(module).__call__).parameters
+    return Model(init=init, apply=masked if takes_weight else unmasked, name=name)
 
 
 def build(

@@ -6,13 +6,14 @@ from types import MappingProxyType
 from jax_unlearn.core import Model, check_choice
 from jax_unlearn.models.conv import convnet
 from jax_unlearn.models.linen import CENTRED, Normalization
-from jax_unlearn.models.resnet import resnet8, resnet18, resnet20, resnet34
+from jax_unlearn.models.resnet import resnet8, resnet10, resnet18, resnet20, resnet34
 from jax_unlearn.models.vgg import vgg16_bn
 
 MODELS: Mapping[str, Callable[..., Model]] = MappingProxyType(
     {
         "convnet": convnet,
         "resnet8": resnet8,
+        "resnet10": resnet10,
         "resnet18": resnet18,
         "resnet20": resnet20,
         "resnet34": resnet34,

@@ -134,6 +134,18 @@ def resnet8(
     return _resnet("resnet8", (1, 1, 1), num_classes, image_shape, width, normalize, dtype)
 
 
+def resnet10(
+    num_classes: int,
+    image_shape: Sequence[int],
+    *,
+    width: int = 16,
+    normalize: linen.Normalization = linen.CENTRED,
+    dtype: str = "float32",
+) -> Model:
+    """Four stages of one block and narrow, for training on a CPU; arguments as `resnet18`."""
+    return _resnet("resnet10", (1, 1, 1, 1), num_classes, image_shape, width, normalize, dtype)
+
+
 def resnet20(
     num_classes: int,
     image_shape: Sequence[int],

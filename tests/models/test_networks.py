@@ -253,6 +253,21 @@ def test_train_mode_changes_the_statistics_and_nothing_else(name):
     jax.tree.map(np.testing.assert_array_equal, variables["params"], after["params"])
 
 
+@pytest.mark.parametrize("name", SMALL)
+def test_padding_rows_change_neither_the_other_logits_nor_the_statistics(name):
+    model = small(name)
+    variables = model.init(jax.random.key(0))
+    images = images_for(name, 5)
+    weight = jnp.array([1.0, 1.0, 1.0, 0.0, 0.0])
+    masked = jax.jit(model.apply, static_argnames="train")
+    padded, after = masked(variables, images, train=True, weight=weight)
+    expected, expected_after = apply(model, variables, images[:3], train=True)
+    np.testing.assert_allclose(padded[:3], expected, atol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), after, expected_after)
+    unmasked, _ = apply(model, variables, images, train=True)
+    assert float(abs(unmasked[:3] - expected).max()) > 1e-3
+
+
 def test_running_statistics_move_a_tenth_of_the_way_to_the_biased_batch_statistics():
     model = small("convnet")
     variables = model.init(jax.random.key(0))

@@ -57,6 +57,7 @@ def test_a_linen_network_without_batch_statistics_becomes_a_model():
 
     model = from_linen(Linear(), (4, 4, 1), name="linear")
     variables = model.init(jax.random.key(0))
+    assert not model.takes_weight
     logits, after = model.apply(variables, jnp.ones((2, 4, 4, 1)), train=True)
     assert logits.shape == (2, 3)
     jax.tree.map(np.testing.assert_array_equal, variables, after)
