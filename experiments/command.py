@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -11,6 +12,9 @@ import tyro
 from rich.console import Console
 
 from jax_unlearn.core import InputError
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
 
 
 def guarded(main: Callable[[], None]) -> None:
@@ -22,7 +26,21 @@ def guarded(main: Callable[[], None]) -> None:
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         print("interrupted: start the same command again to go on", file=sys.stderr)
-        raise SystemExit(130) from None
+        raise SystemExit(INTERRUPTED) from None
+
+
+def program(main: Callable[[], None]) -> None:
+    """Run a command as the whole process."""
+    try:
+        main()
+    except SystemExit as stop:
+        if stop.code != INTERRUPTED:
+            raise
+        # Everything is written and closed by now, and where the interrupt cut off a compilation
+        # the interpreter's own way out crashes.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(INTERRUPTED)
 
 
 _T = TypeVar("_T")

@@ -6,7 +6,7 @@ terminal, a report with figures in the folder. Everything else is `python -m exp
 
 import dataclasses
 
-from experiments.command import console, guarded, parse
+from experiments.command import console, guarded, parse, program
 from experiments.configs import preset
 from experiments.run import execute
 
@@ -35,4 +35,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program(main)

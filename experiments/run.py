@@ -22,7 +22,7 @@ from rich.console import Console
 
 from experiments import pipeline, summary
 from experiments.checks import check_fit
-from experiments.command import console, guarded, parse, use_cpu_devices
+from experiments.command import console, guarded, parse, program, use_cpu_devices
 from experiments.config import Experiment, from_json, method_arguments, to_json, validate
 from experiments.configs import describe_presets, preset
 from experiments.folder import open_folder
@@ -157,4 +157,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program(main)

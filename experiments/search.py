@@ -9,7 +9,6 @@ processes with folders of their own may share one storage file.
 import contextlib
 import dataclasses
 import json
-import math
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +20,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from experiments import pipeline
 from experiments.checks import check_fit
-from experiments.command import console, guarded, parse, use_cpu_devices
+from experiments.command import console, guarded, parse, program, use_cpu_devices
 from experiments.config import method_arguments, to_json, validate
 from experiments.configs import preset
 from experiments.folder import RunFolder, open_folder, provenance, write_text
@@ -35,7 +34,7 @@ COLLAPSED = 100.0
 SPACES: dict[str, dict[str, tuple[str, float, float]]] = {
     "finetune": {"learning_rate": ("log", 1e-3, 3e-1), "weight_decay": ("log", 1e-4, 3e-2)},
     "gradient_ascent": {"learning_rate": ("log", 1e-5, 1e-2), "epochs": ("int", 1, 10)},
-    "neggrad_plus": {"learning_rate": ("log", 1e-4, 3e-2), "alpha": ("float", 0.7, 0.999)},
+    "neggrad_plus": {"learning_rate": ("log", 1e-5, 1e-2), "alpha": ("float", 0.7, 0.999)},
     "amnesiac": {"learning_rate": ("log", 1e-5, 3e-2), "weight_decay": ("log", 1e-5, 1e-1)},
     "bad_teacher": {"learning_rate": ("log", 1e-5, 3e-2), "temperature": ("log", 0.5, 8.0)},
     "salun": {"learning_rate": ("log", 1e-4, 3e-1), "keep": ("float", 0.05, 1.0)},
@@ -91,6 +90,7 @@ def search_one(
       ``arguments`` of the best trial, its ``gap``, and how many ``trials`` collapsed.
     """
     seeds = bench.experiment.seeds
+    originals = [pipeline.original_predictions(bench, forgetting, seed) for seed in seeds]
     oracles = [
         audit.accuracies(pipeline.oracle_predictions(bench, forgetting, seed)) for seed in seeds
     ]
@@ -98,13 +98,14 @@ def search_one(
     def objective(trial: optuna.Trial) -> float:
         arguments = {**fixed, **_suggest(trial, SPACES[name])}
         gaps = []
-        for seed, oracle in zip(seeds, oracles, strict=True):
+        for seed, original, oracle in zip(seeds, originals, oracles, strict=True):
             predictions, outcome = pipeline.unlearn(
-                bench, forgetting, seed, name, arguments, watch=name == "mumis"
+                bench, forgetting, seed, name, arguments, watch=False
             )
-            gap = audit.average_gap(audit.accuracies(predictions), oracle)
-            sound = outcome.status != "collapsed" and math.isfinite(gap)
-            gaps.append(gap if sound else COLLAPSED)
+            if outcome.status == "collapsed" or audit.is_collapsed(predictions, original):
+                gaps.append(COLLAPSED)
+            else:
+                gaps.append(audit.average_gap(audit.accuracies(predictions), oracle))
         trial.set_user_attr("arguments", arguments)
         trial.set_user_attr("collapsed", COLLAPSED in gaps)
         return float(np.mean(gaps))
@@ -206,4 +207,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program(main)

@@ -364,16 +364,13 @@ def check_number(
         return
     if isinstance(value, jax.Array) and value.ndim == 0:
         value = value.item()
-    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(
-        value, bool
-    )
+    numbers = (int, np.integer) if whole else (int, float, np.integer, np.floating)
+    number = isinstance(value, numbers) and not isinstance(value, bool)
     kind = "a whole number" if whole else "a number"
     bounds = [f">= {low:g}"] * (low > -np.inf) + [f"> {above:g}"] * (above > -np.inf)
     bounds += [f"<= {high:g}"] * (high < np.inf)
     expected = " ".join([kind, " and ".join(bounds)]).strip()
-    if not number or not np.isfinite(value) or (whole and value != int(value)):
-        raise InputError(f"{name}={value!r}: expected {expected}")
-    if not (low <= value <= high and value > above):
+    if not (number and np.isfinite(value) and low <= value <= high and value > above):
         raise InputError(f"{name}={value!r}: expected {expected}")
 
 

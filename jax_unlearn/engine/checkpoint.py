@@ -41,6 +41,10 @@ def load_weights(path: str | pathlib.Path, like: Any) -> Any:
     )
     try:
         with ocp.StandardCheckpointer() as checkpointer:
+            stored = checkpointer.metadata(path).item_metadata
+            # Orbax finds a wrong shape only amid its reads, and leaves their complaints behind.
+            if stored is None or _shapes(stored.tree) != _shapes(abstract):
+                raise ValueError("other arrays are stored there")
             return checkpointer.restore(path, {"variables": abstract})["variables"]
     except (ValueError, KeyError, FileNotFoundError) as error:
         reason = str(error).splitlines()[0][:200]
@@ -48,3 +52,7 @@ def load_weights(path: str | pathlib.Path, like: Any) -> Any:
             f"path={str(path)!r}: not the weights of this network ({reason}); train again or name "
             "the folder of a run with the same network"
         ) from error
+
+
+def _shapes(tree: Any) -> list[tuple[int, ...]]:
+    return sorted(tuple(leaf.shape) for leaf in jax.tree.leaves(tree))

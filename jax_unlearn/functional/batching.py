@@ -10,8 +10,8 @@ from jax_unlearn.core import InputError, check_number
 
 
 def _batches(
-    arrays: Sequence[Any], batch_size: int
-) -> Iterator[tuple[tuple[Any, ...], np.ndarray]]:
+    arrays: Sequence[Any], batch_size: int, sharding: jax.sharding.Sharding | None
+) -> Iterator[tuple[tuple[Any, ...], Any]]:
     """Yield batches of one size and their weights, float32 [batch], 0 where row 0 is padding."""
     check_number("batch_size", batch_size, low=1, whole=True)
     lengths = [len(array) for array in arrays]
@@ -20,14 +20,24 @@ def _batches(
             f"arrays: lengths {lengths}; expected one or more arrays of one length >= 1"
         )
     size = min(batch_size, lengths[0])
+    if sharding is not None:
+        size += -size % sharding.num_devices
     for start in range(0, lengths[0], size):
         rows = np.arange(start, start + size)
         weight = (rows < lengths[0]).astype(np.float32)
         rows = np.where(rows < lengths[0], rows, 0)
-        yield tuple(array[rows] for array in arrays), weight
+        batch = (*(array[rows] for array in arrays), weight)
+        *batch, weight = batch if sharding is None else jax.device_put(batch, sharding)
+        yield tuple(batch), weight
 
 
-def map_batches(fn: Callable[..., Any], arrays: Sequence[Any], batch_size: int) -> Any:
+def map_batches(
+    fn: Callable[..., Any],
+    arrays: Sequence[Any],
+    batch_size: int,
+    *,
+    sharding: jax.sharding.Sharding | None = None,
+) -> Any:
     """Apply a function to batches and join what it returns, as if it had seen all rows at once.
 
     Every batch has the same size, so a jitted ``fn`` compiles once: the last one is filled up
@@ -36,7 +46,9 @@ def map_batches(fn: Callable[..., Any], arrays: Sequence[Any], batch_size: int) 
     Args:
       fn: ``fn(*batch) -> pytree of arrays [batch, ...]``, jitted by the caller.
       arrays: arrays [N, ...] of one length N >= 1, NumPy or JAX.
-      batch_size: rows per call; at most N are used.
+      batch_size: rows per call; at most N are used, rounded up to the devices of ``sharding``.
+      sharding: placement of a batch over devices; None leaves it to ``fn``. Beside arguments that
+        lie on several devices an unplaced batch is computed by each of them.
 
     Returns:
       A pytree of NumPy arrays [N, ...].
@@ -44,12 +56,19 @@ def map_batches(fn: Callable[..., Any], arrays: Sequence[Any], batch_size: int) 
     Raises:
       InputError: for a batch size below 1, no rows, or arrays of different lengths.
     """
-    results = [fn(*batch) for batch, _ in _batches(arrays, batch_size)]
+    results = [fn(*batch) for batch, _ in _batches(arrays, batch_size, sharding)]
     results = jax.device_get(results)
     return jax.tree.map(lambda *parts: np.concatenate(parts)[: len(arrays[0])], *results)
 
 
-def fold_batches(fn: Callable[..., Any], carry: Any, arrays: Sequence[Any], batch_size: int) -> Any:
+def fold_batches(
+    fn: Callable[..., Any],
+    carry: Any,
+    arrays: Sequence[Any],
+    batch_size: int,
+    *,
+    sharding: jax.sharding.Sharding | None = None,
+) -> Any:
     """Run a function over batches, handing its result from one to the next.
 
     Every batch has the same size, so a jitted ``fn`` compiles once: the last one is filled up
@@ -60,7 +79,9 @@ def fold_batches(fn: Callable[..., Any], carry: Any, arrays: Sequence[Any], batc
         [batch], 1 for a row and 0 for padding.
       carry: what the first call gets, a pytree.
       arrays: arrays [N, ...] of one length N >= 1, NumPy or JAX.
-      batch_size: rows per call; at most N are used.
+      batch_size: rows per call; at most N are used, rounded up to the devices of ``sharding``.
+      sharding: placement of a batch over devices; None leaves it to ``fn``. Beside arguments that
+        lie on several devices an unplaced batch is computed by each of them.
 
     Returns:
       The last carry.
@@ -68,6 +89,6 @@ def fold_batches(fn: Callable[..., Any], carry: Any, arrays: Sequence[Any], batc
     Raises:
       InputError: for a batch size below 1, no rows, or arrays of different lengths.
     """
-    for batch, weight in _batches(arrays, batch_size):
+    for batch, weight in _batches(arrays, batch_size, sharding):
         carry = fn(carry, *batch, weight)
     return carry

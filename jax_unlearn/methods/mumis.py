@@ -26,7 +26,7 @@ from jax_unlearn.core import (
     with_params,
 )
 from jax_unlearn.methods.descent import DescentState, needs_examples
-from jax_unlearn.models.predict import predict_logits, to_unit
+from jax_unlearn.models.predict import batch_sharding, predict_logits, to_unit
 
 DIFFERENTIATIONS = ("auto", "reverse", "forward")
 TERMS = ("both", "target", "irrelevant")
@@ -162,7 +162,9 @@ class MUMis(Unlearner):
         )
         # Every example has a row for each other class: keep the rows at once near a thousand.
         batch_size = min(self.batch_size, max(1, 1024 // (problem.num_classes - 1)))
-        means = functional.map_batches(evaluate, (images, labels), batch_size)
+        means = functional.map_batches(
+            evaluate, (images, labels), batch_size, sharding=batch_sharding(state.variables)
+        )
         predicted = predict_logits(model, state.variables, images).argmax(axis=1)
         return {
             **{name: float(np.mean(values)) for name, values in means.items()},

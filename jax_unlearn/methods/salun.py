@@ -17,7 +17,7 @@ from jax_unlearn.core import (
     with_params,
 )
 from jax_unlearn.methods.amnesiac import Amnesiac
-from jax_unlearn.models.predict import to_unit
+from jax_unlearn.models.predict import batch_sharding, to_unit
 
 MASKINGS = ("update", "gradient")
 
@@ -79,6 +79,7 @@ class SalUn(Amnesiac):
             jax.tree.map(jnp.zeros_like, params),
             (problem.forget.image, problem.forget.label),
             self.batch_size,
+            sharding=batch_sharding(problem.variables),
         )
         return functional.top_share_mask(jax.tree.map(jnp.abs, total), self.keep)
 

@@ -1,6 +1,5 @@
 """A problem small enough that every method can be run many times over."""
 
-import dataclasses
 from typing import NamedTuple
 
 import jax
@@ -186,7 +185,7 @@ def linear_model():
 
 @pytest.fixture(scope="session")
 def linear_problem(linear_model):
-    """Twelve forget and thirty retain images of five classes for the linear model."""
+    """Twelve forget and sixty retain images of five classes for the linear model."""
     rng = np.random.default_rng(0)
 
     def examples(count, first):
@@ -205,8 +204,3 @@ def linear_problem(linear_model):
         padding=0,
         flip=False,
     )
-
-
-@pytest.fixture(scope="session")
-def replace():
-    return dataclasses.replace

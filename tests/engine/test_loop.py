@@ -1,0 +1,255 @@
+"""The loop: what it records, in which order, and what it leaves alone."""
+
+import dataclasses
+import time
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jax_unlearn as ju
+from jax_unlearn.core import InputError
+from jax_unlearn.engine.loop import run_keys, take_batch
+
+KEY = jax.random.key(0)
+LOOPS = pytest.mark.parametrize("loop", ["python", "scan"])
+SHORT = ju.finetune(batch_size=10, epochs=3)
+
+
+@LOOPS
+def test_history_has_one_entry_before_and_one_after_each_epoch(loop, problem):
+    outcome = ju.run(SHORT, problem, KEY, loop=loop, watch=lambda variables: {"watched": 5.0})
+    assert [entry["step"] for entry in outcome.history] == [0, 4, 8, 12]
+    assert outcome.steps == 12
+    assert outcome.status == "finished"
+    assert all(entry["watched"] == 5.0 for entry in outcome.history)
+    assert "loss" not in outcome.history[0]
+    assert all(np.isfinite(entry["loss"]) for entry in outcome.history[1:])
+
+
+@LOOPS
+def test_progress_is_reported_with_the_steps_planned(loop, problem):
+    reports = []
+    ju.run(
+        SHORT,
+        problem,
+        KEY,
+        loop=loop,
+        on_step=lambda done, planned: reports.append((done, planned)),
+    )
+    done = range(1, 13) if loop == "python" else (4, 8, 12)
+    assert reports == [(step, 12) for step in done]
+
+
+def test_the_loss_of_an_epoch_is_the_mean_of_its_steps(problem):
+    """With a rate of zero every step's loss can be computed from the original weights."""
+    still = dataclasses.replace(SHORT, learning_rate=0.0, epochs=1, augment=False)
+    outcome = ju.run(still, problem, KEY)
+    keys = run_keys(KEY)
+    pool = still.pool(keys.pool, problem)
+    rows = np.asarray(still.order(jax.random.fold_in(keys.order, 0), 0, pool))
+    logits = problem.model.logits(problem.variables, jnp.asarray(problem.retain.image) / 255)
+    losses = -np.asarray(jax.nn.log_softmax(logits))[np.arange(37), problem.retain.label]
+    expected = np.mean([losses[row[row >= 0]].mean() for row in rows])
+    assert outcome.history[1]["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_both_loops_and_auto_give_the_same(problem):
+    python, scan, auto = (ju.run(SHORT, problem, KEY, loop=x) for x in ("python", "scan", "auto"))
+    chex.assert_trees_all_close(python.variables, scan.variables, rtol=1e-5, atol=1e-6)
+    chex.assert_trees_all_equal(python.variables, auto.variables)
+
+
+@pytest.mark.parametrize("devices", [1, 3])
+def test_a_batch_that_devices_do_not_divide_gives_the_same(devices, problem):
+    every = ju.run(SHORT, problem, KEY)
+    some = ju.run(SHORT, problem, KEY, mesh=ju.make_mesh(devices))
+    chex.assert_trees_all_close(
+        jax.device_get(every.variables), jax.device_get(some.variables), rtol=1e-4, atol=1e-6
+    )
+
+
+def test_the_results_are_laid_out_on_the_mesh(problem):
+    outcome = ju.run(SHORT, problem, KEY, mesh=ju.make_mesh(2))
+    for leaf in jax.tree.leaves(outcome.variables):
+        assert len(leaf.sharding.device_set) == 2
+        assert leaf.is_fully_replicated
+
+
+@pytest.mark.parametrize("devices", [1, 2, 4])
+@pytest.mark.parametrize("unlearner", [SHORT, ju.retrain(batch_size=10, epochs=1)])
+def test_donation_spares_the_problems_weights(unlearner, devices, problem):
+    """Also where they already lie on devices of the mesh, or on those of another mesh."""
+    before = jax.device_get((problem.variables, problem.initial))
+    ju.run(unlearner, problem, KEY, mesh=ju.make_mesh(devices))
+    trained = ju.run(unlearner, problem, KEY, mesh=ju.make_mesh(2)).variables
+    again = dataclasses.replace(problem, variables=trained, initial=trained)
+    ju.run(unlearner, again, KEY, mesh=ju.make_mesh(devices))
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(trained))
+    chex.assert_trees_all_equal(before, jax.device_get((problem.variables, problem.initial)))
+
+
+def test_a_second_run_compiles_nothing(counted, problem):
+    model, traces = counted
+    own = dataclasses.replace(problem, model=model)
+    first = ju.run(SHORT, own, KEY)
+    once = len(traces)
+    second = ju.run(SHORT, own, jax.random.key(5))
+    longer = ju.run(dataclasses.replace(SHORT, epochs=5), own, KEY)
+    assert len(traces) == once > 0
+    assert first.compile_seconds > 5 * second.compile_seconds
+    assert first.compile_seconds > 5 * longer.compile_seconds
+    assert min(first.run_seconds, second.run_seconds) > 0
+
+
+def test_watching_is_not_the_methods_time(problem):
+    def slow(variables):
+        del variables
+        time.sleep(0.2)
+        return {}
+
+    ju.run(SHORT, problem, KEY)
+    start = time.perf_counter()
+    outcome = ju.run(SHORT, problem, KEY, watch=slow)
+    elapsed = time.perf_counter() - start
+    assert outcome.run_seconds + outcome.compile_seconds < elapsed - 0.8
+
+
+@dataclasses.dataclass
+class Calls:
+    """Counts how often it was asked."""
+
+    count: int = 0
+
+
+@ju.method
+class Scripted(ju.Unlearner):
+    """Adds ``move`` to the weights; ends as it is told."""
+
+    epochs: int = 4
+    move: float = 1.0
+    stop_after: int = ju.static(99)
+    collapse_after: int = ju.static(99)
+
+    @property
+    def num_epochs(self):
+        return self.epochs
+
+    def init(self, key, problem):
+        del key
+        return Carried(problem.variables)
+
+    def pool(self, key, problem):
+        del key
+        return ju.pool_rows(problem.retain, ju.RETAIN, augment=False)
+
+    def step(self, model, key, state, batch, clock):
+        del model, key, batch
+        clocked = {name: value.astype(jnp.float32) for name, value in clock._asdict().items()}
+        return Carried(jax.tree.map(lambda x: x + self.move, state.variables)), {
+            "of_" + name: value for name, value in clocked.items()
+        }
+
+    def stop(self, history):
+        return len(history) - 1 >= self.stop_after
+
+    def collapsed(self, history):
+        return len(history) - 1 >= self.collapse_after
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass
+class Carried:
+    """State of nothing but weights."""
+
+    variables: object
+
+
+@LOOPS
+def test_a_run_ends_when_the_method_says_so(loop, problem):
+    outcome = ju.run(Scripted(batch_size=37, stop_after=2), problem, KEY, loop=loop)
+    assert (outcome.status, outcome.steps) == ("stopped", 2)
+    np.testing.assert_allclose(outcome.variables["bias"], 2)
+
+
+@LOOPS
+def test_a_collapse_gives_the_weights_from_before_the_epoch(loop, problem):
+    script = Scripted(batch_size=19, collapse_after=3, stop_after=3)
+    outcome = ju.run(script, problem, KEY, loop=loop)
+    assert (outcome.status, outcome.steps) == ("collapsed", 6)
+    np.testing.assert_allclose(outcome.variables["bias"], 4)
+
+
+def test_weights_that_overflow_in_the_last_update_are_a_collapse(problem):
+    """No loss shows it: it is computed before the update."""
+    outcome = ju.run(Scripted(batch_size=37, move=3e38), problem, KEY)
+    assert (outcome.status, outcome.steps) == ("collapsed", 2)
+    np.testing.assert_allclose(outcome.variables["bias"], 3e38, rtol=1e-6)
+
+
+def test_a_one_shot_method_takes_no_steps(problem):
+    outcome = ju.run(Scripted(batch_size=37, epochs=0), problem, KEY)
+    assert (outcome.status, outcome.steps, len(outcome.history)) == ("finished", 0, 1)
+    chex.assert_trees_all_equal(
+        jax.device_get(outcome.variables), jax.device_get(problem.variables)
+    )
+
+
+@LOOPS
+def test_the_clock_counts_steps_and_epochs(loop, problem):
+    outcome = ju.run(Scripted(batch_size=19, epochs=3), problem, KEY, loop=loop)
+    # Two steps an epoch: each entry holds their mean.
+    assert [entry["of_step"] for entry in outcome.history[1:]] == [0.5, 2.5, 4.5]
+    assert [entry["of_epoch"] for entry in outcome.history[1:]] == [0, 1, 2]
+    assert {entry["of_steps"] for entry in outcome.history[1:]} == {6}
+    assert {entry["of_epochs"] for entry in outcome.history[1:]} == {3}
+
+
+def test_a_batch_holds_the_rows_asked_for_in_unit_range_and_marks_padding(problem):
+    pool = ju.pool_rows(problem.retain, ju.RETAIN, augment=False)
+    batch = take_batch(pool, jnp.array([5, 2, -1]), KEY, 1, True)
+    np.testing.assert_allclose(batch.image[:2], problem.retain.image[[5, 2]] / 255, rtol=1e-6)
+    np.testing.assert_array_equal(batch.label[:2], problem.retain.label[[5, 2]])
+    np.testing.assert_array_equal(batch.weight, [1, 1, 0])
+    assert batch.image.dtype == batch.weight.dtype == jnp.float32
+    assert batch.label.dtype == batch.role.dtype == jnp.int32
+
+
+def test_only_rows_with_the_flag_are_augmented(problem):
+    pool = ju.pool_rows(problem.retain, ju.RETAIN, augment=False)
+    pool = pool._replace(augment=jnp.arange(37) < 20)
+    batch = take_batch(pool, jnp.arange(37), KEY, 1, True)
+    same = np.isclose(batch.image, problem.retain.image / 255).all((1, 2, 3))
+    assert same[20:].all()
+    assert same[:20].mean() < 0.5
+
+
+@pytest.mark.parametrize("count", [7, 8, 9])
+@pytest.mark.parametrize("steps", [None, 5])
+def test_rows_are_dealt_out_pass_by_pass(count, steps):
+    rows = np.asarray(ju.shuffled_rows(KEY, jnp.arange(count) + 100, 4, steps=steps))
+    per_pass = -(-count // 4)
+    assert rows.shape == (steps or per_pass, 4)
+    for start in range(0, len(rows) - per_pass + 1, per_pass):
+        shown = rows[start : start + per_pass].ravel()
+        assert sorted(shown[shown >= 0]) == list(range(100, 100 + count))
+    if steps:
+        assert not np.array_equal(rows[:per_pass], rows[per_pass : 2 * per_pass])
+
+
+def test_training_draws_its_start_from_the_key_or_takes_the_one_given(problem):
+    recipe = ju.retrain(batch_size=10, epochs=1, learning_rate=0.0, weight_decay=0.0)
+    given = ju.train(
+        recipe, problem.model, problem.retain, KEY, num_classes=5, initial=problem.initial
+    )
+    chex.assert_trees_all_equal(jax.device_get(given.variables), jax.device_get(problem.initial))
+    drawn = ju.train(recipe, problem.model, problem.retain, KEY, num_classes=5)
+    expected = problem.model.init(jax.random.split(KEY)[0])
+    chex.assert_trees_all_equal(jax.device_get(drawn.variables), jax.device_get(expected))
+
+
+def test_a_batch_larger_than_the_data_is_refused_before_the_method_starts(problem):
+    with pytest.raises(InputError, match=r"^batch_size=38: FineTune has only 37 examples to show"):
+        ju.run(dataclasses.replace(SHORT, batch_size=38), problem, KEY)

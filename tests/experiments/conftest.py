@@ -1,0 +1,74 @@
+"""Commands run in this process, on digits or on a handful of images in an .npz."""
+
+import contextlib
+import io
+import sys
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+
+class Result(NamedTuple):
+    """How a command ended and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+def run_main(main, *arguments):
+    given, out, err, code = sys.argv, io.StringIO(), io.StringIO(), 0
+    sys.argv = ["command", *map(str, arguments)]
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            main()
+    except SystemExit as stop:
+        code = stop.code or 0
+    finally:
+        sys.argv = given
+    return Result(code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="session")
+def call():
+    """Run a command's main in this process, as the command line would."""
+    return run_main
+
+
+TINY = (
+    *("--data.train-size", 300, "--data.test-size", 100, "--data.padding", 0, "--data.no-flip"),
+    *("--network.width", 8, "--training.epochs", 4, "--training.batch-size", 50),
+    *("--requests", "class:3", "random:0.1", "--methods", "finetune", "natmu", "mumis"),
+    *("--seeds", 0, 1, "--set", "finetune.batch_size=50", "finetune.epochs=1"),
+    *("natmu.batch_size=50", "natmu.epochs=1", "mumis.batch_size=20", "mumis.max_steps=10"),
+)
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """Flags of a whole experiment on digits that takes seconds."""
+    return TINY
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """Keep what is decoded out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_UNLEARN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def images_npz(tmp_path_factory):
+    """An .npz of 200 training and 40 test images of four classes."""
+    rng = np.random.default_rng(0)
+    path = tmp_path_factory.mktemp("npz") / "four.npz"
+    np.savez(
+        path,
+        train_images=rng.integers(0, 256, (200, 8, 8, 1), np.uint8),
+        train_labels=np.arange(200) % 4,
+        test_images=rng.integers(0, 256, (40, 8, 8, 1), np.uint8),
+        test_labels=np.arange(40) % 4,
+    )
+    return path

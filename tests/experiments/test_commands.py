@@ -1,0 +1,263 @@
+"""Commands: wrong input ends in one line and leaves nothing behind; right input does as told."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import experiments.quickstart
+import experiments.run
+import experiments.search
+from experiments.config import to_json
+from experiments.configs import preset, preset_names
+
+FLAGS = (
+    *("--training.epochs", 1, "--training.batch-size", 20, "--requests", "class:3"),
+    *("--methods", "finetune", "natmu", "mumis", "--seeds", 0),
+    *("--set", "finetune.batch_size=20", "natmu.batch_size=20", "natmu.num=2"),
+    "mumis.batch_size=20",
+)
+
+
+@pytest.fixture
+def refuse(call, tmp_path, images_npz):
+    """Run a command that must be refused; return its message."""
+
+    def run(*changes, main=experiments.run.main, flags=(*FLAGS, "--data.name", images_npz)):
+        out = tmp_path / "out"
+        result = call(main, *flags, *changes, "--out", out)
+        assert result.code == 2, result
+        assert result.err.startswith("error: ")
+        assert result.err.count("\n") == 1
+        assert result.out == ""
+        assert not out.exists()
+        return result.err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["--data.name", "cifar1O"], "dataset='cifar1O': did you mean cifar10"),
+        (["--data.name", "none.npz"], "dataset='none.npz': no such file"),
+        (["--data.name", "cifar10", "--data.dir", "nowhere"], "data_dir='nowhere': no such folder"),
+        (
+            ["--data.train-size", 999],
+            "data.train_size=999: expected a whole number >= 1 and",
+        ),
+        (["--data.test-size", 999], "data.test_size=999: expected"),
+        (["--network.name", "resnet81"], "network='resnet81': did you mean resnet8"),
+        (["--network.name", "vgg16_bn"], "vgg16_bn needs images of at least 32x32 pixels"),
+        (["--network.dtype", "float16"], "network.dtype='float16': did you mean bfloat16"),
+        (["--methods", "natmuu"], "method='natmuu': did you mean natmu"),
+        (["--methods"], "methods=(): expected one or more values"),
+        (["--requests", "class:10"], "classes=10: expected a whole number >= 0 and <= 3"),
+        (["--requests", "class:rocket"], "classes='rocket': expected one of 0, 1, 2, 3"),
+        (["--requests", "class:0,1,2,3"], "forgets 200 of 200 training images"),
+        (["--requests", "subclass:1"], "no fine labels"),
+        (["--requests", "random:0.0001"], "fraction=0.0001: is 0 of 200 training images"),
+        (["--requests", "random:200"], "count=200: expected a whole number >= 1 and <= 199"),
+        (["--requests", "hardest:200"], "count=200: expected"),
+        (["--requests", "hardest:0.1", "class:77"], "classes=77: expected"),
+        (["--requests", "ids:none.npy"], "ids='none.npy': no such file"),
+        (["--training.batch-size", 201], "training.batch_size=201: there are only 200 examples"),
+        (["--training.batch-size", 160], "only 150 examples to draw from for class:3's oracle"),
+        (["--set", "finetune.batch_size=160"], "finetune.batch_size=160: there are only 150"),
+        (
+            ["--set", "mumis.batch_size=64"],
+            "only 50 examples to draw from for class:3; use at",
+        ),
+        (["--set", "natmu.num=4"], "natmu.num=4: expected at most 3, the number of other classes"),
+        (["--requests", "random:80"], "natmu.num=2: 80 forget images need 160 retain images"),
+        (["--requests", "hardest:80"], "natmu.num=2: 80 forget images need 160 retain images"),
+        (["--seeds", "a"], "--seeds: Could not find valid parse for arguments: ['a']; expected"),
+        (
+            ["--train-size", 3],
+            "options: --train-size, 3; expected --data.train-size INT",
+        ),
+        (["--preset", "quickstrt"], "preset='quickstrt': did you mean quickstart"),
+        (["--preset", "quickstart", "--config", "x"], "give a preset or a config, not both"),
+        (["--preset"], "Missing value for argument '--preset'"),
+        (["--config", "none.json"], "config='none.json': expected the config.json of a run"),
+        (["--hyperparameters", "none"], "hyperparameters='none': cannot be read"),
+    ],
+)
+def test_wrong_input_is_refused_in_one_line_before_anything_is_written(refuse, changes, message):
+    if changes[0] == "--set":
+        changes = ["--set", *FLAGS[FLAGS.index("--set") + 1 :], *changes[1:]]
+    assert message in refuse(*changes)
+
+
+def damaged(arrays):
+    rng = np.random.default_rng(0)
+    return {
+        "train_images": rng.integers(0, 256, (40, 8, 8, 1), np.uint8),
+        "train_labels": np.arange(40) % 4,
+        "test_images": rng.integers(0, 256, (8, 8, 8, 1), np.uint8),
+        "test_labels": np.arange(8) % 4,
+        **arrays,
+    }
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"train_images": np.zeros((40, 8, 8, 1))}, "train images are float64 [40, 8, 8, 1]"),
+        ({"train_images": np.zeros((40, 8, 8), np.uint8)}, "expected uint8 [N, H, W, C]"),
+        ({"test_images": np.zeros((8, 9, 8, 1), np.uint8)}, "expected [8, 8, 1] as the train"),
+        ({"train_labels": np.arange(39)}, "train labels are int32 [39]: expected int32 [40]"),
+        ({"train_labels": np.arange(40) % 4 - 1}, "train labels reach from -1 to 2"),
+        ({"train_ids": np.zeros(40, int)}, "train id 0 occurs 40 times"),
+        ({"test_labels": np.full(8, 3)}, "all test images are of forgotten classes"),
+        ({"train_labels": np.array([{}] * 40)}, "cannot be read (Object arrays"),
+        (
+            {
+                "train_images": np.zeros((40, 1, 1, 1), np.uint8),
+                "test_images": np.zeros((8, 1, 1, 1), np.uint8),
+            },
+            "image_shape=(1, 1, 1): convnet needs images of at least 4x4",
+        ),
+    ],
+)
+def test_a_wrong_npz_is_refused(refuse, tmp_path, arrays, message):
+    path = tmp_path / "wrong.npz"
+    np.savez(path, **damaged(arrays))
+    assert message in refuse("--data.name", path)
+
+
+def test_a_corrupt_npz_is_refused(refuse, images_npz, tmp_path):
+    path = tmp_path / "torn.npz"
+    path.write_bytes(images_npz.read_bytes()[:2000])
+    assert "expected an .npz of plain arrays" in refuse("--data.name", path)
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        ([1, 2, 9999], "1 of 3 are no training ids of four, 9999 the first"),
+        ([1, 2, 2], "2 occurs 2 times: expected each id once"),
+        ([], "forgets 0 of 200"),
+        (list(range(200)), "forgets 200 of 200"),
+        ([1.5], "expected a list of whole numbers"),
+        ({"ids": 1}, "expected a list of whole numbers"),
+    ],
+)
+def test_wrong_ids_are_refused(refuse, tmp_path, ids, message):
+    path = tmp_path / "ids.json"
+    path.write_text(json.dumps(ids))
+    assert message in refuse("--requests", f"ids:{path}")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["--seeds", 0, 100], "the preset's table uses (0, 1, 2); search on other seeds"),
+        (["--preset", "quickstrt"], "preset='quickstrt': did you mean quickstart"),
+        (["--trials", 0], "trials=0: expected a whole number >= 1"),
+        (["--trails", 3], "options: --trails, 3; expected --trials INT"),
+        (["--result", "."], "result='.': a folder stands there; expected a file"),
+    ],
+)
+def test_the_search_refuses_wrong_input(refuse, changes, message):
+    assert message in refuse(*changes, main=experiments.search.main, flags=())
+
+
+def test_the_quickstart_refuses_unknown_flags(refuse):
+    assert "--seeds" in refuse("--seeds", 1, main=experiments.quickstart.main, flags=())
+
+
+@pytest.mark.parametrize(
+    ("main", "words"),
+    [
+        (experiments.run.main, [*preset_names(), "--data.train-size INT", "--training.epochs"]),
+        (experiments.quickstart.main, ["three minutes", "--out", "--overwrite"]),
+        (experiments.search.main, ["--trials INT", "--seeds", "goes on"]),
+    ],
+)
+def test_help_explains_the_flags_and_ends_well(call, main, words):
+    result = call(main, "--help")
+    assert result.code == 0
+    assert result.out.startswith("usage: python -m experiments.")
+    assert [word for word in words if word not in result.out] == []
+
+
+@pytest.fixture
+def settled(call, monkeypatch):
+    """The experiment that a command line stands for, without running it."""
+
+    def read(*arguments):
+        caught = []
+        with monkeypatch.context() as patch:
+            patch.setattr(experiments.run, "execute", lambda given, *_, **__: caught.append(given))
+            assert call(experiments.run.main, *arguments).code == 0
+        return caught[0]
+
+    return read
+
+
+def test_flags_beside_a_preset_change_it_and_set_entries_come_on_top(settled):
+    begun = preset("quickstart")
+    given = settled("--preset", "quickstart", "--seeds", 7, "--set", "natmu.delta=0.5")
+    assert given == dataclasses.replace(begun, seeds=(7,), set=(*begun.set, "natmu.delta=0.5"))
+
+
+def config_of(experiment, arguments):
+    requests = {
+        text: {name: {"arguments": given} for name, given in arguments.items()}
+        for text in experiment.requests
+    }
+    return json.dumps({"settings": {"experiment": to_json(experiment), "requests": requests}})
+
+
+def test_an_earlier_runs_config_gives_its_settings(settled, tmp_path):
+    experiment = dataclasses.replace(
+        preset("quickstart"), hyperparameters="", methods=("natmu",), set=("natmu.delta=0.5",)
+    )
+    path = tmp_path / "config.json"
+    path.write_text(config_of(experiment, {"natmu": {"delta": 0.5}}))
+    assert settled("--config", path) == experiment
+
+
+def test_an_earlier_runs_own_hyperparameters_count_where_their_file_has_changed(settled, tmp_path):
+    experiment = dataclasses.replace(
+        preset("quickstart"), methods=("natmu",), hyperparameters="gone.json", set=()
+    )
+    path = tmp_path / "config.json"
+    path.write_text(config_of(experiment, {"natmu": {"delta": 0.125}}))
+    given = settled("--config", path)
+    assert given.hyperparameters == str(path)
+    assert experiments.run.method_arguments(given, "class:3") == {"natmu": {"delta": 0.125}}
+
+
+def test_ctrl_c_ends_with_130_and_says_how_to_go_on(tmp_path, images_npz):
+    out = tmp_path / "run"
+    flags = [*FLAGS, "--training.epochs", 10_000, "--data.name", images_npz, "--out", out]
+    # A shell's background jobs ignore the signal, and their children with them.
+    restore = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    start = "import runpy; runpy.run_module('experiments.run', run_name='__main__', alter_sys=True)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"{restore}\n{start}", *map(str, flags)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+    )
+    try:
+        while not (out / "config.json").exists() and process.poll() is None:
+            time.sleep(0.05)
+        # Where it once crashed on its way out: while something is compiled.
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        printed, error = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert error == "interrupted: start the same command again to go on\n"
+    assert printed == ""

@@ -1,0 +1,50 @@
+"""Every method moves the forget accuracy from the original's towards the oracle's."""
+
+import jax
+import pytest
+
+import jax_unlearn as ju
+
+# Arguments, and the retain accuracy (percent) that must be left.
+METHODS = {
+    "finetune": ({"epochs": 5, "learning_rate": 0.05}, 85),
+    "gradient_ascent": ({"epochs": 8, "learning_rate": 4e-3}, 80),
+    "neggrad_plus": ({"epochs": 2, "learning_rate": 2e-3, "alpha": 0.9}, 85),
+    "amnesiac": ({"epochs": 4, "learning_rate": 3e-3}, 95),
+    "bad_teacher": ({"epochs": 4, "retain_fraction": 1.0, "learning_rate": 1e-3}, 85),
+    "salun": ({"epochs": 3, "learning_rate": 0.02}, 80),
+    "natmu": ({"epochs": 4, "learning_rate": 5e-3, "reinit_linear": True}, 85),
+    "mumis": ({"learning_rate": 1e-4, "stop_ratio": 2.0}, 85),
+}
+
+
+@pytest.fixture(scope="module")
+def oracle(convnet_lab):
+    recipe = ju.retrain(epochs=8, batch_size=50, learning_rate=0.1, augment=False)
+    outcome = ju.run(recipe, convnet_lab.problem, jax.random.key(1), mesh=convnet_lab.mesh)
+    return jax.device_get(outcome.variables)
+
+
+def test_the_original_knows_the_class_and_the_oracle_does_not(convnet_lab, oracle, accuracy):
+    problem = convnet_lab.problem
+    assert accuracy(problem.model, problem.variables, problem.forget) > 95
+    assert accuracy(problem.model, oracle, problem.forget) == 0
+    for variables in (problem.variables, oracle):
+        assert accuracy(problem.model, variables, problem.retain) > 95
+
+
+@pytest.mark.parametrize("name", sorted(set(ju.METHODS) - {"retrain"}))
+def test_a_method_forgets_the_class_and_keeps_the_rest(name, convnet_lab, oracle, accuracy):
+    problem = convnet_lab.problem
+    arguments, bound = METHODS[name]
+    unlearner = ju.METHODS[name](batch_size=50, **arguments)
+    outcome = ju.run(unlearner, problem, jax.random.key(2), mesh=convnet_lab.mesh)
+    assert outcome.status in ("finished", "stopped")
+    original, after, target = (
+        accuracy(problem.model, variables, problem.forget)
+        for variables in (problem.variables, outcome.variables, oracle)
+    )
+    way = (original - after) / (original - target)
+    # Fine-tuning is known to forget little: only its direction is asked for.
+    assert way > (0 if name == "finetune" else 0.5)
+    assert accuracy(problem.model, outcome.variables, problem.retain) > bound

@@ -1,0 +1,214 @@
+"""Gradient ascent, NegGrad+, fine-tuning, retraining and Bad Teacher."""
+
+import dataclasses
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jax_unlearn as ju
+from jax_unlearn import functional
+
+KEY = jax.random.key(0)
+
+
+def mean_loss(problem, variables, examples):
+    logits = problem.model.logits(variables, jnp.asarray(examples.image, jnp.float32) / 255)
+    return float(jnp.mean(functional.cross_entropy(logits, jnp.asarray(examples.label))))
+
+
+def step_with(unlearner, problem, batch, clock, key=KEY):
+    state = unlearner.init(key, problem)
+    return unlearner.step(problem.model, key, state, batch, clock)
+
+
+def both(batch_of, problem):
+    """A batch of ten retain rows and ten forget rows."""
+    parts = batch_of(problem.retain, ju.RETAIN, 10), batch_of(problem.forget, ju.FORGET, 10)
+    return ju.Batch(*(jnp.concatenate(fields) for fields in zip(*parts, strict=True)))
+
+
+# --- Gradient ascent ---
+
+
+def test_gradient_ascent_raises_the_loss_on_the_forget_set(lab):
+    unlearner = ju.gradient_ascent(batch_size=10, epochs=2, learning_rate=1e-3)
+    outcome = ju.run(unlearner, lab.problem, KEY, mesh=lab.mesh)
+    before = mean_loss(lab.problem, lab.problem.variables, lab.problem.forget)
+    after = mean_loss(lab.problem, jax.device_get(outcome.variables), lab.problem.forget)
+    assert after > 2 * before
+
+
+def test_gradient_ascent_takes_the_opposite_step_of_descent(lab, batch_of, clock):
+    settings = {"learning_rate": 0.01, "weight_decay": 0.0, "batch_size": 20}
+    batch = batch_of(lab.problem.forget)
+    up, _ = step_with(ju.gradient_ascent(**settings), lab.problem, batch, clock)
+    down, _ = step_with(ju.finetune(**settings), lab.problem, batch, clock)
+    middle = jax.tree.map(
+        lambda a, b: (a + b) / 2, up.variables["params"], down.variables["params"]
+    )
+    chex.assert_trees_all_close(middle, lab.problem.variables["params"], atol=1e-6)
+
+
+def test_gradient_ascent_shows_the_forget_rows_alone(lab):
+    pool = ju.gradient_ascent().pool(KEY, lab.problem)
+    np.testing.assert_array_equal(pool.image, lab.problem.forget.image)
+    np.testing.assert_array_equal(pool.label, lab.problem.forget.label)
+
+
+# --- NegGrad+ ---
+
+
+def test_at_alpha_one_neggrad_plus_descends_on_the_retain_rows_alone(lab, batch_of, clock):
+    settings = {"learning_rate": 0.01, "train_mode": False}
+    batch = both(batch_of, lab.problem)
+    pair, _ = step_with(ju.neggrad_plus(alpha=1.0, **settings), lab.problem, batch, clock)
+    alone = batch_of(lab.problem.retain, ju.RETAIN, 10)
+    tuned, _ = step_with(ju.finetune(**settings), lab.problem, alone, clock)
+    chex.assert_trees_all_close(pair.variables, tuned.variables, rtol=1e-5, atol=1e-7)
+
+
+def test_at_alpha_zero_neggrad_plus_is_gradient_ascent(lab, batch_of, clock):
+    settings = {"learning_rate": 0.01, "train_mode": False}
+    batch = both(batch_of, lab.problem)
+    pair, _ = step_with(ju.neggrad_plus(alpha=0.0, **settings), lab.problem, batch, clock)
+    alone = batch_of(lab.problem.forget, ju.FORGET, 10)
+    risen, _ = step_with(ju.gradient_ascent(**settings), lab.problem, alone, clock)
+    chex.assert_trees_all_close(pair.variables, risen.variables, rtol=1e-5, atol=1e-7)
+
+
+def test_the_loss_of_neggrad_plus_is_the_weighted_difference(lab, batch_of, clock):
+    batch = both(batch_of, lab.problem)
+    _, info = step_with(ju.neggrad_plus(alpha=0.7), lab.problem, batch, clock)
+    retain = mean_loss(
+        lab.problem, lab.problem.variables, jax.tree.map(lambda x: x[:10], lab.problem.retain)
+    )
+    forget = mean_loss(
+        lab.problem, lab.problem.variables, jax.tree.map(lambda x: x[:10], lab.problem.forget)
+    )
+    assert float(info["loss"]) == pytest.approx(0.7 * retain - 0.3 * forget, rel=1e-4, abs=1e-6)
+
+
+def test_neggrad_plus_pairs_each_retain_batch_with_a_forget_batch_going_round(lab):
+    unlearner = ju.neggrad_plus(batch_size=10)
+    pool = unlearner.pool(KEY, lab.problem)
+    rows = np.asarray(unlearner.order(KEY, 0, pool))
+    role = np.asarray(pool.role)
+    retain, forget = rows[:, :10], rows[:, 10:]
+    count, forgotten = len(lab.problem.retain.label), len(lab.problem.forget.label)
+    assert rows.shape == (-(-count // 10), 20)
+    assert sorted(retain[retain >= 0]) == list(np.flatnonzero(role == ju.RETAIN))
+    assert np.all(role[forget[forget >= 0]] == ju.FORGET)
+    per_pass = -(-forgotten // 10)
+    for start in range(0, len(rows) - per_pass + 1, per_pass):
+        shown = forget[start : start + per_pass]
+        assert sorted(shown[shown >= 0]) == list(np.flatnonzero(role == ju.FORGET))
+
+
+# --- Fine-tuning and retraining ---
+
+
+def test_finetuning_lowers_the_loss_on_the_retain_set(linear_problem):
+    unlearner = ju.finetune(batch_size=20, epochs=3, learning_rate=0.1)
+    outcome = ju.run(unlearner, linear_problem, KEY, mesh=ju.make_mesh(1))
+    retain = linear_problem.retain
+    before = mean_loss(linear_problem, linear_problem.variables, retain)
+    assert mean_loss(linear_problem, jax.device_get(outcome.variables), retain) < before
+
+
+@pytest.mark.parametrize("method", [ju.finetune, ju.retrain])
+def test_the_forget_set_is_never_shown(method, lab):
+    pool = method().pool(KEY, lab.problem)
+    np.testing.assert_array_equal(pool.image, lab.problem.retain.image)
+    np.testing.assert_array_equal(pool.label, lab.problem.retain.label)
+
+
+def test_retraining_starts_from_the_originals_initial_weights(lab):
+    state = ju.retrain().init(KEY, lab.problem)
+    chex.assert_trees_all_equal(state.variables, lab.problem.initial)
+    fresh = ju.retrain().init(KEY, dataclasses.replace(lab.problem, initial=None))
+    kernels = [s.variables["params"]["first"]["kernel"] for s in (state, fresh)]
+    assert np.all(np.asarray(kernels[0] != kernels[1]))
+
+
+def test_retraining_is_training_on_the_retain_set(lab):
+    recipe = ju.retrain(epochs=2, batch_size=50, learning_rate=0.05)
+    problem = lab.problem
+    trained = ju.train(
+        recipe,
+        problem.model,
+        problem.retain,
+        KEY,
+        num_classes=10,
+        initial=problem.initial,
+        padding=problem.padding,
+        flip=problem.flip,
+        mesh=lab.mesh,
+    )
+    run_key = jax.random.split(KEY)[1]
+    retrained = ju.run(recipe, problem, run_key, mesh=lab.mesh)
+    chex.assert_trees_all_equal(trained.variables, retrained.variables)
+
+
+# --- Bad Teacher ---
+
+
+def test_the_loss_and_the_step_are_zero_where_student_and_teacher_agree(lab, batch_of, clock):
+    unlearner = ju.bad_teacher(train_mode=False, optimizer="sgd", learning_rate=1.0)
+    batch = batch_of(lab.problem.retain, ju.RETAIN, 20)
+    state, info = step_with(unlearner, lab.problem, batch, clock)
+    assert float(info["loss"]) == 0
+    chex.assert_trees_all_equal(state.variables, lab.problem.variables)
+
+
+def test_forget_rows_follow_the_random_network(lab, batch_of, clock):
+    unlearner = ju.bad_teacher(
+        train_mode=False, optimizer="sgd", learning_rate=0.0, temperature=2.0
+    )
+    batch = both(batch_of, lab.problem)
+    state, info = step_with(unlearner, lab.problem, batch, clock)
+    model = lab.problem.model
+    student = model.logits(lab.problem.variables, batch.image)
+    bad = model.logits(state.extra["bad"], batch.image)
+    p, q = (np.asarray(jax.nn.softmax(x / 2.0), np.float64) for x in (bad, student))
+    divergence = (p * np.log(p / q)).sum(1)
+    # Retain rows add nothing: there the student still is its teacher.
+    assert float(info["loss"]) == pytest.approx(divergence[10:].sum() / 20, rel=1e-4)
+
+
+def test_averaging_over_classes_too_divides_by_their_number(lab, batch_of, clock):
+    batch = batch_of(lab.problem.forget)
+    losses = [
+        float(
+            step_with(
+                ju.bad_teacher(reduction=reduction, train_mode=False), lab.problem, batch, clock
+            )[1]["loss"]
+        )
+        for reduction in ("batch", "batch_and_classes")
+    ]
+    assert losses[0] == pytest.approx(10 * losses[1], rel=1e-5)
+
+
+def test_the_teachers_are_the_original_and_a_fresh_network_and_stay_so(lab, batch_of, clock):
+    unlearner = ju.bad_teacher(reinit_linear=True)
+    before = unlearner.init(KEY, lab.problem)
+    chex.assert_trees_all_equal(before.extra["good"], lab.problem.variables)
+    after, _ = step_with(unlearner, lab.problem, both(batch_of, lab.problem), clock)
+    chex.assert_trees_all_equal(after.extra, before.extra)
+    kernels = [before.extra[name]["params"]["first"]["kernel"] for name in ("good", "bad")]
+    assert np.all(np.asarray(kernels[0] != kernels[1]))
+
+
+@pytest.mark.parametrize("fraction", [0.3, 1.0])
+def test_a_share_of_the_retain_set_is_shown_drawn_without_repetition(fraction, lab):
+    pool = ju.bad_teacher(retain_fraction=fraction).pool(KEY, lab.problem)
+    role = np.asarray(pool.role)
+    count = len(lab.problem.retain.label)
+    assert (role == ju.RETAIN).sum() == round(fraction * count)
+    assert (role == ju.FORGET).sum() == len(lab.problem.forget.label)
+    images = {image.tobytes() for image in lab.problem.retain.image}
+    shown = [image.tobytes() for image in np.asarray(pool.image)[role == ju.RETAIN]]
+    assert set(shown) <= images
+    assert len(set(shown)) >= len(shown) - (count - len(images))

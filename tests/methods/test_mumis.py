@@ -1,0 +1,219 @@
+"""MU-Mis: its loss and steps in closed form, its stop rule, and its collapses."""
+
+import dataclasses
+import math
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jax_unlearn as ju
+from jax_unlearn import functional
+from jax_unlearn.core import InputError
+
+RATE = 0.01
+
+
+def one_step(unlearner, problem, batch, clock, key):
+    state = unlearner.init(key, problem)
+    return unlearner.step(problem.model, key, state, batch, clock)
+
+
+def closed_form(weight, label, irrelevant, terms):
+    """Loss mean(|w_c|^2 - |w_c'|^2) and its gradient, for a linear model's weight [pixels, K]."""
+    a, b = {"both": (1, -1), "target": (1, 0), "irrelevant": (0, -1)}[terms]
+    norms = (weight**2).sum(0)
+    loss = np.mean(a * norms[label] + b * norms[irrelevant])
+    share = a * np.bincount(label, minlength=5) + b * np.bincount(irrelevant, minlength=5)
+    return loss, 2 * weight * share[None] / len(label)
+
+
+@pytest.mark.parametrize("differentiate", ["reverse", "forward"])
+@pytest.mark.parametrize("terms", ["both", "target", "irrelevant"])
+def test_a_step_on_a_linear_model_is_the_closed_form(
+    terms, differentiate, linear_problem, batch_of, clock
+):
+    key = jax.random.key(5)
+    batch = batch_of(linear_problem.forget)
+    unlearner = ju.mumis(learning_rate=RATE, terms=terms, differentiate=differentiate)
+    state, info = one_step(unlearner, linear_problem, batch, clock, key)
+    irrelevant = np.asarray(functional.draw_irrelevant(key, batch.label, 5))
+    weight = np.asarray(linear_problem.variables["weight"], np.float64)
+    loss, gradient = closed_form(weight, np.asarray(batch.label), irrelevant, terms)
+    assert float(info["loss"]) == pytest.approx(loss, rel=1e-5, abs=1e-6)
+    np.testing.assert_allclose(state.variables["weight"], weight - RATE * gradient, rtol=1e-5)
+    np.testing.assert_array_equal(state.variables["bias"], linear_problem.variables["bias"])
+
+
+def test_momentum_is_that_of_a_heavy_ball(linear_problem, batch_of, clock):
+    unlearner = ju.mumis(learning_rate=RATE, momentum=0.5, terms="target")
+    batch = batch_of(linear_problem.forget)
+    state = unlearner.init(jax.random.key(0), linear_problem)
+    expected = np.asarray(linear_problem.variables["weight"], np.float64)
+    velocity = 0
+    for step in range(3):
+        state, _ = unlearner.step(linear_problem.model, jax.random.key(step), state, batch, clock)
+        label = np.asarray(batch.label)
+        velocity = 0.5 * velocity + closed_form(expected, label, label, "target")[1]
+        expected = expected - RATE * velocity
+    np.testing.assert_allclose(state.variables["weight"], expected, rtol=1e-5)
+
+
+def test_both_ways_of_differentiating_take_the_same_step(lab, batch_of, clock):
+    batch = batch_of(lab.problem.forget)
+    new = [
+        one_step(
+            ju.mumis(differentiate=way, learning_rate=1e-3),
+            lab.problem,
+            batch,
+            clock,
+            jax.random.key(1),
+        )[0].variables
+        for way in ("reverse", "forward")
+    ]
+    chex.assert_trees_all_close(*new, rtol=1e-5, atol=1e-6)
+    assert np.any(
+        new[0]["params"]["first"]["kernel"] != lab.problem.variables["params"]["first"]["kernel"]
+    )
+
+
+def test_irrelevant_classes_are_drawn_afresh_at_every_step(linear_problem, batch_of, clock):
+    batch = batch_of(linear_problem.forget)
+    unlearner = ju.mumis(terms="irrelevant")
+    losses = {
+        float(one_step(unlearner, linear_problem, batch, clock, jax.random.key(k))[1]["loss"])
+        for k in range(4)
+    }
+    assert len(losses) == 4
+
+
+def test_batch_statistics_are_untouched(lab):
+    unlearner = ju.mumis(batch_size=20, max_steps=4, learning_rate=1e-3)
+    outcome = ju.run(unlearner, lab.problem, jax.random.key(0), mesh=lab.mesh)
+    before = lab.problem.variables["batch_stats"]
+    chex.assert_trees_all_equal(outcome.variables["batch_stats"], before)
+
+
+def test_the_measured_sensitivity_is_the_mean_over_all_other_classes(linear_problem):
+    unlearner = ju.mumis(batch_size=5)
+    state = unlearner.init(jax.random.key(0), linear_problem)
+    measured = unlearner.measure(linear_problem.model, state, linear_problem)
+    norms = (np.asarray(linear_problem.variables["weight"], np.float64) ** 2).sum(0)
+    label = linear_problem.forget.label
+    assert measured["sensitivity_label"] == pytest.approx(norms[label].mean(), rel=1e-5)
+    others = np.mean([(norms.sum() - norms[k]) / 4 for k in label])
+    assert measured["sensitivity_irrelevant"] == pytest.approx(others, rel=1e-5)
+
+
+def test_the_rule_reads_as_many_examples_as_asked(linear_problem):
+    state = ju.mumis().init(jax.random.key(0), linear_problem)
+    few = ju.mumis(check_examples=3).measure(linear_problem.model, state, linear_problem)
+    everything = ju.mumis(check_examples=0).measure(linear_problem.model, state, linear_problem)
+    assert few["forget_classes"] == everything["forget_classes"] == 5
+    norms = (np.asarray(linear_problem.variables["weight"]) ** 2).sum(0)
+    assert few["sensitivity_label"] == pytest.approx(norms[:3].mean(), rel=1e-5)
+
+
+# --- The stop rule, on courses written by hand. ---
+
+
+@pytest.mark.parametrize(
+    ("course", "stops"),
+    [
+        ([1.0], False),
+        ([1.0, 0.8, 0.5], False),
+        ([1.0, 0.8, 1.4], False),
+        ([1.0, 0.8, 1.5], True),
+        ([1.0, 1.2, 1.6], True),
+        ([1.0, 1.0], False),
+        ([1.0, 2.0, 1.4], False),
+    ],
+)
+def test_the_rule_stops_above_the_minimum_once_the_ratio_is_reached(course, stops):
+    history = [{"sensitivity_irrelevant": value} for value in course]
+    assert ju.mumis(stop_ratio=1.5).stop(history) == stops
+
+
+@pytest.mark.parametrize(("course", "stops"), [([1.0, 0.6], False), ([1.0, 0.6, 0.7], True)])
+def test_with_a_ratio_below_one_the_rule_still_waits_for_the_rise(course, stops):
+    history = [{"sensitivity_irrelevant": value} for value in course]
+    assert ju.mumis(stop_ratio=0.5).stop(history) == stops
+
+
+def test_a_run_stops_by_the_rule_at_a_look(lab):
+    unlearner = ju.mumis(
+        batch_size=20, check_every=4, max_steps=400, learning_rate=1e-3, stop_ratio=1.2
+    )
+    outcome = ju.run(unlearner, lab.problem, jax.random.key(0), mesh=lab.mesh)
+    course = [entry["sensitivity_irrelevant"] for entry in outcome.history]
+    assert outcome.status == "stopped"
+    assert outcome.steps % 4 == 0
+    assert course[-1] >= 1.2 * course[0] > course[-2] > 0
+    assert outcome.steps == 4 * (len(course) - 1) < 400
+
+
+@pytest.mark.parametrize(("max_steps", "check_every"), [(7, 3), (6, 3), (2, 5)])
+def test_the_limit_on_steps_is_kept(max_steps, check_every, lab):
+    unlearner = ju.mumis(
+        batch_size=20, max_steps=max_steps, check_every=check_every, learning_rate=0, stop_ratio=9
+    )
+    outcome = ju.run(unlearner, lab.problem, jax.random.key(0), mesh=lab.mesh)
+    assert outcome.steps == max_steps == outcome.history[-1]["step"]
+    assert len(outcome.history) == 1 + math.ceil(max_steps / check_every)
+
+
+# --- Collapses. ---
+
+
+def test_a_collapse_to_nan_keeps_the_last_good_weights(lab):
+    unlearner = ju.mumis(batch_size=20, check_every=3, learning_rate=1e4, stop_ratio=1e30)
+    outcome = ju.run(unlearner, lab.problem, jax.random.key(0), mesh=lab.mesh)
+    assert outcome.status == "collapsed"
+    assert not all(np.isfinite(v) for v in outcome.history[-1].values())
+    chex.assert_tree_all_finite(outcome.variables)
+    good = len(outcome.history) - 2
+    again = ju.run(
+        dataclasses.replace(unlearner, max_steps=max(1, 3 * good)),
+        lab.problem,
+        jax.random.key(0),
+        mesh=lab.mesh,
+    )
+    expected = again.variables if good else lab.problem.variables
+    chex.assert_trees_all_equal(outcome.variables, jax.device_get(expected))
+
+
+def test_a_watched_retain_accuracy_at_chance_is_a_collapse(lab):
+    accuracies = iter([100.0, 90.0, 10.9, 10.0])
+    unlearner = ju.mumis(batch_size=20, check_every=2, learning_rate=1e-5, stop_ratio=1e9)
+    seen = []
+
+    def watch(variables):
+        seen.append(jax.tree.map(np.asarray, variables))
+        return {"retain_accuracy": next(accuracies)}
+
+    outcome = ju.run(unlearner, lab.problem, jax.random.key(0), mesh=lab.mesh, watch=watch)
+    assert (outcome.status, outcome.steps) == ("collapsed", 4)
+    chex.assert_trees_all_equal(jax.device_get(outcome.variables), seen[1])
+
+
+def test_unwatched_chance_accuracy_is_a_collapse_only_for_a_forget_set_of_every_class():
+    entry = {"checked_accuracy": 5.0, "num_classes": 10.0, "sensitivity_irrelevant": 1.0}
+    assert ju.mumis().collapsed([{**entry, "forget_classes": 10.0}])
+    assert not ju.mumis().collapsed([{**entry, "forget_classes": 1.0}])
+    better = {**entry, "forget_classes": 10.0, "checked_accuracy": 12.0}
+    assert not ju.mumis().collapsed([better])
+
+
+def test_a_forget_set_is_needed(lab):
+    with pytest.raises(InputError, match=r"^forget=None"):
+        ju.mumis().pool(jax.random.key(0), dataclasses.replace(lab.problem, forget=None))
+
+
+def test_the_pool_holds_the_forget_rows_alone_without_augmentation(lab):
+    pool = ju.mumis().pool(jax.random.key(0), lab.problem)
+    np.testing.assert_array_equal(pool.image, lab.problem.forget.image)
+    assert np.all(np.asarray(pool.role) == ju.FORGET)
+    assert not np.any(np.asarray(pool.augment))
+    assert jnp.asarray(pool.label).dtype == jnp.int32

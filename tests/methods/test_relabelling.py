@@ -1,0 +1,156 @@
+"""Amnesiac unlearning and SalUn: their labels, their streams and the mask."""
+
+import dataclasses
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jax_unlearn as ju
+from jax_unlearn import functional
+
+KEY = jax.random.key(0)
+SGD = {"optimizer": "sgd", "schedule": "constant", "learning_rate": 0.05, "batch_size": 50}
+
+
+def changed_and_mask(unlearner, problem, mesh):
+    """Which parameters a run changed, and which the mask let change."""
+    outcome = ju.run(unlearner, problem, KEY, mesh=mesh)
+    mask = unlearner.extra(KEY, problem)
+    pairs = zip(
+        jax.tree.leaves(outcome.variables["params"]),
+        jax.tree.leaves(problem.variables["params"]),
+        strict=True,
+    )
+    changed = np.concatenate([np.ravel(np.asarray(a) != np.asarray(b)) for a, b in pairs])
+    return changed, np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(mask)])
+
+
+def test_amnesiac_labels_are_never_the_true_class_and_cover_all_others(lab):
+    pool = ju.amnesiac().pool(KEY, lab.problem)
+    forget = np.asarray(pool.role) == ju.FORGET
+    labels = np.asarray(pool.label)[forget]
+    assert len(labels) == len(lab.problem.forget.label)
+    assert sorted(set(labels)) == [0, 1, 2, 4, 5, 6, 7, 8, 9]
+    np.testing.assert_array_equal(np.asarray(pool.label)[~forget], lab.problem.retain.label)
+    np.testing.assert_array_equal(np.asarray(pool.image)[forget], lab.problem.forget.image)
+
+
+def test_amnesiac_labels_are_drawn_once(lab, batch_of, clock):
+    """Two steps with different keys see the same labels; RL's steps do not."""
+    batch = batch_of(lab.problem.forget)
+    infos = {}
+    for relabel in ("once", "every_step"):
+        unlearner = ju.amnesiac(relabel=relabel)
+        state = unlearner.init(KEY, lab.problem)
+        infos[relabel] = {
+            float(
+                unlearner.step(lab.problem.model, jax.random.key(k), state, batch, clock)[1]["loss"]
+            )
+            for k in range(3)
+        }
+    assert len(infos["once"]) == 1
+    assert len(infos["every_step"]) == 3
+
+
+def test_fresh_labels_may_be_the_true_class_and_leave_retain_rows_alone(linear_problem, clock):
+    """The logits are the one-hot image, so that the mean loss counts how often a label is hit."""
+    rows = 4000
+    image = jnp.zeros((rows, 2, 2, 1))
+    far = {"weight": jnp.zeros((4, 5)), "bias": jnp.array([50.0, 0, 0, 0, 0])}
+    unlearner = ju.amnesiac(relabel="every_step")
+    state = unlearner.init(KEY, dataclasses.replace(linear_problem, variables=far))
+    for role, share in ((ju.FORGET, 0.2), (ju.RETAIN, 1.0)):
+        batch = ju.Batch(image, jnp.zeros(rows, jnp.int32), jnp.full(rows, role), jnp.ones(rows))
+        _, info = unlearner.step(linear_problem.model, KEY, state, batch, clock)
+        assert 1 - float(info["loss"]) / 50 == pytest.approx(share, abs=0.03)
+
+
+def test_forget_first_shows_all_forget_rows_before_any_retain_row(lab):
+    unlearner = ju.amnesiac(stream="forget_first", batch_size=20)
+    pool = unlearner.pool(KEY, lab.problem)
+    rows = np.asarray(unlearner.order(KEY, 0, pool))
+    roles = np.where(rows < 0, -1, np.asarray(pool.role)[rows])
+    first = -(-len(lab.problem.forget.label) // 20)
+    assert set(roles[:first].ravel()) - {-1} == {ju.FORGET}
+    assert set(roles[first:].ravel()) - {-1} == {ju.RETAIN}
+    assert sorted(rows[rows >= 0]) == list(range(len(pool.label)))
+
+
+def test_shuffled_mixes_both_sets_in_one_stream(lab):
+    unlearner = ju.amnesiac(batch_size=50)
+    pool = unlearner.pool(KEY, lab.problem)
+    rows = np.asarray(unlearner.order(KEY, 0, pool))
+    roles = np.asarray(pool.role)[rows[:-1]]
+    assert np.all((roles == ju.FORGET).any(1) & (roles == ju.RETAIN).any(1))
+
+
+# --- SalUn ---
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_unmasked_weights_keep_every_bit_despite_decay_and_momentum(optimizer, lab):
+    unlearner = ju.salun(keep=0.3, epochs=2, weight_decay=0.1, **{**SGD, "optimizer": optimizer})
+    changed, mask = changed_and_mask(unlearner, lab.problem, lab.mesh)
+    assert not np.any(changed & ~mask)
+    assert changed[mask].mean() > 0.9
+    assert mask.mean() == pytest.approx(0.3, abs=1e-3)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_masking_the_gradient_lets_decay_move_unmasked_weights(optimizer, lab):
+    unlearner = ju.salun(
+        keep=0.3,
+        epochs=2,
+        weight_decay=0.1,
+        masking="gradient",
+        **{**SGD, "optimizer": optimizer},
+    )
+    changed, mask = changed_and_mask(unlearner, lab.problem, lab.mesh)
+    assert changed[~mask].mean() > 0.9
+
+
+def test_masking_the_gradient_without_decay_keeps_unmasked_weights(lab):
+    unlearner = ju.salun(keep=0.3, epochs=1, weight_decay=0.0, masking="gradient", **SGD)
+    changed, mask = changed_and_mask(unlearner, lab.problem, lab.mesh)
+    assert not np.any(changed & ~mask)
+    assert np.any(changed & mask)
+
+
+def test_keeping_everything_is_amnesiac_with_the_same_settings(lab):
+    settings = {**SGD, "epochs": 2, "relabel": "once", "stream": "shuffled", "augment": False}
+    every = ju.run(ju.salun(keep=1.0, **settings), lab.problem, KEY, mesh=lab.mesh)
+    same = ju.run(ju.amnesiac(weight_decay=5e-4, **settings), lab.problem, KEY, mesh=lab.mesh)
+    chex.assert_trees_all_close(every.variables, same.variables, rtol=1e-4, atol=1e-6)
+
+
+def test_keeping_nothing_changes_no_weight(lab):
+    outcome = ju.run(ju.salun(keep=0.0, epochs=1, **SGD), lab.problem, KEY, mesh=lab.mesh)
+    chex.assert_trees_all_equal(
+        jax.device_get(outcome.variables["params"]),
+        jax.device_get(lab.problem.variables["params"]),
+    )
+
+
+def test_the_mask_ranks_the_summed_batch_gradients_of_the_forget_set_in_eval_mode(lab):
+    problem = lab.problem
+    unlearner = ju.salun(keep=0.25, batch_size=10)
+    mask = np.concatenate([np.ravel(x) for x in jax.tree.leaves(unlearner.extra(KEY, problem))])
+
+    def loss(params, chosen):
+        variables = {**problem.variables, "params": params}
+        image = jnp.asarray(problem.forget.image[chosen], jnp.float32) / 255
+        logits = problem.model.logits(variables, image)
+        label = jnp.asarray(problem.forget.label[chosen])
+        return jnp.mean(functional.cross_entropy(logits, label))
+
+    total = 0
+    for start in range(0, len(problem.forget.label), 10):
+        gradient = jax.grad(loss)(problem.variables["params"], slice(start, start + 10))
+        total = total + np.concatenate([np.ravel(x) for x in jax.tree.leaves(gradient)])
+    chosen = np.argsort(-np.abs(total))[: int(mask.sum())]
+    assert mask.sum() == int(0.25 * mask.size)
+    # Rounding may swap neighbours at the boundary.
+    assert mask[chosen].mean() > 0.99

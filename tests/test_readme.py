@@ -1,0 +1,79 @@
+"""The README tells the truth: its code runs, its commands are CI's, its numbers are measured."""
+
+import csv
+import pathlib
+import re
+import subprocess
+import sys
+
+import jax_unlearn as ju
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+COLUMNS = {
+    "RA": "RA",
+    "FA": "FA",
+    "TA": "TA",
+    "gap": "gap",
+    "KL to oracle": "KL_forget",
+    "seconds": "seconds",
+}
+
+
+def table_under(marker):
+    """Rows of the Markdown tables that follow a marker, up to the next heading, as dicts."""
+    lines = README.split(f"<!-- {marker} -->")[1].split("\n#")[0].split("\n")
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if "|" in line]
+    header, _, *rows = cells
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def test_the_python_example_runs():
+    code = re.search(r"```python\n(.*?)```", README, re.DOTALL)[1]
+    code += "\nprint(unlearned.status, alone.steps, masks.shape, bool(jnp.isfinite(loss)))\n"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert run.returncode == 0, run.stderr
+    status, steps, rest = run.stdout.split(" ", 2)
+    assert status == "finished"
+    assert int(steps) > 0
+    assert rest == "(4, 8, 8, 1) True\n"
+
+
+def test_ci_runs_the_readme_test_command():
+    command = next(line for line in README.splitlines() if "-m pytest" in line)
+    script = (ROOT / ".ci" / "run").read_text()
+    for part in command.split(" && "):
+        assert part in script
+
+
+def test_the_table_of_methods_lists_every_method():
+    names = re.findall(r"^\| `(\w+)` \|", README, re.MULTILINE)
+    assert names == list(ju.METHODS)
+    needs = dict(re.findall(r"^\| `(\w+)` \|.*?\| (yes|no) \|", README, re.MULTILINE))
+    assert {name: word == "yes" for name, word in needs.items()} == {
+        name: method.needs_retain for name, method in ju.METHODS.items()
+    }
+
+
+@pytest.mark.parametrize("run", ["quickstart", "cifar10_cpu"])
+def test_the_numbers_are_those_of_the_results(run):
+    with (ROOT / "experiments" / "results" / run / "table.csv").open() as file:
+        measured = {(row["request"], row["model"]): row for row in csv.DictReader(file)}
+    shown = table_under(f"{run} table")
+    assert {(row["request"], row["model"]) for row in shown} == set(measured)
+    for row in shown:
+        for title, measure in COLUMNS.items():
+            value = measured[row["request"], row["model"]][measure]
+            if not value:
+                assert row[title] == "-"
+                continue
+            mean = re.match(r"[\d.]+", row[title])[0]
+            digits = len(mean.partition(".")[2])
+            assert mean == f"{float(value):.{digits}f}", (row, title)
+
+
+def test_every_linked_file_exists():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        if not target.startswith("http"):
+            assert (ROOT / target).exists(), target
