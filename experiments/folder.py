@@ -20,7 +20,19 @@ from jax_unlearn.audit import load_predictions, save_predictions
 from jax_unlearn.core import InputError, Predictions
 from jax_unlearn.engine import Outcome
 
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scikit-learn")
+PACKAGES = (
+    "jax_unlearn",
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "tensorflow-datasets",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "optuna",
+)
 
 
 def provenance() -> dict[str, Any]:

@@ -33,6 +33,7 @@ class Bench:
       mesh: the devices.
       folder: where everything goes.
       phase: opens a progress bar.
+      originals: weights of the originals already at hand, by seed.
     """
 
     experiment: Experiment
@@ -41,6 +42,7 @@ class Bench:
     mesh: Mesh
     folder: RunFolder
     phase: Callable[[str], Any]
+    originals: dict[int, tuple[Variables, Variables]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +86,7 @@ def make_network(experiment: Experiment, dataset: data.Dataset) -> Model:
         dataset.num_classes,
         dataset.train.image.shape[1:],
         width=experiment.network.width or None,
-        normalize=NORMALIZATIONS.get(experiment.data.name, CENTRED),
+        normalize=NORMALIZATIONS.get(dataset.name, CENTRED),
         dtype=experiment.network.dtype,
     )
 
@@ -96,6 +98,12 @@ def make_key(seed: int, *words: str) -> jax.Array:
 
 def original(bench: Bench, seed: int) -> tuple[Variables, Variables]:
     """Initial weights and those after training on all data; trained once and kept."""
+    if seed not in bench.originals:
+        bench.originals[seed] = _original(bench, seed)
+    return bench.originals[seed]
+
+
+def _original(bench: Bench, seed: int) -> tuple[Variables, Variables]:
     initial = bench.model.init(make_key(seed, "initial"))
     name = f"original-{seed}"
     part = ("", "original", seed)

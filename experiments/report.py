@@ -179,7 +179,7 @@ def _band_sentences(section: Section, sound: Sequence[RowSummary]) -> list[str]:
         return ["There is no null band: how far oracles differ among themselves is not known here."]
     band = "the null band"
     if section.null_high is not None:
-        band += f" (two independent sets of oracles differ by up to {section.null_high:.2f} points)"
+        band += f" (95 % of retrained models' mean gaps fall below {section.null_high:.2f} points)"
     inside = [row for row in judged if row.inside_null_band]
     if inside:
         text = f"Inside {band}, not to be told from retraining by this measure: {_gaps(inside)}."

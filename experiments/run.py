@@ -2,7 +2,7 @@ r"""Train, forget, compare with the oracle: `python -m experiments.run --preset 
 
 Without a preset the flags describe the experiment, from digits and published defaults on:
 
-  python -m experiments.run --data.name cifar10 --data.dir DATA --network.name resnet18 \
+  python -m experiments.run --data.name cifar10 --data-dir DATA --network.name resnet18 \
       --requests class:3 random:0.1 --methods natmu mumis --out runs/mine
 
 The folder holds everything: settings, predictions, table, figures, report. A run that was cut off
@@ -37,6 +37,7 @@ class Command:
     Attributes:
       experiment: the settings.
       out: folder of the run; new, or one that the same settings began.
+      data_dir: the same as --data.dir.
       preset: settings to begin with; flags given beside it change them.
       config: config.json of an earlier run to begin with, in place of a preset.
       overwrite: empty a folder that holds a run with other settings.
@@ -45,6 +46,7 @@ class Command:
 
     experiment: Annotated[Experiment, tyro.conf.arg(name="")]
     out: str = "runs/run"
+    data_dir: str | None = None
     preset: str = ""
     config: str = ""
     overwrite: bool = False
@@ -145,8 +147,12 @@ def main() -> None:
         default = Command(experiment=dataclasses.replace(begun, set=()))
         description = f"{__doc__}\n\nPresets:\n\n{describe_presets()}"
         command = parse(Command, "experiments.run", description, default=default)
+        given = command.experiment
+        data = given.data
+        if command.data_dir is not None:
+            data = dataclasses.replace(data, dir=command.data_dir)
         execute(
-            dataclasses.replace(command.experiment, set=(*begun.set, *command.experiment.set)),
+            dataclasses.replace(given, data=data, set=(*begun.set, *given.set)),
             command.out,
             overwrite=command.overwrite,
             terminal=console(),

@@ -2,8 +2,7 @@
 
 Each method gets the same number of trials on each request, two hyperparameters each, from the same
 sampler. The objective is the average gap to the oracle over RA, FA and TA, averaged over seeds that
-no table uses. Trials are kept in the run folder: a search that was cut off goes on, and several
-processes with folders of their own may share one storage file.
+no table uses. Trials are kept in the run folder: a search that was cut off goes on.
 """
 
 import contextlib

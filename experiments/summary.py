@@ -50,11 +50,7 @@ def summarize(
     methods = {name: stored[name] for name in bench.experiment.methods}
     timed = [name for name in names if name not in ("original", "second_oracle")]
     seconds = {name: [part["run_seconds"] for part in parts[name]] for name in timed}
-    # 'finished' and 'stopped' are how a sound run ends: only what a reader must know is a flag.
-    statuses = {
-        name: [part["status"] if part["status"] == "collapsed" else "" for part in parts[name]]
-        for name in methods
-    }
+    statuses = {name: [_status(name, part) for part in parts[name]] for name in methods}
     table = audit.audit_request(
         stored["original"],
         stored["oracle"],
@@ -74,23 +70,29 @@ def summarize(
     return Findings(forgetting, table, _section(bench, forgetting, table, paths))
 
 
+def _status(name: str, part: Mapping[str, Any]) -> str:
+    """What a reader must know of how a run ended; '' for nothing."""
+    if name == "mumis" and part["status"] == "finished":
+        return "ended at its step limit"
+    return "collapsed" if part["status"] == "collapsed" else ""
+
+
 def write(bench: Bench, findings: list[Findings]) -> None:
     """Write ``table.md``, ``table.csv`` and ``report.md`` over all requests."""
     folder = bench.folder
     texts = [f"## {f.section.title}\n\n{audit.to_markdown(f.table)}" for f in findings]
     write_text(folder.path / "table.md", "\n".join(texts))
+    rows = [
+        {"request": found.forgetting.text, **row}
+        for found in findings
+        for row in csv.DictReader(io.StringIO(audit.to_csv(found.table)))
+    ]
+    # Requests of different kinds have different columns: FA_test is class-wise only.
+    widest = max(rows, key=len)
     merged = io.StringIO()
-    writer = csv.writer(merged, lineterminator="\n")
-    for number, found in enumerate(findings):
-        header, *rows = csv.reader(io.StringIO(audit.to_csv(found.table)))
-        if number == 0:
-            columns = header
-            writer.writerow(["request", *columns])
-        for row in rows:
-            # Requests of different kinds have different columns: FA_test is class-wise only.
-            cells = dict(zip(header, row, strict=True))
-            columns_of_row = [cells.get(column, "") for column in columns]
-            writer.writerow([found.forgetting.text, *columns_of_row])
+    writer = csv.DictWriter(merged, list(widest), restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
     write_text(folder.path / "table.csv", merged.getvalue())
     write_report(
         folder.path / "report.md",
@@ -179,8 +181,8 @@ def _draw(
             figures.gap_against_kl_figure(
                 {name: rows[name].values["gap"] for name in methods},
                 {name: rows[name].values["KL_forget"] for name in methods},
-                null_gap=rows["second oracle"].values["gap"],
-                null_kl=rows["second oracle"].values["KL_forget"],
+                null_gap=[_band_edge(table, rows, "gap")],
+                null_kl=[_band_edge(table, rows, "KL_forget")],
                 title=f"Distance to the oracle by two measures ({subject})",
             ),
         ),
@@ -193,6 +195,12 @@ def _draw(
         figure = _mumis(bench, forgetting, rows["oracle"], arguments["mumis"], subject)
         drawn["mumis"] = ("MU-Mis's sensitivities and accuracies, first seed", figure)
     return drawn
+
+
+def _band_edge(table: audit.Table, rows: Mapping[str, audit.Row], measure: str) -> float:
+    """Upper end of the table's null band; of one seed, where there is none, its only value."""
+    edge = table.bands[measure].high
+    return edge if math.isfinite(edge) else rows["second oracle"].values[measure][0]
 
 
 def _curves(bench: Bench, forgetting: Forgetting, name: str) -> np.ndarray:

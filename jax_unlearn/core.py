@@ -312,8 +312,11 @@ class Unlearner:
         raise NotImplementedError
 
     def order(self, key: chex.PRNGKey, epoch: int, pool: Pool) -> jax.Array:
-        """Rows of each step of an epoch: int32 [steps, batch]; -1 is padding."""
-        del epoch
+        """Rows of each step of an epoch: int32 [steps, batch]; -1 is padding.
+
+        The key is the same in every epoch, so that an order may run on from one to the next.
+        """
+        key = jax.random.fold_in(key, epoch)
         return shuffled_rows(key, jnp.arange(pool.label.shape[0]), self.batch_size)
 
     def step(

@@ -2,7 +2,7 @@
 
 Source: Cheng et al., "Machine Unlearning by Suppressing Sample Contribution", 2024,
 arXiv 2402.15109.
-Run: ``python -m experiments.run --preset mumis_tiny_class --data.dir DATA``
+Run: ``python -m experiments.run --preset mumis_tiny_class --data-dir DATA``
 
 The paper's rate, stop ratio and batch size are not known to us: these are the methods' defaults,
 and ``python -m experiments.search`` with this preset finds better ones.

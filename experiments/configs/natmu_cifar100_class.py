@@ -1,7 +1,7 @@
 """NatMU, full class: CIFAR-100, ResNet-18, one class at a time.
 
 Source: He et al., "Towards Natural Machine Unlearning", 2024, arXiv 2405.15495.
-Run: ``python -m experiments.run --preset natmu_cifar100_class --data.dir DATA``
+Run: ``python -m experiments.run --preset natmu_cifar100_class --data-dir DATA``
 """
 
 from experiments.config import Data, Experiment, Network

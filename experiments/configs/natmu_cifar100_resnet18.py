@@ -1,7 +1,7 @@
 """NatMU, sample-wise: CIFAR-100, ResNet-18, random and hardest 1 % and 10 %.
 
 Source: He et al., "Towards Natural Machine Unlearning", 2024, arXiv 2405.15495.
-Run: ``python -m experiments.run --preset natmu_cifar100_resnet18 --data.dir DATA``
+Run: ``python -m experiments.run --preset natmu_cifar100_resnet18 --data-dir DATA``
 """
 
 from experiments.config import Data, Experiment, Network

@@ -1,7 +1,7 @@
 """NatMU, sub-class: CIFAR-20 (CIFAR-100 with superclass labels), ResNet-18.
 
 Source: He et al., "Towards Natural Machine Unlearning", 2024, arXiv 2405.15495.
-Run: ``python -m experiments.run --preset natmu_cifar20_subclass --data.dir DATA``
+Run: ``python -m experiments.run --preset natmu_cifar20_subclass --data-dir DATA``
 """
 
 from experiments.config import Data, Experiment, Network

@@ -1,7 +1,7 @@
 """NatMU, sample-wise: Tiny ImageNet-200, ResNet-34, random and hardest 1 % and 10 %.
 
 Source: He et al., "Towards Natural Machine Unlearning", 2024, arXiv 2405.15495.
-Run: ``python -m experiments.run --preset natmu_tiny_resnet34 --data.dir DATA``
+Run: ``python -m experiments.run --preset natmu_tiny_resnet34 --data-dir DATA``
 """
 
 import dataclasses

@@ -61,7 +61,7 @@ class Row:
     def flags(self) -> tuple[str, ...]:
         """What a reader must know before the numbers, such as '1 of 3 collapsed'."""
         counts = {"collapsed": sum(self.collapsed), "no-op": sum(self.no_op)}
-        for status in filter(None, self.statuses):
+        for status in set(self.statuses) - {"", "collapsed"}:
             counts[status] = self.statuses.count(status)
         return tuple(f"{n} of {len(self.collapsed)} {what}" for what, n in counts.items() if n)
 
@@ -120,6 +120,7 @@ def audit_request(
       seconds: row name -> run times without compilation; 'oracle' holds the retraining times,
         which other rows are divided by. A row without times has empty cells.
       statuses: row name -> what each run reported, '' for nothing; counted among the row's flags.
+        'collapsed' leaves the seed out, as a collapse seen in the predictions does.
       protocol: terms of the gaps and settings of the attacks; None for the defaults.
       level: of the intervals and the band, in (0, 1).
 
@@ -206,7 +207,12 @@ def _rows(
             )
         ]
         pairs = list(zip(runs, models[ORIGINAL], strict=True))
-        collapsed = tuple(flags.is_collapsed(*pair) for pair in pairs)
+        reported = statuses.get(name, [""] * len(runs))
+        # A run that gave up and handed back earlier weights collapsed too.
+        collapsed = tuple(
+            status == "collapsed" or flags.is_collapsed(*pair)
+            for status, pair in zip(reported, pairs, strict=True)
+        )
         values = {m: tuple(measured[m] for measured in per_seed) for m in per_seed[0]}
         rows[name] = Row(
             name=name,
@@ -214,7 +220,7 @@ def _rows(
             cells={m: interval(_kept(v, collapsed), level) for m, v in values.items()},
             collapsed=collapsed,
             no_op=tuple(name != ORIGINAL and flags.is_no_op(*pair) for pair in pairs),
-            statuses=tuple(statuses.get(name, [""] * len(runs))),
+            statuses=tuple(reported),
         )
     return rows
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -91,7 +92,7 @@ def _step(unlearner, model, key, state, batch, clock):
 
 
 @functools.partial(jax.jit, static_argnames=("model", "padding", "flip"), donate_argnames="state")
-def _scan_epoch(unlearner, model, key, state, pool, rows, clock, padding, flip):
+def _scan_steps(unlearner, model, key, state, pool, rows, clock, padding, flip):
     def body(state, scanned):
         rows, offset = scanned
         now = clock._replace(step=clock.step + offset)
@@ -108,6 +109,17 @@ def _finite(variables):
     leaves = jax.tree.leaves(variables)
     inexact = [x for x in leaves if jnp.issubdtype(x.dtype, jnp.inexact)]
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in inexact]))
+
+
+def _scan_epoch(unlearner, problem, key, state, pool, rows, clock, mesh, on_step):
+    """One epoch as a single compiled loop."""
+    rows = jax.device_put(rows, over_rows(mesh, axis=1))
+    state, info = _scan_steps(
+        unlearner, problem.model, key, state, pool, rows, clock, problem.padding, problem.flip
+    )
+    if on_step is not None:
+        on_step(int(clock.step) + rows.shape[0])
+    return state, info
 
 
 def _python_epoch(unlearner, problem, key, state, pool, rows, clock, mesh, on_step):
@@ -151,6 +163,25 @@ def _check_pool(unlearner: Unlearner, pool: Pool) -> None:
         )
 
 
+def _as_arrays(unlearner: Unlearner) -> Unlearner:
+    """The method with its numbers as arrays of one type per field: 1, 1.0 and np.float32(1) alike.
+
+    A field declared ``float`` is float32; else each spelling would compile a program of its own.
+    """
+    floats = {field.name for field in dataclasses.fields(unlearner) if field.type is float}
+
+    def convert(path, value):
+        name = getattr(path[0], "name", None)
+        return jnp.asarray(value, jnp.float32 if name in floats else None)
+
+    return jax.tree_util.tree_map_with_path(convert, unlearner)
+
+
+def _last_seen(history: list[dict[str, float]]) -> str:
+    """What was seen last, for a message."""
+    return ", ".join(f"{name} {value:.4g}" for name, value in history[-1].items())
+
+
 def _pad_columns(rows: jax.Array, mesh: Mesh) -> jax.Array:
     short = -rows.shape[1] % mesh.shape["data"]
     return jnp.pad(rows, ((0, 0), (0, short)), constant_values=-1)
@@ -180,8 +211,8 @@ def run(
         scan on accelerators and the Python loop on CPU, where a convolution's weight gradient is
         many times slower inside a compiled loop (jax issue 12868). The steps are the same.
       watch: called with the weights before the first and after every epoch; what it returns joins
-        the history. Its time is not the method's. It must copy weights that it keeps: the next
-        step overwrites them.
+        the history, where the method's ``collapsed`` may see it. Its time is not the method's. It
+        must copy weights that it keeps: the next step overwrites them.
       on_step: called with the number of steps done and planned.
 
     Returns:
@@ -201,13 +232,15 @@ def run(
 
     with stopwatch.running():
         problem = dataclasses.replace(problem, variables=place(problem.variables, everywhere))
-        pool = place(unlearner.pool(keys.pool, problem), everywhere)
-        _check_pool(unlearner, pool)
+        pool = None
+        if unlearner.num_epochs:
+            pool = place(unlearner.pool(keys.pool, problem), everywhere)
+            _check_pool(unlearner, pool)
         # A copy, since steps donate the state: the caller's weights must outlive the run.
         # (device_put's may_alias=False does not prevent sharing when the devices change.)
         state = jax.tree.map(jnp.copy, place(unlearner.init(keys.init, problem), everywhere))
-        # Numbers as arrays on the device: one transfer for the run, and traced by every step.
-        traced = place(jax.tree.map(jnp.asarray, unlearner), everywhere)
+        # One transfer for the run; every step traces them.
+        traced = place(_as_arrays(unlearner), everywhere)
         jax.block_until_ready((pool, state))
     step, epochs, status = 0, unlearner.num_epochs, "finished"
 
@@ -219,41 +252,31 @@ def run(
         history.append({"step": float(step), **entry})
 
     look({}, state)
-    good = state.variables
     for epoch in range(epochs):
         with stopwatch.running():
             # Donation will overwrite the state; a collapse must be able to fall back on this copy.
             good = jax.tree.map(jnp.copy, unlearner.finish(state))
-            rows = unlearner.order(jax.random.fold_in(keys.order, epoch), epoch, pool)
+            rows = unlearner.order(keys.order, epoch, pool)
             rows = _pad_columns(rows, mesh)
             planned = step + rows.shape[0] * (epochs - epoch)
             clock = Clock(*map(np.int32, (step, planned, epoch, epochs)))
-            progress = None if on_step is None else functools.partial(_report, on_step, planned)
-            if scan:
-                state, info = _scan_epoch(
-                    traced,
-                    problem.model,
-                    step_key,
-                    state,
-                    pool,
-                    jax.device_put(rows, over_rows(mesh, axis=1)),
-                    clock,
-                    problem.padding,
-                    problem.flip,
-                )
-            else:
-                state, info = _python_epoch(
-                    traced, problem, step_key, state, pool, rows, clock, mesh, progress
-                )
+            epoch_of = _scan_epoch if scan else _python_epoch
+            report = None if on_step is None else functools.partial(_report, on_step, planned)
+            state, info = epoch_of(
+                traced, problem, step_key, state, pool, rows, clock, mesh, report
+            )
             jax.block_until_ready(state)
             info = {name: float(value) for name, value in info.items()}
         step += rows.shape[0]
-        if scan and progress is not None:
-            progress(step)
         look(info, state)
         # The last update's damage shows in no loss yet, and a later copy would hold it as good.
         if not _finite(unlearner.finish(state)) or unlearner.collapsed(history):
             status = "collapsed"
+            warnings.warn(
+                f"{type(unlearner).__name__} collapsed by step {step}: {_last_seen(history)}; "
+                f"the weights of step {int(history[-2]['step'])} are kept",
+                stacklevel=2,
+            )
             break
         if unlearner.stop(history):
             status = "stopped"

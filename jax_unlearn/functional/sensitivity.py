@@ -54,7 +54,7 @@ def mumis_terms(
     *,
     differentiate: str = "reverse",
 ) -> tuple[jax.Array, jax.Array]:
-    """Return the sensitivities of the true and of an irrelevant class, sharing one forward pass.
+    """Return the sensitivities of the true and of an irrelevant class from one linearised network.
 
     Both are differentiable in whatever ``logits_fn`` closes over, 'forward' once, 'reverse' as
     often as the network is.

@@ -68,6 +68,7 @@ class Amnesiac(Descent):
         """One shuffled stream, or all forget rows before all retain rows."""
         if self.stream == "shuffled":
             return super().order(key, epoch, pool)
+        key = jax.random.fold_in(key, epoch)
         passes = [
             shuffled_rows(
                 jax.random.fold_in(key, role), jnp.flatnonzero(pool.role == role), self.batch_size

@@ -49,11 +49,10 @@ class DescentState(NamedTuple):
 
 
 @method
-class Descent(Unlearner):
-    """Minimise a loss over a pool with SGD, Adam or AdamW; subclasses give the loss or the pool.
+class Optimized(Unlearner):
+    """Minimise a loss with SGD, Adam or AdamW; subclasses give loss, pool and number of steps.
 
     Attributes:
-      epochs: passes over the pool.
       learning_rate: peak rate, >= 0.
       weight_decay: for ``sgd`` and ``adam`` the coefficient of an L2 term added to the gradient (as
         in PyTorch), for ``adamw`` decoupled; acts on every parameter.
@@ -68,7 +67,6 @@ class Descent(Unlearner):
         2405.15495 does so for some methods when a whole class or sub-class is forgotten.
     """
 
-    epochs: int = 10
     learning_rate: float = 0.01
     weight_decay: float = 5e-4
     momentum: float = 0.9
@@ -80,7 +78,6 @@ class Descent(Unlearner):
     reinit_linear: bool = static(False)
 
     def __post_init__(self):
-        check_number("epochs", self.epochs, low=1, whole=True)
         check_number("batch_size", self.batch_size, low=1, whole=True)
         check_number("learning_rate", self.learning_rate, low=0)
         check_number("weight_decay", self.weight_decay, low=0)
@@ -88,11 +85,6 @@ class Descent(Unlearner):
         check_number("warmup_epochs", self.warmup_epochs, low=0)
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
         check_choice("schedule", self.schedule, SCHEDULES)
-
-    @property
-    def num_epochs(self) -> int:
-        """Passes over the pool."""
-        return self.epochs
 
     def direction(self) -> optax.GradientTransformation:
         """The optimizer without its rate: it gives the direction that the rate scales."""
@@ -131,15 +123,6 @@ class Descent(Unlearner):
         variables = self.start(start_key, problem)
         opt_state = self.direction().init(split_variables(variables)[0])
         return DescentState(variables, opt_state, self.extra(extra_key, problem))
-
-    def pool(self, key: chex.PRNGKey, problem: Problem) -> Pool:
-        """Retain rows, then forget rows, each with its own label."""
-        del key
-        needs_examples("forget", problem.forget)
-        return concatenate_pools(
-            pool_rows(problem.retain, RETAIN, augment=self.augment),
-            pool_rows(problem.forget, FORGET, augment=self.augment),
-        )
 
     def loss(
         self,
@@ -182,6 +165,35 @@ class Descent(Unlearner):
         rate = self.rate(clock)
         params = jax.tree.map(lambda p, u: p - (rate * u).astype(p.dtype), params, updates)
         return DescentState(with_params(variables, params), opt_state, state.extra), info
+
+
+@method
+class Descent(Optimized):
+    """Minimise a loss in a number of passes over a pool; by default cross-entropy on all data.
+
+    Attributes:
+      epochs: passes over the pool.
+    """
+
+    epochs: int = 10
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_number("epochs", self.epochs, low=1, whole=True)
+
+    @property
+    def num_epochs(self) -> int:
+        """Passes over the pool."""
+        return self.epochs
+
+    def pool(self, key: chex.PRNGKey, problem: Problem) -> Pool:
+        """Retain rows, then forget rows, each with its own label."""
+        del key
+        needs_examples("forget", problem.forget)
+        return concatenate_pools(
+            pool_rows(problem.retain, RETAIN, augment=self.augment),
+            pool_rows(problem.forget, FORGET, augment=self.augment),
+        )
 
 
 def needs_examples(name: str, examples: Any) -> None:

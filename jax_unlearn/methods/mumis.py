@@ -8,94 +8,114 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from jax_unlearn import functional
 from jax_unlearn.core import (
     FORGET,
     Pool,
     Problem,
-    Unlearner,
     check_choice,
     check_number,
     method,
     pool_rows,
     shuffled_rows,
-    split_variables,
     static,
-    with_params,
 )
-from jax_unlearn.methods.descent import DescentState, needs_examples
+from jax_unlearn.methods.descent import Optimized, needs_examples
 from jax_unlearn.models.predict import batch_sharding, predict_logits, to_unit
 
 DIFFERENTIATIONS = ("auto", "reverse", "forward")
+STOP_CLASSES = ("all", "next")
 TERMS = ("both", "target", "irrelevant")
 
 
-@functools.partial(jax.jit, static_argnames=("model", "num_classes"))
-def _sensitivities(model, variables, images, labels, num_classes):
-    logits_fn, images = functools.partial(model.logits, variables), to_unit(images)
+@functools.partial(jax.jit, static_argnames=("model", "num_classes", "stop_classes", "scale"))
+def _sensitivities(model, variables, images, labels, num_classes, stop_classes, scale):
+    logits_fn, images = _in_units(functools.partial(model.logits, variables), images, scale)
+    if stop_classes == "all":
+        irrelevant = functional.mean_irrelevant_sensitivity(logits_fn, images, labels, num_classes)
+    else:
+        following = (labels + 1) % num_classes
+        irrelevant = functional.input_sensitivity(logits_fn, images, following)
     return {
         "sensitivity_label": functional.input_sensitivity(logits_fn, images, labels),
-        "sensitivity_irrelevant": functional.mean_irrelevant_sensitivity(
-            logits_fn, images, labels, num_classes
-        ),
+        "sensitivity_irrelevant": irrelevant,
     }
 
 
+def _in_units(logits_fn, images, scale):
+    """Change the unit of the input, uint8 or float in [0, 1], from 1 to ``scale``."""
+    images = to_unit(images) if images.dtype == jnp.uint8 else images
+    scale = jnp.asarray(scale, images.dtype)
+    scale = scale.reshape((1,) * (images.ndim - 1) + (-1,))
+    return (lambda x: logits_fn(x * scale)), images / scale
+
+
 @method
-class MUMis(Unlearner):
+class MUMis(Optimized):
     """Lower the input sensitivity of the true class against that of an irrelevant class.
 
-    Minimises the mean over the forget set of ``|grad_x f_c|^2 - |grad_x f_c'|^2`` with plain SGD:
-    ``f`` are the logits in eval mode, ``x`` the image in [0, 1], ``c`` the label, ``c'`` another
-    class drawn afresh for every example at every step. Only the forget set is used. The loss has
-    no lower bound; the stop rule ends the run, and past it the model is soon destroyed.
+    Minimises the mean over the forget set of ``|grad_x f_c|^2 - |grad_x f_c'|^2``: ``f`` are the
+    logits, ``x`` the image, ``c`` the label, ``c'`` another class drawn afresh for every example
+    at every step. Only the forget set is used. The loss has no lower bound; the stop rule ends the
+    run, and past it the model is soon destroyed.
 
     The stop rule is looked at before the first step and then every ``check_every`` steps. It reads
-    the mean, over forget examples and all their other classes, of ``|grad_x f_c'|^2``, and ends
-    the run when that value is above the smallest seen and has reached ``stop_ratio`` times the
-    first.
+    the mean over forget examples of ``|grad_x f_c'|^2``, and ends the run when that value is above
+    the smallest seen and has reached ``stop_ratio`` times the first. (A ratio of norms that are not
+    squared is the square root of this one.)
 
-    The paper leaves open to us: the optimizer, rate, ratio, batch size, BatchNorm mode and which
-    classes the rule averages over. These are our choices; ``stop_ratio`` and the rate need tuning.
+    We know neither the paper's optimizer, rate and batch size nor its BatchNorm mode, unit of the
+    input, ratio and classes of the stop rule. The defaults are our choices: plain SGD, eval mode,
+    images in [0, 1], no augmentation, all other classes; rate and ratio need tuning.
 
     Attributes:
       max_steps: limit on the number of steps.
-      learning_rate: of SGD; constant.
-      momentum: of SGD, in [0, 1].
       stop_ratio: the multiple at which to stop, > 0.
-      check_every: steps between looks at the stop rule.
-      check_examples: forget examples that the rule reads, the first so many; 0 reads all.
+      check_every: steps between looks at the stop rule; looking changes no step.
+      check_examples: forget examples that the rule reads, evenly spaced; 0 reads all.
+      stop_classes: ``'all'`` other classes are averaged by the rule, or for every example the
+        ``'next'`` one, which is cheaper where there are many.
+      input_scale: unit of the input, one number or one per channel; a data set's standard
+        deviations make ``x`` the normalised image.
       differentiate: ``'reverse'`` (gradient of a gradient), ``'forward'`` (a forward-mode product
         inside a gradient; the same numbers), or ``'auto'``: forward on CPU, where it was measured
-        faster, reverse elsewhere.
+        faster, reverse elsewhere, which was not measured.
       terms: ``'both'``, or for ablations ``'target'`` or ``'irrelevant'`` alone.
+
+    With ``train_mode`` an example's gradient also goes through its batch's statistics.
 
     Source: Cheng, Huang, Huang et al., "Machine Unlearning by Suppressing Sample Contribution",
     2024, arXiv 2402.15109.
     """
 
     batch_size: int = static(64)
-    max_steps: int = 200
     learning_rate: float = 1e-4
+    weight_decay: float = 0.0
     momentum: float = 0.0
+    train_mode: bool = static(False)
+    augment: bool = static(False)
+    max_steps: int = 200
     stop_ratio: float = 1.5
     check_every: int = static(5)
     check_examples: int = static(256)
+    stop_classes: str = static("all")
+    input_scale: float | tuple[float, ...] = static(1.0)
     differentiate: str = static("auto")
     terms: str = static("both")
 
     needs_retain: ClassVar[bool] = False
 
     def __post_init__(self):
-        check_number("batch_size", self.batch_size, low=1, whole=True)
+        super().__post_init__()
         check_number("max_steps", self.max_steps, low=1, whole=True)
-        check_number("learning_rate", self.learning_rate, low=0)
-        check_number("momentum", self.momentum, low=0, high=1)
         check_number("stop_ratio", self.stop_ratio, above=0)
         check_number("check_every", self.check_every, low=1, whole=True)
         check_number("check_examples", self.check_examples, low=0, whole=True)
+        check_choice("stop_classes", self.stop_classes, STOP_CLASSES)
+        scales = self.input_scale if isinstance(self.input_scale, tuple) else (self.input_scale,)
+        for scale in scales:
+            check_number("input_scale", scale, above=0)
         check_choice("differentiate", self.differentiate, DIFFERENTIATIONS)
         check_choice("terms", self.terms, TERMS)
 
@@ -104,66 +124,69 @@ class MUMis(Unlearner):
         """Stretches of ``check_every`` steps; the stop rule is looked at after each."""
         return math.ceil(self.max_steps / self.check_every)
 
-    def init(self, key: chex.PRNGKey, problem: Problem) -> DescentState:
-        """Build the state from the original weights."""
-        del key
-        params, _ = split_variables(problem.variables)
-        return DescentState(problem.variables, optax.trace(self.momentum).init(params))
-
     def pool(self, key: chex.PRNGKey, problem: Problem) -> Pool:
-        """The forget rows, never augmented."""
+        """The forget rows."""
         del key
         needs_examples("forget", problem.forget)
-        return pool_rows(problem.forget, FORGET, augment=False)
+        return pool_rows(problem.forget, FORGET, augment=self.augment)
 
     def order(self, key: chex.PRNGKey, epoch: int, pool: Pool) -> jax.Array:
         """The next ``check_every`` steps of passes over the forget set, fewer at the limit."""
-        steps = min(self.check_every, self.max_steps - epoch * self.check_every)
-        return shuffled_rows(key, jnp.arange(pool.label.shape[0]), self.batch_size, steps=steps)
+        start = epoch * self.check_every
+        end = min(start + self.check_every, self.max_steps)
+        rows = jnp.arange(pool.label.shape[0])
+        return shuffled_rows(key, rows, self.batch_size, steps=end)[start:]
 
-    def step(self, model, key, state, batch, clock):
-        """One step of SGD on the sensitivity difference."""
-        del clock
-        params, _ = split_variables(state.variables)
-        classes = jax.eval_shape(model.logits, state.variables, batch.image).shape[1]
-        irrelevant = functional.draw_irrelevant(key, batch.label, classes)
+    def loss(self, model, key, state, variables, batch, clock):
+        """Mean difference of the two sensitivities."""
+        del state, clock
+        logits, updated = model.forward(
+            variables, batch.image, train=self.train_mode, weight=batch.weight
+        )
+        irrelevant = functional.draw_irrelevant(key, batch.label, logits.shape[1])
         differentiate = self.differentiate
         if differentiate == "auto":
             differentiate = "forward" if jax.default_backend() == "cpu" else "reverse"
 
-        def objective(params):
-            return functional.mumis_loss(
-                functools.partial(model.logits, with_params(state.variables, params)),
-                batch.image,
-                batch.label,
-                irrelevant,
-                weights=batch.weight,
-                differentiate=differentiate,
-                terms=self.terms,
-            )
+        def logits_fn(images):
+            return model.forward(variables, images, train=self.train_mode, weight=batch.weight)[0]
 
-        loss, gradients = jax.value_and_grad(objective)(params)
-        updates, opt_state = optax.trace(self.momentum).update(gradients, state.opt_state)
-        params = jax.tree.map(
-            lambda p, u: p - (self.learning_rate * u).astype(p.dtype), params, updates
+        logits_fn, images = _in_units(logits_fn, batch.image, self.input_scale)
+        loss = functional.mumis_loss(
+            logits_fn,
+            images,
+            batch.label,
+            irrelevant,
+            weights=batch.weight,
+            differentiate=differentiate,
+            terms=self.terms,
         )
-        return DescentState(with_params(state.variables, params), opt_state), {"loss": loss}
+        return loss, (updated, {"loss": loss})
 
     def measure(self, model, state, problem):
         """Mean sensitivities and accuracy (percent) on the forget examples.
 
-        ``sensitivity_irrelevant`` averages over all other classes; ``forget_classes`` is how many
-        classes the forget set holds.
+        ``sensitivity_irrelevant`` averages over the classes of the stop rule; ``forget_classes`` is
+        how many classes the forget set holds.
         """
-        count = self.check_examples or len(problem.forget.label)
-        images, labels = problem.forget.image[:count], problem.forget.label[:count]
+        size = len(problem.forget.label)
+        rows = np.linspace(0, size - 1, min(self.check_examples or size, size)).astype(int)
+        images, labels = problem.forget.image[rows], problem.forget.label[rows]
         evaluate = functools.partial(
-            _sensitivities, model, state.variables, num_classes=problem.num_classes
+            _sensitivities,
+            model,
+            state.variables,
+            num_classes=problem.num_classes,
+            stop_classes=self.stop_classes,
+            scale=self.input_scale,
         )
         # Every example has a row for each other class: keep the rows at once near a thousand.
-        batch_size = min(self.batch_size, max(1, 1024 // (problem.num_classes - 1)))
+        others = problem.num_classes - 1 if self.stop_classes == "all" else 1
         means = functional.map_batches(
-            evaluate, (images, labels), batch_size, sharding=batch_sharding(state.variables)
+            evaluate,
+            (images, labels),
+            min(self.batch_size, max(1, 1024 // others)),
+            sharding=batch_sharding(state.variables),
         )
         predicted = predict_logits(model, state.variables, images).argmax(axis=1)
         return {

@@ -33,8 +33,7 @@ class NegGradPlus(Descent):
 
     def order(self, key: chex.PRNGKey, epoch: int, pool: Pool) -> jax.Array:
         """Rows of each step: int32 [steps, 2 * batch_size], retain rows first."""
-        del epoch
-        retain_key, forget_key = jax.random.split(key)
+        retain_key, forget_key = jax.random.split(jax.random.fold_in(key, epoch))
         retain = shuffled_rows(retain_key, jnp.flatnonzero(pool.role == RETAIN), self.batch_size)
         forget = shuffled_rows(
             forget_key,

@@ -1,4 +1,4 @@
-"""A model's outputs on many images: the one loop over batches that trains nothing."""
+"""A model's outputs on many images, batch by batch."""
 
 import functools
 

@@ -65,7 +65,7 @@ def test_methods_inside_the_null_band_are_named_and_none_is_said_when_there_is_n
     some = words(row("natmu", 0.5, inside=True), row("mumis", 2.0))
     assert "Inside the null band" in some
     assert "by this measure: NatMU 0.50." in some
-    assert "up to 0.80 points" in some
+    assert "fall below 0.80 points" in some
     none = words(row("natmu", 1.5), row("mumis", 2.0))
     assert "No method lies inside the null band" in none
 

@@ -107,13 +107,13 @@ def test_the_measured_sensitivity_is_the_mean_over_all_other_classes(linear_prob
     assert measured["sensitivity_irrelevant"] == pytest.approx(others, rel=1e-5)
 
 
-def test_the_rule_reads_as_many_examples_as_asked(linear_problem):
+def test_the_rule_reads_as_many_evenly_spaced_examples_as_asked(linear_problem):
     state = ju.mumis().init(jax.random.key(0), linear_problem)
     few = ju.mumis(check_examples=3).measure(linear_problem.model, state, linear_problem)
     everything = ju.mumis(check_examples=0).measure(linear_problem.model, state, linear_problem)
     assert few["forget_classes"] == everything["forget_classes"] == 5
     norms = (np.asarray(linear_problem.variables["weight"]) ** 2).sum(0)
-    assert few["sensitivity_label"] == pytest.approx(norms[:3].mean(), rel=1e-5)
+    assert few["sensitivity_label"] == pytest.approx(norms[linear_problem.forget.label[[0, 5, 11]]].mean(), rel=1e-5)
 
 
 # --- The stop rule, on courses written by hand. ---
@@ -217,3 +217,42 @@ def test_the_pool_holds_the_forget_rows_alone_without_augmentation(lab):
     assert np.all(np.asarray(pool.role) == ju.FORGET)
     assert not np.any(np.asarray(pool.augment))
     assert jnp.asarray(pool.label).dtype == jnp.int32
+
+
+def test_looking_more_often_changes_no_step(linear_problem):
+    def weights(check_every):
+        method = ju.mumis(
+            max_steps=11, check_every=check_every, batch_size=5, stop_ratio=1e9, learning_rate=1e-3
+        )
+        outcome = ju.run(method, linear_problem, jax.random.key(5), mesh=ju.make_mesh(1))
+        assert outcome.steps == 11
+        return outcome.variables
+
+    jax.tree.map(np.testing.assert_array_equal, weights(11), weights(2))
+
+
+def test_a_pass_shows_every_forget_example_whatever_the_looks(linear_problem):
+    method = ju.mumis(max_steps=3, check_every=2, batch_size=5)
+    pool = method.pool(jax.random.key(0), linear_problem)
+    rows = [method.order(jax.random.key(1), epoch, pool) for epoch in range(2)]
+    shown = np.concatenate([np.asarray(r).ravel() for r in rows])
+    np.testing.assert_array_equal(np.sort(shown[shown >= 0]), np.arange(12))
+
+
+def test_the_unit_of_the_input_scales_sensitivities_by_its_square(linear_problem):
+    state = ju.mumis().init(jax.random.key(0), linear_problem)
+    one, half = (
+        ju.mumis(input_scale=scale).measure(linear_problem.model, state, linear_problem)
+        for scale in (1.0, 0.5)
+    )
+    for name in ("sensitivity_label", "sensitivity_irrelevant"):
+        assert half[name] == pytest.approx(0.25 * one[name], rel=1e-5)
+
+
+def test_the_next_class_stands_for_all_others_when_asked(linear_problem):
+    state = ju.mumis().init(jax.random.key(0), linear_problem)
+    method = ju.mumis(stop_classes="next", check_examples=0)
+    measured = method.measure(linear_problem.model, state, linear_problem)
+    norms = (np.asarray(linear_problem.variables["weight"]) ** 2).sum(0)
+    following = (linear_problem.forget.label + 1) % 5
+    assert measured["sensitivity_irrelevant"] == pytest.approx(norms[following].mean(), rel=1e-5)

@@ -10,6 +10,7 @@ import pytest
 
 import jax_unlearn as ju
 from jax_unlearn import functional
+from jax_unlearn.engine.mesh import place, replicated
 
 KEY = jax.random.key(0)
 SGD = {"optimizer": "sgd", "schedule": "constant", "learning_rate": 0.05, "batch_size": 50}
@@ -132,6 +133,18 @@ def test_keeping_nothing_changes_no_weight(lab):
         jax.device_get(outcome.variables["params"]),
         jax.device_get(lab.problem.variables["params"]),
     )
+
+
+def test_the_mask_does_not_depend_on_the_number_of_devices(lab):
+    """Though the devices do not divide a batch: the batches of the sum stay the same."""
+    masks = []
+    for devices in (1, 4):
+        spread = place(lab.problem.variables, replicated(ju.make_mesh(devices)))
+        problem = dataclasses.replace(lab.problem, variables=spread)
+        mask = ju.salun(keep=0.5, batch_size=10).extra(KEY, problem)
+        masks.append(np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(mask)]))
+    # Rounding may swap neighbours at the boundary.
+    assert np.mean(masks[0] != masks[1]) < 0.005
 
 
 def test_the_mask_ranks_the_summed_batch_gradients_of_the_forget_set_in_eval_mode(lab):
