@@ -257,7 +257,12 @@ def method(cls: type[_T]) -> type[_T]:
 
 
 def shuffled_rows(
-    key: chex.PRNGKey, rows: jax.Array, batch_size: int, *, steps: int | None = None
+    key: chex.PRNGKey,
+    rows: jax.Array,
+    batch_size: int,
+    *,
+    start: int = 0,
+    steps: int | None = None,
 ) -> jax.Array:
     """Deal rows out in random order: int32 [steps, batch_size], every row once, -1 pads the end.
 
@@ -265,20 +270,22 @@ def shuffled_rows(
       key: randomness of the order.
       rows: int [M], positions in the pool.
       batch_size: rows per step.
+      start: number of steps to leave out at the front.
       steps: number of steps; None means one pass. More than a pass goes round again, each pass in
         an order of its own.
     """
     m = rows.shape[0]
     per_pass = -(-m // batch_size)
-    steps = per_pass if steps is None else steps
-    passes = -(-steps // per_pass)
+    end = start + (per_pass if steps is None else steps)
+    first, last = start // per_pass, -(-end // per_pass)
     rows = rows.astype(jnp.int32)
     pad = jnp.full(per_pass * batch_size - m, -1, jnp.int32)
     dealt = [
         jnp.concatenate([jax.random.permutation(jax.random.fold_in(key, p), rows), pad])
-        for p in range(passes)
+        for p in range(first, last)
     ]
-    return jnp.concatenate(dealt).reshape(passes * per_pass, batch_size)[:steps]
+    dealt = jnp.concatenate(dealt).reshape(-1, batch_size)
+    return dealt[start - first * per_pass : end - first * per_pass]
 
 
 @method

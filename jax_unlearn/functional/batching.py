@@ -20,12 +20,14 @@ def _batches(
             f"arrays: lengths {lengths}; expected one or more arrays of one length >= 1"
         )
     size = min(batch_size, lengths[0])
-    if sharding is not None:
-        size += -size % sharding.num_devices
+    # Devices that do not divide a batch get more padding, not more rows: what a batch holds must
+    # not depend on their number.
+    padded = size if sharding is None else size + -size % sharding.num_devices
     for start in range(0, lengths[0], size):
-        rows = np.arange(start, start + size)
-        weight = (rows < lengths[0]).astype(np.float32)
-        rows = np.where(rows < lengths[0], rows, 0)
+        rows = np.arange(start, start + padded)
+        real = rows < min(start + size, lengths[0])
+        weight = real.astype(np.float32)
+        rows = np.where(real, rows, 0)
         batch = (*(array[rows] for array in arrays), weight)
         *batch, weight = batch if sharding is None else jax.device_put(batch, sharding)
         yield tuple(batch), weight
@@ -46,7 +48,7 @@ def map_batches(
     Args:
       fn: ``fn(*batch) -> pytree of arrays [batch, ...]``, jitted by the caller.
       arrays: arrays [N, ...] of one length N >= 1, NumPy or JAX.
-      batch_size: rows per call; at most N are used, rounded up to the devices of ``sharding``.
+      batch_size: rows per call; at most N are used.
       sharding: placement of a batch over devices; None leaves it to ``fn``. Beside arguments that
         lie on several devices an unplaced batch is computed by each of them.
 
@@ -56,9 +58,10 @@ def map_batches(
     Raises:
       InputError: for a batch size below 1, no rows, or arrays of different lengths.
     """
-    results = [fn(*batch) for batch, _ in _batches(arrays, batch_size, sharding)]
-    results = jax.device_get(results)
-    return jax.tree.map(lambda *parts: np.concatenate(parts)[: len(arrays[0])], *results)
+    results = [(fn(*batch), weight) for batch, weight in _batches(arrays, batch_size, sharding)]
+    results, weights = zip(*jax.device_get(results), strict=True)
+    real = np.concatenate(weights) > 0
+    return jax.tree.map(lambda *parts: np.concatenate(parts)[real], *results)
 
 
 def fold_batches(
@@ -79,7 +82,7 @@ def fold_batches(
         [batch], 1 for a row and 0 for padding.
       carry: what the first call gets, a pytree.
       arrays: arrays [N, ...] of one length N >= 1, NumPy or JAX.
-      batch_size: rows per call; at most N are used, rounded up to the devices of ``sharding``.
+      batch_size: rows per call; at most N are used.
       sharding: placement of a batch over devices; None leaves it to ``fn``. Beside arguments that
         lie on several devices an unplaced batch is computed by each of them.
 

@@ -133,9 +133,9 @@ class MUMis(Optimized):
     def order(self, key: chex.PRNGKey, epoch: int, pool: Pool) -> jax.Array:
         """The next ``check_every`` steps of passes over the forget set, fewer at the limit."""
         start = epoch * self.check_every
-        end = min(start + self.check_every, self.max_steps)
+        steps = min(self.check_every, self.max_steps - start)
         rows = jnp.arange(pool.label.shape[0])
-        return shuffled_rows(key, rows, self.batch_size, steps=end)[start:]
+        return shuffled_rows(key, rows, self.batch_size, start=start, steps=steps)
 
     def loss(self, model, key, state, variables, batch, clock):
         """Mean difference of the two sensitivities."""

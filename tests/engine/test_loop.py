@@ -11,7 +11,9 @@ import pytest
 
 import jax_unlearn as ju
 from jax_unlearn.core import InputError
+from jax_unlearn.engine import loop as loop_module
 from jax_unlearn.engine.loop import run_keys, take_batch
+from jax_unlearn.methods import DescentState
 
 KEY = jax.random.key(0)
 LOOPS = pytest.mark.parametrize("loop", ["python", "scan"])
@@ -177,16 +179,36 @@ def test_a_run_ends_when_the_method_says_so(loop, problem):
 @LOOPS
 def test_a_collapse_gives_the_weights_from_before_the_epoch(loop, problem):
     script = Scripted(batch_size=19, collapse_after=3, stop_after=3)
-    outcome = ju.run(script, problem, KEY, loop=loop)
+    with pytest.warns(UserWarning, match=r"Scripted collapsed by step 6: .* weights of step 4 are"):
+        outcome = ju.run(script, problem, KEY, loop=loop)
     assert (outcome.status, outcome.steps) == ("collapsed", 6)
     np.testing.assert_allclose(outcome.variables["bias"], 4)
 
 
 def test_weights_that_overflow_in_the_last_update_are_a_collapse(problem):
     """No loss shows it: it is computed before the update."""
-    outcome = ju.run(Scripted(batch_size=37, move=3e38), problem, KEY)
+    with pytest.warns(UserWarning, match="collapsed by step 2"):
+        outcome = ju.run(Scripted(batch_size=37, move=3e38), problem, KEY)
     assert (outcome.status, outcome.steps) == ("collapsed", 2)
     np.testing.assert_allclose(outcome.variables["bias"], 3e38, rtol=1e-6)
+
+
+def test_every_epoch_has_an_order_of_its_own(problem):
+    keys = run_keys(KEY)
+    pool = SHORT.pool(keys.pool, problem)
+    orders = [np.asarray(SHORT.order(keys.order, epoch, pool)) for epoch in range(2)]
+    assert not np.array_equal(*orders)
+    assert np.array_equal(orders[0], SHORT.order(keys.order, 0, pool))
+
+
+def test_numbers_of_any_spelling_share_one_program(counted, problem):
+    model, traces = counted
+    own = dataclasses.replace(problem, model=model)
+    ju.run(dataclasses.replace(SHORT, learning_rate=1.0), own, KEY)
+    once = len(traces)
+    for rate in (1, np.float32(1), np.float64(1), jnp.float32(1)):
+        ju.run(dataclasses.replace(SHORT, learning_rate=rate), own, KEY)
+    assert len(traces) == once > 0
 
 
 def test_a_one_shot_method_takes_no_steps(problem):
@@ -253,3 +275,36 @@ def test_training_draws_its_start_from_the_key_or_takes_the_one_given(problem):
 def test_a_batch_larger_than_the_data_is_refused_before_the_method_starts(problem):
     with pytest.raises(InputError, match=r"^batch_size=38: FineTune has only 37 examples to show"):
         ju.run(dataclasses.replace(SHORT, batch_size=38), problem, KEY)
+
+
+def test_steps_overwrite_the_state_they_are_given(problem):
+    """Donation: a step's old state is gone, so that weights exist once and not twice."""
+    state = SHORT.init(jax.random.key(0), problem)
+    state = jax.tree.map(jnp.copy, state)
+    pool = SHORT.pool(jax.random.key(1), problem)
+    rows = jnp.arange(SHORT.batch_size)
+    clock = ju.Clock(*map(np.int32, (0, 1, 0, 1)))
+    batch = loop_module.take_batch(pool, rows, jax.random.key(2), 0, False)
+    loop_module._step(SHORT, problem.model, jax.random.key(3), state, batch, clock)
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.variables))
+
+
+def test_one_program_serves_every_spelling_of_a_number(problem):
+    before = loop_module._step._cache_size()
+    for rate in (0.1, 1, np.float32(0.3)):
+        method = dataclasses.replace(SHORT, learning_rate=rate, epochs=1, batch_size=11)
+        ju.run(method, problem, KEY, loop="python", mesh=ju.make_mesh(1))
+    assert loop_module._step._cache_size() - before == 1
+
+
+def test_a_one_shot_method_is_only_its_init(problem):
+    @ju.method
+    class Halve(ju.Unlearner):
+        def init(self, key, problem):
+            return DescentState(jax.tree.map(lambda x: x / 2, problem.variables), ())
+
+    outcome = ju.run(Halve(), problem, KEY)
+    assert outcome.steps == 0
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b / 2), outcome.variables, problem.variables
+    )

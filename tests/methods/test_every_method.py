@@ -341,7 +341,16 @@ PUBLISHED = {
         "reinit_linear": False,
     },
     # Of these the paper's notes give only the loss; the rest is left to us.
-    "mumis": {"terms": "both", "momentum": 0.0, "batch_size": 64},
+    "mumis": {
+        "terms": "both",
+        "optimizer": "sgd",
+        "schedule": "constant",
+        "momentum": 0.0,
+        "weight_decay": 0.0,
+        "batch_size": 64,
+        "train_mode": False,
+        "augment": False,
+    },
 }
 
 
@@ -395,6 +404,8 @@ BAD = {
         "stop_ratio": (NAN, 0),
         "check_every": (0, 1.5),
         "check_examples": (-1, 1.5),
+        "stop_classes": ("some",),
+        "input_scale": (0, NAN),
         "differentiate": ("backward",),
         "terms": ("none",),
     },

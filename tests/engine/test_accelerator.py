@@ -1,0 +1,74 @@
+"""What only a GPU or TPU can show: `JAX_PLATFORMS=cuda python -m pytest -m accelerator`."""
+
+import dataclasses
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jax_unlearn as ju
+
+pytestmark = [
+    pytest.mark.accelerator,
+    pytest.mark.skipif(
+        "jax.default_backend() == 'cpu'", reason="no accelerator: start with JAX_PLATFORMS=cuda"
+    ),
+]
+GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
+
+
+@pytest.fixture(scope="module")
+def problem():
+    rng = np.random.default_rng(0)
+    model = ju.make_model("resnet8", 10, (32, 32, 3), width=8)
+    examples = ju.Examples(
+        rng.integers(0, 256, (600, 32, 32, 3), dtype=np.uint8),
+        np.arange(600, dtype=np.int32) % 10,
+        np.arange(600),
+    )
+    forget, retain = (
+        ju.Examples(*(x[rows] for x in examples)) for rows in (slice(60), slice(60, None))
+    )
+    return ju.Problem(
+        model=model,
+        variables=model.init(jax.random.key(0)),
+        forget=forget,
+        retain=retain,
+        num_classes=10,
+    )
+
+
+def test_hybrids_are_golden_to_the_bit():
+    golden = np.load(GOLDEN / "natmu_mixing.npz")
+    masks = ju.mixing_masks(32, 32, golden["delta"][0])
+    forget, partners = golden["forget_32"], golden["retain_32"]
+    hybrids = ju.mix(jnp.asarray(forget), jnp.asarray(partners.reshape(3, 4, 32, 32, 3)), masks)
+    np.testing.assert_array_equal(np.asarray(hybrids).reshape(12, 32, 32, 3), golden["hybrid_32"])
+
+
+@pytest.mark.parametrize("name", ["finetune", "natmu", "salun", "mumis"])
+def test_the_scanned_epoch_equals_the_python_loop(problem, name):
+    method = ju.METHODS[name](batch_size=60)
+    method = dataclasses.replace(method, **({"max_steps": 5} if name == "mumis" else {"epochs": 1}))
+    scan, python = (
+        ju.run(method, problem, jax.random.key(1), loop=loop).variables
+        for loop in ("scan", "python")
+    )
+    # Matrix units round to fewer bits than float32, differently in differently fused programs.
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0.02, atol=2e-3), scan, python)
+
+
+def test_both_ways_to_differentiate_mumis_agree(problem):
+    reverse, forward = (
+        ju.run(
+            ju.mumis(batch_size=60, max_steps=3, learning_rate=1e-6, differentiate=way),
+            problem,
+            jax.random.key(1),
+        ).variables
+        for way in ("reverse", "forward")
+    )
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=0.02, atol=2e-3), reverse, forward
+    )
