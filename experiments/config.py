@@ -103,6 +103,8 @@ class Experiment:
       cpu_devices: virtual devices that share a CPU's cores; 0 leaves JAX's own number. Sharding
         the batch makes convolutions' weight gradients faster on CPU; accelerators ignore it.
       loop: auto, scan or python.
+      svc_examples: examples of each side that train the SVC attack; 0 takes all, as published,
+        which costs minutes per model beyond ten thousand.
     """
 
     data: Data = Data()
@@ -115,6 +117,7 @@ class Experiment:
     set: tuple[str, ...] = ()
     cpu_devices: int = 0
     loop: str = "auto"
+    svc_examples: int = 2000
 
 
 LAST_SEED = 9_999
@@ -245,6 +248,7 @@ def validate(experiment: Experiment) -> None:
     for name in ("train_size", "test_size", "padding"):
         check_number(f"data.{name}", getattr(experiment.data, name), low=0, whole=True)
     check_number("network.width", experiment.network.width, low=0, whole=True)
+    check_number("svc_examples", experiment.svc_examples, low=0, whole=True)
     check_number("cpu_devices", experiment.cpu_devices, low=0, high=1024, whole=True)
     check_choice("loop", experiment.loop, ("auto", "scan", "python"))
     for name in experiment.methods:

@@ -58,6 +58,7 @@ def summarize(
         methods,
         seconds=seconds,
         statuses=statuses,
+        protocol=audit.AuditProtocol(svc_max_examples=bench.experiment.svc_examples or None),
     )
     drawn = _draw(bench, forgetting, table, stored, seconds, arguments)
     paths = {}

@@ -18,4 +18,5 @@ EXPERIMENT = Experiment(
     requests=("random:0.1",),
     methods=("finetune", "gradient_ascent", "amnesiac", "bad_teacher", "salun", "mumis"),
     seeds=(0, 1, 2, 3, 4),
+    svc_examples=0,
 )

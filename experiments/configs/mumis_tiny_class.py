@@ -20,4 +20,5 @@ EXPERIMENT = Experiment(
     requests=("class:0",),
     methods=("finetune", "gradient_ascent", "amnesiac", "bad_teacher", "salun", "mumis"),
     seeds=(0, 1, 2, 3, 4),
+    svc_examples=0,
 )

@@ -14,6 +14,7 @@ EXPERIMENT = Experiment(
     requests=("random:0.01", "random:0.1", "hardest:0.01", "hardest:0.1"),
     methods=NATMU_BASELINES,
     seeds=(0, 1, 2, 3, 4),
+    svc_examples=0,
     set=settings(
         128,
         natmu={"learning_rate": 0.0011, "weight_decay": 0.0005, "delta": -0.03},

@@ -21,6 +21,7 @@ EXPERIMENT = Experiment(
     ),
     methods=NATMU_BASELINES,
     seeds=(0, 1, 2, 3, 4),
+    svc_examples=0,
     set=settings(
         128,
         natmu={"learning_rate": 0.0009, "weight_decay": 0.00037, "delta": -0.053},

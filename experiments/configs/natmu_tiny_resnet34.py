@@ -16,6 +16,7 @@ EXPERIMENT = Experiment(
     requests=("random:0.01", "random:0.1", "hardest:0.01", "hardest:0.1"),
     methods=NATMU_BASELINES,
     seeds=(0, 1, 2, 3, 4),
+    svc_examples=0,
     set=settings(
         256,
         natmu={"learning_rate": 0.00083, "weight_decay": 7e-05, "delta": 0.045},
