@@ -221,9 +221,22 @@ def open_folder(
                     "folder or pass --overwrite"
                 )
             _empty(path)
-        if not config.is_file():
-            write_text(config, json.dumps({"settings": settings, **provenance()}, indent=2) + "\n")
+        _write_config(config, settings)
         yield RunFolder(path)
+
+
+def _write_config(config: pathlib.Path, settings: Mapping[str, Any]) -> None:
+    """Record who begins a run, or, under ``continued``, who goes on with it elsewhere or later."""
+    now = provenance()
+    if not config.is_file():
+        record = {"settings": settings, **now}
+    else:
+        record = json.loads(config.read_text())
+        last = record.get("continued", [record])[-1]
+        if all(last[key] == value for key, value in now.items()):
+            return
+        record.setdefault("continued", []).append(now)
+    write_text(config, json.dumps(record, indent=2) + "\n")
 
 
 LOCK = ".lock"

@@ -47,6 +47,7 @@ def phases(
             yield lambda done, planned: bars.update(task, completed=done, total=planned)
         finally:
             bars.remove_task(task)
+            bars.refresh()
 
     with bars:
         yield phase

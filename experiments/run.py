@@ -15,7 +15,8 @@ import dataclasses
 import json
 import pathlib
 import sys
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
@@ -81,17 +82,23 @@ def execute(
         folder = stack.enter_context(open_folder(out, settings, overwrite=overwrite))
         phase = stack.enter_context(phases(terminal))
         bench = pipeline.make_bench(experiment, dataset, folder, phase)
-        sections = []
+        findings = []
         for text in experiment.requests:
             forgetting = pipeline.resolve(bench, text)
             _run_request(bench, forgetting, arguments[text])
-            with phase(f"{forgetting.slug}: audit and figures"):
-                sections.append(summary.summarize(bench, forgetting, arguments[text], terminal))
-        summary.write(bench, sections)
+            with phase(f"{forgetting.slug}: audit and figures") as on_step:
+                found = summary.summarize(bench, forgetting, arguments[text], on_step)
+            findings.append(found)
+            summary.show(found, terminal)
+        summary.write(bench, findings)
     terminal.print(f"report: {pathlib.Path(out) / 'report.md'}")
 
 
-def _run_request(bench, forgetting, arguments) -> None:
+def _run_request(
+    bench: pipeline.Bench,
+    forgetting: pipeline.Forgetting,
+    arguments: Mapping[str, Mapping[str, Any]],
+) -> None:
     folder, experiment = bench.folder, bench.experiment
     for seed in experiment.seeds:
         pipeline.original_predictions(bench, forgetting, seed)

@@ -4,7 +4,7 @@ import csv
 import dataclasses
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -40,9 +40,16 @@ def summarize(
     bench: Bench,
     forgetting: Forgetting,
     arguments: Mapping[str, Mapping[str, Any]],
-    terminal: Console,
+    on_step: Callable[[int, int], None],
 ) -> Findings:
-    """Audit a request's stored predictions, draw its figures and print its table."""
+    """Audit a request's stored predictions and draw its figures.
+
+    Args:
+      bench: the experiment.
+      forgetting: the request.
+      arguments: each method's hyperparameters where they differ from the defaults.
+      on_step: called with the number of parts done and planned.
+    """
     folder, slug, seeds = bench.folder, forgetting.slug, bench.experiment.seeds
     names = ("original", "oracle", "second_oracle", *bench.experiment.methods)
     stored = {name: [folder.predictions(slug, name, s) for s in seeds] for name in names}
@@ -62,19 +69,19 @@ def summarize(
     )
     drawn = _draw(bench, forgetting, table, stored, seconds, arguments)
     paths = {}
-    for name, (description, figure) in drawn.items():
+    for done, (name, (description, figure)) in enumerate(drawn.items(), start=1):
         path = folder.figure(slug, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         figures.save(figure, path)
         paths[description] = path.relative_to(folder.path)
-    _print(table, forgetting, terminal)
+        on_step(done, len(drawn))
     return Findings(forgetting, table, _section(bench, forgetting, table, paths))
 
 
 def _status(name: str, part: Mapping[str, Any]) -> str:
     """What a reader must know of how a run ended; '' for nothing."""
     if name == "mumis" and part["status"] == "finished":
-        return "ended at its step limit"
+        return "ended at the step limit"
     return "collapsed" if part["status"] == "collapsed" else ""
 
 
@@ -253,7 +260,9 @@ def _mumis(
     )
 
 
-def _print(table: audit.Table, forgetting: Forgetting, terminal: Console) -> None:
+def show(findings: Findings, terminal: Console) -> None:
+    """Print a request's table."""
+    table, forgetting = findings.table, findings.forgetting
     terminal.rule(f"{forgetting.text}: {len(forgetting.forget.label)} images forgotten")
     for block in audit.to_blocks(table):
         printed = RichTable(title=block.title, title_justify="left")

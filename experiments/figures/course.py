@@ -236,7 +236,7 @@ def _series(history: Sequence[Mapping[str, Any]], key: str) -> tuple[np.ndarray,
 def _finish_sensitivities(axes: Axes, irrelevant: np.ndarray, stop_ratio: float | None) -> None:
     """Give the panel of sensitivities its log axis and the level at which the method may stop."""
     if stop_ratio is not None and len(irrelevant):
-        text = f"stop threshold: {stop_ratio:g} x its start"
+        text = f"stop threshold: {stop_ratio:.3g} x its start"
         axes.axhline(stop_ratio * irrelevant[0], color=SKY, ls=":", lw=1.4, label=text)
     axes.set_yscale("log")
     log_ticks(axes.yaxis, *axes.get_ylim())

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from experiments import folder
 from experiments.folder import open_folder, write_text
 from jax_unlearn.core import InputError, Outputs, Predictions
 from jax_unlearn.engine import Outcome
@@ -171,3 +172,19 @@ def test_a_file_is_written_whole_and_leaves_nothing_beside_it(tmp_path):
     write_text(tmp_path / "a" / "b.md", "new")
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["b.md"]
     assert (tmp_path / "a" / "b.md").read_text() == "new"
+
+
+def test_who_goes_on_with_a_run_is_recorded_when_it_is_another(tmp_path, monkeypatch):
+    def opened(command):
+        monkeypatch.setattr(folder, "provenance", lambda: {**PROVENANCE, "command": command})
+        with folder.open_folder(tmp_path / "run", {"a": 1}, overwrite=False):
+            return json.loads((tmp_path / "run" / "config.json").read_text())
+
+    assert "continued" not in opened("first")
+    assert "continued" not in opened("first")
+    assert [entry["command"] for entry in opened("second")["continued"]] == ["second"]
+    assert opened("second")["command"] == "first"
+    assert [entry["command"] for entry in opened("third")["continued"]] == ["second", "third"]
+
+
+PROVENANCE = {"command": "", "date": "2026-01-01", "versions": {}, "hardware": {}}
