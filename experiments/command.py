@@ -92,3 +92,7 @@ def use_cpu_devices(count: int) -> None:
     """
     if count:
         jax.config.update("jax_num_cpu_devices", count)
+        # XLA's pool has no more threads than there are devices or cores. All-reduces that do not
+        # depend on each other start in any order and hold a thread while they wait: with so few
+        # threads the devices can wait for each other for ever.
+        os.environ.setdefault("PJRT_NPROC", str(8 * count))
