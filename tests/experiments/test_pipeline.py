@@ -131,8 +131,13 @@ def test_the_same_command_again_trains_nothing_and_writes_the_same(
     calls = count_training(monkeypatch)
     assert call(experiments.run.main, *tiny, "--out", again).code == 0
     assert calls == []
-    for name in ("table.csv", "table.md", "report.md", "metrics.jsonl", "config.json"):
+    for name in ("table.csv", "table.md", "report.md", "metrics.jsonl"):
         assert (again / name).read_text() == (run[0] / name).read_text(), name
+    config, first = (json.loads((path / "config.json").read_text()) for path in (again, run[0]))
+    # The folder is a copy, so the command names another one, and that is recorded.
+    (continued,) = config.pop("continued")
+    assert str(again) in continued["command"]
+    assert config == first
 
 
 def test_its_config_alone_runs_it_again(call, run, tmp_path, monkeypatch):
