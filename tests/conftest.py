@@ -5,6 +5,8 @@ import os
 # Before any backend starts: small tests gain nothing from a GPU's start-up, and the sharding tests
 # need several devices. On an accelerator: JAX_PLATFORMS=cuda pytest -m accelerator.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# More threads than devices: see experiments.command.use_cpu_devices.
+os.environ.setdefault("PJRT_NPROC", "32")
 
 import jax
 import pytest
