@@ -1,4 +1,4 @@
-"""Networks by name; each constructor returns a :class:`jax_unlearn.core.Model`.
+"""Networks by name, each a :class:`jax_unlearn.core.Model`, and their weights in and out.
 
 Names are looked up when they are first used: Flax brings in much that a user of the primitives, or
 of a network of another kind, does without.
@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from jax_unlearn.models.linen import CENTRED, NORMALIZATIONS, Normalization, from_linen
     from jax_unlearn.models.registry import MODELS, make_model
     from jax_unlearn.models.resnet import resnet8, resnet10, resnet18, resnet20, resnet34
+    from jax_unlearn.models.safetensors_io import (
+        load_safetensors,
+        safetensors_metadata,
+        save_safetensors,
+    )
+    from jax_unlearn.models.torch_weights import import_torch
     from jax_unlearn.models.vgg import vgg16_bn
 
 __all__ = [
@@ -21,12 +27,16 @@ __all__ = [
     "Normalization",
     "convnet",
     "from_linen",
+    "import_torch",
+    "load_safetensors",
     "make_model",
     "resnet8",
     "resnet10",
     "resnet18",
     "resnet20",
     "resnet34",
+    "safetensors_metadata",
+    "save_safetensors",
     "vgg16_bn",
 ]
 
@@ -35,6 +45,8 @@ _MODULES = {
     "linen": ("CENTRED", "NORMALIZATIONS", "Normalization", "from_linen"),
     "registry": ("MODELS", "make_model"),
     "resnet": ("resnet8", "resnet10", "resnet18", "resnet20", "resnet34"),
+    "safetensors_io": ("load_safetensors", "safetensors_metadata", "save_safetensors"),
+    "torch_weights": ("import_torch",),
     "vgg": ("vgg16_bn",),
 }
 
