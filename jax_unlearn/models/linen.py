@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jax_unlearn.core import InputError, Model, Variables, check_choice, check_number
+from jax_unlearn.models.convolution import convolution
 from jax_unlearn.models.initial import torch_weights
 
 Normalization = tuple[tuple[float, ...], tuple[float, ...]]
@@ -60,6 +61,7 @@ def conv3x3(
         padding=((1, 1), (1, 1)),
         use_bias=bias,
         dtype=dtype,
+        conv_general_dilated=convolution,
         name=name,
     )
 

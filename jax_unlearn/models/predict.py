@@ -8,6 +8,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jax_unlearn.core import Model, Variables
+from jax_unlearn.functional.placement import put, to_host
 
 
 def to_unit(images: jax.Array) -> jax.Array:
@@ -51,6 +52,6 @@ def predict_logits(
         batch = np.asarray(images[start : start + batch_size])
         short = batch_size - len(batch)
         batch = np.pad(batch, ((0, short),) + ((0, 0),) * (batch.ndim - 1))
-        parts.append((_logits(model, variables, jax.device_put(batch, sharding)), short))
+        parts.append((_logits(model, variables, put(batch, sharding)), short))
     # Only now wait for the device: every batch above is already under way.
-    return np.concatenate([np.asarray(out)[: batch_size - short] for out, short in parts])
+    return np.concatenate([to_host(out)[: batch_size - short] for out, short in parts])

@@ -10,6 +10,7 @@ import jax
 
 from jax_unlearn.core import Model
 from jax_unlearn.models import linen
+from jax_unlearn.models.convolution import convolution
 
 
 class BasicBlock(nn.Module):
@@ -40,6 +41,7 @@ class BasicBlock(nn.Module):
                 padding="VALID",
                 use_bias=False,
                 dtype=self.dtype,
+                conv_general_dilated=convolution,
                 name="downsample_conv",
             )(x)
             x = linen.batch_norm(x, train=train, weight=weight, name="downsample_bn")

@@ -1,0 +1,167 @@
+"""The convolution in slices is the plain convolution in every derivative."""
+
+import functools
+
+import chex
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from jax_unlearn.models import convolution as module
+from jax_unlearn.models.convolution import SLICES, convolution
+
+LAYERS = {
+    "3x3": ((3, 3), (1, 1), ((1, 1), (1, 1))),
+    "3x3 stride 2": ((3, 3), (2, 2), ((1, 1), (1, 1))),
+    "1x1 stride 2": ((1, 1), (2, 2), "VALID"),
+}
+
+
+@pytest.fixture(autouse=True)
+def small_inputs_are_sliced(monkeypatch):
+    if jax.default_backend() != "cpu":
+        pytest.skip("slices are for CPUs")
+    monkeypatch.setattr(module, "SMALLEST", 0)
+
+
+def pair(layer, *, rows=8, dtype=jnp.float32):
+    """The same loss through convolution and through lax, and its arguments."""
+    size, strides, padding = LAYERS[layer]
+    keys = jax.random.split(jax.random.key(1), 2)
+    x = jax.random.normal(keys[0], (rows, 6, 6, 3), dtype)
+    w = jax.random.normal(keys[1], (*size, 3, 4), dtype)
+
+    def loss(conv, x, w):
+        y = conv(x, w, strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        return jnp.sum(jnp.tanh(y.astype(jnp.float32)))
+
+    new = functools.partial(loss, convolution)
+    return new, functools.partial(loss, lax.conv_general_dilated), x, w
+
+
+def convolutions(function, *arguments):
+    return str(jax.make_jaxpr(function)(*arguments)).count("conv_general_dilated[")
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_values_and_gradients_are_those_of_the_plain_convolution(layer):
+    new, plain, x, w = pair(layer)
+    np.testing.assert_array_equal(new(x, w), plain(x, w))
+    both = functools.partial(jax.grad, argnums=(0, 1))
+    chex.assert_trees_all_close(both(new)(x, w), both(plain)(x, w), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_second_derivatives_agree_reverse_over_reverse_and_reverse_over_forward(layer):
+    new, plain, x, w = pair(layer)
+
+    def reverse_over_reverse(f, x, w):
+        return jax.grad(lambda w: jnp.sum(jax.grad(f)(x, w) ** 2))(w)
+
+    def reverse_over_forward(f, x, w):
+        v = 2 * lax.stop_gradient(jax.grad(f)(x, w))
+        return jax.grad(lambda w: jax.jvp(lambda x: f(x, w), (x,), (v,))[1])(w)
+
+    expected = reverse_over_reverse(plain, x, w)
+    for derivative in (reverse_over_reverse, reverse_over_forward):
+        chex.assert_trees_all_close(derivative(new, x, w), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_derivative_along_the_gradient_agrees_forward_over_reverse():
+    new, plain, x, w = pair("3x3")
+    along = [jax.jvp(lambda w, f=f: jax.grad(f, 1)(x, w), (w,), (w,))[1] for f in (new, plain)]
+    chex.assert_trees_all_close(*along, rtol=1e-4, atol=1e-4)
+
+
+def test_the_gradient_in_bfloat16_keeps_its_type_and_agrees_to_its_precision():
+    new, plain, x, w = pair("3x3", dtype=jnp.bfloat16)
+    ours, expected = jax.grad(new, 1)(x, w), jax.grad(plain, 1)(x, w)
+    assert ours.dtype == jnp.bfloat16
+    scale = float(jnp.max(jnp.abs(expected.astype(jnp.float32))))
+    difference = np.asarray(ours.astype(jnp.float32) - expected.astype(jnp.float32))
+    assert np.max(np.abs(difference)) < 0.03 * scale
+
+
+def test_the_weight_gradient_is_taken_over_slices():
+    new, plain, x, w = pair("3x3")
+    # A forward convolution and one a slice; the plain way has two in all.
+    assert convolutions(jax.grad(plain, 1), x, w) == 2
+    assert convolutions(jax.grad(new, 1), x, w) == 1 + SLICES
+
+
+def test_an_input_gradient_adds_no_convolution():
+    new, plain, x, w = pair("3x3")
+    assert convolutions(jax.grad(new), x, w) == convolutions(jax.grad(plain), x, w)
+
+
+def test_a_batch_that_does_not_divide_is_convolved_whole():
+    new, plain, x, w = pair("3x3", rows=SLICES + 1)
+    assert convolutions(jax.grad(new, 1), x, w) == 2
+    chex.assert_trees_all_equal(jax.grad(new, 1)(x, w), jax.grad(plain, 1)(x, w))
+
+
+def test_small_inputs_and_other_backends_take_the_plain_convolution(monkeypatch):
+    new, _, x, w = pair("3x3")
+    monkeypatch.setattr(module, "SMALLEST", x.size + 1)
+    assert convolutions(jax.grad(new, 1), x, w) == 2
+    monkeypatch.setattr(module, "SMALLEST", 0)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert convolutions(jax.grad(new, 1), x, w) == 2
+
+
+def test_vmap_over_weights_agrees():
+    new, plain, x, w = pair("3x3 stride 2")
+    weights = jnp.stack([w, 2 * w, -w])
+    ours, expected = (jax.vmap(jax.grad(f, 1), (None, 0))(x, weights) for f in (new, plain))
+    chex.assert_trees_all_close(ours, expected, rtol=1e-4, atol=1e-4)
+
+
+def mesh():
+    return jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:4])
+
+
+@pytest.mark.skipif(jax.device_count() < 4, reason="needs 4 devices")
+def test_slicing_a_batch_sharded_over_devices_moves_no_rows():
+    new, plain, x, w = pair("3x3", rows=16)
+    batch, whole = (NamedSharding(mesh(), PartitionSpec(*axes)) for axes in (("data",), ()))
+    gradient = jax.jit(jax.grad(new, 1), in_shardings=(batch, whole), out_shardings=whole)
+    chex.assert_trees_all_close(
+        gradient(x, w), jax.jit(jax.grad(plain, 1))(x, w), rtol=1e-4, atol=1e-4
+    )
+    text = gradient.lower(x, w).compile().as_text()
+    assert "all-reduce" in text
+    for exchange in ("all-gather", "collective-permute", "all-to-all"):
+        assert exchange not in text
+
+
+@pytest.mark.skipif(jax.device_count() < 4, reason="needs 4 devices")
+def test_gradients_inside_shard_map_agree():
+    new, plain, x, w = pair("3x3", rows=16)
+    rows, whole = PartitionSpec("data"), PartitionSpec()
+    weights = jnp.stack([w, 2 * w, -w, w])
+
+    def one_model(f, x, weights):
+        return jax.grad(f, 1)(x, weights[0])[None]
+
+    ours, expected = (
+        jax.jit(
+            jax.shard_map(
+                functools.partial(one_model, f), mesh=mesh(), in_specs=(whole, rows), out_specs=rows
+            )
+        )(x, weights)
+        for f in (new, plain)
+    )
+    chex.assert_trees_all_close(ours, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_linen_layer_keeps_its_parameters_and_output():
+    x = jax.random.normal(jax.random.key(0), (8, 6, 6, 3))
+    ours = nn.Conv(4, (3, 3), conv_general_dilated=convolution)
+    plain = nn.Conv(4, (3, 3))
+    variables = plain.init(jax.random.key(1), x)
+    chex.assert_trees_all_equal_shapes(ours.init(jax.random.key(1), x), variables)
+    np.testing.assert_array_equal(ours.apply(variables, x), plain.apply(variables, x))
