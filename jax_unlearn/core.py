@@ -17,6 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jax_unlearn.lazy import concatenate_images
+
 Variables = Any
 """Any pytree. A mapping with the key ``'params'`` is trained under that key only, and its other
 entries (``'batch_stats'``) are state that ``apply`` updates; any other pytree is trained whole."""
@@ -82,10 +84,10 @@ def with_params(variables: Variables, params: Any) -> Variables:
 
 
 class Examples(NamedTuple):
-    """Labelled images in memory.
+    """Labelled images.
 
     Attributes:
-      image: uint8 [N, H, W, C].
+      image: uint8 [N, H, W, C]; or :class:`jax_unlearn.lazy.LazyImages`, which stay unread.
       label: int32 [N], in [0, num_classes).
       id: int64 [N], the dataset's own id of each example; a forget request names ids.
     """
@@ -153,7 +155,7 @@ class Problem:
 
 
 class Pool(NamedTuple):
-    """The rows that steps draw from; resident on the device.
+    """The rows that steps draw from; the engine lays them out on devices.
 
     Attributes:
       image: uint8 [M, H, W, C].
@@ -162,10 +164,10 @@ class Pool(NamedTuple):
       augment: bool [M], whether crop and flip apply to the row.
     """
 
-    image: jax.Array
-    label: jax.Array
-    role: jax.Array
-    augment: jax.Array
+    image: jax.Array | np.ndarray
+    label: jax.Array | np.ndarray
+    role: jax.Array | np.ndarray
+    augment: jax.Array | np.ndarray
 
 
 class Batch(NamedTuple):
@@ -204,16 +206,17 @@ def pool_rows(examples: Examples, role: int, *, augment: bool) -> Pool:
     """Lay examples out as pool rows of one role, with their own labels."""
     n = len(examples.label)
     return Pool(
-        image=jnp.asarray(examples.image),
-        label=jnp.asarray(examples.label, jnp.int32),
-        role=jnp.full(n, role, jnp.int32),
-        augment=jnp.full(n, augment),
+        image=examples.image,
+        label=np.asarray(examples.label, np.int32),
+        role=np.full(n, role, np.int32),
+        augment=np.full(n, augment),
     )
 
 
 def concatenate_pools(*pools: Pool) -> Pool:
-    """Join pools row by row, in the order given."""
-    return Pool(*(jnp.concatenate(parts) for parts in zip(*pools, strict=True)))
+    """Join pools row by row, in the order given, on the host; images not yet read stay unread."""
+    images, *others = zip(*pools, strict=True)
+    return Pool(concatenate_images(images), *(np.concatenate(parts) for parts in others))
 
 
 def static(default: Any = dataclasses.MISSING) -> Any:

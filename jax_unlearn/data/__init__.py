@@ -15,6 +15,7 @@ from jax_unlearn.data.requests import (
     split,
     test_forgotten,
 )
+from jax_unlearn.data.stream import open_stream
 
 __all__ = [
     "Dataset",
@@ -29,6 +30,7 @@ __all__ = [
     "load",
     "load_npz",
     "make_request",
+    "open_stream",
     "parse_request",
     "random",
     "save_npz",

@@ -7,6 +7,10 @@ import hashlib
 import numpy as np
 
 from jax_unlearn.core import Examples, InputError, check_number
+from jax_unlearn.lazy import LazyImages, batches
+
+CHUNK = 1024
+"""Images that are hashed at a time."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -65,13 +69,23 @@ class Dataset:
                 digest.update(b"none")
                 continue
             digest.update(f"{array.dtype}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).data)
+            chunks = [
+                np.arange(start, min(start + CHUNK, len(array)))
+                for start in range(0, len(array), CHUNK)
+            ]
+            for part in batches(array, chunks):
+                digest.update(np.ascontiguousarray(part).data)
         return digest.hexdigest()
 
 
 def take(examples: Examples, rows: np.ndarray) -> Examples:
-    """Pick examples by row: int positions or a bool mask; ids stay with their images."""
-    return Examples(*(column[rows] for column in examples))
+    """Pick examples by row: int positions or a bool mask; ids stay with their images.
+
+    Images that are not in memory are not read.
+    """
+    image = examples.image
+    picked = image.view(rows) if isinstance(image, LazyImages) else image[rows]
+    return Examples(picked, examples.label[rows], examples.id[rows])
 
 
 def stratified_rows(labels: np.ndarray, count: int, seed: int) -> np.ndarray:

@@ -5,9 +5,9 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from jax_unlearn.core import Examples, InputError, check_choice
 from jax_unlearn.data.builders import SOURCES, Source
@@ -19,6 +19,9 @@ from jax_unlearn.data.tfds_reader import one_line, read_split
 
 COARSE = {"cifar20": "cifar100"}
 """Datasets that are another one with its coarse labels."""
+
+Arrays = Mapping[str, Any]
+"""Columns of a split by name, as :func:`jax_unlearn.data.tfds_reader.read_split` gives them."""
 
 
 def load(
@@ -51,14 +54,17 @@ def load(
     if str(name).endswith(".npz"):
         return load_npz(name)
     root = cache_root(cache_dir)
-    folder = _prepared(COARSE.get(name, name), name, data_dir, root, download)
-    return _dataset(name, folder, root)
+    folder = prepared_folder(name, data_dir, root, download=download)
+    key = source_key(folder)
+    train, test = (_split(folder, split, key, root) for split in ("train", "test"))
+    return assemble(name, folder, train, test)
 
 
-def _prepared(
-    stored: str, name: str, data_dir: str | os.PathLike | None, root: Path, download: bool
+def prepared_folder(
+    name: str, data_dir: str | os.PathLike | None, root: Path, *, download: bool
 ) -> Path:
-    """Find the prepared dataset, or prepare it."""
+    """Find the prepared dataset, or prepare it; ``root`` is the cache's."""
+    stored = COARSE.get(name, name)
     own = root / "tfds"
     base = own if data_dir is None else Path(data_dir).expanduser()
     if data_dir is not None and not base.is_dir():
@@ -129,9 +135,8 @@ def _file_format(version: Path) -> str:
         ) from error
 
 
-def _dataset(name: str, folder: Path, root: Path) -> Dataset:
-    key = _source_key(folder)
-    train, test = (_split(folder, split, key, root) for split in ("train", "test"))
+def assemble(name: str, folder: Path, train: Arrays, test: Arrays) -> Dataset:
+    """Make a dataset of what was read of its splits, with coarse labels where ``name`` has them."""
     class_names = tuple(map(str, train["label_names"]))
     examples = [Examples(a["image"], a["label"], a["id"]) for a in (train, test)]
     if name not in COARSE:
@@ -154,7 +159,7 @@ def _dataset(name: str, folder: Path, root: Path) -> Dataset:
     )
 
 
-def _split(folder: Path, split: str, key: str, root: Path) -> dict[str, np.ndarray]:
+def _split(folder: Path, split: str, key: str, root: Path) -> Arrays:
     cached = root / "arrays" / f"{folder.parent.name}-{folder.name}-{key}-{split}"
     arrays = read_arrays(cached)
     if not arrays or not {"image", "label", "id", "label_names"} <= set(arrays):
@@ -164,7 +169,7 @@ def _split(folder: Path, split: str, key: str, root: Path) -> dict[str, np.ndarr
     return arrays
 
 
-def _source_key(folder: Path) -> str:
+def source_key(folder: Path) -> str:
     """Twelve digits that change with where the prepared files lie and with each of them."""
     files = sorted(p for p in folder.iterdir() if p.is_file())
     stats = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files]

@@ -1,10 +1,11 @@
 """Reading a split that TFDS prepared in array_record into uint8 arrays."""
 
+import functools
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,7 +37,45 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def read_split(folder: Path, split: str) -> dict[str, np.ndarray]:
+class Stored(NamedTuple):
+    """A split of a prepared dataset, open for reading.
+
+    Attributes:
+      records: the records, by position; images that are files come as bytes.
+      features: the TFDS features.
+      decode: makes the records' images arrays uint8 [H, W, C].
+    """
+
+    records: Any
+    features: Any
+    decode: Callable[[Sequence[Any]], list[np.ndarray]]
+
+
+def open_split(folder: Path, split: str) -> Stored:
+    """Open a split of a prepared dataset.
+
+    Raises:
+      InputError: if a feature or the split is missing.
+    """
+    tfds = import_tfds()
+    builder = tfds.builder_from_directory(folder)
+    features = builder.info.features
+    if not {"image", "label"} <= set(features) or split not in builder.info.splits:
+        raise InputError(
+            f"data_dir: {folder} has the features {', '.join(sorted(features))} and the splits "
+            f"{', '.join(sorted(builder.info.splits))}: expected the features image and label and "
+            "the splits train and test"
+        )
+    if not isinstance(features["image"], tfds.features.Image):
+        return Stored(builder.as_data_source(split=split), features, list)
+    decoders = {"image": tfds.decode.SkipDecoding()}
+    records = builder.as_data_source(split=split, decoders=decoders)
+    return Stored(
+        records, features, functools.partial(_decode, channels=features["image"].shape[-1])
+    )
+
+
+def read_split(folder: Path, split: str, *, images: bool = True) -> dict[str, np.ndarray]:
     """Decode a split of a prepared dataset, in the order of its ids.
 
     Ids are the stored ``id``: a whole number, or a text that ends in one (``train_00042`` is 42).
@@ -45,46 +84,44 @@ def read_split(folder: Path, split: str) -> dict[str, np.ndarray]:
     Args:
       folder: holds ``dataset_info.json`` and the records.
       split: name of the split.
+      images: whether to decode the images.
 
     Returns:
-      ``image`` uint8 [N, H, W, C], ``label`` int32 [N], ``label_names`` str [K], ``id`` int64 [N]
+      ``image`` uint8 [N, H, W, C], or without images ``position`` int64 [N], the record of each
+      id; ``label`` int32 [N], ``label_names`` str [K], ``id`` int64 [N]
       and, where they are stored, ``coarse_label`` int32 [N] and ``coarse_label_names``.
 
     Raises:
       InputError: if a feature is missing or unusable, or the images differ in size.
     """
-    tfds = import_tfds()
-    builder = tfds.builder_from_directory(folder)
-    features = builder.info.features
-    wanted = {"image", "label"}
-    if not wanted <= set(features) or split not in builder.info.splits:
-        raise InputError(
-            f"data_dir: {folder} has the features {', '.join(sorted(features))} and the splits "
-            f"{', '.join(sorted(builder.info.splits))}: expected the features image and label and "
-            "the splits train and test"
-        )
-    stored = isinstance(features["image"], tfds.features.Image)
-    decoders = {"image": tfds.decode.SkipDecoding()} if stored else None
-    columns = {c: [] for c in ("image", "label", "id", "coarse_label") if c in features}
+    names = ("image",) * images + ("label", "id", "coarse_label")
     try:
-        records = builder.as_data_source(split=split, decoders=decoders)
+        records, features, decode = open_split(folder, split)
+        columns = {name: [] for name in names if name in features}
         for start in range(0, len(records), CHUNK):
             rows = range(start, min(start + CHUNK, len(records)))
             for example in records.__getitems__(list(rows)):
                 for name, values in columns.items():
                     values.append(example[name])
-        if stored:
-            columns["image"] = _decode(columns["image"], features["image"].shape[-1])
+        if images:
+            columns["image"] = decode(columns["image"])
+    except InputError:
+        raise
     except Exception as error:  # TFDS, array_record and pillow each have their own
-        raise InputError(
-            f"data_dir: {folder} cannot be read ({one_line(error)}): expected whole record files; "
-            "copy or prepare the dataset again"
-        ) from error
+        raise unreadable(folder, error) from error
     arrays = _arrays(columns, folder)
     for label in ("label", "coarse_label"):
         if label in columns:
             arrays[f"{label}_names"] = _names(features[label], folder)
     return arrays
+
+
+def unreadable(folder: Path, error: Exception) -> InputError:
+    """What to say of record files that fail."""
+    return InputError(
+        f"data_dir: {folder} cannot be read ({one_line(error)}): expected whole record files; "
+        "copy or prepare the dataset again"
+    )
 
 
 def _decode(files: Sequence[bytes], channels: int | None) -> list[np.ndarray]:
@@ -99,6 +136,21 @@ def _decode(files: Sequence[bytes], channels: int | None) -> list[np.ndarray]:
     return [image[..., None] for image in images] if mode == "L" else images
 
 
+def stack_images(images: Sequence[np.ndarray], folder: Path) -> np.ndarray:
+    """Make decoded images one array uint8 [N, H, W, C].
+
+    Raises:
+      InputError: if they differ in size.
+    """
+    sizes = {image.shape for image in images}
+    if len(sizes) != 1:
+        raise InputError(
+            f"data_dir: {folder} holds images of {len(sizes)} different shapes: expected one; "
+            "resize them and prepare the dataset again"
+        )
+    return np.stack(images).astype(np.uint8, copy=False)
+
+
 def _names(feature: Any, folder: Path) -> np.ndarray:
     if getattr(feature, "num_classes", None) is None:
         raise InputError(
@@ -108,20 +160,17 @@ def _names(feature: Any, folder: Path) -> np.ndarray:
 
 
 def _arrays(columns: dict[str, list[Any]], folder: Path) -> dict[str, np.ndarray]:
-    sizes = {image.shape for image in columns["image"]}
-    if len(sizes) != 1:
-        raise InputError(
-            f"data_dir: {folder} holds images of {len(sizes)} different shapes: expected one; "
-            "resize them and prepare the dataset again"
-        )
     stored = columns.get("id")
     ids = np.arange(len(columns["label"])) if stored is None else _numbers(stored, folder)
     order = np.argsort(ids, kind="stable")
     arrays = {
         name: np.asarray(columns[name], np.int32) for name in columns if name.endswith("label")
     }
-    arrays |= {"image": np.stack(columns["image"]).astype(np.uint8, copy=False)}
     arrays |= {"id": ids.astype(np.int64)}
+    if "image" in columns:
+        arrays["image"] = stack_images(columns["image"], folder)
+    else:
+        arrays["position"] = np.arange(len(ids))
     return {name: np.ascontiguousarray(array[order]) for name, array in arrays.items()}
 
 

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from jax_unlearn.core import InputError, check_number
+from jax_unlearn.functional.placement import put, to_host
 
 
 def _batches(
@@ -29,7 +30,7 @@ def _batches(
         weight = real.astype(np.float32)
         rows = np.where(real, rows, 0)
         batch = (*(array[rows] for array in arrays), weight)
-        *batch, weight = batch if sharding is None else jax.device_put(batch, sharding)
+        *batch, weight = batch if sharding is None else [put(x, sharding) for x in batch]
         yield tuple(batch), weight
 
 
@@ -59,7 +60,7 @@ def map_batches(
       InputError: for a batch size below 1, no rows, or arrays of different lengths.
     """
     results = [(fn(*batch), weight) for batch, weight in _batches(arrays, batch_size, sharding)]
-    results, weights = zip(*jax.device_get(results), strict=True)
+    results, weights = zip(*jax.tree.map(to_host, results), strict=True)
     real = np.concatenate(weights) > 0
     return jax.tree.map(lambda *parts: np.concatenate(parts)[real], *results)
 

@@ -5,6 +5,7 @@ from typing import Any
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jax_unlearn import functional
 from jax_unlearn.core import (
@@ -19,6 +20,7 @@ from jax_unlearn.core import (
     pool_rows,
     static,
 )
+from jax_unlearn.data.dataset import take
 from jax_unlearn.methods.descent import Descent, needs_examples
 
 REDUCTIONS = ("batch", "batch_and_classes")
@@ -64,11 +66,11 @@ class BadTeacher(Descent):
     def pool(self, key: chex.PRNGKey, problem: Problem) -> Pool:
         """A share of the retain rows, then all forget rows."""
         needs_examples("forget", problem.forget)
-        retain = pool_rows(problem.retain, RETAIN, augment=self.augment)
         n = len(problem.retain.label)
         kept = jax.random.permutation(key, n)[: max(1, round(self.retain_fraction * n))]
+        kept = np.sort(np.asarray(kept))
         return concatenate_pools(
-            jax.tree.map(lambda x: x[jnp.sort(kept)], retain),
+            pool_rows(take(problem.retain, kept), RETAIN, augment=self.augment),
             pool_rows(problem.forget, FORGET, augment=self.augment),
         )
 

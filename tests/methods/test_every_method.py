@@ -10,7 +10,7 @@ import pytest
 
 import jax_unlearn as ju
 from jax_unlearn.core import InputError
-from jax_unlearn.engine.loop import _step, run_keys, take_batch
+from jax_unlearn.engine.steps import run_keys, step, take_batch
 
 # Adam divides a gradient by its size: where one is zero but for rounding, that sign decides a whole
 # step, and no two ways to compute agree. Its methods run with SGD here; test_descent has Adam.
@@ -114,11 +114,11 @@ def test_the_compiled_step_equals_the_step_itself(name, linear_problem, clock):
     unlearner = tiny(name)
     state, batch = first_batch(unlearner, linear_problem)
     key = jax.random.key(3)
-    # The engine folds the step's number into the key and keeps one half of it for augmentation.
-    own = jax.random.split(jax.random.fold_in(key, 0))[1]
-    plain, plain_info = unlearner.step(linear_problem.model, own, state, batch, clock)
+    plain, plain_info = unlearner.step(linear_problem.model, key, state, batch, clock)
     donated = jax.tree.map(jnp.copy, state)
-    jitted, info = _step(unlearner, linear_problem.model, key, donated, batch, clock)
+    jitted, info = step(
+        unlearner, key, donated, batch, clock, model=linear_problem.model, beside=None
+    )
     chex.assert_trees_all_close(plain.variables, jitted.variables, rtol=1e-4, atol=1e-5)
     assert set(info) == set(plain_info)
     for scalar, other in info.items():

@@ -1,0 +1,195 @@
+"""Datasets that do not fit in memory: images are read from TFDS records when a batch needs them.
+
+Labels and ids are read once and cached, a few bytes an example; images stay in the records and
+behave as one array, see :class:`jax_unlearn.lazy.LazyImages`. The engine says in which order it
+wants them, and that order is a function of key and epoch: so a resumed run reads on where it was,
+and a streamed run has the batches of one with the data in memory.
+
+A plan for ImageNet (1,281,167 training images). Prepare it once with TFDS at one size: 224 x 224
+uint8 is 150,528 bytes an image. Then
+
+- resident on the device: 193 GB, more than most devices have; 100 classes are 19 GB and do fit.
+- resident on the host: 193 GB for every process of a host, which some machines have. Gathering
+  rows is copying memory; the link to the device carries what the steps take: at 2,500 images/s,
+  the order of what ResNet-50 trains at in bfloat16 on one large GPU, 0.38 GB/s.
+- streamed: on the device only the batches on their way, 4 of 256 rows x 150,528 bytes = 154 MB
+  beside the float32 batch of the step, 154 MB; on the host READERS batches, 0.3 GB.
+- decoding sets the rate. On one EPYC core Pillow decodes some 4,000 JPEGs of 224 x 224 (18 KB) a
+  second, and 700 of 500 x 375 (66 KB) with the resizing to 224 x 224; read through this module it
+  is 2,500 of the former, 0.4 ms each, of which 0.16 ms are Python's and no other thread can share
+  them. One core or two feed such a GPU, and a process cannot pass some 6,000 images/s however many
+  cores it has: start one process for each GPU. Resizing belongs to the preparation, where it is
+  paid once and not in each of 90 epochs; images of different sizes are refused.
+- with several processes each reads and decodes only its own devices' rows.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from jax_unlearn.core import InputError
+from jax_unlearn.data.cache import cache_root, read_arrays, write_arrays
+from jax_unlearn.data.dataset import Dataset
+from jax_unlearn.data.loading import Arrays, assemble, prepared_folder, source_key
+from jax_unlearn.data.tfds_reader import (
+    one_line,
+    open_split,
+    read_split,
+    stack_images,
+    unreadable,
+)
+from jax_unlearn.lazy import LazyImages
+
+READERS = 8
+"""Batches that are read at the same time, each in a thread of its own."""
+
+
+class Records(LazyImages):
+    """The images of a prepared split, by position of their records.
+
+    Safe to read from several threads. Reading raises InputError where records are damaged or
+    images differ in size.
+    """
+
+    def __init__(self, folder: Path, split: str, identity: str):
+        self._folder = folder
+        self._records, _, self._decode = open_split(folder, split)
+        self.identity = identity
+        self.shape = (len(self._records), *self._read(np.array([0])).shape[1:])
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """See :class:`jax_unlearn.lazy.LazyImages`."""
+        if not len(rows):
+            return np.empty((0, *self.shape[1:]), self.dtype)
+        images = self._read(rows)
+        if images.shape[1:] != self.shape[1:]:
+            stack_images([images[0], np.empty(self.shape[1:])], self._folder)
+        return images
+
+    def batches(self, rows: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+        """As :meth:`read`; grain's threads read ahead."""
+        import grain
+
+        options = grain.ReadOptions(num_threads=READERS, prefetch_buffer_size=READERS)
+        dataset = grain.MapDataset.source(_Batches(self, rows)).to_iter_dataset(options)
+        iterator = iter(dataset)
+        try:
+            yield from iterator
+        finally:
+            iterator.close()
+
+    def _read(self, rows: np.ndarray) -> np.ndarray:
+        try:
+            records = self._records.__getitems__(rows.tolist())
+            images = self._decode([record["image"] for record in records])
+        except Exception as error:  # TFDS, array_record and pillow each have their own
+            raise unreadable(self._folder, error) from error
+        return stack_images(images, self._folder)
+
+
+class _Batches:
+    """What grain draws from: one item is one batch, so that it costs nothing per image."""
+
+    def __init__(self, images: Records, rows: Sequence[np.ndarray]):
+        self._images, self._rows = images, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self._images.read(self._rows[index])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StreamedDataset(Dataset):
+    """A dataset whose images are read when they are asked for; see :class:`Dataset`.
+
+    Attributes:
+      cache_dir: where its fingerprint is kept, see :func:`open_stream`.
+    """
+
+    cache_dir: str | os.PathLike | None = None
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """See :class:`Dataset`: equal to that of the same data in memory, and kept in the cache.
+
+        The first time it takes a pass over all the images.
+        """
+        splits = [part.image for part in (self.train, self.test)]
+        if not all(getattr(images, "identity", "") for images in splits):
+            return super().fingerprint
+        digest = hashlib.sha256(repr([images.identity for images in splits]).encode())
+        for array in (*self.train[1:], *self.test[1:], self.train_fine, self.test_fine):
+            digest.update(b"none" if array is None else np.ascontiguousarray(array).data)
+        folder = cache_root(self.cache_dir) / "fingerprints" / digest.hexdigest()
+        stored = read_arrays(folder)
+        if stored is not None:
+            return str(stored["fingerprint"])
+        computed = super().fingerprint
+        write_arrays(folder, {"fingerprint": np.array(computed)})
+        return computed
+
+
+def open_stream(
+    name: str,
+    data_dir: str | os.PathLike | None = None,
+    cache_dir: str | os.PathLike | None = None,
+    *,
+    download: bool = False,
+) -> StreamedDataset:
+    """Open a dataset without reading its images.
+
+    The same dataset as :func:`jax_unlearn.data.load` gives: the same ids in the same order, the
+    same fingerprint, the same requests. Train on it with ``resident='host'``. The first time, all
+    records are read for their labels and ids.
+
+    Args:
+      name: as for :func:`jax_unlearn.data.load`, but for ``.npz`` files.
+      data_dir: root of prepared datasets; None means ``<cache_dir>/tfds``.
+      cache_dir: folder of labels and ids; None means $JAX_UNLEARN_CACHE or ~/.cache/jax_unlearn.
+      download: whether a missing archive may be downloaded from its official address.
+
+    Raises:
+      InputError: as :func:`jax_unlearn.data.load`; also where grain is not installed, or for an
+        ``.npz``.
+    """
+    if str(name).endswith(".npz"):
+        raise InputError(
+            f"dataset={str(name)!r}: an .npz cannot be streamed: expected a dataset prepared by "
+            "TFDS; or load it whole"
+        )
+    _need_grain()
+    root = cache_root(cache_dir)
+    folder = prepared_folder(name, data_dir, root, download=download)
+    train, test = (_split(folder, split, root) for split in ("train", "test"))
+    whole = assemble(name, folder, train, test)
+    fields = {field.name: getattr(whole, field.name) for field in dataclasses.fields(whole)}
+    return StreamedDataset(**fields, cache_dir=cache_dir)
+
+
+def _need_grain() -> None:
+    try:
+        import grain  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            f"dataset: cannot be streamed here ({one_line(error)}): expected grain to be "
+            "installed; or load the dataset whole"
+        ) from error
+
+
+def _split(folder: Path, split: str, root: Path) -> Arrays:
+    key = source_key(folder)
+    cached = root / "arrays" / f"{folder.parent.name}-{folder.name}-{key}-{split}-index"
+    arrays = read_arrays(cached)
+    if not arrays or not {"position", "label", "id", "label_names"} <= set(arrays):
+        shutil.rmtree(cached, ignore_errors=True)
+        arrays = read_split(folder, split, images=False)
+        write_arrays(cached, arrays)
+    return {**arrays, "image": Records(folder, split, f"{key} {split}").view(arrays["position"])}
