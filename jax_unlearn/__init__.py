@@ -25,7 +25,7 @@ from jax_unlearn.core import (
     static,
     with_params,
 )
-from jax_unlearn.engine import Outcome, make_mesh, predict, run, train
+from jax_unlearn.engine import Job, Outcome, make_mesh, predict, run, run_many, sweep, train
 from jax_unlearn.functional import (
     draw_irrelevant,
     draw_partners,
@@ -49,7 +49,14 @@ from jax_unlearn.methods import (
 )
 
 if TYPE_CHECKING:
-    from jax_unlearn.models import MODELS, make_model
+    from jax_unlearn.engine.checkpoint import Checkpoints
+    from jax_unlearn.models import (
+        MODELS,
+        import_torch,
+        load_safetensors,
+        make_model,
+        save_safetensors,
+    )
 
 __all__ = [
     "FORGET",
@@ -58,9 +65,11 @@ __all__ = [
     "MODELS",
     "RETAIN",
     "Batch",
+    "Checkpoints",
     "Clock",
     "Examples",
     "InputError",
+    "Job",
     "Model",
     "Outcome",
     "Outputs",
@@ -75,7 +84,9 @@ __all__ = [
     "draw_partners",
     "finetune",
     "gradient_ascent",
+    "import_torch",
     "input_sensitivity",
+    "load_safetensors",
     "make_mesh",
     "make_model",
     "method",
@@ -89,18 +100,28 @@ __all__ = [
     "predict",
     "retrain",
     "run",
+    "run_many",
     "salun",
+    "save_safetensors",
     "shuffled_rows",
     "split_variables",
     "static",
+    "sweep",
     "target_classes",
     "train",
     "with_params",
 ]
 
 
+_FROM_MODELS = ("MODELS", "import_torch", "load_safetensors", "make_model", "save_safetensors")
+
+
 def __getattr__(name: str) -> Any:
-    # Flax is imported when a network of ours is first asked for.
-    if name in ("MODELS", "make_model"):
+    # Flax and Orbax are imported when a network of ours, or a checkpoint, is first asked for.
+    if name in _FROM_MODELS:
         return getattr(models, name)
+    if name == "Checkpoints":
+        from jax_unlearn.engine.checkpoint import Checkpoints
+
+        return Checkpoints
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,7 +1,22 @@
 """The loop that runs every method, and the arrangement of devices under it."""
 
-from jax_unlearn.engine.loop import Outcome, RunKeys, run, run_keys, train
-from jax_unlearn.engine.mesh import make_mesh
+from jax_unlearn.engine.loop import Job, Outcome, run, run_many, train
+from jax_unlearn.engine.mesh import make_mesh, parse_mesh
 from jax_unlearn.engine.predictions import predict
+from jax_unlearn.engine.steps import RunKeys, run_keys
+from jax_unlearn.engine.sweep import Trial, sweep
 
-__all__ = ["Outcome", "RunKeys", "make_mesh", "predict", "run", "run_keys", "train"]
+__all__ = [
+    "Job",
+    "Outcome",
+    "RunKeys",
+    "Trial",
+    "make_mesh",
+    "parse_mesh",
+    "predict",
+    "run",
+    "run_keys",
+    "run_many",
+    "sweep",
+    "train",
+]

@@ -1,10 +1,9 @@
 """The one loop: pretraining, retraining and every unlearning method go through it."""
 
 import dataclasses
-import functools
 import warnings
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import chex
 import jax
@@ -13,7 +12,6 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jax_unlearn.core import (
-    Batch,
     Clock,
     Examples,
     InputError,
@@ -25,12 +23,35 @@ from jax_unlearn.core import (
     Variables,
     check_choice,
 )
-from jax_unlearn.data.augment import augment
-from jax_unlearn.engine.mesh import make_mesh, over_rows, place, replicated
+from jax_unlearn.engine import steps
+from jax_unlearn.engine.mesh import make_mesh, place, replicated
+from jax_unlearn.engine.pausing import Pausing
+from jax_unlearn.engine.signals import Interrupted
+from jax_unlearn.engine.source import RESIDENTS, make_source
+from jax_unlearn.engine.steps import run_keys
 from jax_unlearn.engine.timing import Stopwatch
-from jax_unlearn.models.predict import to_unit
+
+if TYPE_CHECKING:
+    # Orbax is slow to import; who gives checkpoints has it already.
+    from jax_unlearn.engine.checkpoint import Checkpoints
 
 LOOPS = ("auto", "python", "scan")
+SCAN_STEPS = 512
+"""Most steps in one compiled loop: between two, a run can be saved and interrupted."""
+
+
+class Job(NamedTuple):
+    """One run to be made.
+
+    Attributes:
+      unlearner: the method.
+      problem: what it may see.
+      key: all of the run's randomness.
+    """
+
+    unlearner: Unlearner
+    problem: Problem
+    key: chex.PRNGKey
 
 
 class Outcome(NamedTuple):
@@ -52,93 +73,6 @@ class Outcome(NamedTuple):
     steps: int
     run_seconds: float
     compile_seconds: float
-
-
-class RunKeys(NamedTuple):
-    """What the key of a run becomes: one key for each of the method's functions."""
-
-    init: chex.PRNGKey
-    pool: chex.PRNGKey
-    order: chex.PRNGKey
-    step: chex.PRNGKey
-
-
-def run_keys(key: chex.PRNGKey) -> RunKeys:
-    """Split a run's key, so that a part of the run, such as its pool, can be built again."""
-    return RunKeys(*jax.random.split(key, 4))
-
-
-def take_batch(pool: Pool, rows: jax.Array, key: chex.PRNGKey, padding: int, flip: bool) -> Batch:
-    """Gather pool rows int32 [B] into a batch, augmented where the pool says so; -1 is padding."""
-    real = rows >= 0
-    rows = jnp.maximum(rows, 0)
-    image = augment(key, pool.image[rows], pool.augment[rows], padding=padding, flip=flip)
-    return Batch(to_unit(image), pool.label[rows], pool.role[rows], real.astype(jnp.float32))
-
-
-def _step_keys(key: chex.PRNGKey, step: jax.Array) -> tuple[chex.PRNGKey, chex.PRNGKey]:
-    augment_key, step_key = jax.random.split(jax.random.fold_in(key, step))
-    return augment_key, step_key
-
-
-@functools.partial(jax.jit, static_argnames=("padding", "flip"))
-def _batch(pool, rows, key, step, padding, flip):
-    return take_batch(pool, rows, _step_keys(key, step)[0], padding, flip)
-
-
-@functools.partial(jax.jit, static_argnames="model", donate_argnames="state")
-def _step(unlearner, model, key, state, batch, clock):
-    return unlearner.step(model, _step_keys(key, clock.step)[1], state, batch, clock)
-
-
-@functools.partial(jax.jit, static_argnames=("model", "padding", "flip"), donate_argnames="state")
-def _scan_steps(unlearner, model, key, state, pool, rows, clock, padding, flip):
-    def body(state, scanned):
-        rows, offset = scanned
-        now = clock._replace(step=clock.step + offset)
-        augment_key, step_key = _step_keys(key, now.step)
-        batch = take_batch(pool, rows, augment_key, padding, flip)
-        return unlearner.step(model, step_key, state, batch, now)
-
-    state, infos = jax.lax.scan(body, state, (rows, jnp.arange(rows.shape[0], dtype=jnp.int32)))
-    return state, jax.tree.map(jnp.mean, infos)
-
-
-@jax.jit
-def _finite(variables):
-    leaves = jax.tree.leaves(variables)
-    inexact = [x for x in leaves if jnp.issubdtype(x.dtype, jnp.inexact)]
-    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in inexact]))
-
-
-def _scan_epoch(unlearner, problem, key, state, pool, rows, clock, mesh, on_step):
-    """One epoch as a single compiled loop."""
-    rows = jax.device_put(rows, over_rows(mesh, axis=1))
-    state, info = _scan_steps(
-        unlearner, problem.model, key, state, pool, rows, clock, problem.padding, problem.flip
-    )
-    if on_step is not None:
-        on_step(int(clock.step) + rows.shape[0])
-    return state, info
-
-
-def _python_epoch(unlearner, problem, key, state, pool, rows, clock, mesh, on_step):
-    """One epoch as a Python loop over the jitted step; see ``run`` for when."""
-    placement, infos = over_rows(mesh), []
-    for offset, row in enumerate(np.asarray(rows)):
-        step = np.int32(clock.step + offset)
-        row = jax.device_put(row, placement)
-        batch = _batch(pool, row, key, step, problem.padding, problem.flip)
-        state, info = _step(unlearner, problem.model, key, state, batch, clock._replace(step=step))
-        infos.append(info)
-        if mesh.size > 1:
-            # Virtual CPU devices share one pool of threads: with two steps under way their
-            # all-reduces can each wait for a thread that the other holds, for ever.
-            jax.block_until_ready(state)
-        if on_step is not None:
-            on_step(int(step) + 1)
-    infos = jax.device_get(infos)
-    return state, {name: np.mean([info[name] for info in infos]) for name in infos[0]}
 
 
 def _check(unlearner: Unlearner, problem: Problem) -> None:
@@ -182,9 +116,339 @@ def _last_seen(history: list[dict[str, float]]) -> str:
     return ", ".join(f"{name} {value:.4g}" for name, value in history[-1].items())
 
 
-def _pad_columns(rows: jax.Array, mesh: Mesh) -> jax.Array:
-    short = -rows.shape[1] % mesh.shape["data"]
-    return jnp.pad(rows, ((0, 0), (0, short)), constant_values=-1)
+def _pad_columns(rows: Any, count: int) -> np.ndarray:
+    rows = np.asarray(rows, np.int32)
+    return np.pad(rows, ((0, 0), (0, -rows.shape[1] % count)), constant_values=-1)
+
+
+@dataclasses.dataclass
+class _Progress:
+    """How far runs have come: with their keys, all that determines what follows.
+
+    Attributes:
+      state: the methods' states, stacked where there are several.
+      before: a copy of them from the start of the epoch.
+      epoch: number of the epoch under way.
+      first: number of its first step.
+      offset: how many of its steps are done.
+      infos: what those steps reported, name -> float32 [models, steps].
+      histories: of each model, the entries so far.
+      statuses: of each model, '' while it is under way.
+      ends: of each model, the number of steps made.
+    """
+
+    state: State
+    before: State
+    histories: list[list[dict[str, float]]]
+    statuses: list[str]
+    ends: list[int]
+    epoch: int = 0
+    first: int = 0
+    offset: int = 0
+    infos: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    RECORDED = ("histories", "statuses", "ends", "epoch", "first", "offset")
+
+    def record(self) -> dict[str, Any]:
+        """What is not arrays on devices, as JSON values."""
+        infos = {name: values.tolist() for name, values in self.infos.items()}
+        return {**{name: getattr(self, name) for name in self.RECORDED}, "infos": infos}
+
+    def restore(self, tree: dict[str, State], record: dict[str, Any]) -> None:
+        """Take over what a checkpoint holds."""
+        self.state, self.before = tree["state"], tree["before"]
+        for name in self.RECORDED:
+            setattr(self, name, record[name])
+        self.infos = {k: np.asarray(v, np.float32) for k, v in record["infos"].items()}
+
+
+class _Course:
+    """Runs side by side, from their first step to their last."""
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        layout: steps.Alone | steps.Beside,
+        *,
+        scanned: bool,
+        resident: str,
+        watch: Callable[[Variables], dict[str, float]] | None,
+        on_step: Callable[[int, int], None] | None,
+        checkpoints: "Checkpoints | None",
+        interrupted: Callable[[], int | None] | None,
+    ):
+        self.layout, self.scanned, self.watch, self.on_step = layout, scanned, watch, on_step
+        self.checkpoints = checkpoints
+        self.pausing = Pausing(checkpoints, interrupted)
+        self.stopwatch = Stopwatch()
+        self.unlearners = [job.unlearner for job in jobs]
+        self.keys = [run_keys(job.key) for job in jobs]
+        self.lead = jobs[0].problem
+        self.epochs = jobs[0].unlearner.num_epochs
+        cpu = layout.home.devices.flat[0].platform == "cpu"
+        # Virtual CPU devices share one pool of threads: with two steps under way their all-reduces
+        # can each wait for a thread that the other holds, for ever.
+        self.waits = cpu and layout.communicates
+        with self.stopwatch.running():
+            everywhere = replicated(layout.home)
+            self.problems = [
+                dataclasses.replace(job.problem, variables=place(job.problem.variables, everywhere))
+                for job in jobs
+            ]
+            self.pools: list[Pool] = []
+            if self.epochs:
+                for unlearner, problem, keys in self._each():
+                    self.pools.append(unlearner.pool(keys.pool, problem))
+                    _check_pool(unlearner, self.pools[-1])
+                self.source = make_source(
+                    resident, layout, self.pools, self.lead.padding, self.lead.flip
+                )
+            # A copy, since steps donate the state: the caller's weights must outlive the run.
+            # (device_put's may_alias=False does not prevent sharing when the devices change.)
+            states = [method.init(keys.init, problem) for method, problem, keys in self._each()]
+            state = steps.copy(layout.put(states))
+            # One transfer for the run; every step traces them.
+            self.traced = layout.put([_as_arrays(unlearner) for unlearner in self.unlearners])
+            self.step_key = layout.put([keys.step for keys in self.keys])
+            jax.block_until_ready(state)
+        count = len(jobs)
+        self.progress = _Progress(state, state, [[] for _ in jobs], [""] * count, [0] * count)
+
+    def _each(self):
+        return zip(self.unlearners, self.problems, self.keys, strict=True)
+
+    def run(self) -> list[Outcome]:
+        """Make the runs, or go on with them where the checkpoints say."""
+        at = self.progress
+        if not self._resume():
+            for index in range(len(self.unlearners)):
+                self._look(index, {})
+        try:
+            while at.epoch < self.epochs and not all(at.statuses):
+                self._epoch()
+        finally:
+            if self.epochs:
+                self.source.close()
+        count = len(self.unlearners)
+        return [
+            Outcome(
+                variables=unlearner.finish(self.layout.take(at.state, index)),
+                history=at.histories[index],
+                status=at.statuses[index] or "finished",
+                steps=at.ends[index],
+                run_seconds=self.stopwatch.run / count,
+                compile_seconds=self.stopwatch.compile / count,
+            )
+            for index, unlearner in enumerate(self.unlearners)
+        ]
+
+    def _epoch(self) -> None:
+        at, layout = self.progress, self.layout
+        with self.stopwatch.running():
+            if at.offset == 0:
+                # A collapse falls back on this copy; donation will overwrite the state.
+                at.before = steps.copy(at.state)
+            rows = [
+                _pad_columns(unlearner.order(keys.order, at.epoch, pool), layout.columns)
+                for unlearner, keys, pool in zip(
+                    self.unlearners, self.keys, self.pools, strict=True
+                )
+            ]
+            count = len(rows[0])
+            planned = at.first + count * (self.epochs - at.epoch)
+            clock = Clock(*map(np.int32, (at.first, planned, at.epoch, self.epochs)))
+            turn = layout.put([steps.Turn(clock, np.int32(at.offset))] * len(rows))
+            self.source.begin(rows, at.offset)
+        while at.offset < count:
+            with self.stopwatch.running():
+                turn = (self._scan if self.scanned else self._python)(rows, turn, planned)
+            if at.offset < count or self.pausing.signal:
+                self._save(wait=self.pausing.signal is not None)
+        at.epoch, at.first, at.offset = at.epoch + 1, at.first + count, 0
+        self._judge()
+        if self.pausing.ask():
+            self._save(wait=self.pausing.signal is not None)
+
+    def _python(self, rows: list[np.ndarray], turn: steps.Turn, planned: int) -> steps.Turn:
+        """Take steps, each a call of the compiled one, to the end of the epoch or to a pause."""
+        at, infos, count = self.progress, [], len(rows[0])
+        while at.offset < count:
+            batch, key, clock, turn = self.source.draw(self.step_key, turn)
+            at.state, info = steps.step(
+                self.traced,
+                key,
+                at.state,
+                batch,
+                clock,
+                model=self.lead.model,
+                beside=self.layout.beside,
+            )
+            infos.append(info)
+            at.offset += 1
+            if self.waits:
+                jax.block_until_ready(at.state)
+            if self.on_step is not None:
+                self.on_step(at.first + at.offset, planned)
+            if at.offset % self.pausing.every == 0 and at.offset < count and self.pausing.ask():
+                break
+        self._collect(infos)
+        return turn
+
+    def _scan(self, rows: list[np.ndarray], turn: steps.Turn, planned: int) -> steps.Turn:
+        """Take steps, many in one compiled loop, to the end of the epoch or to a pause."""
+        at, infos, count = self.progress, [], len(rows[0])
+        while at.offset < count:
+            chunk = [part[at.offset : at.offset + SCAN_STEPS] for part in rows]
+            at.state, turn, info = steps.scan(
+                self.traced,
+                self.step_key,
+                at.state,
+                self.source.pool,
+                self.layout.put_rows(chunk, 1),
+                turn,
+                model=self.lead.model,
+                padding=self.lead.padding,
+                flip=self.lead.flip,
+                beside=self.layout.beside,
+            )
+            infos.append(info)
+            at.offset += len(chunk[0])
+            if self.on_step is not None:
+                self.on_step(at.first + at.offset, planned)
+            if at.offset < count and self.pausing.ask():
+                break
+        self._collect(infos)
+        return turn
+
+    def _collect(self, infos: list[dict[str, jax.Array]]) -> None:
+        """Read back what steps reported; only here the host waits for the device."""
+        at, count = self.progress, len(self.unlearners)
+        jax.block_until_ready(at.state)
+        read = [
+            {name: np.reshape(values, (count, -1)) for name, values in info.items()}
+            for info in self.layout.read(infos)
+        ]
+        for name in read[0] if read else ():
+            parts = [info[name].astype(np.float32) for info in read]
+            earlier = [at.infos[name]] if name in at.infos else []
+            at.infos[name] = np.concatenate([*earlier, *parts], axis=1)
+
+    def _judge(self) -> None:
+        """Look at the models after an epoch; those that have ended keep what they were."""
+        at = self.progress
+        running = [not status for status in at.statuses]
+        sound = np.atleast_1d(
+            np.asarray(steps.finite(at.state.variables, stacked=self.layout.beside is not None))
+        )
+        good = np.ones(len(running), bool)
+        for index, unlearner in enumerate(self.unlearners):
+            if not running[index]:
+                good[index] = False
+                continue
+            at.ends[index] = at.first
+            # The mean of a contiguous row: the order of summation is then the same for one model.
+            means = {
+                name: float(np.mean(np.ascontiguousarray(values[index])))
+                for name, values in at.infos.items()
+            }
+            self._look(index, means)
+            history = at.histories[index]
+            # The last update's damage shows in no loss yet, and a later copy would hold it as good.
+            if not sound[index] or unlearner.collapsed(history):
+                at.statuses[index], good[index] = "collapsed", False
+                warnings.warn(
+                    f"{type(unlearner).__name__} collapsed by step {at.first}: "
+                    f"{_last_seen(history)}; the weights of step {int(history[-2]['step'])} are "
+                    "kept",
+                    stacklevel=6,
+                )
+            elif unlearner.stop(history):
+                at.statuses[index] = "stopped"
+        at.infos = {}
+        if not good.all():
+            at.state = self.layout.choose(good, at.state, at.before)
+
+    def _look(self, index: int, entry: dict[str, float]) -> None:
+        at, unlearner = self.progress, self.unlearners[index]
+        measures = type(unlearner).measure is not Unlearner.measure
+        if measures or self.watch is not None:
+            state = self.layout.take(at.state, index)
+        if measures:
+            with self.stopwatch.running():
+                problem = self.problems[index]
+                entry = {**entry, **unlearner.measure(problem.model, state, problem)}
+        if self.watch is not None:
+            entry = {**entry, **self.watch(unlearner.finish(state))}
+        # Plain numbers, whatever a method or a caller measures with: a checkpoint is JSON.
+        plain = {name: float(value) for name, value in entry.items()}
+        at.histories[index].append({"step": float(at.first), **plain})
+
+    def _of(self) -> dict[str, str]:
+        """Method, its fields and key of each run: what a checkpoint must be a checkpoint of."""
+        keys = [np.asarray(jax.random.key_data(keys.step)) for keys in self.keys]
+        of = {
+            "method": [type(unlearner).__name__ for unlearner in self.unlearners],
+            **{
+                field.name: [repr(getattr(unlearner, field.name)) for unlearner in self.unlearners]
+                for field in dataclasses.fields(self.unlearners[0])
+            },
+            "key": [data.tobytes().hex() for data in keys],
+        }
+        return {name: ", ".join(values) for name, values in of.items()}
+
+    def _save(self, *, wait: bool) -> None:
+        at = self.progress
+        if self.checkpoints is not None:
+            before = at.before if at.offset else at.state
+            record = {
+                "progress": at.record(),
+                "seconds": [self.stopwatch.run, self.stopwatch.compile],
+                "of": self._of(),
+            }
+            tree = {"state": at.state, "before": before}
+            self.checkpoints.save(at.first + at.offset, tree, record, wait=wait)
+        if self.pausing.signal:
+            raise Interrupted(self.pausing.signal)
+
+    def _resume(self) -> bool:
+        at = self.progress
+        found = self.checkpoints and self.checkpoints.restore(
+            {"state": at.state, "before": at.before}, check=self._check_of
+        )
+        if not found:
+            return False
+        tree, record = found
+        at.restore(tree, record["progress"])
+        self.stopwatch.run, self.stopwatch.compile = record["seconds"]
+        return True
+
+    def _check_of(self, record: dict[str, Any]) -> None:
+        theirs, mine = record["of"], self._of()
+        # Another method has other fields too, which explain nothing.
+        names = ["method"] if theirs["method"] != mine["method"] else mine
+        differences = [
+            f"{name} is {theirs.get(name)} there and {mine[name]} here"
+            for name in names
+            if theirs.get(name) != mine[name]
+        ]
+        if differences:
+            raise InputError(
+                f"checkpoints: they are of another run: {', '.join(differences)}; name another "
+                "folder or give the same arguments"
+            )
+
+
+def _scanned(loop: str, resident: str, mesh: Mesh) -> bool:
+    check_choice("loop", loop, LOOPS)
+    check_choice("resident", resident, RESIDENTS)
+    if resident == "device":
+        return loop == "scan" or (loop == "auto" and mesh.devices.flat[0].platform != "cpu")
+    if loop == "scan":
+        raise InputError(
+            f"loop='scan': a compiled loop draws from data on the device, and resident={resident!r}"
+            "; take loop='python', or resident='device' where the data fits"
+        )
+    return False
 
 
 def run(
@@ -194,99 +458,165 @@ def run(
     *,
     mesh: Mesh | None = None,
     loop: str = "auto",
+    resident: str = "device",
     watch: Callable[[Variables], dict[str, float]] | None = None,
     on_step: Callable[[int, int], None] | None = None,
+    checkpoints: "Checkpoints | None" = None,
+    interrupted: Callable[[], int | None] | None = None,
 ) -> Outcome:
     """Run a method on a problem.
 
-    State, key, epoch and step determine everything that follows. The data set stays on the device;
-    the state's buffers are donated from step to step; nothing is read back within an epoch.
+    State, key, epoch and step determine everything that follows. The state's buffers are donated
+    from step to step; nothing is read back within an epoch and, with the data set on the device,
+    nothing is sent.
 
     Args:
       unlearner: the method; ``retrain`` on a problem that retains everything trains an original.
       problem: what the method may see.
       key: all of the run's randomness.
-      mesh: devices over which batches are spread; None takes all.
+      mesh: devices over all of which batches are spread; None takes all there are.
       loop: ``'scan'`` compiles a whole epoch; ``'python'`` calls the jitted step; ``'auto'`` takes
         scan on accelerators and the Python loop on CPU, where a convolution's weight gradient is
         many times slower inside a compiled loop (jax issue 12868). The steps are the same.
+      resident: where the data set stays: on the ``'device'``; or on the ``'host'``, from which a
+        thread sends batches ahead, for a data set too large for the device. The batches are the
+        same; the loop is the Python one.
       watch: called with the weights before the first and after every epoch; what it returns joins
         the history, where the method's ``collapsed`` may see it. Its time is not the method's. It
         must copy weights that it keeps: the next step overwrites them.
       on_step: called with the number of steps done and planned.
+      checkpoints: where the run is saved now and then; one that holds a snapshot of this run
+        continues it, with the same result bit for bit on the same hardware.
+      interrupted: asked after every step for a signal to end at, see
+        :func:`jax_unlearn.engine.signals.deferred`.
 
     Returns:
       The outcome; its weights are laid out on ``mesh``.
 
     Raises:
-      InputError: the problem lacks what the method needs, or the batch is larger than the data.
+      InputError: the problem lacks what the method needs, the batch is larger than the data, or
+        the checkpoints are of another run.
+      Interrupted: after a signal; the run has been saved to ``checkpoints``.
     """
-    check_choice("loop", loop, LOOPS)
-    _check(unlearner, problem)
     mesh = make_mesh() if mesh is None else mesh
-    scan = loop == "scan" or (loop == "auto" and mesh.devices.flat[0].platform != "cpu")
-    everywhere, stopwatch = replicated(mesh), Stopwatch()
-    keys = run_keys(key)
-    step_key = jax.device_put(keys.step, everywhere)
-    history: list[dict[str, float]] = []
+    scanned = _scanned(loop, resident, mesh)
+    _check(unlearner, problem)
+    if mesh.shape["model"] > 1:
+        # One model has no use for the axis model: all devices share its batch.
+        mesh = make_mesh(devices=list(mesh.devices.flat))
+    course = _Course(
+        [Job(unlearner, problem, key)],
+        steps.Alone(mesh),
+        scanned=scanned,
+        resident=resident,
+        watch=watch,
+        on_step=on_step,
+        checkpoints=checkpoints,
+        interrupted=interrupted,
+    )
+    return course.run()[0]
 
-    with stopwatch.running():
-        problem = dataclasses.replace(problem, variables=place(problem.variables, everywhere))
-        pool = None
-        if unlearner.num_epochs:
-            pool = place(unlearner.pool(keys.pool, problem), everywhere)
-            _check_pool(unlearner, pool)
-        # A copy, since steps donate the state: the caller's weights must outlive the run.
-        # (device_put's may_alias=False does not prevent sharing when the devices change.)
-        state = jax.tree.map(jnp.copy, place(unlearner.init(keys.init, problem), everywhere))
-        # One transfer for the run; every step traces them.
-        traced = place(_as_arrays(unlearner), everywhere)
-        jax.block_until_ready((pool, state))
-    step, epochs, status = 0, unlearner.num_epochs, "finished"
 
-    def look(entry: dict[str, float], state: State) -> None:
-        with stopwatch.running():
-            entry.update(unlearner.measure(problem.model, state, problem))
-        if watch is not None:
-            entry.update(watch(unlearner.finish(state)))
-        history.append({"step": float(step), **entry})
+def run_many(
+    jobs: Sequence[Job],
+    *,
+    mesh: Mesh | None = None,
+    loop: str = "auto",
+    resident: str = "device",
+    watch: Callable[[Variables], dict[str, float]] | None = None,
+    on_done: Callable[[int, int], None] | None = None,
+    checkpoints: "Checkpoints | None" = None,
+    interrupted: Callable[[], int | None] | None = None,
+) -> list[Outcome]:
+    """Make many runs, as many at a time as the mesh's axis ``model`` has places.
 
-    look({}, state)
-    for epoch in range(epochs):
-        with stopwatch.running():
-            # Donation will overwrite the state; a collapse must be able to fall back on this copy.
-            good = jax.tree.map(jnp.copy, unlearner.finish(state))
-            rows = unlearner.order(keys.order, epoch, pool)
-            rows = _pad_columns(rows, mesh)
-            planned = step + rows.shape[0] * (epochs - epoch)
-            clock = Clock(*map(np.int32, (step, planned, epoch, epochs)))
-            epoch_of = _scan_epoch if scan else _python_epoch
-            report = None if on_step is None else functools.partial(_report, on_step, planned)
-            state, info = epoch_of(
-                traced, problem, step_key, state, pool, rows, clock, mesh, report
+    Every run has devices of its own and does not communicate with others; on CPU its result is, bit
+    for bit, that of the same job alone on one place. (:func:`run` compiles a program of its own,
+    which XLA may fuse otherwise; it agrees to float32 rounding.) Runs of one
+    structure (method, static fields, number of epochs, sizes of pool and network) share one program
+    and go side by side; their numbers may differ. A place that is left over repeats a run.
+
+    Args:
+      jobs: the runs.
+      mesh: None gives each of this process's devices to a model of its own.
+      loop: see :func:`run`.
+      resident: see :func:`run`.
+      watch: see :func:`run`.
+      on_done: called with the number of runs done and asked for.
+      checkpoints: see :func:`run`; for jobs of one structure, at most as many as there are places.
+      interrupted: see :func:`run`.
+
+    Returns:
+      Outcomes in the order of the jobs. Run times are shares: the time of runs that went side by
+      side, divided by their number.
+
+    Raises:
+      InputError: as :func:`run`; also for checkpoints beside jobs that do not all go side by side.
+      Interrupted: as :func:`run`.
+    """
+    if mesh is None:
+        devices = jax.local_devices()
+        mesh = make_mesh(1, len(devices), devices=devices)
+    places, scanned = mesh.shape["model"], _scanned(loop, resident, mesh)
+    for job in jobs:
+        _check(job.unlearner, job.problem)
+    if checkpoints is not None and len(jobs) > places:
+        raise InputError(
+            f"checkpoints: {len(jobs)} jobs on {places} places of the mesh; give at most {places} "
+            "jobs at a time, each time with a folder of its own"
+        )
+    outcomes: dict[int, Outcome] = {}
+    groups = group_alike(jobs)
+    if checkpoints is not None and len(groups) > 1:
+        raise InputError(
+            f"checkpoints: the {len(jobs)} jobs are of {len(groups)} structures and do not go side "
+            "by side; give those of one structure at a time, each time with a folder of its own"
+        )
+    for alike in groups:
+        for start in range(0, len(alike), places):
+            group = alike[start : start + places]
+            filled = [jobs[index] for index in group]
+            filled += filled[:1] * (places - len(group))
+            course = _Course(
+                filled,
+                steps.Beside(mesh),
+                scanned=scanned,
+                resident=resident,
+                watch=watch,
+                on_step=None,
+                checkpoints=checkpoints,
+                interrupted=interrupted,
             )
-            jax.block_until_ready(state)
-            info = {name: float(value) for name, value in info.items()}
-        step += rows.shape[0]
-        look(info, state)
-        # The last update's damage shows in no loss yet, and a later copy would hold it as good.
-        if not _finite(unlearner.finish(state)) or unlearner.collapsed(history):
-            status = "collapsed"
-            warnings.warn(
-                f"{type(unlearner).__name__} collapsed by step {step}: {_last_seen(history)}; "
-                f"the weights of step {int(history[-2]['step'])} are kept",
-                stacklevel=2,
-            )
-            break
-        if unlearner.stop(history):
-            status = "stopped"
-            break
-    variables = good if status == "collapsed" else unlearner.finish(state)
-    return Outcome(variables, history, status, step, stopwatch.run, stopwatch.compile)
+            for index, outcome in zip(group, course.run(), strict=False):
+                share = places / len(group)
+                outcomes[index] = outcome._replace(
+                    run_seconds=outcome.run_seconds * share,
+                    compile_seconds=outcome.compile_seconds * share,
+                )
+            if on_done is not None:
+                on_done(len(outcomes), len(jobs))
+    return [outcomes[index] for index in range(len(jobs))]
 
 
-def _report(on_step: Callable[[int, int], None], planned: int, done: int) -> None:
-    on_step(done, planned)
+def group_alike(jobs: Sequence[Job]) -> list[list[int]]:
+    """Positions of jobs that one program serves, group by group."""
+    groups: dict[Any, list[int]] = {}
+    for index, (unlearner, problem, _) in enumerate(jobs):
+        structure = (
+            jax.tree.structure(unlearner),
+            unlearner.num_epochs,
+            # Whole numbers may be sizes of arrays, such as NatMU's hybrids per image.
+            tuple(leaf for leaf in jax.tree.leaves(unlearner) if isinstance(leaf, int)),
+            tuple(
+                examples and (len(examples.label), *examples.image.shape[1:])
+                for examples in (problem.forget, problem.retain)
+            ),
+            problem.model,
+            problem.padding,
+            problem.flip,
+        )
+        groups.setdefault(structure, []).append(index)
+    return list(groups.values())
 
 
 def train(

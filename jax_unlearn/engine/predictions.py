@@ -3,6 +3,7 @@
 import numpy as np
 
 from jax_unlearn.core import Examples, Model, Outputs, Predictions, Variables
+from jax_unlearn.lazy import concatenate_images
 from jax_unlearn.models.predict import predict_logits
 
 
@@ -29,7 +30,7 @@ def predict(
     """
     parts = (forget, retain, test)
     # One call for all three: sets of any size then share one compiled shape.
-    images = np.concatenate([part.image for part in parts])
+    images = concatenate_images([part.image for part in parts])
     logits = predict_logits(model, variables, images, batch_size=batch_size)
     ends = np.cumsum([len(part.label) for part in parts])[:-1]
     outputs = [

@@ -11,8 +11,8 @@ import pytest
 
 import jax_unlearn as ju
 from jax_unlearn.core import InputError
-from jax_unlearn.engine import loop as loop_module
-from jax_unlearn.engine.loop import run_keys, take_batch
+from jax_unlearn.engine import steps
+from jax_unlearn.engine.steps import run_keys, take_batch
 from jax_unlearn.methods import DescentState
 
 KEY = jax.random.key(0)
@@ -284,17 +284,18 @@ def test_steps_overwrite_the_state_they_are_given(problem):
     pool = SHORT.pool(jax.random.key(1), problem)
     rows = jnp.arange(SHORT.batch_size)
     clock = ju.Clock(*map(np.int32, (0, 1, 0, 1)))
-    batch = loop_module.take_batch(pool, rows, jax.random.key(2), 0, False)
-    loop_module._step(SHORT, problem.model, jax.random.key(3), state, batch, clock)
+    batch = steps.take_batch(pool, rows, jax.random.key(2), 0, False)
+    key = jax.random.key(3)
+    steps.step(SHORT, key, state, batch, clock, model=problem.model, beside=None)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.variables))
 
 
 def test_one_program_serves_every_spelling_of_a_number(problem):
-    before = loop_module._step._cache_size()
+    before = steps.step._cache_size()
     for rate in (0.1, 1, np.float32(0.3)):
         method = dataclasses.replace(SHORT, learning_rate=rate, epochs=1, batch_size=11)
         ju.run(method, problem, KEY, loop="python", mesh=ju.make_mesh(1))
-    assert loop_module._step._cache_size() - before == 1
+    assert steps.step._cache_size() - before == 1
 
 
 def test_a_one_shot_method_is_only_its_init(problem):

@@ -1,0 +1,155 @@
+"""A folder that belongs to one run: who may write there, and whether its files are as written."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import socket
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from jax_unlearn.core import InputError
+
+FORMAT = 1
+"""Version of what the folder holds; one of another version is refused."""
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+_SEAL = "files.json"
+
+
+@contextlib.contextmanager
+def plain_errors(folder: pathlib.Path) -> Iterator[None]:
+    """Turn a disk's refusal, which Orbax words in many ways, into one line."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        code = getattr(error, "errno", None)
+        full = [e for e in _NO_ROOM if e == code or os.strerror(e) in str(error)]
+        if full:
+            raise InputError(
+                f"folder={str(folder)!r}: disk full ({os.strerror(full[0])}); earlier checkpoints "
+                "stay valid; make room and start the same run again"
+            ) from error
+        if isinstance(error, OSError):
+            raise InputError(
+                f"folder={str(folder)!r}: cannot be used ({error.strerror or error}); name a "
+                "folder that can be written"
+            ) from error
+        raise
+
+
+@contextlib.contextmanager
+def locked(folder: pathlib.Path) -> Iterator[None]:
+    """Hold the folder's lock, which the system frees when the process dies."""
+    import fcntl
+
+    with (folder / "lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise InputError(
+                f"folder={str(folder)!r}: in use by {file.read(200) or 'another process'}; wait "
+                "for it to end or name another folder"
+            ) from None
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            warnings.warn(
+                f"folder={str(folder)!r}: this file system has no locks; start no second run there",
+                stacklevel=6,
+            )
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        yield
+
+
+def claim(folder: pathlib.Path, identity: dict[str, Any], *, has_snapshots: bool) -> None:
+    """Write whose folder this is, or check that it is the same run's."""
+    path = folder / "run.json"
+    if not path.exists():
+        if has_snapshots:
+            raise InputError(
+                f"folder={str(folder)!r}: holds checkpoints but no run.json that says of which "
+                "run; name another folder or delete this one"
+            )
+        new = path.with_suffix(".tmp")
+        new.write_text(json.dumps({"format": FORMAT, "identity": identity}, indent=1))
+        new.replace(path)
+        return
+    try:
+        stored = json.loads(path.read_text())
+        version, theirs = stored["format"], dict(stored["identity"])
+    except (ValueError, KeyError, TypeError):
+        raise InputError(
+            f"folder={str(folder)!r}: its run.json is damaged; name another folder or delete this "
+            "one"
+        ) from None
+    if version != FORMAT:
+        raise InputError(
+            f"folder={str(folder)!r}: its checkpoints have format {version!r}, this version of "
+            f"jax_unlearn writes format {FORMAT}; name another folder or delete this one"
+        )
+    names = [k for k in dict.fromkeys([*theirs, *identity]) if theirs.get(k) != identity.get(k)]
+    if names:
+        differences = ", ".join(
+            f"{k} is {_short(theirs.get(k))} there and {_short(identity.get(k))} here"
+            for k in names
+        )
+        raise InputError(
+            f"folder={str(folder)!r}: holds checkpoints of another run: {differences}; name "
+            "another folder or delete this one"
+        )
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def remove(path: pathlib.Path) -> None:
+    """Remove a folder below a run's folder."""
+    # Renamed first: one killed half way must not leave half a snapshot under its name.
+    gone = path.with_name(path.name + ".removed")
+    path.rename(gone)
+    shutil.rmtree(gone)
+
+
+def seal(path: pathlib.Path) -> None:
+    """Write down the digests of all files below a folder, inside it."""
+    new = path / (_SEAL + ".tmp")
+    new.write_text(json.dumps(_digests(path)))
+    new.replace(path / _SEAL)
+
+
+def check_seal(path: pathlib.Path) -> None:
+    """Raise ValueError if a file below a sealed folder is not as it was; pass one without a seal.
+
+    A process that dies between writing and sealing leaves a sound folder without one.
+    """
+    try:
+        sealed = dict(json.loads((path / _SEAL).read_text()))
+    except FileNotFoundError:
+        return
+    found = _digests(path)
+    for name in sorted({*sealed, *found}):
+        if sealed.get(name) != found.get(name):
+            raise ValueError(f"{name} {'has changed' if name in found else 'is missing'}")
+
+
+def _digests(path: pathlib.Path) -> dict[str, str]:
+    digests = {}
+    for file in sorted(path.rglob("*")):
+        if file.is_file() and not file.name.startswith(_SEAL):
+            with file.open("rb") as stream:
+                name = file.relative_to(path).as_posix()
+                digests[name] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return digests

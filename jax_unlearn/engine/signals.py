@@ -1,0 +1,63 @@
+"""SIGTERM and SIGINT wait for the end of a step."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+
+
+class Interrupted(Exception):  # noqa: N818 - not an error: the run was told to stop
+    """A run stopped between two steps because a signal asked for it.
+
+    Attributes:
+      signal: number of the signal.
+      exit_code: what a command exits with: 143 after SIGTERM, 130 after SIGINT.
+    """
+
+    def __init__(self, signum: int):
+        super().__init__(f"stopped by {signal.Signals(signum).name}")
+        self.signal = int(signum)
+        self.exit_code = 128 + self.signal
+
+    def __reduce__(self):
+        return type(self), (self.signal,)
+
+
+@contextlib.contextmanager
+def deferred() -> Iterator[Callable[[], int | None]]:
+    """Note SIGTERM and SIGINT inside the block instead of acting on them.
+
+    A second SIGINT raises KeyboardInterrupt at once. The previous handlers return at the end, and
+    receive the signal if it came after the last time that the block asked. Python lets only the
+    main thread handle signals; in any other thread nothing is noted and nothing changes.
+
+    Yields:
+      A function that returns the number of the first signal received, None before there is one.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+    received: list[int] = []
+    asked = False
+
+    def note(signum, frame):
+        nonlocal asked
+        if signum == signal.SIGINT and signal.SIGINT in received:
+            asked = True
+            raise KeyboardInterrupt
+        received.append(signum)
+
+    def ask() -> int | None:
+        nonlocal asked
+        asked = bool(received)
+        return received[0] if received else None
+
+    # None stands for a handler that was not installed from Python and cannot be put back.
+    before = {s: signal.signal(s, note) or signal.SIG_DFL for s in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield ask
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+        if received and not asked:
+            signal.raise_signal(received[0])

@@ -1,0 +1,199 @@
+"""Where steps get their batches from: rows that lie on the device, or that the host sends."""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import jax
+import numpy as np
+
+from jax_unlearn.core import Batch, Clock, Pool, check_choice
+from jax_unlearn.engine import steps
+from jax_unlearn.engine.mesh import over_models, over_rows
+from jax_unlearn.engine.steps import Alone, Beside, Turn
+from jax_unlearn.lazy import LazyImages, batches
+
+RESIDENTS = ("device", "host")
+AHEAD = 3
+"""Batches that are under way to the device while it works on another."""
+
+
+class OnDevice:
+    """The pool on every device, once: a step sends and fetches nothing.
+
+    Attributes:
+      pool: the rows, stacked where several models are trained.
+    """
+
+    def __init__(self, layout: Alone | Beside, pools: list[Pool], padding: int, flip: bool):
+        self.pool = layout.put([_read(pool) for pool in pools])
+        self._layout = layout
+        self._options = {"padding": padding, "flip": flip, "beside": layout.beside}
+        self._rows: Any = None
+
+    def begin(self, rows: list[np.ndarray], offset: int) -> None:
+        """Make ready for an epoch: of each model the rows int32 [steps, B]."""
+        del offset
+        self._rows = self._layout.put_rows(rows, 1)
+
+    def draw(self, key: jax.Array, turn: Turn) -> tuple[Batch, jax.Array, Clock, Turn]:
+        """The next batch, its step's key and clock, and the turn after it."""
+        return steps.draw(self.pool, self._rows, key, turn, **self._options)
+
+    def close(self) -> None:
+        """Nothing is under way."""
+
+
+class OnHost:
+    """The pool in the host's memory, or not even there: a thread gathers and sends batches ahead.
+
+    The batches are those of :class:`OnDevice`, bit for bit. With several processes each gathers
+    the rows of its own devices only.
+    """
+
+    def __init__(self, layout: Alone | Beside, pools: list[Pool], padding: int, flip: bool):
+        self._pools = [_on_host(pool) for pool in pools]
+        self._layout = layout
+        self._options = {"padding": padding, "flip": flip, "beside": layout.beside}
+        self._left = 0
+        self._thread: ThreadPoolExecutor | None = None
+        self._pending: deque[Future] = deque()
+        self._batches: Iterator[tuple[Pool, jax.Array]] = iter(())
+
+    def begin(self, rows: list[np.ndarray], offset: int) -> None:
+        """Make ready for an epoch, or for what is left of it after ``offset`` steps.
+
+        Args:
+          rows: of each model int32 [steps, B]; -1 is padding.
+          offset: number of steps that are done.
+        """
+        self.close()
+        rows = [part[offset:] for part in rows]
+        self._batches = self._sent(rows)
+        self._left = len(rows[0])
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="jax_unlearn-batches")
+        for _ in range(AHEAD):
+            self._ask()
+
+    def draw(self, key: jax.Array, turn: Turn) -> tuple[Batch, jax.Array, Clock, Turn]:
+        """See :class:`OnDevice`; raises what went wrong in the thread."""
+        taken, rows = self._pending.popleft().result()
+        self._ask()
+        if not self._pending:
+            self.close()
+        return steps.draw_sent(taken, rows, key, turn, **self._options)
+
+    def close(self) -> None:
+        """End the thread; batches that are under way are dropped."""
+        if self._thread is not None:
+            self._thread.shutdown(cancel_futures=True)
+            self._thread = None
+        self._pending.clear()
+        # Only now: a generator cannot be closed while the thread is inside it.
+        self._batches, unfinished = iter(()), self._batches
+        if hasattr(unfinished, "close"):
+            unfinished.close()
+
+    def _ask(self) -> None:
+        if self._left:
+            self._left -= 1
+            self._pending.append(self._thread.submit(next, self._batches))
+
+    def _sent(self, rows: list[np.ndarray]) -> Iterator[tuple[Pool, jax.Array]]:
+        """Gather the batches of rows [steps, B] of each model and lay them out on devices."""
+        shares = _Shares(self._layout, len(rows), rows[0].shape[1])
+        wanted = {model: rows[model][:, columns] for model, columns in shares.columns.items()}
+        streams = {
+            model: batches(self._pools[model].image, list(np.maximum(mine, 0)))
+            for model, mine in wanted.items()
+        }
+        try:
+            for step in range(len(rows[0])):
+                own = {model: mine[step] for model, mine in wanted.items()}
+                taken = {}
+                for model, stream in streams.items():
+                    positions = np.maximum(own[model], 0)
+                    others = (column[positions] for column in self._pools[model][1:])
+                    taken[model] = Pool(next(stream), *others)
+                yield (
+                    Pool(
+                        *(
+                            shares.put({model: pool[field] for model, pool in taken.items()})
+                            for field in range(len(Pool._fields))
+                        )
+                    ),
+                    shares.put(own),
+                )
+        finally:
+            for stream in streams.values():
+                stream.close()
+
+
+class _Shares:
+    """Which columns of a batch this process's devices hold, of which models.
+
+    Attributes:
+      columns: model -> int [b], increasing.
+    """
+
+    def __init__(self, layout: Alone | Beside, models: int, size: int):
+        self._stacked = layout.beside is not None
+        self._lead = (models, size) if self._stacked else (size,)
+        self._sharding = (
+            over_models(layout.beside, "data") if self._stacked else over_rows(layout.home)
+        )
+        held: dict[int, set[int]] = {}
+        for index in self._sharding.addressable_devices_indices_map(self._lead).values():
+            for model, columns in self._parts(index):
+                held.setdefault(model, set()).update(columns)
+        self.columns = {model: np.array(sorted(columns)) for model, columns in held.items()}
+
+    def put(self, own: dict[int, np.ndarray]) -> jax.Array:
+        """Lay out what was gathered of each model for its ``columns``: arrays [b, ...]."""
+        tail = next(iter(own.values())).shape[1:]
+
+        def shard(index: tuple[slice, ...]) -> np.ndarray:
+            parts = []
+            for model, columns in self._parts(index):
+                first = np.searchsorted(self.columns[model], columns.start)
+                parts.append(own[model][first : first + len(columns)])
+            return np.stack(parts) if self._stacked else parts[0]
+
+        return jax.make_array_from_callback((*self._lead, *tail), self._sharding, shard)
+
+    def _parts(self, index: tuple[slice, ...]) -> list[tuple[int, range]]:
+        """Models and columns of a shard."""
+        models = range(self._lead[0])[index[0]] if self._stacked else (0,)
+        columns = range(self._lead[-1])[index[int(self._stacked)]]
+        return [(model, columns) for model in models]
+
+
+def make_source(
+    resident: str, layout: Alone | Beside, pools: list[Pool], padding: int, flip: bool
+) -> OnDevice | OnHost:
+    """Make the source of batches.
+
+    Args:
+      resident: where the pool lies: ``'device'`` or ``'host'``.
+      layout: how models and batches are laid out on devices.
+      pools: the pool of each model.
+      padding: see :class:`~jax_unlearn.core.Problem`.
+      flip: see :class:`~jax_unlearn.core.Problem`.
+    """
+    check_choice("resident", resident, RESIDENTS)
+    return (OnDevice if resident == "device" else OnHost)(layout, pools, padding, flip)
+
+
+def _read(pool: Pool) -> Pool:
+    """The pool with images that are in memory."""
+    lazy = isinstance(pool.image, LazyImages)
+    return pool._replace(image=np.asarray(pool.image)) if lazy else pool
+
+
+def _on_host(pool: Pool) -> Pool:
+    """The pool's columns in the host's memory, in the types that devices would have."""
+    image = np.asarray(pool.image) if isinstance(pool.image, jax.Array) else pool.image
+    others = [np.asarray(column) for column in pool[1:]]
+    others = [x.astype(jax.dtypes.canonicalize_dtype(x.dtype), copy=False) for x in others]
+    return Pool(image, *others)

@@ -1,0 +1,91 @@
+"""Many settings of one method, with one compilation."""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import chex
+from jax.sharding import Mesh
+
+from jax_unlearn.core import InputError, Problem, Unlearner, Variables, check_choice
+from jax_unlearn.engine.loop import Job, Outcome, run_many
+
+
+class Trial(NamedTuple):
+    """One setting of a sweep and what came of it.
+
+    Attributes:
+      arguments: the hyperparameters that the sweep chose.
+      unlearner: the method with them.
+      outcome: of its run.
+    """
+
+    arguments: dict[str, Any]
+    unlearner: Unlearner
+    outcome: Outcome
+
+
+def sweep(
+    constructor: Callable[..., Unlearner],
+    grid: Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]],
+    problem: Problem,
+    key: chex.PRNGKey,
+    *,
+    mesh: Mesh | None = None,
+    loop: str = "auto",
+    watch: Callable[[Variables], dict[str, float]] | None = None,
+    on_done: Callable[[int, int], None] | None = None,
+    **fixed: Any,
+) -> list[Trial]:
+    """Run one method with many hyperparameters, spread over the mesh's axis ``model``.
+
+    Numbers are traced: settings that differ in them share one program. Each setting of a static
+    field, such as ``batch_size`` or ``optimizer``, is a program of its own. Every run has the same
+    key and the same result as :func:`jax_unlearn.run` gives with it.
+
+    Args:
+      constructor: the method, such as ``natmu`` or ``METHODS['natmu']``.
+      grid: values by hyperparameter, all combinations of which are run, the last one named varying
+        fastest; or a list of settings.
+      problem: what the method may see.
+      key: randomness of every run.
+      mesh: see :func:`jax_unlearn.engine.loop.run_many`.
+      loop: see :func:`jax_unlearn.run`.
+      watch: see :func:`jax_unlearn.run`.
+      on_done: called with the number of runs done and asked for.
+      **fixed: hyperparameters that all settings share.
+
+    Returns:
+      The trials, in the order of the grid.
+
+    Raises:
+      InputError: the grid is empty, names what the method does not have or what is fixed, or holds
+        a value out of range; before anything is run.
+    """
+    settings = _settings(grid)
+    names = [field.name for field in dataclasses.fields(constructor)]
+    for setting in settings:
+        for name in (*setting, *fixed):
+            check_choice(f"hyperparameter of {constructor.__name__}", name, names)
+        for name in set(setting) & set(fixed):
+            raise InputError(f"{name}={fixed[name]!r}: fixed, and in the grid; give it once")
+    unlearners = [constructor(**fixed, **setting) for setting in settings]
+    jobs = [Job(unlearner, problem, key) for unlearner in unlearners]
+    outcomes = run_many(jobs, mesh=mesh, loop=loop, watch=watch, on_done=on_done)
+    return [Trial(*trial) for trial in zip(settings, unlearners, outcomes, strict=True)]
+
+
+def _settings(grid: Any) -> list[dict[str, Any]]:
+    if isinstance(grid, Mapping):
+        for name, values in grid.items():
+            if isinstance(values, str) or not isinstance(values, Sequence) or not values:
+                raise InputError(f"grid: {name}={values!r}: expected a list of one or more values")
+        settings = [
+            dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())
+        ]
+    else:
+        settings = [dict(setting) for setting in grid]
+    if not settings or not any(settings):
+        raise InputError(f"grid={grid!r}: expected one or more settings of hyperparameters")
+    return settings

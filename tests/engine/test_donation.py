@@ -1,0 +1,63 @@
+"""Donation: a step's old state is gone, so that weights and moments exist once and not twice."""
+
+import jax
+import numpy as np
+import pytest
+
+import jax_unlearn as ju
+from jax_unlearn.engine import steps
+
+LAYOUTS = {
+    "one_device": lambda: steps.Alone(ju.make_mesh(1)),
+    "four_devices": lambda: steps.Alone(ju.make_mesh(4)),
+    "two_models": lambda: steps.Beside(ju.make_mesh(1, 2)),
+}
+SIZES = {name: {"batch_size": 8} for name in ju.METHODS}
+SIZES["natmu"]["num"] = 2
+
+
+def first_state(layout, name, problem):
+    """A state, and a function that takes a step of it by either program."""
+    count = layout.beside.shape["model"] if layout.beside else 1
+    method = ju.METHODS[name](**SIZES[name])
+    keys = steps.run_keys(jax.random.key(0))
+    pool = layout.put([method.pool(keys.pool, problem)] * count)
+    rows = layout.put_rows([np.zeros((2, 8), np.int32)] * count, 1)
+    clock = ju.Clock(*map(np.int32, (0, 2, 0, 1)))
+    turn = layout.put([steps.Turn(clock, np.int32(0))] * count)
+    key = layout.put([keys.step] * count)
+    traced = layout.put([jax.tree.map(np.float32, method)] * count)
+    options = {"padding": 0, "flip": False, "beside": layout.beside}
+    state = steps.copy(layout.put([method.init(keys.init, problem)] * count))
+
+    def take(program):
+        if program == "scan":
+            return steps.scan(traced, key, state, pool, rows, turn, model=problem.model, **options)[
+                0
+            ]
+        batch, step_key, clock, _ = steps.draw(pool, rows, key, turn, **options)
+        return steps.step(
+            traced, step_key, state, batch, clock, model=problem.model, beside=layout.beside
+        )[0]
+
+    return state, take
+
+
+def check(layout, name, program, problem):
+    state, take = first_state(layout, name, problem)
+    after = take(program)
+    jax.block_until_ready(after)
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state))
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(after))
+
+
+@pytest.mark.parametrize("program", ["step", "scan"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_steps_overwrite_the_state_on_every_layout(layout, program, problem):
+    check(LAYOUTS[layout](), "finetune", program, problem)
+
+
+@pytest.mark.adam
+@pytest.mark.parametrize("name", ju.METHODS)
+def test_every_methods_steps_overwrite_its_state(name, problem):
+    check(LAYOUTS["one_device"](), name, "step", problem)

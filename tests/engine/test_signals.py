@@ -1,0 +1,125 @@
+"""Signals wait for the end of a step."""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from jax_unlearn.engine.signals import Interrupted, deferred
+
+BOTH = (signal.SIGTERM, signal.SIGINT)
+
+
+@pytest.fixture
+def outer():
+    """Signals that reach the handlers of whoever runs the block."""
+    heard = []
+    before = {s: signal.signal(s, lambda signum, frame: heard.append(signum)) for s in BOTH}
+    yield heard
+    for signum, handler in before.items():
+        signal.signal(signum, handler)
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_the_exit_code_is_that_of_the_signal(signum, code):
+    error = Interrupted(signum)
+    assert (error.signal, error.exit_code) == (signum, code)
+    assert str(error) == f"stopped by {signum.name}"
+    assert pickle.loads(pickle.dumps(error)).exit_code == code
+
+
+@pytest.mark.parametrize("signum", BOTH)
+def test_a_signal_is_noted_and_the_block_goes_on(signum, outer):
+    with deferred() as received:
+        assert received() is None
+        os.kill(os.getpid(), signum)
+        assert received() == signum
+    assert outer == []
+
+
+def test_the_first_signal_counts(outer):
+    with deferred() as received:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
+        assert received() == signal.SIGTERM
+
+
+def test_a_second_sigint_goes_through_at_once(outer):
+    with deferred():
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert outer == []
+
+
+def test_further_sigterms_change_nothing(outer):
+    with deferred() as received:
+        for _ in range(3):
+            signal.raise_signal(signal.SIGTERM)
+        assert received() == signal.SIGTERM
+    assert outer == []
+
+
+def test_the_handlers_from_before_return_after_an_error():
+    def failing():
+        with deferred():
+            during.extend(signal.getsignal(s) for s in BOTH)
+            raise ValueError("step")
+
+    during, before = [], [signal.getsignal(s) for s in BOTH]
+    with pytest.raises(ValueError, match="step"):
+        failing()
+    assert [signal.getsignal(s) for s in BOTH] == before
+    assert not set(during) & set(before)
+
+
+@pytest.mark.parametrize("signum", BOTH)
+def test_a_signal_that_nobody_asked_about_is_delivered_afterwards(signum, outer):
+    with deferred() as received:
+        received()
+        signal.raise_signal(signum)
+        assert outer == []
+    assert outer == [signum]
+
+
+def test_a_block_within_a_block_hands_on_what_it_did_not_notice():
+    with deferred() as outside:
+        with deferred():
+            signal.raise_signal(signal.SIGTERM)
+        assert outside() == signal.SIGTERM
+
+
+def test_other_threads_notice_nothing_and_change_nothing():
+    before = [signal.getsignal(s) for s in BOTH]
+    seen = []
+
+    def work():
+        with deferred() as received:
+            seen.append(([signal.getsignal(s) for s in BOTH], received()))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [(before, None)]
+
+
+def test_a_process_finishes_its_step_and_exits_with_the_code_of_the_signal():
+    code = """
+import os, signal, sys
+from jax_unlearn.engine.signals import Interrupted, deferred
+try:
+    with deferred() as received:
+        while True:
+            os.kill(os.getpid(), signal.SIGTERM)
+            print("step done")
+            if received():
+                raise Interrupted(received())
+except Interrupted as stopped:
+    sys.exit(stopped.exit_code)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (143, "step done\n")

@@ -1,0 +1,70 @@
+"""Many settings of one method: each as if it had been run alone."""
+
+import dataclasses
+
+import chex
+import jax
+import pytest
+
+import jax_unlearn as ju
+from jax_unlearn.core import InputError
+from jax_unlearn.engine import make_mesh
+from jax_unlearn.engine.sweep import sweep
+
+KEY = jax.random.key(4)
+
+
+def test_a_grid_is_run_in_order_each_setting_as_alone(problem):
+    grid = {"learning_rate": [0.1, 0.01], "delta": [-0.2, 0.0, 0.2]}
+    trials = sweep(ju.natmu, grid, problem, KEY, batch_size=10, epochs=1, num=2)
+    assert [tuple(trial.arguments.values()) for trial in trials] == [
+        (rate, delta) for rate in (0.1, 0.01) for delta in (-0.2, 0.0, 0.2)
+    ]
+    for trial in trials:
+        method = ju.natmu(**trial.arguments, batch_size=10, epochs=1, num=2)
+        assert trial.unlearner == method
+        alone = ju.run(method, problem, KEY, mesh=make_mesh(1))
+        chex.assert_trees_all_equal(
+            jax.device_get(trial.outcome.variables), jax.device_get(alone.variables)
+        )
+
+
+def test_numbers_compile_once_whatever_their_count(counted, problem):
+    model, traces = counted
+    own = dataclasses.replace(problem, model=model)
+    sweep(ju.finetune, {"learning_rate": [0.1]}, own, KEY, batch_size=10, epochs=1)
+    once = len(traces)
+    grid = {"learning_rate": [0.1, 0.2, 0.3], "momentum": [0.0, 0.9], "weight_decay": [0, 1e-4]}
+    assert len(sweep(ju.finetune, grid, own, KEY, batch_size=10, epochs=1)) == 12
+    assert len(traces) == once > 0
+
+
+def test_a_list_of_settings_may_differ_in_structure(problem):
+    settings = [{"batch_size": 5}, {"batch_size": 10, "optimizer": "adam"}, {"epochs": 2}]
+    done = []
+    trials = sweep(
+        ju.finetune,
+        [{"batch_size": 10, "epochs": 1, **setting} for setting in settings],
+        problem,
+        KEY,
+        on_done=lambda *n: done.append(n),
+    )
+    assert [trial.outcome.steps for trial in trials] == [8, 4, 8]
+    assert done[-1] == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        ({}, r"^grid=\{\}: expected one or more settings"),
+        ([], r"^grid=\[\]: expected one or more"),
+        ({"learning_rate": []}, r"^grid: learning_rate=\[\]: expected a list"),
+        ({"learning_rate": "0.1"}, r"^grid: learning_rate='0.1': expected a list"),
+        ({"learning_rates": [1.0]}, r"^hyperparameter of FineTune='learning_rates': did you mean"),
+        ({"learning_rate": [0.1, -1.0]}, r"^learning_rate=-1.0: expected a number >= 0"),
+        ({"epochs": [1]}, r"^epochs=1: fixed, and in the grid"),
+    ],
+)
+def test_a_bad_grid_is_refused_before_anything_runs(grid, message, problem):
+    with pytest.raises(InputError, match=message):
+        sweep(ju.finetune, grid, problem, KEY, batch_size=10, epochs=1)
