@@ -13,8 +13,9 @@ def average_gap(
 ) -> float:
     """Return the mean absolute difference to the oracle over ``terms``, in percentage points.
 
-    Papers differ in whether a membership inference attack is among the terms, and in which: two
-    gaps can be compared only when their terms are the same.
+    The mean over terms of |model - oracle|, in [0, 100]; 0 is the oracle, lower is nearer. Needs
+    one model and one oracle. Papers differ in whether a membership inference attack is among the
+    terms, and in which: two gaps can be compared only when their terms are the same.
 
     Args:
       measures: a model's measures in percent by name.
@@ -23,6 +24,11 @@ def average_gap(
 
     Raises:
       InputError: if a term is not among the measures of both, or comes twice.
+
+    References:
+      Fan et al., "SalUn: Empowering Machine Unlearning via Gradient-based Weight Saliency", 2024,
+      arXiv:2310.12508 (with an attack); He et al., "Towards Natural Machine Unlearning", 2024,
+      arXiv:2405.15495.
     """
     return sum(_differences(measures, oracle, terms)) / len(terms)
 
@@ -32,8 +38,8 @@ def tow(
 ) -> float:
     """Return Tug-of-War, the product over ``terms`` of 1 - |difference| / 100; 1 is the oracle.
 
-    Unlike the average gap it lets no term be traded for another. ToW-MIA puts the SVC-confidence
-    attack in the place of FA.
+    In [0, 1]; higher is nearer to the oracle. Unlike the average gap it lets no term be traded for
+    another. ToW-MIA, which puts an attack in the place of FA, is :func:`tow_mia`.
 
     Args:
       measures: a model's measures in percent by name.
@@ -50,6 +56,29 @@ def tow(
     for difference in _differences(measures, oracle, terms):
         product *= 1.0 - difference / 100.0
     return product
+
+
+def tow_mia(
+    measures: Mapping[str, float],
+    oracle: Mapping[str, float],
+    attack: str = "MIA_svc_nonmember",
+) -> float:
+    """Return ToW-MIA: Tug-of-War with an attack's measure in the place of FA; 1 is the oracle.
+
+    In [0, 1]; higher is nearer to the oracle. (1 - |d attack|)(1 - |dRA|)(1 - |dTA|).
+
+    Args:
+      measures: a model's measures in percent by name: RA, TA and the attack's.
+      oracle: the oracle's measures, same names.
+      attack: name of the attack's measure; the paper takes the SVC on confidence.
+
+    Raises:
+      InputError: if a measure is missing in one of them.
+
+    References:
+      Zhao et al., "What makes unlearning hard and what to do about it", 2024, arXiv:2406.01257.
+    """
+    return tow(measures, oracle, (attack, "RA", "TA"))
 
 
 def check_terms(terms: Sequence[str], names: Iterable[str]) -> None:

@@ -1,6 +1,7 @@
 import pytest
 
 from jax_unlearn.audit import average_gap, tow
+from jax_unlearn.audit.gap import tow_mia
 from jax_unlearn.core import InputError
 
 ORACLE = {"RA": 100.0, "FA": 94.76, "TA": 94.26, "MIA_svc_nonmember": 12.88}
@@ -34,6 +35,15 @@ def test_tug_of_war_is_the_product_of_what_each_term_keeps():
         0.9849 * 0.9962 * 0.9967
     )
     assert tow({"FA": 0.0}, {"FA": 100.0}, ("FA",)) == 0.0
+
+
+def test_tug_of_war_with_an_attack_puts_it_in_the_place_of_the_forget_accuracy():
+    assert tow_mia(SALUN, ORACLE) == pytest.approx(0.9849 * 0.9962 * 0.9967)
+    assert tow_mia({**SALUN, "FA": 0.0}, ORACLE) == tow_mia(SALUN, ORACLE) != tow(SALUN, ORACLE)
+    assert tow_mia(ORACLE, ORACLE) == 1.0
+    assert tow_mia(SALUN, ORACLE, attack="FA") == pytest.approx(tow(SALUN, ORACLE))
+    with pytest.raises(InputError, match="terms='MIA_entropy_member'"):
+        tow_mia(SALUN, ORACLE, attack="MIA_entropy_member")
 
 
 @pytest.mark.parametrize("measure", [average_gap, tow])

@@ -96,6 +96,54 @@ def test_modified_entropy_keeps_its_digits_where_one_class_is_nearly_certain():
     assert wrong == pytest.approx(60.0 + 60.0 - np.log(2), rel=1e-12)
 
 
+@pytest.mark.parametrize("variant", ["salun", "sfron"])
+def test_the_published_modified_entropy_takes_whole_columns_and_the_wrong_logarithm(variant):
+    rng = np.random.default_rng(0)
+    probs = rng.dirichlet(np.ones(4), 6)
+    for label in (np.array([0, 1, 2, 3, 0, 1]), np.array([1, 1, 3, 1, 1, 3])):
+        present = np.isin(np.arange(4), label)[None]
+        expected = -np.sum(np.where(present, 1 - probs, probs) * np.log(probs), axis=1)
+        found = probabilities.modified_entropy(probs, label, variant=variant)
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+        right = probabilities.modified_entropy(probs, label)
+        assert np.abs(found - right).min() > 1e-3
+
+
+def test_the_published_modified_entropy_is_large_for_a_confident_right_answer():
+    probs = probabilities.softmax(np.array([[0.1, 0.0, 0.0], [20.0, 0.0, 0.0]]))
+    label = np.array([0, 0])
+    unsure, sure = probabilities.modified_entropy(probs, label)
+    assert sure < unsure
+    label = np.array([0, 1, 2])[: len(label)]
+    unsure, sure = probabilities.modified_entropy(probs, label, variant="salun")
+    assert sure > unsure
+
+
+def test_the_published_modified_entropy_does_not_know_the_label_and_depends_on_the_others():
+    probs = np.random.default_rng(0).dirichlet(np.ones(3), 3)
+    one, other = (
+        probabilities.modified_entropy(probs, np.array(label), variant="salun")
+        for label in ([0, 1, 2], [2, 0, 1])
+    )
+    np.testing.assert_array_equal(one, other)
+    alone = probabilities.modified_entropy(probs[:1], np.array([0]), variant="salun")
+    assert alone[0] != one[0]
+
+
+def test_a_probability_of_zero_counts_as_the_published_codes_constant():
+    found = probabilities.modified_entropy(np.array([[1.0, 0.0]]), np.array([1]), variant="salun")
+    assert found[0] == pytest.approx(-np.log(1e-30))
+
+
+def test_the_svc_attack_can_be_run_on_the_published_modified_entropy(simulate):
+    predictions = simulate(0, lead=5.0)
+    right, published = (
+        svc_attack_nonmember_share(predictions, "modified_entropy", variant=variant)
+        for variant in ("definition", "salun")
+    )
+    assert right != published
+
+
 def test_the_attacks_report_opposite_directions(simulate):
     still_known = simulate(0, lead=8.0)
     never_seen = simulate(0, lead=4.0)
@@ -111,10 +159,34 @@ def test_attacks_on_separable_features_are_never_wrong():
     assert share_called_nonmember(members, nonmembers, np.array([0.2, 9.5, 9.7, 9.9])) == 0.75
 
 
-def test_models_that_answer_everything_alike_can_still_be_attacked():
-    # A saturated model: every entropy is zero, the attack can only guess.
-    assert percent_called_member(np.zeros(9), np.zeros(5), np.zeros(3)) in (0.0, 100.0)
-    assert share_called_nonmember(np.zeros(9), np.zeros(5), np.zeros(3)) in (0.0, 1.0)
+def test_features_that_tell_nothing_give_nan_and_say_so():
+    # A saturated model: every entropy is zero, and an attack could only guess.
+    constant = np.zeros(9), np.zeros(5), np.zeros(3)
+    with pytest.warns(UserWarning, match="entropy attack: its feature does not tell members"):
+        assert np.isnan(percent_called_member(*constant))
+    with pytest.warns(UserWarning, match="SVC attack: its feature does not tell members"):
+        assert np.isnan(share_called_nonmember(*constant))
+    # Not constant, but the same for members and non-members: as many right answers of each.
+    right = np.repeat([0.0, 1.0], [3, 7])
+    with pytest.warns(UserWarning, match="SVC attack"):
+        assert np.isnan(share_called_nonmember(right, right[::-1], right))
+
+
+def test_features_that_are_not_finite_give_nan_and_empty_ones_are_refused():
+    fine = np.linspace(0, 1, 5)
+    for attack in (percent_called_member, share_called_nonmember):
+        assert np.isnan(attack(fine, fine + 1, np.array([0.5, np.nan])))
+        assert np.isnan(attack(np.array([0.5, np.inf]), fine, fine))
+        with pytest.raises(InputError, match=r"targets=\[\]: expected at least one"):
+            attack(fine, fine, fine[:0])
+
+
+def test_test_sets_of_a_single_class_can_be_attacked(simulate):
+    predictions = simulate(0, lead=4.0)
+    one = Outputs(*(a[predictions.test.label == 2] for a in predictions.test))
+    single = predictions._replace(test=one, test_forgotten=np.zeros(len(one.label), bool))
+    assert 0.0 < entropy_attack_member_percent(single) < 100.0
+    assert 0.0 < svc_attack_nonmember_share(single) < 1.0
 
 
 def test_the_entropy_attack_is_balanced_between_unequal_sides():
@@ -178,6 +250,10 @@ def test_unknown_choices_are_named(simulate):
         svc_attack_nonmember_share(predictions, "confidenc")
     with pytest.raises(InputError, match="feature='loss'"):
         membership_feature(np.eye(3), np.arange(3), "loss")
+    with pytest.raises(InputError, match="variant='salum': did you mean salun"):
+        probabilities.modified_entropy(np.eye(3), np.arange(3), variant="salum")
+    with pytest.raises(InputError, match="variant='salun': expected 'definition' for feature="):
+        svc_attack_nonmember_share(predictions, variant="salun")
     with pytest.raises(InputError, match="nonmembers='all'"):
         entropy_attack_member_percent(predictions, nonmembers="all")
     with pytest.raises(InputError, match="max_examples=0"):

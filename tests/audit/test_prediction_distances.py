@@ -75,6 +75,38 @@ def test_jensen_shannon_does_not_shrink_when_classes_that_nobody_predicts_are_ad
     assert kl_oracle_to_unlearned(*padded) == pytest.approx(kl_oracle_to_unlearned(*pair))
 
 
+def test_the_divided_jensen_shannon_swaps_directions_and_divides_by_the_number_of_classes(pair):
+    from scipy.stats import entropy
+
+    p, q = softmax(pair[0]), softmax(pair[1])
+    m = 0.5 * (p + q)
+    expected = 0.5 * (entropy(m, p, axis=1) + entropy(m, q, axis=1)).mean() / 7
+    divided = jensen_shannon(*pair, variant="divided")
+    assert divided == pytest.approx(expected, rel=1e-9)
+    assert divided < 0.7 * jensen_shannon(*pair)
+
+
+def test_the_divided_kl_is_the_mean_over_examples_and_classes(pair):
+    p, q = softmax(pair[0]), softmax(pair[1])
+    divided = kl_oracle_to_unlearned(*pair, variant="divided")
+    assert divided == pytest.approx(np.mean(p * np.log(p / q)), rel=1e-9)
+    assert divided == pytest.approx(kl_oracle_to_unlearned(*pair) / 7)
+
+
+def test_divided_divergences_shrink_when_classes_that_nobody_predicts_are_added(pair):
+    padded = [np.concatenate([x, np.full((50, 7), -800.0)], axis=1) for x in pair]
+    for distance in (jensen_shannon, kl_oracle_to_unlearned):
+        assert distance(*padded) == pytest.approx(distance(*pair))
+        found = distance(*padded, variant="divided")
+        assert found == pytest.approx(0.5 * distance(*pair, variant="divided"))
+
+
+@pytest.mark.parametrize("distance", [jensen_shannon, kl_oracle_to_unlearned])
+def test_unknown_variants_are_named(distance, pair):
+    with pytest.raises(InputError, match="variant='mean': expected one of definition, divided"):
+        distance(*pair, variant="mean")
+
+
 def test_activation_distance_of_opposite_certainties_is_the_square_root_of_two():
     assert activation_distance([[999.0, 0.0]], [[0.0, 999.0]]) == pytest.approx(np.sqrt(2))
 

@@ -1,0 +1,310 @@
+"""Cells of an audit: a measure of one row's models against the reference oracles, and its mark."""
+
+import dataclasses
+import math
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from jax_unlearn.audit.bands import (
+    JACKKNIFE_GROUPS,
+    NullBand,
+    band_of_means,
+    band_of_pairs,
+    band_of_splits,
+    jackknife,
+    split_oracles,
+)
+from jax_unlearn.audit.catalogue import (
+    ABOVE,
+    ALONE,
+    BANKS,
+    BELOW,
+    MIN_BANK,
+    PAIR,
+    Measure,
+)
+from jax_unlearn.audit.evaluation import (
+    BankConfidences,
+    bank_confidences,
+    measure_banks,
+    measure_pair,
+    resolutions,
+)
+from jax_unlearn.audit.measures import AuditProtocol
+from jax_unlearn.audit.models import ORACLE, Group, Run
+from jax_unlearn.audit.statistics import interval
+
+PAIRED_ORACLES = 16
+"""Oracles that a model is compared with one by one, at most, and held-out ones for the band."""
+
+INSIDE, OUTSIDE, NO_POWER, UNMARKED = "inside", "outside", "no power", ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One measure of one row.
+
+    Attributes:
+      value: mean over models, or the value between two banks; NaN for unknown.
+      low: lower end of its interval over models; NaN where there is none.
+      high: upper end.
+      n: models that it is made of.
+      mark: 'inside' the null band, so not to be told from retraining by this measure, 'outside',
+        'no power' where the original lies inside too, '' where there is no band.
+      note: what must be known of it, '' for nothing.
+      band: the null band for n models.
+      values: one per model where the measure has such, in the order of ``seeds``.
+      seeds: of the models.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    mark: str = UNMARKED
+    note: str = ""
+    band: NullBand | None = None
+    values: tuple[float, ...] = ()
+    seeds: tuple[int | None, ...] = ()
+
+
+class OracleView:
+    """The oracles, half reference and half held out, and what all rows are compared with.
+
+    Attributes:
+      oracles: those that work.
+      measured: their measures of kind 'alone'.
+      reference: positions of those that rows are compared with.
+      held_out: positions of the others.
+    """
+
+    def __init__(
+        self,
+        oracles: Sequence[Run],
+        measured: Sequence[dict[str, float]],
+        protocol: AuditProtocol,
+        confidence: float,
+        pool: ThreadPoolExecutor,
+    ):
+        reference = list(range(0, len(oracles), 2))
+        held_out = list(range(1, len(oracles), 2))
+        self.protocol, self.confidence, self.pool = protocol, confidence, pool
+        self.oracles, self.measured = oracles, measured
+        self.reference, self.held_out = reference, held_out
+        self.steps = resolutions(oracles[0].predictions, protocol)
+        self.paired = reference[:PAIRED_ORACLES], held_out[:PAIRED_ORACLES]
+        both = sorted(self.paired[0] + self.paired[1])
+        self.between = self._between(both)
+        self.bank = bank_confidences([run.predictions for run in oracles], measured)
+        # By size: the orders, and every measure of kind 'banks' on each.
+        self.splits: dict[int, tuple[list[np.ndarray], dict[str, np.ndarray]]] = {}
+
+    def _between(self, rows: list[int]) -> dict[str, np.ndarray]:
+        """Every pair measure between oracles, NaN between one and itself, [M, M] over all."""
+        m = len(self.oracles)
+        found: dict[str, np.ndarray] = {}
+        for i in rows:
+            for j in rows:
+                if i == j:
+                    continue
+                values = self._pair(self.oracles[i].predictions, self.measured[i], j)
+                for name, value in values.items():
+                    found.setdefault(name, np.full((m, m), np.nan))[i, j] = value
+        return found
+
+    def _pair(self, predictions, measured, oracle: int) -> dict[str, float]:
+        target = self.oracles[oracle].predictions
+        return measure_pair(predictions, measured, target, self.measured[oracle], self.protocol)
+
+    def per_model_cells(
+        self, group: Group, kept: Sequence[Run], measured: list[dict], measures: Sequence[Measure]
+    ) -> dict[str, Cell]:
+        """Cells of the kinds 'alone' and 'pair': means over models with t intervals."""
+        alone_there = group.kind == ORACLE and not self.held_out
+        references = [] if alone_there else self.paired[0]
+        per_run = [dict(values) for values in measured]
+        for run, values in zip(kept, per_run, strict=True):
+            others = [j for j in references if run.seed is None or run.seed != self.oracles[j].seed]
+            # Better the oracle of the same seed, as a note says, than none.
+            others = others or references
+            pairs = [self._pair(run.predictions, values, j) for j in others]
+            for m in measures:
+                if m.kind == PAIR:
+                    found = [pair[m.name] for pair in pairs]
+                    values[m.name] = float(np.mean(found)) if found else math.nan
+        seeds = tuple(run.seed for run in kept)
+        cells = {}
+        for m in measures:
+            if m.kind not in (ALONE, PAIR):
+                continue
+            values = np.array([values[m.name] for values in per_run], np.float64)
+            band = self._band(m, int(np.isfinite(values).sum()))
+            cells[m.name] = _mean_cell(
+                m, values, seeds, band, self.confidence, paired=bool(references)
+            )
+        return cells
+
+    def _band(self, m: Measure, n: int) -> NullBand | None:
+        more = {"resolution": self.steps.get(m.name, 0.0), "level": self.confidence}
+        if m.kind == PAIR:
+            both = sorted(self.paired[0] + self.paired[1])
+            if len(both) < 2:
+                return None
+            matrix = self.between[m.name][np.ix_(both, both)]
+            band = band_of_pairs(matrix, n, len(self.paired[0]), **more)
+        else:
+            values = np.array([measured[m.name] for measured in self.measured])
+            band = band_of_means(values, values[self.reference], n, **more)
+        if band is None:
+            return None
+        return band._replace(low=max(band.low, m.low), high=min(band.high, m.high))
+
+    def bank_cells(
+        self, kept: Sequence[Run], bank: BankConfidences | None, measures: Sequence[Measure]
+    ) -> dict[str, Cell]:
+        """Cells of the kind 'banks', at the sizes that the null splits have."""
+        measures = [m for m in measures if m.kind == BANKS]
+        size = min(len(kept), len(self.held_out), len(self.reference))
+        if size < MIN_BANK or bank is None:
+            note = f"needs {MIN_BANK} models, there are {len(kept)}: left out"
+            return {m.name: Cell(math.nan, math.nan, math.nan, 0, note=note) for m in measures}
+        taken = {self.oracles[j].seed for j in self.reference} - {None}
+        # Models of held-out seeds first: the reference shares no initial weights with them.
+        order = sorted(range(len(kept)), key=lambda i: kept[i].seed in taken)[:size]
+        mine, theirs = bank.models(order), self.bank.models(self.reference[:size])
+        values = measure_banks(mine, theirs)
+        ends = {}
+        if size - -(-size // JACKKNIFE_GROUPS) >= MIN_BANK:
+            ends = jackknife(
+                lambda i, j: measure_banks(mine.models(i), theirs.models(j)),
+                values,
+                size,
+                size,
+                level=self.confidence,
+            )
+        splits = self.split_values(size)[1]
+        cells = {}
+        for m in measures:
+            low, high = ends.get(m.name, (math.nan, math.nan))
+            band = band_of_splits(
+                splits[m.name], (size, size), len(self.oracles), level=self.confidence
+            )
+            note = "" if ends else f"no interval below {MIN_BANK + 3} models"
+            cells[m.name] = Cell(
+                value=values[m.name],
+                low=max(low, m.low) if math.isfinite(low) else math.nan,
+                high=min(high, m.high) if math.isfinite(high) else math.nan,
+                n=size,
+                mark=mark(m, values[m.name], band),
+                note=note,
+                band=band,
+            )
+        return cells
+
+    def split_values(self, size: int) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
+        """Splits of the oracles into ``size`` and ``size``, and every bank measure on each."""
+        if size not in self.splits:
+            orders = split_oracles(len(self.oracles), size, size)
+
+            def one(order: np.ndarray) -> dict[str, float]:
+                return measure_banks(self.bank.models(order[:size]), self.bank.models(order[size:]))
+
+            drawn = list(self.pool.map(one, orders))
+            self.splits[size] = (
+                orders,
+                {name: np.array([values[name] for values in drawn]) for name in drawn[0]},
+            )
+        return self.splits[size]
+
+    def chance(self, measures: Sequence[Measure]) -> int | None:
+        """On how many measures at most 95 % of rows of further oracles lie outside.
+
+        The number in the splits of the oracles, but no fewer than measures would that err
+        independently: splits of a few oracles show too little of what others might do.
+        """
+        first, second = len(self.held_out), len(self.reference)
+        if first + second < 4:
+            return None
+        size = min(first, second)
+        orders = (
+            self.split_values(size)[0]
+            if self.splits
+            else split_oracles(first + second, first, second)
+        )
+        outside = np.zeros(len(orders), int)
+        judged = 0
+        for m in measures:
+            if m.kind == BANKS:
+                values = self.split_values(size)[1][m.name]
+                band = band_of_splits(
+                    values, (size, size), len(self.oracles), level=self.confidence
+                )
+            else:
+                band = self._band(m, first)
+                values = np.array([self._split_value(m, order, size) for order in orders])
+            judged += band is not None
+            outside += [mark(m, v, band) == OUTSIDE for v in values]
+        from scipy.stats import binom
+
+        independent = binom.ppf(self.confidence, judged, 1.0 - self.confidence)
+        seen = np.quantile(outside, self.confidence, method="inverted_cdf")
+        return int(max(independent, seen))
+
+    def _split_value(self, m: Measure, order: np.ndarray, size: int) -> float:
+        first, second = order[:size], order[size:]
+        if m.kind == PAIR:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return float(np.nanmean(self.between[m.name][np.ix_(first, second)]))
+        values = np.array([measured[m.name] for measured in self.measured])
+        return float(values[first].mean() - values[second].mean() + values[self.reference].mean())
+
+
+def _mean_cell(
+    m: Measure,
+    values: np.ndarray,
+    seeds: tuple[int | None, ...],
+    band: NullBand | None,
+    confidence: float,
+    *,
+    paired: bool,
+) -> Cell:
+    known = np.isfinite(values)
+    mean, low, high, n = interval([float(v) for v in values[known]], confidence)
+    notes = []
+    if known.size and not known.any() and m.kind == PAIR and not paired:
+        notes.append("one oracle: there is no other to compare it with")
+    elif not known.all():
+        notes.append(f"undefined for {int((~known).sum())} of {len(values)} models")
+    if n == 1:
+        notes.append("one model: no interval")
+    if n and band is None:
+        needed = 2 if m.kind == ALONE else 3
+        notes.append(f"no band below {needed} oracles that work")
+    if not len(values):
+        notes.append("no model is left to measure")
+    return Cell(
+        value=mean,
+        low=max(low, m.low) if n > 1 else math.nan,
+        high=min(high, m.high) if n > 1 else math.nan,
+        n=n,
+        mark=mark(m, mean, band),
+        note="; ".join(notes),
+        band=band,
+        values=tuple(float(v) for v in values),
+        seeds=seeds,
+    )
+
+
+def mark(m: Measure, value: float, band: NullBand | None) -> str:
+    """Return whether a value lies inside or outside a band; '' where one of them is unknown."""
+    if band is None or math.isnan(value):
+        return UNMARKED
+    # Equal accuracies may differ in the last bit of their mean.
+    rounding = 1e-9
+    too_low = m.outside != ABOVE and value < band.low - rounding
+    too_high = m.outside != BELOW and value > band.high + rounding
+    return OUTSIDE if too_low or too_high else INSIDE

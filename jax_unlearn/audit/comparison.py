@@ -1,0 +1,269 @@
+"""Every row of an audit against the oracles, beside what oracles do among themselves.
+
+Every second oracle is held out: the others are the reference that all rows are compared with, and
+the held-out ones are a row of their own, which has to come out like the null band says. Models are
+never compared with the oracle of their own seed, whose initial weights they share, since no two
+oracles share theirs.
+"""
+
+import dataclasses
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+
+from jax_unlearn.audit.accuracy import is_class_wise
+from jax_unlearn.audit.bands import (
+    NullBand,
+)
+from jax_unlearn.audit.catalogue import (
+    ALONE,
+    BANKS,
+    CATALOGUE,
+    PAIR,
+    STRONG,
+    Measure,
+)
+from jax_unlearn.audit.cells import INSIDE, NO_POWER, OUTSIDE, Cell, OracleView
+from jax_unlearn.audit.evaluation import (
+    BankConfidences,
+    bank_confidences,
+    measure_run,
+)
+from jax_unlearn.audit.gap import check_terms
+from jax_unlearn.audit.levels import at_level, choose_level
+from jax_unlearn.audit.measures import AuditProtocol
+from jax_unlearn.audit.models import ORACLE, ORIGINAL, Group, RequestModels, Run
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """How often a row lies outside, and how often chance alone would.
+
+    Attributes:
+      outside: measures on which the row lies outside the band.
+      judged: measures that have a band and a value.
+      chance: at most so many are outside for 95 % of the splits of the oracles; None if unknown.
+      passes: whether the row is outside no more often than that; None if unknown.
+    """
+
+    outside: int
+    judged: int
+    chance: int | None
+    passes: bool | None
+
+
+@dataclasses.dataclass(frozen=True)
+class AuditRow:
+    """One row of the audit.
+
+    Attributes:
+      group: its models; for the oracle those held out.
+      cells: by measure.
+      verdict: over all measures.
+    """
+
+    group: Group
+    cells: Mapping[str, Cell]
+    verdict: Verdict
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """The audit of one request.
+
+    Attributes:
+      models: what was audited.
+      reference: the oracles that all rows are compared with.
+      level: 'quick', 'standard' or 'strong', what was done in the end.
+      confidence: probability of every interval and band.
+      measures: those that were taken.
+      rows: original where there is one, oracle, methods.
+      bands: by measure, for the sizes of the largest row.
+      no_power: measures whose band holds the original.
+      confidences: by row, of its models in their order; empty for a row without models.
+      notes: sentences that a reader must know.
+      protocol: the choices that numbers depend on.
+    """
+
+    models: RequestModels
+    reference: tuple[Run, ...]
+    level: str
+    confidence: float
+    measures: tuple[Measure, ...]
+    rows: tuple[AuditRow, ...]
+    bands: Mapping[str, NullBand]
+    no_power: tuple[str, ...]
+    confidences: Mapping[str, BankConfidences]
+    notes: tuple[str, ...]
+    protocol: AuditProtocol
+
+
+def compare(
+    models: RequestModels,
+    *,
+    level: str = "auto",
+    protocol: AuditProtocol | None = None,
+    confidence: float = 0.95,
+    on_step: Callable[[int, int], None] = lambda done, planned: None,
+) -> Comparison:
+    """Audit the models of a request.
+
+    Args:
+      models: from :func:`~jax_unlearn.audit.models.gather_models`.
+      level: 'quick' (four models a row at most), 'standard' (5 oracles or more), 'strong' (banks,
+        64 + 64 or more), or 'auto' for the highest that the models allow. A level that they do not
+        allow falls back, and a note says so.
+      protocol: terms of the gaps and settings of the attacks; None for the defaults.
+      confidence: probability of every interval and band, in (0, 1).
+      on_step: called with the number of parts done and planned.
+
+    Raises:
+      InputError: for an unknown level or term.
+    """
+    protocol = protocol or AuditProtocol()
+    level, notes = choose_level(level, models)
+    models = at_level(models, level)
+    oracles = models.oracle.kept
+    class_wise = is_class_wise(oracles[0].predictions)
+    measures = tuple(
+        m
+        for m in CATALOGUE
+        if m.kind in ((ALONE, PAIR, BANKS) if level == STRONG else (ALONE, PAIR))
+        and (class_wise or m.name != "FA_test")
+    )
+    for terms in (protocol.terms, protocol.attack_terms):
+        check_terms(terms, [m.name for m in measures if m.kind == ALONE])
+    runs = {group.name: group.kept for group in models.groups}
+    planned = len(runs) + 2
+    with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
+        # What they warn of is an undefined value, which the cell's note tells.
+        warnings.simplefilter("ignore")
+        alone = {}
+        for done, (name, kept) in enumerate(runs.items()):
+            one = partial(measure_run, protocol=protocol)
+            alone[name] = list(pool.map(one, (run.predictions for run in kept)))
+            on_step(done + 1, planned)
+        view = OracleView(oracles, alone[ORACLE], protocol, confidence, pool)
+        rows, confidences = [], {}
+        for group in models.groups:
+            # A single oracle is shown as it is; there is nothing to compare it with.
+            chosen = (
+                (view.held_out or view.reference)
+                if group.kind == ORACLE
+                else range(len(group.kept))
+            )
+            kept = [group.kept[i] for i in chosen]
+            measured = [alone[group.name][i] for i in chosen]
+            cells = view.per_model_cells(group, kept, measured, measures)
+            if kept:
+                confidences[group.name] = bank_confidences(
+                    [run.predictions for run in kept], measured
+                )
+            if level == STRONG:
+                bank = confidences.get(group.name)
+                cells |= view.bank_cells(kept, bank, measures)
+            rows.append((group, cells))
+        on_step(planned - 1, planned)
+        chance = view.chance(measures)
+    on_step(planned, planned)
+    no_power = tuple(
+        m.name
+        for m in measures
+        if any(g.kind == ORIGINAL and cells[m.name].mark == INSIDE for g, cells in rows)
+    )
+    return Comparison(
+        models=models,
+        reference=tuple(oracles[i] for i in view.reference),
+        level=level,
+        confidence=confidence,
+        measures=measures,
+        rows=tuple(_judged(group, cells, no_power, chance) for group, cells in rows),
+        bands=_bands(rows, measures),
+        no_power=no_power,
+        confidences=confidences,
+        notes=(*notes, *_notes(models, rows, [oracles[i] for i in view.reference])),
+        protocol=protocol,
+    )
+
+
+def _judged(
+    group: Group, cells: dict[str, Cell], no_power: Sequence[str], chance: int | None
+) -> AuditRow:
+    marks = [cell.mark for cell in cells.values()]
+    outside = marks.count(OUTSIDE)
+    judged = outside + marks.count(INSIDE)
+    passes = outside <= chance if chance is not None and judged else None
+    if group.kind not in (ORIGINAL, ORACLE):
+        cells = {
+            name: dataclasses.replace(cell, mark=NO_POWER)
+            if name in no_power and cell.mark == INSIDE
+            else cell
+            for name, cell in cells.items()
+        }
+    return AuditRow(group, cells, Verdict(outside, judged, chance, passes))
+
+
+def _bands(
+    rows: Sequence[tuple[Group, dict[str, Cell]]], measures: Sequence[Measure]
+) -> dict[str, NullBand]:
+    bands = {}
+    for m in measures:
+        cells = [cells[m.name] for _, cells in rows if cells[m.name].band is not None]
+        if cells:
+            bands[m.name] = max(cells, key=lambda cell: cell.n).band
+    return bands
+
+
+def _notes(
+    models: RequestModels,
+    rows: Sequence[tuple[Group, dict[str, Cell]]],
+    reference: Sequence[Run],
+) -> list[str]:
+    notes = []
+    if len(reference) == 1 and reference[0].seed is not None:
+        seed = reference[0].seed
+        own = [g.name for g in models.groups if any(r.seed == seed for r in g.kept)]
+        own = [name for name in own if name != ORACLE]
+        if own:
+            notes.append(
+                f"One oracle for reference: {', '.join(own)} of seed {seed} are compared with the "
+                "oracle of their own seed, whose initial weights they share."
+            )
+    for group in models.groups:
+        out = sum(group.collapsed)
+        if out:
+            notes.append(
+                f"{group.name}: {out} of {len(group.runs)} models collapsed (NaN, chance level or "
+                "so reported) and are left out of every number."
+            )
+        if len(group.kept) == 1:
+            notes.append(f"{group.name}: one model, so its numbers have no intervals.")
+        if any(group.no_op):
+            notes.append(
+                f"{group.name}: {sum(group.no_op)} of {len(group.runs)} models answer exactly as "
+                "the original does."
+            )
+    if not models.original.runs:
+        notes.append(
+            "No original is given, so which measures have power here is not known: inside may mean "
+            "that a measure sees nothing."
+        )
+    test = models.oracle.kept[0].predictions.test
+    classes = np.unique(test.label)
+    if len(classes) == 1:
+        notes.append(
+            f"All test examples are of class {classes[0]}: test accuracy and the attacks compare "
+            "with that class only."
+        )
+    undefined = sorted(
+        {name for _, cells in rows for name, cell in cells.items() if "undefined" in cell.note}
+    )
+    if undefined:
+        notes.append(
+            f"Undefined for some models, such as where a feature is constant: "
+            f"{', '.join(undefined)}; means are over the others."
+        )
+    return notes

@@ -1,0 +1,63 @@
+"""How much a model needs an example to have been in its training set to get it right."""
+
+import numpy as np
+
+from jax_unlearn.core import InputError
+
+
+def memorization_scores(correct: np.ndarray, member: np.ndarray) -> np.ndarray:
+    """Return P(correct | in) - P(correct | out) per example, float64 [E], in [-1, 1].
+
+    1 is an example that is right only when it was trained on, 0 one that others teach just as
+    well; unlearning is hardest, and matters most, where the score is high. A property of data and
+    recipe, not of an unlearning method: oracles have no value of their own. Needs a bank of models
+    trained on random subsets, with tens of models on either side of each example. Cost: linear.
+
+    Args:
+      correct: bool [M, E], whether model m answers example e correctly.
+      member: bool [M, E], whether example e was in model m's training set.
+
+    Returns:
+      The scores; NaN for an example that is in, or out of, every training set.
+
+    Raises:
+      InputError: if the arrays are not boolean matrices of one shape.
+
+    References:
+      Feldman and Zhang, "What Neural Networks Memorize and Why: Discovering the Long Tail via
+      Influence Estimation", 2020, arXiv:2008.03703.
+    """
+    correct, member = _check(correct, member)
+    inside, outside = member.sum(axis=0), (~member).sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        return (correct & member).sum(axis=0) / inside - (correct & ~member).sum(axis=0) / outside
+
+
+def memorization_standard_errors(correct: np.ndarray, member: np.ndarray) -> np.ndarray:
+    """Return the standard error of each memorization score, float64 [E], in [0, 1].
+
+    The square root of p(1-p)/(n-1) summed over members and non-members; NaN below two models on
+    either side. Arguments as for :func:`memorization_scores`.
+
+    Raises:
+      InputError: if the arrays are not boolean matrices of one shape.
+    """
+    correct, member = _check(correct, member)
+    variance = np.zeros(correct.shape[1])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for side in (member, ~member):
+            n = side.sum(axis=0)
+            share = (correct & side).sum(axis=0) / n
+            variance += np.where(n > 1, share * (1.0 - share) / (n - 1.0), np.nan)
+    return np.sqrt(variance)
+
+
+def _check(correct: np.ndarray, member: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    correct, member = np.asarray(correct), np.asarray(member)
+    for name, array in (("correct", correct), ("member", member)):
+        if array.dtype != bool or array.ndim != 2 or array.shape != correct.shape:
+            raise InputError(
+                f"{name}={array.dtype}{list(array.shape)}: expected bool [models, examples], "
+                "the same shape for correct and member"
+            )
+    return correct, member

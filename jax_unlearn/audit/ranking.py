@@ -1,0 +1,105 @@
+"""Methods in order of their distance to retraining, and which of them cannot be told apart."""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from jax_unlearn.audit.bands import NullBand
+from jax_unlearn.audit.catalogue import ABOVE, BELOW, Measure
+from jax_unlearn.audit.cells import Cell
+from jax_unlearn.audit.comparison import AuditRow, Comparison
+from jax_unlearn.audit.models import METHOD
+from jax_unlearn.audit.statistics import interval
+
+RANKED = ("gap", "KL_forget", "forgetting_quality", "ulira_auc", "rmia_auc", "klom_forget_p95")
+"""Measures that methods are put in order by."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Ranking:
+    """The methods by one measure, best first.
+
+    Attributes:
+      measure: its name.
+      order: (name, cell) of each method that has a value.
+      tied: pairs of neighbours in the order that cannot be told apart, by name.
+    """
+
+    measure: str
+    order: tuple[tuple[str, Cell], ...]
+    tied: tuple[tuple[str, str], ...]
+
+    @property
+    def note(self) -> str:
+        """What the order does not say, in words."""
+        pairs = [f"{one} and {other}" for one, other in self.tied]
+        return f"Cannot be told apart: {', '.join(pairs)}." if pairs else ""
+
+
+def rank(comparison: Comparison) -> tuple[Ranking, ...]:
+    """Return the methods in order, once for each ranked measure that was taken.
+
+    Measures that are better on one side are ordered by their value, others by the distance to the
+    middle of the null band (to the ideal value where there is no band). Neighbours are compared by
+    the t interval of their difference, over common seeds where they share at least two; where a
+    measure has no number per model, by their intervals, taken as independent. Without intervals
+    nothing can be told apart.
+
+    Args:
+      comparison: an audit with two methods or more; with fewer there is nothing to rank.
+    """
+    rows = [row for row in comparison.rows if row.group.kind == METHOD]
+    rankings = []
+    for m in comparison.measures:
+        named = [row for row in rows if math.isfinite(row.cells[m.name].value)]
+        if m.name not in RANKED or len(named) < 2:
+            continue
+        band = comparison.bands.get(m.name)
+        ordered = sorted(named, key=lambda row: badness(m, row.cells[m.name].value, band))
+        tied = tuple(
+            (one.group.name, other.group.name)
+            for one, other in itertools.pairwise(ordered)
+            if not _differ(m, one, other, comparison.confidence)
+        )
+        order = tuple((row.group.name, row.cells[m.name]) for row in ordered)
+        rankings.append(Ranking(m.name, order, tied))
+    return tuple(rankings)
+
+
+def badness(m: Measure, value: float, band: NullBand | None) -> float:
+    """Return a number that grows with the distance to retraining.
+
+    Args:
+      m: the measure.
+      value: of a row.
+      band: its null band, None where there is none.
+    """
+    if m.outside == ABOVE:
+        return value
+    if m.outside == BELOW:
+        return -value
+    centre = band.median if band is not None else m.oracle_value
+    return abs(value - centre) if centre is not None else value
+
+
+def _differ(m: Measure, one: AuditRow, other: AuditRow, confidence: float) -> bool:
+    a, b = one.cells[m.name], other.cells[m.name]
+    paired = _paired_differences(a, b)
+    if len(paired) >= 2:
+        found = interval(paired, confidence)
+        return found.low > 0.0 or found.high < 0.0
+    half = math.hypot(a.high - a.value, b.high - b.value)
+    return math.isfinite(half) and abs(a.value - b.value) > half
+
+
+def _paired_differences(a: Cell, b: Cell) -> Sequence[float]:
+    theirs = dict(zip(b.seeds, b.values, strict=True))
+    pairs = [
+        (value, theirs[seed])
+        for seed, value in zip(a.seeds, a.values, strict=True)
+        if seed is not None and seed in theirs
+    ]
+    return [x - y for x, y in pairs if np.isfinite(x) and np.isfinite(y)]

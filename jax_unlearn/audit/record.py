@@ -1,0 +1,212 @@
+"""An audit as plain JSON values: what a report is drawn from and a third party checks again."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jax_unlearn.audit.accuracy import is_class_wise
+from jax_unlearn.audit.bands import SPLITS, NullBand
+from jax_unlearn.audit.catalogue import CATALOGUE, ELSEWHERE, MIN_BANK
+from jax_unlearn.audit.cells import OUTSIDE, PAIRED_ORACLES, Cell
+from jax_unlearn.audit.comparison import AuditRow, Comparison
+from jax_unlearn.audit.curves import draw_curves
+from jax_unlearn.audit.evaluation import BANK_EXAMPLES
+from jax_unlearn.audit.models import METHOD, ORACLE, ORIGINAL, Group
+from jax_unlearn.audit.ranking import rank
+
+FORMAT = 1
+
+
+def to_record(
+    comparison: Comparison, request: Mapping[str, str], *, seed: int = 0
+) -> dict[str, Any]:
+    """Return the audit as JSON values, None where a number is not known.
+
+    Keys: ``format``, ``level``, ``request`` (hash, text, ids_hash, sizes), ``models`` (numbers of
+    models and, per method, seeds, statuses and seconds), ``measures`` (the catalogue's entries),
+    ``rows`` (cells and a verdict each), ``bands``, ``no_power``, ``ranking``, ``curves``,
+    ``summary``, ``notes``, ``protocol``.
+
+    Args:
+      comparison: from :func:`~jax_unlearn.audit.comparison.compare`.
+      request: ``hash``, ``text`` and ``ids_hash`` of the request.
+      seed: of what is drawn for the curves.
+    """
+    first = comparison.models.oracle.kept[0].predictions
+    rankings = rank(comparison)
+    return {
+        "format": FORMAT,
+        "level": comparison.level,
+        "request": {
+            **request,
+            "forget": len(first.forget.label),
+            "retain": len(first.retain.label),
+            "test": len(first.test.label),
+            "class_wise": is_class_wise(first),
+        },
+        "models": _models(comparison),
+        "measures": [
+            {
+                "name": m.name,
+                "title": m.title,
+                "unit": m.unit,
+                "oracle_value": m.oracle_value,
+                "outside": m.outside,
+                "level": m.level,
+                "higher": m.higher,
+                "needs": m.needs,
+                "does": m.does,
+                "source": m.source,
+            }
+            for m in comparison.measures
+        ],
+        "not_measured": [
+            {"name": m.name, "title": m.title, "needs": m.needs, "does": m.does}
+            for m in CATALOGUE
+            if m.kind == ELSEWHERE
+        ],
+        "rows": [_row(row) for row in comparison.rows],
+        "bands": {name: _band(band) for name, band in comparison.bands.items()},
+        "no_power": list(comparison.no_power),
+        "ranking": [
+            {
+                "measure": ranking.measure,
+                "order": [{"name": name, **_ends(cell)} for name, cell in ranking.order],
+                "note": ranking.note,
+            }
+            for ranking in rankings
+        ],
+        "curves": draw_curves(comparison, seed=seed),
+        "summary": _summary(comparison, request["text"], rankings),
+        "notes": list(comparison.notes),
+        "protocol": {
+            "terms": list(comparison.protocol.terms),
+            "attack_terms": list(comparison.protocol.attack_terms),
+            "nonmembers": comparison.protocol.nonmembers,
+            "svc_max_examples": comparison.protocol.svc_max_examples,
+            "confidence": comparison.confidence,
+            "splits": SPLITS,
+            "min_bank": MIN_BANK,
+            "paired_oracles": PAIRED_ORACLES,
+            "bank_examples": BANK_EXAMPLES,
+        },
+    }
+
+
+def _models(comparison: Comparison) -> dict[str, Any]:
+    models = comparison.models
+    return {
+        "original": len(models.original.kept),
+        "oracle": len(models.oracle.kept),
+        "reference": len(comparison.reference),
+        "held_out": len(models.oracle.kept) - len(comparison.reference),
+        "methods": {name: _group(group) for name, group in models.methods.items()},
+    }
+
+
+def _group(group: Group) -> dict[str, Any]:
+    return {
+        "n": len(group.runs),
+        "collapsed": sum(group.collapsed),
+        "no_op": sum(group.no_op),
+        "statuses": group.statuses,
+        "seeds": [run.seed for run in group.runs],
+        "seconds": [number(run.seconds) for run in group.runs],
+        "arguments": None,
+        "files": [],
+    }
+
+
+def _row(row: AuditRow) -> dict[str, Any]:
+    return {
+        "name": row.group.name,
+        "kind": row.group.kind,
+        "flags": row.group.flags,
+        "cells": {name: _cell(cell) for name, cell in row.cells.items()},
+        "verdict": {
+            "outside": row.verdict.outside,
+            "judged": row.verdict.judged,
+            "chance": row.verdict.chance,
+            "passes": row.verdict.passes,
+        },
+    }
+
+
+def _ends(cell: Cell) -> dict[str, float | None]:
+    return {name: number(getattr(cell, name)) for name in ("value", "low", "high")}
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    band = None if cell.band is None else [number(cell.band.low), number(cell.band.high)]
+    return {**_ends(cell), "n": cell.n, "mark": cell.mark, "note": cell.note, "band": band}
+
+
+def _band(band: NullBand) -> dict[str, Any]:
+    return {
+        "low": number(band.low),
+        "high": number(band.high),
+        "median": number(band.median),
+        "n": band.n,
+        "how": band.how,
+    }
+
+
+def number(value: float) -> float | None:
+    """Return a number that JSON can hold, None for NaN and infinity."""
+    return float(value) if math.isfinite(value) else None
+
+
+def _summary(comparison: Comparison, text: str, rankings: Sequence) -> list[str]:
+    """Sentences, each of which follows from the numbers."""
+    first = comparison.models.oracle.kept[0].predictions
+    forget, total = len(first.forget.label), len(first.forget.label) + len(first.retain.label)
+    n = len(comparison.models.oracle.kept)
+    sentences = [
+        f"{forget} of {total} training images were forgotten ({text}); {n} "
+        f"oracle{'s' if n > 1 else ''}, retrained without them, "
+        f"{'show' if n > 1 else 'shows'} what to reach."
+    ]
+    if not comparison.bands:
+        sentences.append(
+            "With so few oracles nothing is known of how far retraining lies from itself, so no "
+            "row can be judged."
+        )
+    for row in comparison.rows:
+        sentences += _verdict(row)
+    powerless = len(comparison.no_power)
+    if comparison.models.original.runs and comparison.bands:
+        sentences.append(
+            f"{powerless} of {len(comparison.bands)} measures have no power here: their bands hold "
+            "the original, which forgot nothing."
+        )
+    for ranking in rankings:
+        if ranking.measure in ("gap", "ulira_auc"):
+            names = ", ".join(name for name, _ in ranking.order)
+            title = next(m.title for m in comparison.measures if m.name == ranking.measure)
+            sentences.append(f"By {title}, nearest first: {names}. {ranking.note}".rstrip())
+    return sentences
+
+
+def _verdict(row: AuditRow) -> list[str]:
+    name, found = row.group.name, row.verdict
+    if not found.judged:
+        return []
+    subject = {
+        ORIGINAL: "The original, which forgot nothing,",
+        ORACLE: "The held-out oracles",
+    }.get(row.group.kind, name)
+    many = row.group.kind == ORACLE
+    says = f"{subject} lie{'' if many else 's'} outside the null band on {found.outside} of "
+    says += f"{found.judged} measures"
+    if found.chance is None:
+        return [f"{says}."]
+    says += f" (by chance alone at most {found.chance})"
+    if row.group.kind != METHOD:
+        return [f"{says}: {'passes' if found.passes else 'fails'} the audit."]
+    worst = [m for m, cell in row.cells.items() if cell.mark == OUTSIDE]
+    if found.passes:
+        powerful = any(cell.mark in ("inside", OUTSIDE) for cell in row.cells.values())
+        told = "cannot be told from retraining" if powerful else "cannot be judged here"
+        return [f"{says}: it {told}{' by this audit' if powerful else ''}."]
+    shown = ", ".join(worst[:6]) + (", ..." if len(worst) > 6 else "")
+    return [f"{says}: it can be told from retraining ({shown})."]

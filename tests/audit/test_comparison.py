@@ -1,0 +1,294 @@
+"""The audit tells the original from retraining, and retraining not from itself."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from jax_unlearn.audit.bands import SPLITS
+from jax_unlearn.audit.catalogue import ALONE, BANKS, CATALOGUE, ELSEWHERE, PAIR
+from jax_unlearn.audit.comparison import compare
+from jax_unlearn.audit.evaluation import (
+    bank_confidences,
+    measure_banks,
+    measure_pair,
+    measure_run,
+)
+from jax_unlearn.audit.measures import AuditProtocol
+from jax_unlearn.audit.models import Run, gather_models
+from jax_unlearn.audit.ranking import rank
+from jax_unlearn.core import InputError, Outputs, Predictions
+
+FORGET, RETAIN, TEST, CLASSES = 40, 120, 60, 4
+
+
+def make(seed, lead, *, spread=0.5, test_label=None):
+    """A model that knows forget images by ``lead``; what is hard is the same for all models."""
+    data = np.random.default_rng(3)
+    rng = np.random.default_rng([seed, 5])
+    parts = []
+    for split, n, first, by in (
+        ("forget", FORGET, 0, lead),
+        ("retain", RETAIN, FORGET, 4.0),
+        ("test", TEST, 0, 2.0),
+    ):
+        label = data.integers(0, CLASSES, n).astype(np.int32)
+        hard = data.normal(size=(n, CLASSES))
+        if split == "test" and test_label is not None:
+            label[:] = test_label
+        logits = hard + spread * rng.normal(size=(n, CLASSES))
+        logits[np.arange(n), label] += by
+        ids = np.arange(first, first + n, dtype=np.int64)
+        parts.append(Outputs(logits.astype(np.float32), label, ids))
+    return Predictions(*parts, np.zeros(TEST, bool))
+
+
+def runs(n, lead, first, **more):
+    return [Run(make(first + s, lead, **more), s) for s in range(n)]
+
+
+def audit(oracles=6, models=3, **more):
+    methods = {"like": runs(models, 2.0, 2000), "half": runs(models, 3.0, 3000)}
+    original = runs(models, 4.5, 4000)
+    return compare(gather_models(runs(oracles, 2.0, 1000), methods, original), **more)
+
+
+@pytest.fixture(scope="module")
+def standard():
+    return audit()
+
+
+@pytest.fixture(scope="module")
+def strong():
+    return audit(oracles=40, models=20)
+
+
+def row(comparison, name):
+    return next(r for r in comparison.rows if r.group.name == name)
+
+
+@pytest.mark.parametrize("level", ["standard", "strong"])
+def test_oracles_pass_their_own_audit_and_the_original_fails(level, request):
+    comparison = request.getfixturevalue(level)
+    assert comparison.level == level
+    assert row(comparison, "oracle").verdict.passes
+    assert row(comparison, "like").verdict.passes
+    assert not row(comparison, "original").verdict.passes
+    assert not row(comparison, "half").verdict.passes
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("FA", "MIA_svc_nonmember", "gap", "ToW", "KL_forget"),
+        *("forgetting_quality", "epsilon_median", "ulira_auc", "rmia_auc", "klom_forget_p95"),
+    ],
+)
+def test_a_measure_of_forgetting_sees_the_original_and_no_oracle(strong, name):
+    assert row(strong, "original").cells[name].mark == "outside"
+    assert row(strong, "oracle").cells[name].mark == "inside"
+
+
+def test_what_is_no_measure_of_forgetting_has_no_power(strong):
+    assert {"RA", "TA", "KL_test", "klom_test_p95"} <= set(strong.no_power)
+    assert row(strong, "like").cells["KL_test"].mark == "no power"
+    assert row(strong, "original").cells["KL_test"].mark == "inside"
+
+
+def test_banks_are_compared_at_the_sizes_of_their_null_band(strong):
+    for r in strong.rows:
+        assert r.cells["ulira_auc"].n == 20
+    assert f"{SPLITS} splits of 40 oracles into 20 and 20" == strong.bands["ulira_auc"].how
+
+
+def test_oracles_are_half_reference_and_half_held_out(strong):
+    assert [run.seed for run in strong.reference] == list(range(0, 40, 2))
+    assert row(strong, "oracle").cells["FA"].seeds == tuple(range(1, 40, 2))
+
+
+def test_a_row_has_a_t_interval_over_its_models(standard):
+    cell = row(standard, "half").cells["FA"]
+    assert (cell.n, len(cell.values)) == (3, 3)
+    assert cell.value == pytest.approx(np.mean(cell.values))
+    half = 4.302653 * np.std(cell.values, ddof=1) / math.sqrt(3)
+    assert cell.low == pytest.approx(cell.value - half, rel=1e-5)
+
+
+def test_no_model_is_compared_with_the_oracle_of_its_seed():
+    oracles = runs(6, 2.0, 1000)
+    # Copies of the reference oracles: with themselves they would have no distance at all.
+    copies = [dataclasses.replace(run) for run in oracles[::2]]
+    comparison = compare(gather_models(oracles, {"copies": copies}))
+    between = compare(gather_models(oracles, {"copies": [dataclasses.replace(copies[0], seed=99)]}))
+    assert min(row(comparison, "copies").cells["KL_forget"].values) > 0.05
+    assert (
+        row(between, "copies").cells["KL_forget"].value
+        < 0.7 * (row(comparison, "copies").cells["KL_forget"].values[0])
+    )
+
+
+def test_an_audit_gives_the_same_numbers_twice(standard):
+    again = audit()
+    for one, other in zip(standard.rows, again.rows, strict=True):
+        for name, cell in one.cells.items():
+            assert cell.value == other.cells[name].value
+            assert cell.band == other.cells[name].band
+
+
+def test_a_run_with_nan_changes_nothing_but_its_own_row(standard):
+    broken = make(2000, 2.0)
+    broken = broken._replace(forget=broken.forget._replace(logits=broken.forget.logits * np.nan))
+    methods = {
+        "like": [Run(broken, 7), *runs(3, 2.0, 2000)],
+        "half": runs(3, 3.0, 3000),
+        "lost": [Run(broken, 7)],
+    }
+    models = gather_models(runs(6, 2.0, 1000), methods, runs(3, 4.5, 4000))
+    comparison = compare(models)
+    for name in ("like", "half"):
+        for measure, cell in row(standard, name).cells.items():
+            assert row(comparison, name).cells[measure].value == cell.value
+    lost = row(comparison, "lost")
+    assert math.isnan(lost.cells["FA"].value)
+    assert lost.cells["FA"].note == "no model is left to measure"
+    assert lost.verdict.judged == 0
+    assert any(note.startswith("like: 1 of 4 models collapsed") for note in comparison.notes)
+
+
+def test_constant_features_have_no_value_and_a_note():
+    certain = make(1, 2.0)
+    certain = Predictions(
+        *(o._replace(logits=8.0 * np.eye(CLASSES, dtype=np.float32)[o.label]) for o in certain[:3]),
+        certain.test_forgotten,
+    )
+    models = gather_models(runs(6, 2.0, 1000), {"sure": [Run(certain, 1)]})
+    comparison = compare(models)
+    cell = row(comparison, "sure").cells["MIA_svc_nonmember"]
+    assert math.isnan(cell.value)
+    assert cell.mark == ""
+    assert "undefined for 1 of 1 models" in cell.note
+    assert row(comparison, "sure").cells["FA"].value == 100.0
+    assert any("Undefined for some models" in note for note in comparison.notes)
+
+
+def test_one_seed_has_no_interval_and_says_so():
+    comparison = audit(models=1)
+    cell = row(comparison, "like").cells["FA"]
+    assert math.isnan(cell.low)
+    assert "one model: no interval" in cell.note
+    assert "like: one model, so its numbers have no intervals." in comparison.notes
+
+
+def test_one_oracle_allows_values_but_no_verdict():
+    comparison = audit(oracles=1)
+    assert comparison.level == "quick"
+    assert comparison.bands == {}
+    assert "With 1 oracle no null band can be had." in comparison.notes
+    like = row(comparison, "like")
+    assert like.verdict.passes is None
+    assert math.isfinite(like.cells["KL_forget"].value)
+    assert any("compared with the oracle of their own seed" in n for n in comparison.notes)
+    oracle = row(comparison, "oracle")
+    assert math.isfinite(oracle.cells["FA"].value)
+    assert oracle.cells["KL_forget"].note.startswith("one oracle: there is no other")
+
+
+def test_without_an_original_power_is_unknown():
+    comparison = compare(gather_models(runs(6, 2.0, 1000), {"like": runs(3, 2.0, 2000)}))
+    assert comparison.no_power == ()
+    assert any(note.startswith("No original is given") for note in comparison.notes)
+
+
+def test_a_test_set_of_a_single_class_is_said():
+    oracles = runs(5, 2.0, 1000, test_label=1)
+    models = gather_models(oracles, {"like": runs(2, 2.0, 2000, test_label=1)})
+    comparison = compare(models)
+    assert any(n.startswith("All test examples are of class 1") for n in comparison.notes)
+    assert math.isfinite(row(comparison, "like").cells["TA"].value)
+
+
+def test_a_level_that_models_do_not_allow_falls_back_and_says_so():
+    comparison = audit(level="strong")
+    assert comparison.level == "standard"
+    assert comparison.notes[0] == (
+        "The strong audit needs at least 32 oracles and 16 models of one row; there are 6 oracles "
+        "and at most 3 other models of a row: the standard audit was done instead."
+    )
+    assert "forgetting_quality" not in row(comparison, "like").cells
+
+
+def test_the_quick_level_looks_at_four_models_a_row():
+    comparison = audit(oracles=8, models=6, level="quick")
+    assert row(comparison, "like").cells["FA"].n == 4
+    assert len(comparison.reference) == 2
+
+
+def test_a_row_with_few_models_says_what_a_bank_needs(strong):
+    methods = {"like": runs(18, 2.0, 2000), "few": runs(3, 2.0, 3000)}
+    comparison = compare(gather_models(runs(34, 2.0, 1000), methods))
+    cell = row(comparison, "few").cells["ulira_auc"]
+    assert math.isnan(cell.value)
+    assert cell.note == "needs 16 models, there are 3: left out"
+    assert math.isfinite(row(comparison, "few").cells["FA"].value)
+    # Groups cannot be left out of so few models.
+    assert row(comparison, "like").cells["ulira_auc"].note == "no interval below 19 models"
+    assert row(strong, "like").cells["ulira_auc"].low < row(strong, "like").cells["ulira_auc"].high
+
+
+def test_unknown_levels_and_terms_are_named():
+    with pytest.raises(InputError, match="level='storng': did you mean strong"):
+        audit(level="storng")
+    with pytest.raises(InputError, match="terms='RT'"):
+        audit(protocol=AuditProtocol(terms=("RT",)))
+
+
+def test_the_catalogue_has_every_number_once():
+    protocol = AuditProtocol()
+    one, other = make(1, 2.0), make(2, 2.0)
+    measured = measure_run(one, protocol)
+    bank = bank_confidences([make(s, 2.0) for s in range(16)], [measured] * 16)
+    found = {
+        ALONE: {*measured, "FA_test"},
+        PAIR: set(measure_pair(one, measured, other, measured, protocol)),
+        BANKS: set(measure_banks(bank, bank)),
+    }
+    for kind, names in found.items():
+        assert {m.name for m in CATALOGUE if m.kind == kind} == names
+    assert len({m.name for m in CATALOGUE}) == len(CATALOGUE)
+    assert sum(m.kind == ELSEWHERE for m in CATALOGUE) == 5
+
+
+@pytest.mark.parametrize("measure", CATALOGUE, ids=lambda m: m.name)
+def test_every_measure_says_what_it_is(measure):
+    assert all([measure.does, measure.higher, measure.source, measure.needs])
+    assert measure.function.__doc__.startswith("Return ")
+
+
+def test_methods_are_ranked_by_their_distance_to_retraining(strong):
+    rankings = {ranking.measure: ranking for ranking in rank(strong)}
+    for name in ("gap", "KL_forget", "forgetting_quality", "ulira_auc"):
+        assert [method for method, _ in rankings[name].order] == ["like", "half"]
+        assert rankings[name].tied == ()
+
+
+def test_equals_cannot_be_told_apart():
+    methods = {"one": runs(4, 2.0, 2000), "other": runs(4, 2.0, 2500)}
+    comparison = compare(gather_models(runs(6, 2.0, 1000), methods))
+    gap = rank(comparison)[0]
+    assert gap.measure == "gap"
+    assert {*gap.tied[0]} == {"one", "other"}
+    assert gap.note.startswith("Cannot be told apart: ")
+
+
+def test_shared_seeds_make_small_differences_visible():
+    """Each seed moves both methods alike: only paired differences show the second is farther."""
+    oracles = runs(6, 2.0, 1000)
+    leads = (2.2, 2.6, 3.0, 3.4)
+    one = [Run(make(2000 + s, lead), s) for s, lead in enumerate(leads)]
+    other = [Run(make(2000 + s, lead + 0.3), s) for s, lead in enumerate(leads)]
+    paired = rank(compare(gather_models(oracles, {"one": one, "other": other})))
+    unknown = [dataclasses.replace(run, seed=None) for run in other]
+    apart = rank(compare(gather_models(oracles, {"one": one, "other": unknown})))
+    assert [r.tied for r in paired if r.measure == "KL_forget"] == [()]
+    assert [len(r.tied) for r in apart if r.measure == "KL_forget"] == [1]
