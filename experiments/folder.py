@@ -19,6 +19,7 @@ import numpy as np
 from jax_unlearn.audit import load_predictions, save_predictions
 from jax_unlearn.core import InputError, Predictions
 from jax_unlearn.engine import Outcome
+from jax_unlearn.engine.agreement import from_first_process, same_everywhere
 
 PACKAGES = (
     "jax_unlearn",
@@ -79,19 +80,27 @@ class RunFolder:
 
     Layout: ``config.json``, ``metrics.jsonl`` (one line per epoch, then one per finished part),
     ``weights/``, ``predictions/<request>/<name>-<seed>.npz``, ``figures/<request>/``, ``table.md``,
-    ``table.csv``, ``report.md``.
+    ``table.csv``, ``report.md``, and while a model is under way ``checkpoints/``.
+
+    With several processes all make the same calls, and process 0 alone reads and writes.
 
     Attributes:
       path: the folder.
       parts: the finished parts by (request, name, seed); of each, status, steps and seconds.
-      histories: the epochs of each finished part.
+      histories: the epochs of each finished part; on process 0.
     """
 
     def __init__(self, path: pathlib.Path):
         self.path = path
+        self._leads = jax.process_index() == 0
         self.parts: dict[tuple[str, str, int], dict[str, Any]] = {}
         self.histories: dict[tuple[str, str, int], list[dict[str, float]]] = {}
-        self._read()
+        if self._leads:
+            self._read()
+        there = [[*part, row, self._stored(part).exists()] for part, row in self.parts.items()]
+        told, _ = from_first_process(there, [])
+        self.parts = {(request, name, seed): row for request, name, seed, row, _ in told}
+        self._done = {(request, name, seed) for request, name, seed, _, stored in told if stored}
 
     def _read(self) -> None:
         path = self.path / "metrics.jsonl"
@@ -122,6 +131,10 @@ class RunFolder:
         """Folder of a network's weights."""
         return self.path / "weights" / name
 
+    def checkpoints(self, part: tuple[str, str, int]) -> pathlib.Path:
+        """Folder of a part's checkpoints; gone when the part is done."""
+        return self.path / "checkpoints" / "-".join(str(word) for word in part if word != "")
+
     def figure(self, request: str, name: str) -> pathlib.Path:
         """File of a figure."""
         return self.path / "figures" / request / f"{name}.png"
@@ -129,6 +142,15 @@ class RunFolder:
     def _predictions(self, part: tuple[str, str, int]) -> pathlib.Path:
         request, name, seed = part
         return self.path / "predictions" / request / f"{name}-{seed}.npz"
+
+    def _stored(self, part: tuple[str, str, int]) -> pathlib.Path:
+        """What a finished part has left: predictions, or an original's weights."""
+        request, name, seed = part
+        return self._predictions(part) if request else self.weights(f"{name}-{seed}")
+
+    def done(self, request: str, name: str, seed: int) -> bool:
+        """Whether a part is finished and what it made is there."""
+        return (request, name, seed) in self._done
 
     def predictions(self, request: str, name: str, seed: int) -> Predictions | None:
         """Predictions of a finished part, None where it is still to do."""
@@ -141,9 +163,10 @@ class RunFolder:
     ) -> None:
         """Store a part's predictions, then its records; only the last makes it count as done."""
         part = (request, name, seed)
-        path = self._predictions(part)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_predictions(path, predictions)
+        if self._leads:
+            path = self._predictions(part)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_predictions(path, predictions)
         self.record(part, outcome)
 
     def record(self, part: tuple[str, str, int], outcome: Outcome | None) -> None:
@@ -165,9 +188,12 @@ class RunFolder:
         head = {"request": request, "name": name, "seed": seed}
         rows = [{**head, "kind": "epoch", **entry} for entry in history]
         rows.append({**head, "kind": "result", **result})
-        with (self.path / "metrics.jsonl").open("a") as file:
-            file.write("".join(json.dumps(row) + "\n" for row in rows))
         self.parts[part], self.histories[part] = result, history
+        self._done.add(part)
+        if self._leads:
+            with (self.path / "metrics.jsonl").open("a") as file:
+                file.write("".join(json.dumps(row) + "\n" for row in rows))
+            shutil.rmtree(self.checkpoints(part), ignore_errors=True)
 
 
 def _number(value: float) -> float | None:
@@ -181,6 +207,8 @@ def open_folder(
 ) -> Iterator[RunFolder]:
     """Open a run's folder: a new one, or one that the same settings began.
 
+    With several processes all call it; process 0 holds the folder.
+
     Args:
       path: the folder.
       settings: JSON values that determine the run.
@@ -191,6 +219,16 @@ def open_folder(
         something that is no run, or is in use by another process.
     """
     path = pathlib.Path(path)
+    with contextlib.ExitStack() as stack:
+        with same_everywhere():
+            if jax.process_index() == 0:
+                stack.enter_context(_held(path, settings, overwrite=overwrite))
+        yield RunFolder(path)
+
+
+@contextlib.contextmanager
+def _held(path: pathlib.Path, settings: Mapping[str, Any], *, overwrite: bool) -> Iterator[None]:
+    """Hold a folder's lock, with the settings of this run written there."""
     config = path / "config.json"
     if path.is_dir() and not config.is_file() and not all(map(_is_left_over, path.iterdir())):
         raise InputError(
@@ -222,7 +260,7 @@ def open_folder(
                 )
             _empty(path)
         _write_config(config, settings)
-        yield RunFolder(path)
+        yield
 
 
 def _write_config(config: pathlib.Path, settings: Mapping[str, Any]) -> None:

@@ -1,8 +1,9 @@
 """The main job: originals, oracles and unlearned models of one experiment, part by part."""
 
+import contextlib
 import dataclasses
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -11,10 +12,14 @@ from jax.sharding import Mesh
 
 import jax_unlearn as ju
 from experiments.config import LAST_SEED, Experiment, build_method, naming
+from experiments.execution import ORDINARY, Execution
 from experiments.folder import RunFolder
 from jax_unlearn import data
 from jax_unlearn.core import Examples, InputError, Model, Predictions, Variables
-from jax_unlearn.engine.checkpoint import load_weights, save_weights
+from jax_unlearn.engine.checkpoint import Checkpoints, load_weights, save_weights
+from jax_unlearn.engine.mesh import parse_mesh
+from jax_unlearn.engine.signals import deferred
+from jax_unlearn.lazy import concatenate_images
 from jax_unlearn.models import CENTRED, NORMALIZATIONS
 from jax_unlearn.models.predict import predict_logits
 
@@ -33,6 +38,7 @@ class Bench:
       mesh: the devices.
       folder: where everything goes.
       phase: opens a progress bar.
+      execution: how the machine is used.
       originals: weights of the originals already at hand, by seed.
     """
 
@@ -42,6 +48,7 @@ class Bench:
     mesh: Mesh
     folder: RunFolder
     phase: Callable[[str], Any]
+    execution: Execution = ORDINARY
     originals: dict[int, tuple[Variables, Variables]] = dataclasses.field(default_factory=dict)
 
 
@@ -66,15 +73,19 @@ class Forgetting:
     test_forgotten: np.ndarray
 
 
-def load_data(experiment: Experiment, *, download: bool = False) -> data.Dataset:
+def load_data(
+    experiment: Experiment, *, download: bool = False, streamed: bool = False
+) -> data.Dataset:
     """Load the data set and draw the training and test images that the settings ask for.
 
     Args:
       experiment: the settings.
       download: whether a missing archive may be downloaded.
+      streamed: whether images are read only when they are used.
     """
     settings = experiment.data
-    dataset = data.load(settings.name, settings.dir, download=download)
+    load = data.open_stream if streamed else data.load
+    dataset = load(settings.name, settings.dir, download=download)
     with naming("data."):
         return data.subset(dataset, settings.train_size or None, settings.test_size or None)
 
@@ -110,7 +121,7 @@ def _original(bench: Bench, seed: int) -> tuple[Variables, Variables]:
     if part in bench.folder.parts and bench.folder.weights(name).is_dir():
         return initial, load_weights(bench.folder.weights(name), initial)
     with bench.phase(f"original, seed {seed}") as on_step:
-        outcome = _train(bench, bench.dataset.train, seed, "original", initial, on_step)
+        outcome = _train(bench, bench.dataset.train, part, "original", seed, initial, on_step)
     save_weights(bench.folder.weights(name), outcome.variables)
     bench.folder.record(part, outcome)
     return initial, load_weights(bench.folder.weights(name), initial)
@@ -119,25 +130,27 @@ def _original(bench: Bench, seed: int) -> tuple[Variables, Variables]:
 def _train(
     bench: Bench,
     examples: Examples,
-    seed: int,
+    part: tuple[str, str, int],
     purpose: str,
+    seed: int,
     initial: Variables,
     on_step: Callable[[int, int], None],
 ) -> ju.Outcome:
     settings = bench.experiment
-    outcome = ju.train(
-        settings.training.recipe(),
-        bench.model,
-        examples,
-        make_key(seed, purpose),
-        num_classes=bench.dataset.num_classes,
-        initial=initial,
-        padding=settings.data.padding,
-        flip=settings.data.flip,
-        mesh=bench.mesh,
-        loop=settings.loop,
-        on_step=on_step,
-    )
+    with _safely(bench, part, on_step) as safety:
+        outcome = ju.train(
+            settings.training.recipe(),
+            bench.model,
+            examples,
+            make_key(seed, purpose),
+            num_classes=bench.dataset.num_classes,
+            initial=initial,
+            padding=settings.data.padding,
+            flip=settings.data.flip,
+            mesh=bench.mesh,
+            loop=settings.loop,
+            **safety,
+        )
     if outcome.status == "collapsed":
         raise InputError(
             f"training.learning_rate={settings.training.learning_rate}: {purpose} of seed {seed} "
@@ -146,17 +159,70 @@ def _train(
     return outcome
 
 
+@contextlib.contextmanager
+def _safely(
+    bench: Bench, part: tuple[str, str, int], on_step: Callable[[int, int], None]
+) -> Iterator[dict[str, Any]]:
+    """Arguments of a run that is saved now and then and ends well when it is told to."""
+    settings = bench.experiment
+    identity = {
+        "data": bench.dataset.fingerprint,
+        "part": list(part),
+        "padding": settings.data.padding,
+        "flip": settings.data.flip,
+    }
+    for name in ("network", "training"):
+        given = dataclasses.asdict(getattr(settings, name))
+        identity |= {f"{name}.{field}": value for field, value in given.items()}
+    seconds = bench.execution.checkpoint_seconds
+    with (
+        Checkpoints(bench.folder.checkpoints(part), identity, every_seconds=seconds) as checkpoints,
+        deferred() as interrupted,
+    ):
+        said = False
+
+        def report(done: int, planned: int) -> None:
+            nonlocal said
+            if checkpoints.restored and not said and jax.process_index() == 0:
+                name = bench.folder.checkpoints(part).name
+                print(f"{name}: goes on at step {checkpoints.restored} of {planned}", flush=True)
+            said = True
+            on_step(done, planned)
+
+        yield {"checkpoints": checkpoints, "interrupted": interrupted, "on_step": report}
+
+
 def resolve(bench: Bench, text: str) -> Forgetting:
     """Choose the examples to forget; trains scoring models where the request needs margins."""
+
+    def logits_of(seeds: list[int]) -> list[np.ndarray]:
+        images = bench.dataset.train.image
+        return [predict_logits(bench.model, original(bench, s)[1], images) for s in seeds]
+
+    return resolve_by(bench.dataset, text, logits_of)
+
+
+def resolve_by(
+    dataset: data.Dataset, text: str, logits_of: Callable[[list[int]], list[np.ndarray]]
+) -> Forgetting:
+    """Choose the examples to forget.
+
+    Args:
+      dataset: the data.
+      text: the request.
+      logits_of: gives the logits float [N, K] on the training images of originals of other seeds;
+        asked only where the request needs margins.
+    """
     spec = data.parse_request(text)
     margins = None
     if spec.kind == "hardest":
         # Seeds far from the audited ones: what is hard is not judged by the models it is tried on.
         seeds = [SCORING_SEED + seed for seed in spec.scoring_seeds]
-        margins = np.mean([_margins(bench, seed) for seed in seeds], axis=0)
-    request = data.make_request(spec, bench.dataset, margins)
-    forget, retain = data.split(bench.dataset, request)
-    forgotten = data.test_forgotten(bench.dataset, request)
+        label = dataset.train.label
+        margins = np.mean([_margins(logits, label) for logits in logits_of(seeds)], axis=0)
+    request = data.make_request(spec, dataset, margins)
+    forget, retain = data.split(dataset, request)
+    forgotten = data.test_forgotten(dataset, request)
     return Forgetting(text, spec.slug, request, forget, retain, forgotten)
 
 
@@ -164,13 +230,11 @@ SCORING_SEED = LAST_SEED + 1
 SECOND_SEED = 2 * SCORING_SEED
 
 
-def _margins(bench: Bench, seed: int) -> np.ndarray:
-    _, variables = original(bench, seed)
-    logits = predict_logits(bench.model, variables, bench.dataset.train.image)
+def _margins(logits: np.ndarray, label: np.ndarray) -> np.ndarray:
     rows = np.arange(len(logits))
-    true = logits[rows, bench.dataset.train.label]
-    logits[rows, bench.dataset.train.label] = -np.inf
-    return true - logits.max(axis=1)
+    others = logits.copy()
+    others[rows, label] = -np.inf
+    return logits[rows, label] - others.max(axis=1)
 
 
 def predictions_of(bench: Bench, forgetting: Forgetting, variables: Variables) -> Predictions:
@@ -209,7 +273,8 @@ def oracle_predictions(
             start = seed + SECOND_SEED if second else seed
             initial = bench.model.init(make_key(start, "initial"))
             purpose = f"oracle/{forgetting.slug}"
-            outcome = _train(bench, forgetting.retain, start, purpose, initial, on_step)
+            part = (forgetting.slug, name, seed)
+            outcome = _train(bench, forgetting.retain, part, purpose, start, initial, on_step)
             done = predictions_of(bench, forgetting, outcome.variables)
         bench.folder.finish(forgetting.slug, name, seed, done, outcome)
     return done
@@ -240,6 +305,7 @@ def unlearn(
     arguments: Mapping[str, Any],
     *,
     watch: bool = True,
+    saved: bool = True,
 ) -> tuple[Predictions, ju.Outcome]:
     """Run a method on the original of a seed.
 
@@ -250,10 +316,15 @@ def unlearn(
       name: the method.
       arguments: its hyperparameters where they differ from the defaults.
       watch: whether accuracies are recorded after every epoch.
+      saved: whether checkpoints are made, from which the same call goes on.
     """
     method = build_method(name, arguments)
     problem = make_problem(bench, forgetting, seed, method)
-    with bench.phase(f"{forgetting.slug}: {name.replace('_', ' ')}, seed {seed}") as on_step:
+    part = (forgetting.slug, name, seed)
+    with (
+        bench.phase(f"{forgetting.slug}: {name.replace('_', ' ')}, seed {seed}") as on_step,
+        _safely(bench, part, on_step) if saved else contextlib.nullcontext({}) as safety,
+    ):
         outcome = ju.run(
             method,
             problem,
@@ -261,7 +332,7 @@ def unlearn(
             mesh=bench.mesh,
             loop=bench.experiment.loop,
             watch=_watcher(bench, forgetting) if watch else None,
-            on_step=on_step,
+            **({"on_step": on_step} | safety),
         )
         return predictions_of(bench, forgetting, outcome.variables), outcome
 
@@ -275,7 +346,7 @@ def _watcher(bench: Bench, forgetting: Forgetting) -> Callable[[Variables], dict
         "retain_accuracy": (retain.image[rows], retain.label[rows]),
         "test_accuracy": (test.image[kept], test.label[kept]),
     }
-    images = np.concatenate([image for image, _ in parts.values()])
+    images = concatenate_images([image for image, _ in parts.values()])
     labels = np.concatenate([label for _, label in parts.values()])
     ends = np.cumsum([len(label) for _, label in parts.values()])[:-1]
 
@@ -288,8 +359,13 @@ def _watcher(bench: Bench, forgetting: Forgetting) -> Callable[[Variables], dict
 
 
 def make_bench(
-    experiment: Experiment, dataset: data.Dataset, folder: RunFolder, phase: Callable[[str], Any]
+    experiment: Experiment,
+    dataset: data.Dataset,
+    folder: RunFolder,
+    phase: Callable[[str], Any],
+    execution: Execution = ORDINARY,
 ) -> Bench:
     """Gather what all parts share."""
     model = make_network(experiment, dataset)
-    return Bench(experiment, dataset, model, ju.make_mesh(), folder, phase)
+    mesh = parse_mesh(execution.mesh)
+    return Bench(experiment, dataset, model, mesh, folder, phase, execution)

@@ -15,9 +15,11 @@ import dataclasses
 import json
 import pathlib
 import sys
+import warnings
 from collections.abc import Mapping
 from typing import Annotated, Any
 
+import jax
 import tyro
 from rich.console import Console
 
@@ -26,9 +28,13 @@ from experiments.checks import check_fit
 from experiments.command import console, guarded, parse, program, use_cpu_devices
 from experiments.config import Experiment, from_json, method_arguments, to_json, validate
 from experiments.configs import describe_presets, preset
+from experiments.execution import ORDINARY, Execution, profiled
 from experiments.folder import open_folder
 from experiments.progress import phases
 from jax_unlearn.core import InputError
+from jax_unlearn.engine import distributed
+from jax_unlearn.engine.agreement import same_everywhere
+from jax_unlearn.engine.mesh import parse_mesh
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,6 +47,9 @@ class Command:
       data_dir: the same as --data.dir.
       preset: settings to begin with; flags given beside it change them.
       config: config.json of an earlier run to begin with, in place of a preset.
+      execution: how the machine is used.
+      resume: go on with the run in the folder; an error if there is none. Without it, too, a run
+        that was cut off goes on, and a new one begins where there is none.
       overwrite: empty a folder that holds a run with other settings.
       download: fetch a missing archive of the data from its official address.
     """
@@ -50,6 +59,8 @@ class Command:
     data_dir: str | None = None
     preset: str = ""
     config: str = ""
+    execution: Annotated[Execution, tyro.conf.arg(name="")] = ORDINARY
+    resume: bool = False
     overwrite: bool = False
     download: bool = False
 
@@ -61,12 +72,35 @@ def execute(
     overwrite: bool,
     terminal: Console,
     download: bool = False,
+    execution: Execution = ORDINARY,
+    resume: bool = False,
 ) -> None:
-    """Run an experiment into a folder and print its tables."""
+    """Run an experiment into a folder and print its tables.
+
+    Several processes run it together; process 0 alone reads and writes the folder and prints.
+    """
     validate(experiment)
+    execution.validate()
     use_cpu_devices(experiment.cpu_devices)
+    streamed = execution.resident == "stream"
+    distributed.initialize(
+        coordinator=execution.coordinator,
+        num_processes=execution.num_processes,
+        process_id=execution.process_id,
+    )
+    leads = distributed.is_leader()
+    if not leads:
+        terminal = Console(quiet=True)
+        warnings.simplefilter("ignore")
     arguments = {text: method_arguments(experiment, text) for text in experiment.requests}
-    dataset = pipeline.load_data(experiment, download=download)
+    parse_mesh(execution.mesh)
+    with same_everywhere():
+        if leads:
+            _check_resume(out, resume)
+            # Process 0 first: what it downloads and prepares, the others find.
+            dataset = pipeline.load_data(experiment, download=download, streamed=streamed)
+    if not leads:
+        dataset = pipeline.load_data(experiment, download=download, streamed=streamed)
     hashes = check_fit(experiment, dataset, arguments)
     settings = {
         "experiment": to_json(experiment),
@@ -81,17 +115,30 @@ def execute(
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(open_folder(out, settings, overwrite=overwrite))
         phase = stack.enter_context(phases(terminal))
-        bench = pipeline.make_bench(experiment, dataset, folder, phase)
+        stack.enter_context(profiled(execution.profile))
+        bench = pipeline.make_bench(experiment, dataset, folder, phase, execution)
         findings = []
         for text in experiment.requests:
             forgetting = pipeline.resolve(bench, text)
             _run_request(bench, forgetting, arguments[text])
+            if not leads:
+                continue
             with phase(f"{forgetting.slug}: audit and figures") as on_step:
                 found = summary.summarize(bench, forgetting, arguments[text], on_step)
             findings.append(found)
             summary.show(found, terminal)
-        summary.write(bench, findings)
+        if leads:
+            summary.write(bench, findings)
+        # Not one by one: the first to leave would be taken for dead while process 0 draws.
+        distributed.wait_for_others("end")
     terminal.print(f"report: {pathlib.Path(out) / 'report.md'}")
+
+
+def _check_resume(out: str, resume: bool) -> None:
+    if resume and not (pathlib.Path(out) / "config.json").is_file():
+        raise InputError(
+            f"resume: there is no run in out={out!r}; name its folder, or leave it out"
+        )
 
 
 def _run_request(
@@ -100,20 +147,26 @@ def _run_request(
     arguments: Mapping[str, Mapping[str, Any]],
 ) -> None:
     folder, experiment = bench.folder, bench.experiment
+    slug = forgetting.slug
     for seed in experiment.seeds:
-        pipeline.original_predictions(bench, forgetting, seed)
-        for second in (False, True):
-            pipeline.oracle_predictions(bench, forgetting, seed, second=second)
+        if jax.process_count() > 1:
+            # Together, now: process 0 will be alone when it draws what needs them.
+            pipeline.original(bench, seed)
+        if not folder.done(slug, "original", seed):
+            pipeline.original_predictions(bench, forgetting, seed)
+        for name, second in (("oracle", False), ("second_oracle", True)):
+            if not folder.done(slug, name, seed):
+                pipeline.oracle_predictions(bench, forgetting, seed, second=second)
     for name in experiment.methods:
         for seed in experiment.seeds:
-            if folder.predictions(forgetting.slug, name, seed) is None:
+            if not folder.done(slug, name, seed):
                 predictions, outcome = pipeline.unlearn(
                     bench, forgetting, seed, name, arguments[name]
                 )
-                folder.finish(forgetting.slug, name, seed, predictions, outcome)
+                folder.finish(slug, name, seed, predictions, outcome)
 
 
-def _defaults(arguments: list[str]) -> Experiment:
+def starting_settings(arguments: list[str]) -> Experiment:
     """The settings that flags change: a preset's, an earlier run's, or none."""
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     # A flag without its value is left to the parser of all flags to complain about.
@@ -150,7 +203,7 @@ def main() -> None:
     """Read the command line and run."""
 
     def run() -> None:
-        begun = _defaults(sys.argv[1:])
+        begun = starting_settings(sys.argv[1:])
         default = Command(experiment=dataclasses.replace(begun, set=()))
         description = f"{__doc__}\n\nPresets:\n\n{describe_presets()}"
         command = parse(Command, "experiments.run", description, default=default)
@@ -164,6 +217,8 @@ def main() -> None:
             overwrite=command.overwrite,
             terminal=console(),
             download=command.download,
+            execution=command.execution,
+            resume=command.resume,
         )
 
     guarded(run)

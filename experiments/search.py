@@ -99,7 +99,7 @@ def search_one(
         gaps = []
         for seed, original, oracle in zip(seeds, originals, oracles, strict=True):
             predictions, outcome = pipeline.unlearn(
-                bench, forgetting, seed, name, arguments, watch=False
+                bench, forgetting, seed, name, arguments, watch=False, saved=False
             )
             if outcome.status == "collapsed" or audit.is_collapsed(predictions, original):
                 gaps.append(COLLAPSED)

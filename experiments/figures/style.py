@@ -26,6 +26,9 @@ from jax_unlearn.core import InputError
 WIDTH = 9.0
 """Inches. At 150 dpi that is 1350 pixels; shown 900 pixels wide, 8 pt are still 11 pixels."""
 
+COMPACT = 4.6
+"""Inches. Drawn this narrow, a figure's words stay legible when a phone shows it whole."""
+
 DPI = 150
 
 INK, GREY, LIGHT = "#1a1a1a", "#6b6b6b", "#d9d9d9"

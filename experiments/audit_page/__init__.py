@@ -1,0 +1,1 @@
+"""The page of an audit: its contents as blocks, and the two ways to write them."""

@@ -1,0 +1,221 @@
+"""The tables of an audit's report: measures with bands, rankings, methods, the legend."""
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from experiments.audit_page.blocks import Block, Bullets, Cell, Paragraph, Table
+from experiments.audit_page.words import (
+    counted,
+    finite,
+    flat,
+    interval,
+    listed,
+    number,
+    row_name,
+)
+from experiments.figures.style import duration
+
+_KEY = (
+    "Each cell: mean, mark, 95 % interval, number of models (n). \u25cf inside: not to be told "
+    "from retraining by this measure. \u25b2 outside: farther from the oracles than oracles are "
+    "from each other. \u25cb no power: the original lies inside as well, so that nothing follows."
+)
+
+
+def measure_blocks(audit: Mapping[str, Any]) -> list[Block]:
+    """Lay out the main table: a row per measure, a column per model, the null band beside it.
+
+    Measures without any value are listed below it, and notes of cells are numbered.
+    """
+    rows = audit["rows"]
+    measured, missing = [], []
+    for measure in audit["measures"]:
+        cells = [row["cells"].get(measure["name"], {}) for row in rows]
+        has_value = any(not math.isnan(finite(cell.get("value"))) for cell in cells)
+        (measured if has_value else missing).append((measure, cells))
+    if not measured:
+        return [Paragraph("No measure gave a value."), *_missing(missing)]
+    notes: dict[str, int] = {}
+    head = [Cell("measure"), Cell("null band", "oracles among themselves")]
+    head += [Cell(row_name(row["name"]), "; ".join(row["flags"])) for row in rows]
+    body = []
+    for measure, cells in measured:
+        unit = f"in {measure['unit']}" if measure["unit"] else ""
+        band = audit["bands"].get(measure["name"])
+        side = measure.get("outside", "both")
+        values = [_value(cell, band, side, notes) for cell in cells]
+        body.append([Cell(measure["title"], unit), _band(band, side), *values])
+    blocks: list[Block] = [Paragraph(_KEY), Table(head, body, "measures")]
+    if notes:
+        blocks.append(Bullets([f"({mark}) {note}" for note, mark in notes.items()]))
+    return [*blocks, *_missing(missing)]
+
+
+def ranking_blocks(audit: Mapping[str, Any]) -> list[Block]:
+    """Lay out each ranking, best first, with its intervals and what they leave open."""
+    titles = {measure["name"]: measure["title"] for measure in audit["measures"]}
+    blocks: list[Block] = []
+    for ranking in audit["ranking"]:
+        title = titles.get(ranking["measure"], ranking["measure"])
+        head = [Cell(title), Cell("mean"), Cell("95 % interval"), Cell("n")]
+        body = [
+            [
+                Cell(f"{place}. {row_name(entry['name'])}"),
+                Cell(number(entry["value"])),
+                Cell(interval(entry["low"], entry["high"]) or "none"),
+                Cell(str(_n(audit, entry["name"], ranking["measure"]))),
+            ]
+            for place, entry in enumerate(ranking["order"], 1)
+        ]
+        if body:
+            blocks.append(Table(head, body))
+            if ranking["note"]:
+                blocks.append(Paragraph(f"{title}: {ranking['note'].rstrip('.')}."))
+    return blocks or [Paragraph("No ranking: no method has a value to be ranked by.")]
+
+
+def method_blocks(audit: Mapping[str, Any]) -> list[Block]:
+    """Lay out how each method was run."""
+    heads = ("method", "models", "collapsed", "unchanged", "ended", "mean time", "arguments")
+    body = []
+    for name, method in audit["models"]["methods"].items():
+        times = [t for t in map(finite, method.get("seconds") or ()) if math.isfinite(t)]
+        statuses = [f"{status} {count}" for status, count in (method["statuses"] or {}).items()]
+        arguments = method.get("arguments")
+        if arguments is None:
+            text = "not known"
+        else:
+            text = ", ".join(f"{key} = {_short(value)}" for key, value in flat(arguments))
+        texts = (
+            row_name(name),
+            str(method["n"]),
+            str(method.get("collapsed") or 0),
+            str(method.get("no_op") or 0),
+            ", ".join(statuses) or "not reported",
+            f"{duration(sum(times) / len(times))} (n {len(times)})" if times else "not known",
+            text or "defaults",
+        )
+        body.append([Cell(text) for text in texts])
+    if not body:
+        return [Paragraph("No unlearned model was given.")]
+    return [Table([Cell(head) for head in heads], body, "methods")]
+
+
+def legend_blocks(audit: Mapping[str, Any]) -> list[Block]:
+    """Lay out what every measure says, which way it points, what it needs and who proposed it."""
+    heads = ("measure", "what it is", "at the oracle", "higher means", "needs", "source")
+    body = []
+    for measure in audit["measures"]:
+        value = measure["oracle_value"]
+        band = audit["bands"].get(measure["name"])
+        texts = (
+            measure["does"],
+            "what the oracles have" if value is None else number(value),
+            measure["higher"],
+            measure["needs"],
+            measure["source"],
+        )
+        first = Cell(
+            measure["title"], f"{measure['name']}; band: {band['how']}" if band else measure["name"]
+        )
+        body.append([first, *(Cell(text) for text in texts)])
+    blocks: list[Block] = [Table([Cell(head) for head in heads], body, "prose")]
+    others = audit.get("not_measured") or ()
+    if others:
+        blocks += [
+            Paragraph("Measures that stored predictions do not suffice for:"),
+            Bullets([f"{m['title']}: {m['does']}; needs {m['needs']}." for m in others]),
+        ]
+    return blocks
+
+
+def settings_blocks(settings: Mapping[str, Any]) -> list[Block]:
+    """Lay out settings by dotted name."""
+    rows = [[Cell(key), Cell(value)] for key, value in flat(settings)]
+    return [Table([Cell("setting"), Cell("value")], rows)] if rows else [Paragraph("None.")]
+
+
+def file_blocks(audit: Mapping[str, Any]) -> list[Block]:
+    """Say which predictions everything was computed from, and how to compute it again."""
+    rows = []
+    for name, method in audit["models"]["methods"].items():
+        paths = [file["path"] for file in method.get("files") or ()]
+        if paths:
+            where = paths[0] if len(paths) == 1 else f"{paths[0]} and others"
+            rows.append([Cell(row_name(name)), Cell(str(len(paths))), Cell(where)])
+    text = (
+        "Computed from stored predictions, whose paths and SHA-256 digests are in audit.json. "
+        "python -m experiments.audit --check audit.json computes everything again and says where "
+        "it differs."
+    )
+    heads = [Cell("method"), Cell("files"), Cell("where")]
+    return [Paragraph(text), *([Table(heads, rows)] if rows else [])]
+
+
+def _band(band: Mapping[str, Any] | None, side: str) -> Cell:
+    """Lay out one null band."""
+    if not band:
+        return Cell("none")
+    ends = _ends(band["low"], band["high"], side)
+    return Cell(ends, f"median {number(band['median'])}, n\u00a0{band['n']}")
+
+
+def _ends(low: Any, high: Any, side: str) -> str:
+    """Write a null band by the ends that count: no distance is too small to be retraining."""
+    if side == "above":
+        return f"up to {number(high)}"
+    if side == "below":
+        return f"from {number(low)}"
+    return interval(low, high) or "none"
+
+
+def _value(
+    cell: Mapping[str, Any], band: Mapping[str, Any] | None, side: str, notes: dict[str, int]
+) -> Cell:
+    """Lay out one value; its note goes into ``notes`` and leaves its number.
+
+    A row of fewer models than the others has a wider band of its own, which decides its mark.
+    """
+    details = []
+    if not math.isnan(finite(cell.get("value"))):
+        details = [
+            interval(cell.get("low"), cell.get("high")) or "no interval",
+            f"n\u00a0{cell['n']}",
+        ]
+    own = cell.get("band")
+    if own and band and list(own) != [band["low"], band["high"]]:
+        details.append(f"band {_ends(*own, side)}")
+    if cell.get("note"):
+        details.append(f"({notes.setdefault(cell['note'], len(notes) + 1)})")
+    return Cell(number(cell.get("value")), ", ".join(details), cell.get("mark") or "")
+
+
+def _short(text: str) -> str:
+    """Write a fraction with four figures; the record has it whole."""
+    try:
+        return f"{float(text):.4g}" if re.search(r"\d[.e]", text) else text
+    except ValueError:
+        return text
+
+
+def _missing(missing: list) -> list[Block]:
+    """Say which measures have no value, and what they would need."""
+    if not missing:
+        return []
+    items = []
+    for measure, cells in missing:
+        notes = dict.fromkeys(cell["note"] for cell in cells if cell.get("note"))
+        why = f" ({listed(notes)})" if notes else ""
+        items.append(f"{measure['title']}: needs {measure['needs']}{why}.")
+    what = counted(len(missing), "measure") + (" has" if len(missing) == 1 else " have")
+    return [Paragraph(f"{what} no value here:"), Bullets(items)]
+
+
+def _n(audit: Mapping[str, Any], name: str, measure: str) -> Any:
+    """Look up behind how many models a ranked value stands."""
+    for row in audit["rows"]:
+        if row["name"] == name:
+            return row["cells"].get(measure, {}).get("n", "\u2013")
+    return "\u2013"

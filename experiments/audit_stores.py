@@ -1,0 +1,269 @@
+"""Predictions on disk, request by request: in banks, in folders of runs, and in files.
+
+Predictions made elsewhere come as ``.npz`` files, one per model, with the arrays
+``{forget,retain,test}_{logits,label,id}`` (floating [N, K], integers [N], integers [N];
+un-augmented images, eval mode; the dataset's own ids) and ``test_forgotten`` (bool [T], True for
+test images of a class that is forgotten as a whole). ``NAME-SEED.npz`` says which seed a file is
+of.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jax_unlearn import data
+from jax_unlearn.audit import load_predictions
+from jax_unlearn.audit.models import Run
+from jax_unlearn.core import InputError, Predictions
+from jax_unlearn.engine.bank_record import Record, digest
+from jax_unlearn.engine.bank_store import Bank, open_bank
+
+SECOND = 10**6
+"""Second oracles start from weights of their own: their seeds must not be those of the first."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+    """One model's predictions on disk.
+
+    Attributes:
+      path: an ``.npz`` of predictions, or the ``outputs.npz`` of a model in a bank.
+      seed: None for unknown.
+      seconds: run time, NaN for unknown.
+      status: what the run reported.
+      history: forget accuracy in percent per epoch, where the run was watched.
+    """
+
+    path: Path
+    seed: int | None = None
+    seconds: float = math.nan
+    status: str = ""
+    history: tuple[float, ...] = ()
+
+
+@dataclasses.dataclass
+class Sources:
+    """Everything that belongs to one request.
+
+    Attributes:
+      hash: of the request, '' for unknown.
+      text: as a person writes it.
+      original: models trained on all data.
+      oracle: retrained models.
+      methods: unlearned models by name.
+      arguments: of each method, None for unknown.
+    """
+
+    hash: str
+    text: str
+    original: list[Item] = dataclasses.field(default_factory=list)
+    oracle: list[Item] = dataclasses.field(default_factory=list)
+    methods: dict[str, list[Item]] = dataclasses.field(default_factory=dict)
+    arguments: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def slug(self) -> str:
+        """Name of a folder for the request."""
+        return re.sub(r"[^A-Za-z0-9.]+", "-", self.text).strip("-") or self.hash[:12] or "request"
+
+
+def read_item(item: Item, request: str) -> Predictions:
+    """Read the predictions of a model for a request.
+
+    Raises:
+      InputError: if the file is missing, damaged or no predictions.
+    """
+    if _in_bank(item.path):
+        folder = item.path.parent
+        return open_bank(folder.parent.parent).predictions(folder.name, request)
+    return load_predictions(item.path)
+
+
+def read_runs(items: Iterable[Item], request: str) -> list[Run]:
+    """Read models with all that the audit needs to know of them."""
+    return [Run(read_item(i, request), i.seed, i.seconds, i.status) for i in items]
+
+
+def file_digest(path: Path) -> str:
+    """Sha256 of a file, in hex.
+
+    Raises:
+      InputError: if it cannot be read.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(
+            f"path={str(path)!r}: {error.strerror}; expected stored predictions"
+        ) from None
+
+
+def is_store(path: Path) -> bool:
+    """Whether a path is a bank or a run's folder."""
+    return (path / "bank.json").is_file() or (path / "metrics.jsonl").is_file()
+
+
+def stores_in(place: str, *, loose: bool = True) -> list[Sources]:
+    """Return the models of a bank or a run's folder, request by request.
+
+    Args:
+      place: the folder, or paths of ``.npz`` files separated by commas.
+      loose: whether files are taken, as oracles of a request without a name; none are otherwise.
+
+    Raises:
+      InputError: if nothing is there, or what is there is damaged.
+    """
+    path = Path(place)
+    if (path / "bank.json").is_file():
+        return _bank_sources(path)
+    if (path / "metrics.jsonl").is_file():
+        return _run_sources(path)
+    if not loose:
+        return []
+    items = [item for part in place.split(",") for item in files_in(part)]
+    return [Sources("", "request", oracle=items)]
+
+
+def files_in(place: str) -> list[Item]:
+    """Return the ``.npz`` file at a path, or those in a folder.
+
+    Raises:
+      InputError: if there is none.
+    """
+    path = Path(place)
+    paths = sorted(path.glob("*.npz")) if path.is_dir() else [path]
+    if not paths or not all(p.is_file() for p in paths):
+        raise InputError(
+            f"path={place!r}: no such file, bank, run or folder with .npz; expected stored "
+            "predictions"
+        )
+    return [Item(p, _seed_in(p)) for p in paths]
+
+
+def _seed_in(path: Path) -> int | None:
+    found = re.search(r"-(\d+)$", path.stem)
+    return int(found.group(1)) if found else None
+
+
+def _in_bank(path: Path) -> bool:
+    return path.name == "outputs.npz" and path.parent.parent.name == "models"
+
+
+def _bank_sources(path: Path) -> list[Sources]:
+    bank = open_bank(path)
+    records = bank.records()
+    originals = [r for r in records if r.ingredients["kind"] == "original"]
+    found = []
+    for request, text in bank.requests().items():
+        mine = [r for r in records if r.ingredients["request"] == request]
+        oracles = [r for r in mine if r.ingredients["kind"] == "oracle"]
+        recipes = {digest([r.ingredients["network"], r.ingredients["recipe"]]) for r in oracles}
+        if len(recipes) > 1:
+            raise InputError(
+                f"oracles={str(path)!r}: oracles of {text} are of {len(recipes)} recipes or "
+                "networks: expected one; keep a bank for each"
+            )
+        # Other recipes' originals, such as those that only score examples, are no comparison.
+        fit = [r for r in originals if _recipe(r) in recipes and _is_audited(r, oracles)]
+        sources = Sources(request, text, _items(bank, fit), _items(bank, oracles))
+        for record in mine:
+            if record.ingredients["kind"] != "unlearned":
+                continue
+            name, arguments = (record.ingredients["method"][k] for k in ("name", "arguments"))
+            name = _variant(sources.arguments, name, arguments)
+            sources.arguments[name] = arguments
+            sources.methods.setdefault(name, []).extend(_items(bank, [record]))
+        found.append(sources)
+    return found
+
+
+def _recipe(record: Record) -> str:
+    return digest([record.ingredients["network"], record.ingredients["recipe"]])
+
+
+def _is_audited(record: Record, oracles: Sequence[Record]) -> bool:
+    """Whether an original has an oracle of its seed, which those that score examples have not."""
+    return record.ingredients["seed"] in {r.ingredients["seed"] for r in oracles}
+
+
+def _variant(known: Mapping[str, Any], name: str, arguments: Any) -> str:
+    """The method's name, with a number from the second set of arguments on."""
+    number, candidate = 1, name
+    while candidate in known and known[candidate] != arguments:
+        number += 1
+        candidate = f"{name}-{number}"
+    return candidate
+
+
+def _items(bank: Bank, records: Iterable[Record]) -> list[Item]:
+    return [
+        Item(
+            bank.path / "models" / record.address / "outputs.npz",
+            record.ingredients["seed"],
+            float(record.outcome.get("run_seconds", math.nan)),
+            str(record.outcome.get("status", "")),
+            _course(record.outcome.get("history", [])),
+        )
+        for record in records
+    ]
+
+
+def _course(history: Iterable[Mapping[str, Any]]) -> tuple[float, ...]:
+    values = [entry.get("forget_accuracy") for entry in history]
+    return tuple(float(v) for v in values if v is not None)
+
+
+def _run_sources(path: Path) -> list[Sources]:
+    try:
+        settings = json.loads((path / "config.json").read_text())["settings"]
+        hashes = settings.get("request_hashes", {})
+        requests = settings["requests"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"path={str(path)!r}: its config.json is not that of a run") from error
+    parts, epochs = _run_parts(path / "metrics.jsonl")
+    found = []
+    for text, methods in requests.items():
+        slug = data.parse_request(text).slug
+        given = hashes.get(text) if isinstance(hashes, dict) else None
+        sources = Sources(given or "", text)
+        groups = {"original": sources.original, "oracle": sources.oracle}
+        for (of, name, seed), part in parts.items():
+            file = path / "predictions" / slug / f"{name}-{seed}.npz"
+            if of != slug or not file.is_file():
+                continue
+            item = Item(
+                file,
+                seed + SECOND if name == "second_oracle" else seed,
+                float(part.get("run_seconds") or math.nan),
+                str(part.get("status", "")),
+                _course(epochs.get((of, name, seed), [])),
+            )
+            kind = "oracle" if name == "second_oracle" else name
+            if kind in groups:
+                groups[kind].append(item)
+            else:
+                sources.methods.setdefault(name, []).append(item)
+                sources.arguments[name] = methods.get(name, {}).get("arguments")
+        found.append(sources)
+    return found
+
+
+def _run_parts(path: Path) -> tuple[dict[tuple, dict], dict[tuple, list[dict]]]:
+    parts, epochs = {}, {}
+    for line in path.read_text().splitlines():
+        try:
+            row = json.loads(line)
+            part = (row["request"], row["name"], row["seed"])
+        except (ValueError, KeyError, TypeError):
+            # A line that a crash cut off belongs to a part that is not finished.
+            continue
+        if row.get("kind") == "epoch":
+            epochs.setdefault(part, []).append(row)
+        else:
+            parts[part] = row
+    return parts, epochs

@@ -1,0 +1,285 @@
+r"""Train the models that a strong audit needs: `python -m experiments.bank --preset NAME`.
+
+For every request, `--count` originals, oracles and models unlearned by every method, as many at a
+time as there are devices; what the bank holds is not trained again, and what was cut off goes on
+when the same command is given again. Several processes, on several machines that share the folder,
+may fill one bank at once.
+
+  python -m experiments.bank --preset quickstart --count 128 --methods natmu salun --out runs/bank
+  python -m experiments.audit --oracles runs/bank
+"""
+
+import dataclasses
+import sys
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+import jax
+import numpy as np
+import tyro
+from rich.console import Console
+
+import jax_unlearn as ju
+from experiments import pipeline
+from experiments.checks import check_fit
+from experiments.command import console, guarded, parse, program, use_cpu_devices
+from experiments.config import Experiment, build_method, method_arguments, validate
+from experiments.configs import describe_presets
+from experiments.execution import ORDINARY, Execution, profiled
+from experiments.pipeline import Forgetting, make_key
+from experiments.progress import phases
+from experiments.run import starting_settings
+from jax_unlearn import data
+from jax_unlearn.core import InputError, Model, check_number
+from jax_unlearn.engine import Job
+from jax_unlearn.engine.bank import RECIPE_VERSION, Member, describe_data, describe_method, fill
+from jax_unlearn.engine.bank_record import Record, ids_digest
+from jax_unlearn.engine.bank_store import Bank, open_bank
+from jax_unlearn.engine.mesh import parse_mesh
+from jax_unlearn.engine.signals import deferred
+
+Phase = Callable[[str], Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What all models of a bank share.
+
+    Attributes:
+      bank: where they go.
+      experiment: the settings.
+      dataset: the data.
+      model: the network.
+      mesh: one model for each place on its axis ``model``.
+      seconds: time between two checkpoints.
+      phase: opens a progress bar.
+    """
+
+    bank: Bank
+    experiment: Experiment
+    dataset: data.Dataset
+    model: Model
+    mesh: jax.sharding.Mesh
+    seconds: float
+    phase: Phase
+
+
+def ingredients(plan: Plan, kind: str, seed: int, removed: np.ndarray | None, **more: Any) -> dict:
+    """What determines a model, see :func:`jax_unlearn.engine.bank_record.address_of`."""
+    settings = plan.experiment
+    recipe = describe_method(settings.training.recipe())
+    return {
+        "kind": kind,
+        "data": plan.dataset.fingerprint,
+        "removed": None if removed is None else ids_digest(removed),
+        "request": None,
+        "network": dataclasses.asdict(settings.network),
+        "recipe": {**recipe, "padding": settings.data.padding, "flip": settings.data.flip},
+        "seed": seed,
+        "version": RECIPE_VERSION,
+        "method": None,
+        "original": None,
+        **more,
+    }
+
+
+def _problem(plan: Plan, **parts: Any) -> ju.Problem:
+    return ju.Problem(
+        model=plan.model,
+        num_classes=plan.dataset.num_classes,
+        padding=plan.experiment.data.padding,
+        flip=plan.experiment.data.flip,
+        **parts,
+    )
+
+
+def _trained(plan: Plan, seed: int, purpose: str, examples: ju.Examples) -> Job:
+    initial = plan.model.init(make_key(seed, "initial"))
+    problem = _problem(plan, variables=initial, initial=initial, forget=None, retain=examples)
+    # The key that `train` gives its run, so that this is the model of `experiments.run`.
+    key = jax.random.split(make_key(seed, purpose))[1]
+    return Job(plan.experiment.training.recipe(), problem, key)
+
+
+def original_member(plan: Plan, seed: int) -> Member:
+    """A model trained on all data."""
+    made_of = ingredients(plan, "original", seed, None)
+    return Member(made_of, lambda: _trained(plan, seed, "original", plan.dataset.train))
+
+
+def oracle_member(plan: Plan, forgetting: Forgetting, seed: int) -> Member:
+    """A model retrained without the forget set, from the original's initial weights."""
+    request = forgetting.request.hash
+    made_of = ingredients(plan, "oracle", seed, forgetting.forget.id, request=request)
+    purpose = f"oracle/{forgetting.slug}"
+    return Member(made_of, lambda: _trained(plan, seed, purpose, forgetting.retain))
+
+
+def half_member(plan: Plan, seed: int) -> Member:
+    """A model trained on a random half of the data, for memorization scores."""
+    rows = np.random.default_rng(seed).permutation(len(plan.dataset.train.label))
+    kept = np.sort(rows[: (len(rows) + 1) // 2])
+    examples = data.take(plan.dataset.train, kept)
+    removed = np.delete(plan.dataset.train.id, kept)
+    made_of = ingredients(plan, "half", seed, removed)
+    return Member(made_of, lambda: _trained(plan, seed, "half", examples))
+
+
+def unlearned_member(
+    plan: Plan, forgetting: Forgetting, original: Record, name: str, arguments: Mapping[str, Any]
+) -> Member:
+    """An original from which a method has removed the forget set."""
+    method = build_method(name, arguments)
+    seed = original.ingredients["seed"]
+
+    def job() -> Job:
+        initial = plan.model.init(make_key(seed, "initial"))
+        problem = _problem(
+            plan,
+            variables=plan.bank.weights(original, initial),
+            initial=initial,
+            forget=forgetting.forget,
+            retain=forgetting.retain if method.needs_retain else None,
+        )
+        key = make_key(seed, "unlearn", forgetting.slug, name)
+        return Job(method, problem, key)
+
+    made_of = ingredients(
+        plan,
+        "unlearned",
+        seed,
+        forgetting.forget.id,
+        request=forgetting.request.hash,
+        method={"name": name, "arguments": describe_method(method)["arguments"]},
+        original=original.address,
+    )
+    return Member(made_of, job)
+
+
+def fill_plan(plan: Plan, title: str, members: list[Member]) -> list[Record]:
+    """Train those members that the bank lacks."""
+    with plan.phase(title) as on_done, deferred() as interrupted:
+        return fill(
+            plan.bank,
+            members,
+            plan.model,
+            (plan.dataset.train.image, plan.dataset.test.image),
+            mesh=plan.mesh,
+            loop=plan.experiment.loop,
+            on_done=on_done,
+            interrupted=interrupted,
+            checkpoint_seconds=plan.seconds,
+        )
+
+
+def fill_request(plan: Plan, text: str, originals: list[Record]) -> dict[str, list[Record]]:
+    """Oracles of a request and the models that every method makes of the originals.
+
+    Returns:
+      Records by 'oracle' and by method.
+    """
+
+    def logits_of(seeds: list[int]) -> list[np.ndarray]:
+        members = [original_member(plan, seed) for seed in seeds]
+        records = fill_plan(plan, f"{text}: scoring models", members)
+        return [plan.bank.outputs(record)[0].logits for record in records]
+
+    forgetting = pipeline.resolve_by(plan.dataset, text, logits_of)
+    plan.bank.add_request(
+        forgetting.request.hash, forgetting.forget.id, forgetting.test_forgotten, text
+    )
+    seeds = [record.ingredients["seed"] for record in originals]
+    oracles = [oracle_member(plan, forgetting, seed) for seed in seeds]
+    records = {"oracle": fill_plan(plan, f"{forgetting.slug}: oracles", oracles)}
+    for name, arguments in method_arguments(plan.experiment, text).items():
+        members = [
+            unlearned_member(plan, forgetting, original, name, arguments) for original in originals
+        ]
+        records[name] = fill_plan(plan, f"{forgetting.slug}: {name}", members)
+    return records
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command:
+    """Fill a bank of models.
+
+    Attributes:
+      experiment: the settings; its seeds are not used.
+      count: how many originals, oracles and unlearned models of each method, of seeds 0, 1, ...
+      halves: how many models trained on random halves of the data, for memorization scores.
+      out: folder of the bank; new, or a bank of the same data.
+      data_dir: the same as --data.dir.
+      preset: settings to begin with; flags given beside it change them.
+      config: config.json of an earlier run to begin with, in place of a preset.
+      execution: how the machine is used.
+    """
+
+    experiment: Annotated[Experiment, tyro.conf.arg(name="")]
+    count: int = 8
+    halves: int = 0
+    out: str = "runs/bank"
+    data_dir: str | None = None
+    preset: str = ""
+    config: str = ""
+    execution: Annotated[Execution, tyro.conf.arg(name="")] = ORDINARY
+
+
+def execute(command: Command, terminal: Console) -> None:
+    """Fill the bank and say what it holds."""
+    experiment = command.experiment
+    validate(experiment)
+    command.execution.validate()
+    if command.execution.coordinator is not None or command.execution.num_processes is not None:
+        raise InputError(
+            "coordinator, num_processes: processes that fill a bank share nothing but its folder; "
+            "start the command several times without these flags"
+        )
+    if command.execution.resident != "device":
+        raise InputError(
+            f"resident={command.execution.resident!r}: a bank trains on data that fits on the "
+            "device; leave it at device, or use experiments.run"
+        )
+    check_number("count", command.count, low=1, whole=True)
+    check_number("halves", command.halves, low=0, whole=True)
+    use_cpu_devices(experiment.cpu_devices)
+    # Without a word on it each device trains a model of its own.
+    mesh = parse_mesh(command.execution.mesh or f"model={jax.device_count()}")
+    dataset = pipeline.load_data(experiment)
+    arguments = {text: method_arguments(experiment, text) for text in experiment.requests}
+    check_fit(experiment, dataset, arguments)
+    bank = open_bank(command.out, data=describe_data(dataset), create=True)
+    model = pipeline.make_network(experiment, dataset)
+    with profiled(command.execution.profile), phases(terminal) as phase:
+        seconds = command.execution.checkpoint_seconds
+        plan = Plan(bank, experiment, dataset, model, mesh, seconds, phase)
+        seeds = range(command.count)
+        originals = fill_plan(plan, "originals", [original_member(plan, s) for s in seeds])
+        if command.halves:
+            fill_plan(plan, "halves", [half_member(plan, s) for s in range(command.halves)])
+        for text in experiment.requests:
+            for name, records in fill_request(plan, text, originals).items():
+                spent = sum(record.outcome["run_seconds"] for record in records)
+                terminal.print(f"{text} {name}: {len(records)} models, {spent:.1f} s of training")
+    terminal.print(f"bank: {command.out}, {len(bank.records())} models")
+
+
+def main() -> None:
+    """Read the command line and fill a bank."""
+
+    def run() -> None:
+        begun = starting_settings(sys.argv[1:])
+        default = Command(experiment=dataclasses.replace(begun, set=()))
+        description = f"{__doc__}\n\nPresets:\n\n{describe_presets()}"
+        command = parse(Command, "experiments.bank", description, default=default)
+        given = command.experiment
+        settings = given.data
+        if command.data_dir is not None:
+            settings = dataclasses.replace(settings, dir=command.data_dir)
+        experiment = dataclasses.replace(given, data=settings, set=(*begun.set, *given.set))
+        execute(dataclasses.replace(command, experiment=experiment), console())
+
+    guarded(run)
+
+
+if __name__ == "__main__":
+    program(main)

@@ -1,0 +1,110 @@
+"""Steps of the engine's own programs, without the loop around them, and their times."""
+
+import time
+from collections.abc import Callable, Mapping
+
+import jax
+import numpy as np
+
+import jax_unlearn as ju
+from jax_unlearn.core import Clock
+from jax_unlearn.engine import steps
+from jax_unlearn.engine.mesh import make_mesh
+from jax_unlearn.engine.steps import Turn
+
+ROUNDS = 30
+"""Most repeats of a comparison."""
+
+STRETCH = 0.25
+"""Seconds of steps between two looks at the clock."""
+
+SCANNED = 20
+"""Steps of one compiled loop."""
+
+
+class Stepper:
+    """A method under way on random rows, on all devices.
+
+    Attributes:
+      state: the method's state.
+    """
+
+    def __init__(self, method: ju.Unlearner, problem: ju.Problem, *, scanned: bool):
+        layout = steps.Alone(make_mesh())
+        init_key, pool_key, step_key = jax.random.split(jax.random.key(0), 3)
+        pool = method.pool(pool_key, problem)
+        self._scanned, self._model = scanned, problem.model
+        self._options = {"padding": problem.padding, "flip": problem.flip, "beside": None}
+        # Numbers as the engine traces them.
+        numbers = {float: np.float32, int: np.int32}
+        numeric = jax.tree.map(lambda x: numbers[type(x)](x), method)
+        self._method, self._key = layout.put([numeric]), layout.put([step_key])
+        rng = np.random.default_rng(0)
+        # The batch is padded to what the devices divide, as the engine does.
+        width = -(-method.batch_size // layout.columns) * layout.columns
+        rows = rng.integers(0, len(pool.label), (SCANNED, width), dtype=np.int32)
+        rows[:, method.batch_size :] = -1
+        self._pool, self._rows = layout.put([pool]), layout.put_rows([rows], 1)
+        clock = Clock(*map(np.int32, (0, 1000, 0, 10)))
+        self._start = layout.put([Turn(clock, np.int32(0))])
+        self.state = steps.copy(layout.put([method.init(init_key, problem)]))
+
+    def __call__(self, count: int) -> int:
+        """Take at least ``count`` steps, in whole loops if scanned; return how many, when done."""
+        if self._scanned:
+            count = -(-count // SCANNED) * SCANNED
+            for _ in range(count // SCANNED):
+                self.state, _, _ = steps.scan(
+                    *(self._method, self._key, self.state, self._pool, self._rows, self._start),
+                    model=self._model,
+                    **self._options,
+                )
+        for number in range(0 if self._scanned else count):
+            if number % SCANNED == 0:
+                turn = self._start
+            batch, key, clock, turn = steps.draw(
+                self._pool, self._rows, self._key, turn, **self._options
+            )
+            self.state, _ = steps.step(
+                *(self._method, key, self.state, batch, clock), model=self._model, beside=None
+            )
+        jax.block_until_ready(self.state)
+        return count
+
+    def flops(self) -> float:
+        """Floating-point operations of one step, as XLA counts them before it optimises."""
+        batch, key, clock, _ = jax.eval_shape(
+            lambda *given: steps.draw(*given, **self._options),
+            *(self._pool, self._rows, self._key, self._start),
+        )
+        lowered = steps.step.lower(
+            *(self._method, key, self.state, batch, clock), model=self._model, beside=None
+        )
+        return float(lowered.cost_analysis()["flops"])
+
+
+def per_step(steppers: Mapping[str, Callable[[int], int]], seconds: float) -> dict[str, float]:
+    """Least time of a step of each, in seconds; all take turns, so that each sees every weather.
+
+    Args:
+      steppers: each takes at least as many steps as it is told and returns their number.
+      seconds: time for all of them together, compilation and a first look not counted.
+    """
+    counts, best = {}, {}
+    for name, stepper in steppers.items():
+        stepper(1)
+        counts[name] = max(1, min(1000, round(STRETCH / _timed(stepper, 1))))
+        best[name] = _timed(stepper, counts[name])
+    end = time.perf_counter() + seconds
+    for _ in range(ROUNDS):
+        if time.perf_counter() > end:
+            break
+        for name, stepper in steppers.items():
+            best[name] = min(best[name], _timed(stepper, counts[name]))
+    return best
+
+
+def _timed(stepper: Callable[[int], int], count: int) -> float:
+    start = time.perf_counter()
+    taken = stepper(count)
+    return (time.perf_counter() - start) / taken

@@ -1,0 +1,63 @@
+"""How a command uses its machine: what no result depends on, but for rounding."""
+
+import contextlib
+import dataclasses
+import pathlib
+from collections.abc import Iterator
+
+import jax
+
+from jax_unlearn.core import InputError, check_choice, check_number
+
+RESIDENTS = ("device", "host", "stream")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Execution:
+    """How the work is spread, saved and watched.
+
+    Attributes:
+      mesh: devices by axis, such as data=8 or model=4,data=2; empty puts all on data. A batch is
+        spread over data; models that are trained side by side take one place on model each.
+      resident: where the training set lies while it is used: device; host where it does not fit on
+        the device, its rows are then sent batch by batch; stream where it does not fit into memory
+        either, it is then read from a prepared TFDS data set as it is needed.
+      checkpoint_seconds: time between two checkpoints of a model under way.
+      profile: folder for a trace of the whole command, to be opened in Perfetto or TensorBoard.
+      coordinator: address HOST:PORT of process 0 where several processes share one run; SLURM, TPU
+        pods and Open MPI give it by themselves.
+      num_processes: how many processes there are.
+      process_id: number of this one, from 0.
+    """
+
+    mesh: str = ""
+    resident: str = "device"
+    checkpoint_seconds: float = 60.0
+    profile: str | None = None
+    coordinator: str | None = None
+    num_processes: int | None = None
+    process_id: int | None = None
+
+    def validate(self) -> None:
+        """Raise InputError for a value out of range; devices are not touched."""
+        check_choice("resident", self.resident, RESIDENTS)
+        check_number("checkpoint_seconds", self.checkpoint_seconds, low=0)
+        if self.profile is not None and pathlib.Path(self.profile).is_file():
+            raise InputError(f"profile={self.profile!r}: a file stands there; expected a folder")
+
+
+ORDINARY = Execution()
+"""All devices, everything on them, a checkpoint a minute."""
+
+
+@contextlib.contextmanager
+def profiled(folder: str | None) -> Iterator[None]:
+    """Write a trace of what happens inside to a folder; None writes none."""
+    if folder is None:
+        yield
+        return
+    options = jax.profiler.ProfileOptions()
+    # A trace holds a million events: every Python call would leave no room for the programs.
+    options.python_tracer_level = 0
+    with jax.profiler.trace(folder, create_perfetto_trace=True, profiler_options=options):
+        yield

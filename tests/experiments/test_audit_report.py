@@ -1,0 +1,543 @@
+"""An audit's report says what its record says, all of it, in one file that does nothing else."""
+
+import copy
+import math
+import re
+from html.parser import HTMLParser
+
+import matplotlib
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments.audit_page import words
+from experiments.audit_page.html import escape, inline_svg
+from experiments.audit_page.markdown import escape as escape_markdown
+from experiments.audit_page.pictures import pictures
+from experiments.audit_report import report_sections, write_report
+from jax_unlearn.core import InputError
+
+HOSTILE = "<script>alert(1)</script>"
+
+TITLES = {"FA": "Forget accuracy", "gap": "Average gap", "ulira_auc": "U-LiRA AUC"}
+CENTRES = {"FA": 88.0, "gap": 1.2, "ulira_auc": 0.5}
+UNITS = {"FA": "%", "gap": "points", "ulira_auc": ""}
+
+
+def cell(value, mark="inside", n=8, note=""):
+    return {
+        "value": value,
+        "low": None if value is None else 0.99 * value,
+        "high": None if value is None else 1.01 * value,
+        "n": n,
+        "mark": mark,
+        "note": note,
+    }
+
+
+def row(name, kind, shift, marks):
+    cells = {
+        measure: cell(centre * (1 + shift), mark)
+        for (measure, centre), mark in zip(CENTRES.items(), marks, strict=True)
+    }
+    return {"name": name, "kind": kind, "flags": [], "cells": cells, "verdict": {}}
+
+
+def record(methods=("natmu", "mumis")):
+    """A small record of an audit, as experiments.audit writes it."""
+    rng = np.random.default_rng(0)
+    far = ("outside", "inside", "outside")
+    rows = [row("original", "original", 0.3, far), row("oracle", "oracle", 0.0, ["inside"] * 3)]
+    rows += [row(name, "method", 0.1, ("outside", "no power", "inside")) for name in methods]
+    names = [r["name"] for r in rows]
+    fpr = [0.0, *np.geomspace(1e-3, 1, 20).tolist()]
+    return {
+        "format": 1,
+        "level": "strong",
+        "request": {
+            "hash": "3f2a9c0d",
+            "text": "random:0.1",
+            "ids_hash": "77aa",
+            "forget": 150,
+            "retain": 1350,
+            "test": 360,
+            "class_wise": False,
+        },
+        "models": {
+            "original": 8,
+            "oracle": 16,
+            "reference": 8,
+            "held_out": 8,
+            "methods": {
+                name: {
+                    "n": 8,
+                    "collapsed": 0,
+                    "no_op": 0,
+                    "statuses": {"finished": 8},
+                    "arguments": {"learning_rate": 0.01, "mask": {"size": 4}},
+                    "seconds": [1.0 + k] * 8,
+                    "files": [{"path": f"p/{name}-{i}.npz", "sha256": "00"} for i in range(8)],
+                }
+                for k, name in enumerate(methods)
+            },
+        },
+        "measures": [
+            {
+                "name": name,
+                "title": title,
+                "unit": UNITS[name],
+                "oracle_value": 0.5 if name == "ulira_auc" else None,
+                "outside": "above" if name == "gap" else "both",
+                "higher": "more is known",
+                "needs": "1 model",
+                "does": "what is computed",
+                "source": 'Someone, "Title", 2024, arXiv:2401.00000',
+            }
+            for name, title in TITLES.items()
+        ],
+        "rows": rows,
+        "bands": {
+            name: {"low": 0.95 * c, "high": 1.05 * c, "median": c, "n": 8, "how": "200 splits"}
+            for name, c in CENTRES.items()
+        },
+        "no_power": ["gap"],
+        "ranking": [
+            {
+                "measure": "gap",
+                "order": [
+                    {"name": name, "value": 1.3, "low": 1.2, "high": 1.4} for name in methods
+                ],
+                "note": "Cannot be told apart: all.",
+            }
+        ],
+        "curves": {
+            "roc": {
+                name: {a: {"fpr": fpr, "tpr": np.sqrt(fpr).tolist()} for a in ("ulira", "rmia")}
+                for name in names
+            },
+            "epsilon": {name: rng.gamma(1, 1, 30).tolist() for name in names},
+            "confidence": {
+                "examples": [
+                    {
+                        "id": 100 + i,
+                        "label": i,
+                        "oracle": rng.normal(1, 1, 8).tolist(),
+                        "original": rng.normal(5, 1, 8).tolist(),
+                        "methods": {name: rng.normal(2, 1, 8).tolist() for name in methods},
+                    }
+                    for i in range(3)
+                ]
+            },
+            "density": {name: rng.normal(2, 2, 50).tolist() for name in names},
+            "forget_accuracy": {name: [[100.0, 95.0, 90.0], [100.0, 93.0]] for name in methods},
+            "seconds": {
+                "oracle": [20.0] * 8,
+                **{name: [1.0 + k] * 8 for k, name in enumerate(methods)},
+            },
+        },
+        "summary": ["150 of 1500 training images were forgotten."],
+        "notes": [],
+        "protocol": {"terms": ["RA", "FA", "TA"]},
+        "provenance": {"versions": {"jax": "0.10.2"}},
+    }
+
+
+class Page(HTMLParser):
+    """Words, tags and ids of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.ids, self.links, self.words, self.open = [], [], [], [], []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.ids += [value for name, value in attrs if name == "id"]
+        self.links += [value for name, value in attrs if name in ("src", "href", "xlink:href")]
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("audit")
+    paths = write_report(record(), folder)
+    return folder, paths["html"].read_text(), paths["markdown"].read_text()
+
+
+def sentences(audit):
+    """All sentences outside tables."""
+    _, sections = report_sections(audit)
+    blocks = [block for section in sections for block in section.blocks]
+    items = [item for block in blocks for item in getattr(block, "items", ())]
+    return items + [block.text for block in blocks if hasattr(block, "text")]
+
+
+def table(audit, title):
+    """The first table of a section, as texts with details."""
+    section = next(s for s in report_sections(audit)[1] if s.title == title)
+    first = next(block for block in section.blocks if hasattr(block, "rows"))
+    return [[f"{c.text} {c.detail}".strip() for c in line] for line in (first.head, *first.rows)]
+
+
+# The files
+
+
+def test_a_report_is_one_page_and_markdown_with_its_figures_beside_it(written):
+    folder, _, markdown = written
+    assert sorted(p.name for p in folder.iterdir()) == ["figures", "report.html", "report.md"]
+    linked = re.findall(r"\]\((figures/.*?)\)", markdown)
+    assert sorted(linked) == sorted(f"figures/{p.name}" for p in (folder / "figures").iterdir())
+    assert len(linked) == 7
+    with Image.open(folder / linked[0]) as image:
+        assert image.format == "PNG"
+
+
+def test_the_page_loads_nothing_and_runs_nothing(written):
+    _, html, _ = written
+    page = Page(html)
+    assert not {"script", "link", "iframe", "img", "object", "embed"} & set(page.tags)
+    assert all(link.startswith("#") for link in page.links)
+    assert re.search(r"@import|url\((?!#)|<\?xml|<!DOCTYPE svg", html) is None
+    assert set(re.findall(r'https?://[^"<\s]+', html)) == {
+        "http://www.w3.org/2000/svg",
+        "http://www.w3.org/1999/xlink",
+    }
+    assert "default-src 'none'" in html
+
+
+def test_the_page_is_made_for_phones_print_and_dark_screens(written):
+    _, html, _ = written
+    assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in html
+    assert "@media print" in html
+    assert "prefers-color-scheme: dark" in html
+    tables = html.count("<table")
+    assert tables == html.count('<div class="scroll"') > 4
+
+
+def test_ids_of_all_figures_are_unique_and_every_link_within_the_page_has_its_target(written):
+    page = Page(written[1])
+    assert len(page.ids) == len(set(page.ids)) > 50
+    assert {link[1:] for link in page.links} <= set(page.ids)
+    assert set(re.findall(r"url\(#(.*?)\)", written[1])) <= set(page.ids)
+
+
+def test_the_same_record_gives_the_same_files(written, tmp_path):
+    paths = write_report(record(), tmp_path)
+    assert paths["html"].read_text() == written[1]
+    assert paths["markdown"].read_text() == written[2]
+
+
+def test_words_in_figures_are_words_and_not_outlines(written):
+    assert "share of forget examples, worst first (%)" in Page(written[1]).text
+
+
+def test_page_and_markdown_hold_the_same_cells_and_sentences(written):
+    _, html, markdown = written
+    text = Page(html).text
+    for sentence in sentences(record()):
+        assert " ".join(sentence.split()) in text
+        assert escape_markdown(sentence) in markdown
+    for line in table(record(), "Measures"):
+        assert all(piece in text for piece in line[0].split(" in "))
+
+
+# Hostile text
+
+
+def test_hostile_names_stay_text_everywhere(tmp_path):
+    name = f"{HOSTILE}$x^$\n\x00| `a` ](javascript:x) & \" '"
+    audit = record(methods=(name, "natmu"))
+    audit["request"]["text"] = audit["summary"][0] = f'"><img src=x onerror=alert(1)>{HOSTILE}'
+    audit["measures"][0]["title"] = audit["measures"][0]["source"] = HOSTILE
+    audit["rows"][2]["flags"] = [HOSTILE]
+    audit["rows"][2]["cells"]["FA"]["note"] = f"</td>{HOSTILE}"
+    audit["protocol"] = {HOSTILE: {"</style>": HOSTILE}}
+    paths = write_report(audit, tmp_path)
+    html, markdown = paths["html"].read_text(), paths["markdown"].read_text()
+    page = Page(html)
+    clean = Page(write_report(record(), tmp_path / "clean")["html"].read_text())
+    # One word more in a list of notes; apart from that a hostile page has a harmless one's tags.
+    assert set(page.tags) == set(clean.tags)
+    assert "<script" not in html
+    assert page.text.count("<script>") > 8
+    assert "\x00" not in html
+    assert re.search(r"(?<!\\)<", markdown) is None
+    rows = [line for line in markdown.splitlines() if line.startswith("|")]
+    heads = {len(re.findall(r"(?<!\\)\|", line)) for line in rows if "null band" in line}
+    assert heads == {2 + 2 + 4 - 1}
+
+
+@pytest.mark.parametrize("bad", ["\x00", "\x1b", "\ud800", "\x7f"])
+def test_characters_that_no_page_may_hold_are_replaced(bad):
+    assert escape(f"a{bad}b") == "a\ufffdb"
+
+
+def test_dollar_signs_do_not_become_formulas_and_settings_are_left_as_they_were(tmp_path):
+    before = dict(matplotlib.rcParams)
+    html = write_report(record(methods=("$\\frac{", "natmu")), tmp_path)["html"].read_text()
+    assert "$\\frac{" in html
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_long_and_equal_names_stay_apart_in_figures():
+    drawn, _ = pictures(record(methods=("m" * 60, "m" * 61)))
+    figure = next(p.figure for p in drawn if p.slug == "roc-0")
+    labels = [t.get_text() for t in figure.legends[0].get_texts()]
+    assert len(set(labels)) == 5
+    assert max(map(len, labels)) <= 29
+
+
+# What the words say
+
+
+def test_what_was_forgotten_is_counted():
+    assert words.forgotten_sentence(record()["request"]) == (
+        "Forgotten: 150 of 1500 training examples (10 %), chosen example by example by random:0.1; "
+        "1350 retained, 360 test examples."
+    )
+
+
+def test_collapsed_and_unchanged_models_are_named():
+    audit = record()
+    audit["models"]["methods"]["mumis"] |= {"collapsed": 2, "no_op": 1}
+    assert words.methods_sentence(audit["models"]) == (
+        "Unlearned models: NatMU 8, MU-Mis 8 (2 collapsed, left out of every number; 1 unchanged "
+        "from the original)."
+    )
+
+
+def test_every_row_is_said_to_lie_where_its_marks_put_it():
+    original, oracle, natmu, _ = words.verdict_sentences(record())
+    assert original == (
+        "original: of 3 measures with a null band, outside by 2 (all but Average gap), inside by 1."
+    )
+    assert oracle == "oracle: of 3 measures with a null band, inside by all."
+    assert natmu == (
+        "NatMU: of 3 measures with a null band, outside by 1 (Forget accuracy), inside by 1, "
+        "1 without power."
+    )
+
+
+def test_a_row_that_lies_outside_everywhere_is_said_to_without_a_list():
+    audit = record()
+    for c in audit["rows"][2]["cells"].values():
+        c["mark"] = "outside"
+    assert words.verdict_sentences(audit)[2] == (
+        "NatMU: of 3 measures with a null band, outside by all."
+    )
+
+
+def test_a_request_without_a_hash_names_the_ids_alone():
+    audit = record()
+    assert "Hash of the request: 3f2a9c0d." in sentences(audit)
+    audit["request"]["hash"] = ""
+    assert not any("Hash of the request" in s for s in sentences(audit))
+    assert "Hash of the forgotten ids: 77aa." in sentences(audit)
+
+
+def test_a_row_without_marks_is_not_judged():
+    audit = record()
+    for c in audit["rows"][2]["cells"].values():
+        c["mark"] = ""
+    assert words.verdict_sentences(audit)[2] == "NatMU: not judged."
+
+
+def test_power_follows_from_the_original():
+    audit = record()
+    assert "No power here, because the original itself" in words.power_sentence(audit)
+    assert "Average gap" in words.power_sentence(audit)
+    audit["no_power"] = []
+    assert words.power_sentence(audit) == "Every measure tells the original from retraining."
+    audit["models"]["original"] = 0
+    assert "nobody knows" in words.power_sentence(audit)
+    assert "No original model was given" in " ".join(words.compared_sentences(audit))
+
+
+def test_times_are_compared_with_retraining():
+    seconds = {"oracle": [10.0, 30.0], "natmu": [1.0, 3.0], "mumis": [25.0], "salun": [None]}
+    assert words.time_sentences(seconds) == [
+        "Fastest: NatMU, 2 s per model, 10 % of retraining (20 s).",
+        "Not faster than retraining: MU-Mis.",
+    ]
+    assert words.time_sentences({"natmu": [2.0]}) == ["Fastest: NatMU, 2 s per model."]
+    assert words.time_sentences({"oracle": [1.0]}) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "\u2013"),
+        (math.nan, "\u2013"),
+        (math.inf, "\u221e"),
+        (0, "0"),
+        (0.5, "0.500"),
+        (-1.234, "-1.23"),
+        (123.44, "123.4"),
+        (0.00012, "1.2e-04"),
+    ],
+)
+def test_numbers_have_about_three_figures(value, text):
+    assert words.number(value) == text
+
+
+# The tables
+
+
+def test_the_table_has_bands_marks_intervals_and_n():
+    head, *rows = table(record(), "Measures")
+    assert [h.split()[0] for h in head[2:]] == ["original", "oracle", "NatMU", "MU-Mis"]
+    fa, gap, _ = rows
+    assert fa[:2] == ["Forget accuracy in %", "83.60 to 92.40 median 88.00, n\u00a08"]
+    assert fa[4] == "96.80 95.83 to 97.77, n\u00a08"
+    assert gap[1].startswith("up to 1.26")
+
+
+def test_marks_are_words_and_shapes_in_page_and_markdown(written):
+    _, html, markdown = written
+    for text in ("\u25cf\u00a0inside", "\u25b2\u00a0outside", "\u25cb\u00a0no\u00a0power"):
+        assert text in html
+        assert text.replace("\u00a0", " ") in markdown
+
+
+def test_a_row_of_fewer_models_shows_the_band_it_is_judged_by():
+    audit = record()
+    audit["rows"][2]["cells"]["FA"]["band"] = [80.0, 96.0]
+    audit["rows"][3]["cells"]["FA"]["band"] = [0.95 * 88.0, 1.05 * 88.0]
+    fa = table(audit, "Measures")[1]
+    assert fa[4].endswith("band 80.00 to 96.00")
+    assert "band" not in fa[5]
+
+
+def test_notes_are_numbered_once_and_written_out_below():
+    audit = record()
+    for r in audit["rows"][2:]:
+        r["cells"]["FA"] = cell(None, "", 0, "needs 3 models; 1 given")
+    assert [line[4:] for line in table(audit, "Measures")][1] == ["\u2013 (1)", "\u2013 (1)"]
+    assert "(1) needs 3 models; 1 given" in sentences(audit)
+
+
+def test_one_seed_has_no_interval_and_that_is_said():
+    audit = record()
+    audit["rows"][2]["cells"]["FA"] |= {"low": None, "high": None, "n": 1}
+    assert table(audit, "Measures")[1][4] == "96.80 no interval, n\u00a01"
+
+
+def test_a_measure_without_any_value_is_listed_with_its_needs():
+    audit = record()
+    for r in audit["rows"]:
+        r["cells"]["ulira_auc"] = cell(None, "", 0, "2 oracles are too few")
+    assert "U-LiRA AUC" not in [line[0] for line in table(audit, "Measures")]
+    assert "U-LiRA AUC: needs 1 model (2 oracles are too few)." in sentences(audit)
+    for r in audit["rows"]:
+        r["cells"] = {}
+    assert "No measure gave a value." in sentences(audit)
+
+
+def test_rankings_show_place_interval_n_and_what_is_open():
+    head, first, _ = table(record(), "Ranking")
+    assert head == ["Average gap", "mean", "95 % interval", "n"]
+    assert first == ["1. NatMU", "1.30", "1.20 to 1.40", "8"]
+    assert "Average gap: Cannot be told apart: all." in sentences(record())
+    audit = record() | {"ranking": []}
+    assert any(s.startswith("No ranking") for s in sentences(audit))
+
+
+def test_methods_show_their_arguments_and_how_they_ended():
+    _, natmu, _ = table(record(), "Methods")
+    assert natmu[4:] == ["finished 8", "1 s (n 8)", "learning_rate = 0.01, mask.size = 4"]
+    audit = record()
+    more = {"lr": 4.430375245218267e-05, "masks": "gradual", "on": True, "version": "1.2.3"}
+    audit["models"]["methods"]["natmu"]["arguments"] = more
+    text = "lr = 4.43e-05, masks = gradual, on = true, version = 1.2.3"
+    assert table(audit, "Methods")[1][6] == text
+    audit["models"]["methods"]["natmu"] |= {"arguments": None, "seconds": [None], "statuses": {}}
+    assert table(audit, "Methods")[1][4:] == ["not reported", "not known", "not known"]
+
+
+def test_the_legend_is_folded_and_explains_every_measure(written):
+    legend = next(s for s in report_sections(record())[1] if s.title == "What the measures mean")
+    assert legend.folded
+    assert [line[0].text for line in legend.blocks[0].rows] == [
+        "Forget accuracy",
+        "Average gap",
+        "U-LiRA AUC",
+    ]
+    assert written[1].count("<details>") == 4
+
+
+def test_measures_beyond_predictions_are_listed():
+    more = [{"name": "relearn", "title": "Relearn time", "does": "steps", "needs": "weights"}]
+    assert "Relearn time: steps; needs weights." in sentences(record() | {"not_measured": more})
+
+
+# The figures
+
+
+def test_every_figure_is_drawn_in_order():
+    drawn, omitted = pictures(record())
+    slugs = ("roc-0", "roc-1", "epsilon", "densities", "gap-time", "examples", "forget-accuracy")
+    assert tuple(p.slug for p in drawn) == slugs
+    assert omitted == []
+
+
+@pytest.mark.parametrize("empty", [None, {}, "absent"])
+def test_missing_curves_leave_out_their_figure_and_say_so(empty, tmp_path):
+    audit = record()
+    audit["curves"] = {} if empty == "absent" else dict.fromkeys(audit["curves"], empty)
+    drawn, omitted = pictures(audit)
+    assert drawn == []
+    assert len(omitted) == 6
+    assert "ROC of the attacks: not drawn, because the audit holds no such data." in omitted
+    assert omitted[0] in write_report(audit, tmp_path)["markdown"].read_text()
+    assert not (tmp_path / "figures").exists()
+
+
+def test_a_curve_that_cannot_be_drawn_says_why_and_leaves_the_others():
+    audit = record()
+    audit["curves"]["epsilon"]["natmu"] = [-1.0]
+    audit["curves"]["density"]["natmu"] = [None, None]
+    drawn, omitted = pictures(audit)
+    assert len(drawn) == 6
+    assert len(omitted) == 1
+    assert "epsilon['natmu']" in omitted[0]
+
+
+def test_without_an_original_the_course_still_begins_where_the_runs_did():
+    audit = record()
+    del audit["rows"][0]
+    drawn, _ = pictures(audit)
+    figure = drawn[-1].figure
+    assert "original  100.0" in {t.get_text() for t in figure.axes[0].get_legend().get_texts()}
+
+
+def test_an_svg_carries_its_description_and_prefixed_ids():
+    drawn, _ = pictures(record())
+    svg = inline_svg(drawn[0])
+    assert svg.startswith('<svg role="img" aria-label="ROC of U-LiRA"')
+    assert svg.endswith("</svg>")
+    assert all(i.startswith("roc-0-") for i in re.findall(r'\bid="(.*?)"', svg))
+
+
+# Bad input
+
+
+def test_a_record_of_another_format_is_refused(tmp_path):
+    with pytest.raises(InputError, match="audit: format 2: expected 1; make it again"):
+        write_report(record() | {"format": 2}, tmp_path)
+    with pytest.raises(InputError, match="audit: format None"):
+        write_report({}, tmp_path)
+
+
+def test_a_record_that_lacks_a_part_is_refused(tmp_path):
+    audit = copy.copy(record())
+    del audit["bands"], audit["notes"]
+    with pytest.raises(InputError, match="audit: lacks bands, notes: expected the record"):
+        write_report(audit, tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,80 @@
+"""Two processes run one experiment: one folder, one voice, the numbers of one process."""
+
+import os
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import experiments.run
+from jax_unlearn import audit
+
+FLAGS = (
+    *("--data.train-size", 300, "--data.test-size", 100, "--data.padding", 0, "--data.no-flip"),
+    *("--network.width", 8, "--training.epochs", 1, "--training.batch-size", 50),
+    *("--requests", "class:3", "--methods", "natmu", "--seeds", 0),
+    *("--set", "natmu.batch_size=50", "natmu.epochs=1", "natmu.optimizer=sgd"),
+)
+PARTS = ("original", "oracle", "second_oracle", "natmu")
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    """The folder of two processes with two devices each, and what each of them printed."""
+    out = tmp_path_factory.mktemp("together") / "run"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        coordinator = f"127.0.0.1:{probe.getsockname()[1]}"
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM_", "OMPI_"))}
+    environment |= {"JAX_PLATFORMS": "cpu", "PJRT_NPROC": "32"}
+    command = [sys.executable, "-m", "experiments.run", *FLAGS, "--out", out, "--cpu-devices", 2]
+    command += ["--coordinator", coordinator, "--num-processes", 2, "--process-id"]
+    started = [
+        subprocess.Popen(
+            [*map(str, command), str(rank)],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    printed = []
+    try:
+        for process in started:
+            told, complaints = process.communicate(timeout=300)
+            assert process.returncode == 0, complaints[-3000:]
+            printed.append(told)
+    finally:
+        for process in started:
+            process.kill()
+    return out, printed
+
+
+def test_process_0_alone_prints_tables_and_the_report_s_place(together):
+    out, printed = together
+    assert f"report: {out / 'report.md'}" in printed[0]
+    # What is left are lines of the communication library.
+    assert "gap" in printed[0]
+    assert "gap" not in printed[1]
+    assert "report" not in printed[1]
+
+
+def test_every_part_is_recorded_once(together):
+    lines = (together[0] / "metrics.jsonl").read_text().splitlines()
+    assert sum('"kind": "result"' in line for line in lines) == 1 + len(PARTS)
+
+
+def test_predictions_are_those_of_one_process(together, call, tmp_path):
+    assert call(experiments.run.main, *FLAGS, "--out", tmp_path / "alone").code == 0
+    for name in PARTS:
+        two, one = (
+            audit.load_predictions(path / "predictions" / "class-3" / f"{name}-0.npz")
+            for path in (together[0], tmp_path / "alone")
+        )
+        for part in ("forget", "retain", "test"):
+            mine, other = getattr(two, part), getattr(one, part)
+            np.testing.assert_array_equal(mine.id, other.id)
+            np.testing.assert_allclose(mine.logits, other.logits, rtol=1e-4, atol=1e-4)
