@@ -27,7 +27,8 @@ class AuditProtocol:
     Attributes:
       terms: measures that the average gap and ToW are made of.
       attack_terms: measures that the average gap with an attack is made of.
-      nonmembers: 'test' or 'remaining': the test images that attacks take for non-members.
+      nonmembers: 'test', or those of 'remaining' or 'forgotten' classes: the test images that
+        attacks take for non-members.
       svc_max_examples: limit to the examples of each side that train the SVC; None for no limit.
     """
 

@@ -161,9 +161,11 @@ def caption(table: Table) -> list[str]:
         if table.seeds > 1
         else "one seed, so no intervals"
     )
-    outsiders = (
-        "test images of remaining classes" if protocol.nonmembers == "remaining" else "the test set"
-    )
+    outsiders = {
+        "test": "the test set",
+        "remaining": "test images of remaining classes",
+        "forgotten": "test images of forgotten classes",
+    }[protocol.nonmembers]
     target = "test images of the remaining classes" if table.class_wise else "the test set"
     lines = [
         f"Numbers: {spread}. Collapsed seeds are left out and counted under flags; ! marks a "

@@ -158,7 +158,8 @@ def audit_request(
         inside = _inside(rows[name], rows[ORACLE], bands, "gap")
         rows[name] = dataclasses.replace(rows[name], inside_null_band=inside)
     forgotten = first.test_forgotten
-    outsiders = np.sum(~forgotten) if protocol.nonmembers == "remaining" else len(forgotten)
+    taken = {"test": forgotten | True, "remaining": ~forgotten, "forgotten": forgotten}
+    outsiders = np.sum(taken[protocol.nonmembers])
     limit = protocol.svc_max_examples or outsiders
     return Table(
         rows=tuple(rows.values()),

@@ -136,6 +136,17 @@ def make_problem():
     return ju.Problem(model, variables, examples(13, 0), examples(37, 13), 5, variables, 1, True)
 
 
+def test_training_is_what_it_was_when_the_recipes_version_was_set():
+    """If this fails the code trains other models: raise RECIPE_VERSION, then these numbers."""
+    recipe = ju.retrain(batch_size=10, epochs=3, learning_rate=0.1, schedule="cosine")
+    outcome = ju.run(recipe, make_problem(), jax.random.key(0), mesh=make_mesh(1))
+    assert bank.RECIPE_VERSION == 1
+    losses = [entry["loss"] for entry in outcome.history[1:]]
+    np.testing.assert_allclose(losses, [1.623965, 1.647716, 1.600668], rtol=1e-5)
+    total = float(np.abs(outcome.variables["weight"]).sum())
+    assert total == pytest.approx(6.0513582, rel=1e-5)
+
+
 def test_two_processes_share_the_work_and_train_nothing_twice(tmp_path):
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
