@@ -107,3 +107,26 @@ def test_every_linked_file_exists():
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         if not target.startswith("http"):
             assert (ROOT / target).exists(), target
+
+
+def test_the_strong_audits_numbers_are_the_measured_ones():
+    columns = {
+        "gap": "gap",
+        "KL to oracle": "KL_forget",
+        "forgetting quality": "forgetting_quality",
+        "U-LiRA AUC": "ulira_auc",
+        "KLOM, 95 %": "klom_forget_p95",
+    }
+    path = ROOT / "experiments" / "results" / "digits_audit" / "audit.csv"
+    with path.open() as file:
+        measured = {(row["model"], row["measure"]): row for row in csv.DictReader(file)}
+    band, *models = table_under("strong audit")
+    assert band["model"] == "null band"
+    assert [row["model"] for row in models][:3] == ["original", "oracle", "natmu"]
+    for shown in models:
+        for column, name in columns.items():
+            row = measured[shown["model"], name]
+            value, _, mark = shown[column].partition(" ")
+            places = len(value.partition(".")[2])
+            assert value == f"{float(row['value']):.{places}f}"
+            assert (mark == "*") == (row["mark"] == "outside")
