@@ -7,9 +7,8 @@ import io
 import os
 import signal
 import sys
-import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
@@ -17,7 +16,7 @@ import tyro
 from rich.console import Console
 
 from jax_unlearn.core import InputError
-from jax_unlearn.engine.signals import Interrupted
+from jax_unlearn.engine.signals import Interrupted, acting
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 INTERRUPTED = (130, 143)
@@ -27,7 +26,7 @@ INTERRUPTED = (130, 143)
 def guarded(main: Callable[[], None]) -> None:
     """Run a command: exit code 2 and one line on a user's error, 130 on SIGINT, 143 on SIGTERM."""
     try:
-        with _terminable():
+        with acting():
             main()
     except InputError as error:
         _tell(f"error: {error}")
@@ -50,23 +49,6 @@ def _tell(line: str) -> None:
     """Say something on stderr; of several processes only the first does."""
     if not jax.distributed.is_initialized() or jax.process_index() == 0:
         print(line, file=sys.stderr)
-
-
-@contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM end what runs as an exception; inside a run it waits for the end of a step."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def end(signum, frame):
-        raise Interrupted(signum)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def program(main: Callable[[], None]) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 
@@ -21,6 +22,46 @@ class Interrupted(Exception):  # noqa: N818 - not an error: the run was told to 
 
     def __reduce__(self):
         return type(self), (self.signal,)
+
+
+_raised: list[int] = []
+"""Signals that :func:`acting` has turned into exceptions."""
+
+
+@contextlib.contextmanager
+def acting() -> Iterator[None]:
+    """Let SIGTERM raise Interrupted, and SIGINT KeyboardInterrupt, inside the block.
+
+    An exception raised in a callback of the garbage collector, of which JAX has one, is lost; the
+    next :func:`deferred` then still knows of the signal. A SIGINT that is ignored stays ignored.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def act(signum, frame):
+        _raised.append(signum)
+        raise KeyboardInterrupt if signum == signal.SIGINT else Interrupted(signum)
+
+    _raised.clear()
+    handled = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        handled.append(signal.SIGINT)
+
+    def tell(lost):
+        # Nothing to say of ours: it is remembered.
+        if not isinstance(lost.exc_value, (KeyboardInterrupt, Interrupted)):
+            told(lost)
+
+    told, sys.unraisablehook = sys.unraisablehook, tell
+    before = {s: signal.signal(s, act) or signal.SIG_DFL for s in handled}
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+        sys.unraisablehook = told
+        _raised.clear()
 
 
 @contextlib.contextmanager
@@ -50,7 +91,7 @@ def deferred() -> Iterator[Callable[[], int | None]]:
     def ask() -> int | None:
         nonlocal asked
         asked = bool(received)
-        return received[0] if received else None
+        return next(iter((*received, *_raised)), None)
 
     # None stands for a handler that was not installed from Python and cannot be put back.
     before = {s: signal.signal(s, note) or signal.SIG_DFL for s in (signal.SIGTERM, signal.SIGINT)}

@@ -1,5 +1,6 @@
 """Signals wait for the end of a step."""
 
+import contextlib
 import os
 import pickle
 import signal
@@ -9,7 +10,7 @@ import threading
 
 import pytest
 
-from jax_unlearn.engine.signals import Interrupted, deferred
+from jax_unlearn.engine.signals import Interrupted, acting, deferred
 
 BOTH = (signal.SIGTERM, signal.SIGINT)
 
@@ -110,7 +111,7 @@ def test_other_threads_notice_nothing_and_change_nothing():
 def test_a_process_finishes_its_step_and_exits_with_the_code_of_the_signal():
     code = """
 import os, signal, sys
-from jax_unlearn.engine.signals import Interrupted, deferred
+from jax_unlearn.engine.signals import Interrupted, acting, deferred
 try:
     with deferred() as received:
         while True:
@@ -123,3 +124,22 @@ except Interrupted as stopped:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (143, "step done\n")
+
+
+def test_a_signal_whose_exception_was_lost_is_known_to_the_next_block():
+    """As in a callback of the garbage collector, which swallows what it raises."""
+    with acting():
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        with deferred() as interrupted:
+            assert interrupted() == signal.SIGINT
+    with deferred() as interrupted:
+        assert interrupted() is None
+
+
+def test_sigterm_acts_as_an_exception_and_the_handlers_return():
+    before = [signal.getsignal(s) for s in BOTH]
+    with pytest.raises(Interrupted) as stop, acting():
+        signal.raise_signal(signal.SIGTERM)
+    assert stop.value.exit_code == 143
+    assert [signal.getsignal(s) for s in BOTH] == before
