@@ -192,7 +192,10 @@ def test_a_full_disk_is_one_line_and_what_was_there_stays(seconds, start, cut_of
     assert full.code == 2
     assert re.fullmatch(r"error: .*disk full \(File too large\); .*\n", full.err)
     now = stress.position(cut_off)
-    assert (now.parts, now.saved) == (before.parts, before.saved)
+    # A small enough part may still have found room; none that was done is lost.
+    assert now.parts.startswith(before.parts)
+    if now.parts == before.parts:
+        assert now.saved == before.saved
     assert start(cut_off).code == 0
     stress.check_end(cut_off, whole)
 
