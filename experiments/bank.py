@@ -10,7 +10,6 @@ may fill one bank at once.
 """
 
 import dataclasses
-import sys
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
@@ -22,13 +21,12 @@ from rich.console import Console
 import jax_unlearn as ju
 from experiments import pipeline
 from experiments.checks import check_fit
-from experiments.command import console, guarded, parse, program, use_cpu_devices
+from experiments.command import console, guarded, program, use_cpu_devices
 from experiments.config import Experiment, build_method, method_arguments, validate
-from experiments.configs import describe_presets
 from experiments.execution import ORDINARY, Execution, profiled
 from experiments.pipeline import Forgetting, make_key
 from experiments.progress import phases
-from experiments.run import starting_settings
+from experiments.run import read_command
 from jax_unlearn import data
 from jax_unlearn.core import InputError, Model, check_number
 from jax_unlearn.engine import Job
@@ -265,20 +263,7 @@ def execute(command: Command, terminal: Console) -> None:
 
 def main() -> None:
     """Read the command line and fill a bank."""
-
-    def run() -> None:
-        begun = starting_settings(sys.argv[1:])
-        default = Command(experiment=dataclasses.replace(begun, set=()))
-        description = f"{__doc__}\n\nPresets:\n\n{describe_presets()}"
-        command = parse(Command, "experiments.bank", description, default=default)
-        given = command.experiment
-        settings = given.data
-        if command.data_dir is not None:
-            settings = dataclasses.replace(settings, dir=command.data_dir)
-        experiment = dataclasses.replace(given, data=settings, set=(*begun.set, *given.set))
-        execute(dataclasses.replace(command, experiment=experiment), console())
-
-    guarded(run)
+    guarded(lambda: execute(read_command(Command, "experiments.bank", __doc__), console()))
 
 
 if __name__ == "__main__":

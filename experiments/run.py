@@ -17,7 +17,7 @@ import pathlib
 import sys
 import warnings
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import jax
 import tyro
@@ -199,20 +199,37 @@ def _earlier(config: str) -> Experiment:
     return dataclasses.replace(experiment, hyperparameters=config, set=())
 
 
+_C = TypeVar("_C")
+
+
+def read_command(cls: type[_C], module: str, description: str) -> _C:
+    """Read a command whose ``experiment`` begins with a preset's or an earlier run's settings.
+
+    Args:
+      cls: dataclass with the fields ``experiment`` and ``data_dir``, which is the same as the
+        experiment's ``data.dir``.
+      module: name of the command's module.
+      description: shown by ``--help``, before the presets.
+    """
+    begun = starting_settings(sys.argv[1:])
+    default = cls(experiment=dataclasses.replace(begun, set=()))
+    text = f"{description}\n\nPresets:\n\n{describe_presets()}"
+    command = parse(cls, module, text, default=default)
+    given = command.experiment
+    data = given.data
+    if command.data_dir is not None:
+        data = dataclasses.replace(data, dir=command.data_dir)
+    settled = dataclasses.replace(given, data=data, set=(*begun.set, *given.set))
+    return dataclasses.replace(command, experiment=settled)
+
+
 def main() -> None:
     """Read the command line and run."""
 
     def run() -> None:
-        begun = starting_settings(sys.argv[1:])
-        default = Command(experiment=dataclasses.replace(begun, set=()))
-        description = f"{__doc__}\n\nPresets:\n\n{describe_presets()}"
-        command = parse(Command, "experiments.run", description, default=default)
-        given = command.experiment
-        data = given.data
-        if command.data_dir is not None:
-            data = dataclasses.replace(data, dir=command.data_dir)
+        command = read_command(Command, "experiments.run", __doc__)
         execute(
-            dataclasses.replace(given, data=data, set=(*begun.set, *given.set)),
+            command.experiment,
             command.out,
             overwrite=command.overwrite,
             terminal=console(),

@@ -7,17 +7,14 @@ import numpy as np
 
 from jax_unlearn.audit.confidence import logit_confidence
 from jax_unlearn.audit.distances import (
-    activation_distance,
     completeness,
-    jensen_shannon,
-    kl_oracle_to_unlearned,
 )
 from jax_unlearn.audit.forgetting_quality import final_score, forgetting_quality
-from jax_unlearn.audit.gap import average_gap, tow, tow_mia
+from jax_unlearn.audit.gap import tow_mia
 from jax_unlearn.audit.klom import klom, klom_percentiles
 from jax_unlearn.audit.lira import ulira
 from jax_unlearn.audit.loss_attack import loss_attack_accuracy
-from jax_unlearn.audit.measures import AuditProtocol, measure_alone
+from jax_unlearn.audit.measures import AuditProtocol, measure_against, measure_alone
 from jax_unlearn.audit.rmia import rmia
 from jax_unlearn.core import Predictions
 
@@ -69,18 +66,10 @@ def measure_pair(
       target: the oracle's measures.
       protocol: which terms the gaps and ToW take.
     """
-    forget = oracle.forget.logits, predictions.forget.logits
-    test = oracle.test.logits, predictions.test.logits
     return {
-        "gap": average_gap(measured, target, protocol.terms),
-        "gap_MIA": average_gap(measured, target, protocol.attack_terms),
-        "ToW": tow(measured, target, protocol.terms),
+        **measure_against(predictions, measured, oracle, target, protocol),
         "ToW_MIA": tow_mia(measured, target),
-        "KL_forget": kl_oracle_to_unlearned(*forget),
-        "KL_test": kl_oracle_to_unlearned(*test),
-        "JS_forget": jensen_shannon(*forget),
-        "AD_forget": activation_distance(*forget),
-        "completeness_forget": completeness(*forget),
+        "completeness_forget": completeness(oracle.forget.logits, predictions.forget.logits),
     }
 
 

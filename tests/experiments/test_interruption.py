@@ -187,15 +187,14 @@ def largest_file(size):
 @pytest.mark.parametrize("seconds", [0, 1e9], ids=["at a checkpoint", "at the results"])
 def test_a_full_disk_is_one_line_and_what_was_there_stays(seconds, start, cut_off, whole):
     before = stress.position(cut_off)
-    with largest_file(6_000):
+    # Below the 5,176 bytes of the arrays' description: how Orbax divides the arrays themselves
+    # into files varies, and weights of 7 kB may lie in several small ones.
+    with largest_file(4_500):
         full = start(cut_off, "--checkpoint-seconds", seconds)
     assert full.code == 2
     assert re.fullmatch(r"error: .*disk full \(File too large\); .*\n", full.err)
     now = stress.position(cut_off)
-    # A small enough part may still have found room; none that was done is lost.
-    assert now.parts.startswith(before.parts)
-    if now.parts == before.parts:
-        assert now.saved == before.saved
+    assert (now.parts, now.saved) == (before.parts, before.saved)
     assert start(cut_off).code == 0
     stress.check_end(cut_off, whole)
 
