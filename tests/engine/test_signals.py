@@ -25,6 +25,14 @@ def outer():
         signal.signal(signum, handler)
 
 
+@pytest.fixture
+def foreground():
+    """SIGINT as in a process of the foreground; one of the background may ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_the_exit_code_is_that_of_the_signal(signum, code):
     error = Interrupted(signum)
@@ -126,6 +134,7 @@ except Interrupted as stopped:
     assert (done.returncode, done.stdout) == (143, "step done\n")
 
 
+@pytest.mark.usefixtures("foreground")
 def test_a_signal_whose_exception_was_lost_is_known_to_the_next_block():
     """As in a callback of the garbage collector, which swallows what it raises."""
     with acting():
