@@ -108,15 +108,17 @@ def console() -> Console:
     return probe if probe.is_terminal else Console(width=160)
 
 
-def use_cpu_devices(count: int) -> None:
+def use_cpu_devices(count: int, *, keep_memory: bool = True) -> None:
     """Split a CPU's cores into virtual devices, and keep memory between steps.
 
     No effect on accelerators. Must come before anything touches a device.
 
     Args:
       count: number of virtual devices; 0 leaves JAX's own.
+      keep_memory: whether what XLA frees stays with the process, as in every command.
     """
-    _keep_freed_memory()
+    if keep_memory:
+        _keep_freed_memory()
     if count:
         jax.config.update("jax_num_cpu_devices", count)
         # XLA's pool has no more threads than there are devices or cores. All-reduces that do not
@@ -136,7 +138,9 @@ def _keep_freed_memory() -> None:
     ResNet's step on CPU.
     """
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    # Other C libraries have no mallopt.
-    if hasattr(libc, "mallopt"):
-        for parameter, value in ((_ARENAS, 1), (_MMAP_FROM, 2**30), (_TRIM_FROM, 2**31 - 1)):
-            libc.mallopt(parameter, value)
+    # Other C libraries have no mallopt; older ones refuse to keep arrays above 32 MiB.
+    if hasattr(libc, "mallopt") and (
+        libc.mallopt(_MMAP_FROM, 2**30) or libc.mallopt(_MMAP_FROM, 2**25)
+    ):
+        libc.mallopt(_ARENAS, 1)
+        libc.mallopt(_TRIM_FROM, 2**31 - 1)

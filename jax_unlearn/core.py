@@ -380,8 +380,8 @@ def check_number(
     numbers = (int, np.integer) if whole else (int, float, np.integer, np.floating)
     number = isinstance(value, numbers) and not isinstance(value, bool)
     kind = "a whole number" if whole else "a number"
-    bounds = [f">= {low:g}"] * (low > -np.inf) + [f"> {above:g}"] * (above > -np.inf)
-    bounds += [f"<= {high:g}"] * (high < np.inf)
+    limits = ((">=", low), (">", above), ("<=", high))
+    bounds = [f"{sign} {limit:g}" for sign, limit in limits if np.isfinite(limit)]
     expected = " ".join([kind, " and ".join(bounds)]).strip()
     if not (number and np.isfinite(value) and low <= value <= high and value > above):
         raise InputError(f"{name}={value!r}: expected {expected}")

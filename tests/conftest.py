@@ -11,7 +11,8 @@ os.environ.setdefault("PJRT_NPROC", "32")
 import jax
 import pytest
 
-jax.config.update("jax_num_cpu_devices", 4)
+# Tests that need more start a process of their own, see tests/methods/test_eight_devices.py.
+jax.config.update("jax_num_cpu_devices", int(os.environ.get("JAX_NUM_CPU_DEVICES", "4")))
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # optax's Adam relies on implicit promotion, so what goes through it cannot be held to this.

@@ -14,7 +14,12 @@ LIMIT = 900
 
 
 def run_apart(
-    function: str, *, cpu_devices: int = 0, environment: dict[str, str] | None = None, **given: Any
+    function: str,
+    *,
+    cpu_devices: int = 0,
+    keep_memory: bool = True,
+    environment: dict[str, str] | None = None,
+    **given: Any,
 ) -> dict[str, Any]:
     """Call a function of this package in a new process.
 
@@ -22,13 +27,19 @@ def run_apart(
       function: MODULE.NAME in this package; returns JSON values.
       cpu_devices: virtual devices to run on, which makes it run on the CPU; 0 takes the devices
         that this process has.
+      keep_memory: see :func:`experiments.command.use_cpu_devices`.
       environment: variables to set or replace.
       **given: JSON values for the function.
 
     Raises:
       RuntimeError: the process failed; with the last line that it wrote.
     """
-    message = {"function": function, "cpu_devices": cpu_devices, "given": given}
+    message = {
+        "function": function,
+        "cpu_devices": cpu_devices,
+        "keep_memory": keep_memory,
+        "given": given,
+    }
     # A second process beside this one must be content with the memory that is left.
     own = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **(environment or {})}
     if cpu_devices:
@@ -61,7 +72,7 @@ def run_json(
 def main() -> None:
     """Read what to call, call it, print what it returns."""
     message = json.load(sys.stdin)
-    use_cpu_devices(message["cpu_devices"])
+    use_cpu_devices(message["cpu_devices"], keep_memory=message["keep_memory"])
     module, _, name = message["function"].partition(".")
     function = getattr(importlib.import_module(f"experiments.benchmarks.{module}"), name)
     print(json.dumps(function(**message["given"])))

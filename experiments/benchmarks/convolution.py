@@ -1,4 +1,4 @@
-"""Training on a CPU: the plain convolution, the library's, and PyTorch on the same net."""
+"""Training on a CPU: a plain step, the library's, and PyTorch's on the same net."""
 
 import functools
 import os
@@ -15,9 +15,17 @@ RESNET20 = Setting("resnet20", 128)
 """The three-stage ResNet of width 16 at which the target is set."""
 
 TARGET = 2.0
-"""How many times as fast as the plain convolution the library's is to be, at best."""
+"""How many times as fast as a plain step the library's is to be, at best."""
 
-WAYS = {"library's convolution": 1, "library's convolution, 4 virtual devices": 4}
+PLAIN = {"cpu_devices": 1, "keep_memory": False, "plain": True}
+"""A step as JAX alone runs it: `nn.Conv`, one device, memory handed back to the system."""
+
+WAYS = {
+    "plain convolution, memory kept": {**PLAIN, "keep_memory": True},
+    "library": {"cpu_devices": 1, "plain": False},
+    "library, 2 virtual devices": {"cpu_devices": 2, "plain": False},
+    "library, 4 virtual devices": {"cpu_devices": 4, "plain": False},
+}
 
 LAYOUTS = {"contiguous": False, "channels last": True}
 
@@ -40,15 +48,15 @@ def cases(plan: Plan) -> list[Case]:
 def _measure(plan: Plan, setting: Setting) -> list[Row]:
     given = {"setting": setting.to_json(), "seconds": plan.seconds}
     apart = functools.partial(run_apart, "convolution.train", **given)
-    plain = apart(cpu_devices=1, plain=True)
+    plain = apart(**PLAIN)
     note = f"one device, compiled in {plain['compile_seconds']:.1f} s"
     rate = setting.batch / plain["seconds"]
-    rows = [Row(f"{setting} plain convolution", rate, "images/s", note)]
-    for way, devices in WAYS.items():
-        found = apart(cpu_devices=devices, plain=False)
+    rows = [Row(f"{setting} plain step", rate, "images/s", note)]
+    for way, options in WAYS.items():
+        found = apart(**options)
         times = plain["seconds"] / found["seconds"]
         note = f"{times:.2f} times as fast, compiled in {found['compile_seconds']:.1f} s"
-        if setting == RESNET20:
+        if setting == RESNET20 and not options["plain"]:
             met = "met" if times >= TARGET else "missed"
             note += f"; target {TARGET:g} times: {met}"
         rows.append(Row(f"{setting} {way}", setting.batch / found["seconds"], "images/s", note))

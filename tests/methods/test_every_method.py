@@ -26,6 +26,9 @@ SHORT = {
     "mumis": {"max_steps": 6, "check_every": 3, "batch_size": 20, "stop_ratio": 100.0},
 }
 NEED_NO_RETAIN = {"gradient_ascent", "mumis"}
+DEVICES = [count for count in (2, 4, 8) if count <= jax.device_count()]
+"""Batches of 50 and of 20 are not divided by all of them."""
+
 EVERY_METHOD = pytest.mark.parametrize("name", ju.METHODS)
 
 
@@ -102,8 +105,11 @@ def test_a_compiled_epoch_equals_the_loop_over_steps(name, lab, outcomes):
 
 
 @EVERY_METHOD
-def test_four_devices_give_the_result_of_one(name, lab, outcomes):
-    spread = ju.run(short(name), lab.problem, jax.random.key(0), mesh=ju.make_mesh(4))
+@pytest.mark.parametrize("devices", DEVICES)
+def test_several_devices_give_the_result_of_one(devices, name, lab, outcomes):
+    mesh = ju.make_mesh(devices)
+    spread = ju.run(short(name), lab.problem, jax.random.key(0), mesh=mesh)
+    assert {len(leaf.devices()) for leaf in jax.tree.leaves(spread.variables)} == {devices}
     chex.assert_trees_all_close(
         outcomes(name).variables, jax.device_get(spread.variables), rtol=1e-3, atol=2e-5
     )
