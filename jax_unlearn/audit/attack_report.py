@@ -89,7 +89,8 @@ def attack_report(
     Args:
       scores: of held-out models.
       threshold: above which the attack says 'unlearned'; None leaves the accuracy NaN.
-      n_resamples: number of draws; 0 leaves the intervals NaN, as a null band needs none.
+      n_resamples: number of draws; 0 leaves the intervals NaN, as a null band needs none. So does
+        a fold that holds a single model of a bank, which no draw can vary.
       seed: of the draws, whole number.
       level: probability of the intervals, in (0, 1).
 
@@ -111,6 +112,8 @@ def attack_report(
         )
         for fold in np.unique(scores.oracle_fold)
     ]
+    if min(size for fold in folds for size in fold.sizes) < 2:
+        n_resamples = 0
     value = np.mean([fold.rates(*fold.once()) for fold in folds], axis=0)
     rng = np.random.default_rng(seed)
     draws = np.full((max(n_resamples, 1), len(value)), np.nan)

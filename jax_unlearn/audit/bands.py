@@ -134,26 +134,29 @@ def band_of_splits(
     return NullBand(float(low), float(high), float(median), oracles, how)
 
 
-def split_oracles(oracles: int, first: int, second: int, *, seed: int = 0) -> list[np.ndarray]:
+def split_oracles(
+    oracles: int, first: int, second: int, *, splits: int = SPLITS, seed: int = 0
+) -> list[np.ndarray]:
     """Return ways to deal oracles into ``first`` and ``second`` others.
 
     Args:
       oracles: in all.
       first: how many stand first in each order.
       second: how many follow; the rest are left out.
+      splits: how many, at most.
       seed: of the random ones.
 
     Returns:
-      Orders int64 [first + second]: every way to choose where there are at most ``SPLITS`` ways and
+      Orders int64 [first + second]: every way to choose where there are at most ``splits`` ways and
       none is left out, random ones otherwise.
     """
-    if first + second == oracles and math.comb(oracles, first) <= SPLITS:
+    if first + second == oracles and math.comb(oracles, first) <= splits:
         return [
             np.concatenate([chosen, np.setdiff1d(np.arange(oracles), chosen)]).astype(int)
             for chosen in itertools.combinations(range(oracles), first)
         ]
     rng = np.random.default_rng(seed)
-    return [rng.permutation(oracles)[: first + second] for _ in range(SPLITS)]
+    return [rng.permutation(oracles)[: first + second] for _ in range(splits)]
 
 
 def jackknife(

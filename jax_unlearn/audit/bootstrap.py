@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jax_unlearn.audit.bands import split_oracles
 from jax_unlearn.core import InputError, check_number
 
 
@@ -28,7 +29,7 @@ class Null(NamedTuple):
     """What a two-sample statistic is between oracles and oracles: the band of pure chance.
 
     Attributes:
-      values: float64 [n_resamples], one per split of the oracles.
+      values: float64 [S], one per split of the oracles.
       low: lower end of the band.
       high: upper end of the band.
       median: middle of the values.
@@ -108,14 +109,14 @@ def disjoint_null(
     measure whose band holds the original model has no power. Many statistics depend on the number
     of models (a divergence of histograms falls with it, the largest epsilon rises), so compare only
     with a statistic between banks of the same ``sizes``. All splits draw on one bank:
-    its size limits how well the band itself is known. Cost: ``n_resamples`` calls.
+    its size limits how well the band itself is known. Cost: at most ``n_resamples`` calls.
 
     Args:
       statistic: ``statistic(*first, *second) -> number`` where ``first`` and ``second`` hold the
         arrays of ``oracles``, restricted to one side each.
       *oracles: arrays with one row per oracle, the same oracles in each.
       sizes: oracles in the place of the unlearned models and of the oracles; None halves the bank.
-      n_resamples: number of random splits.
+      n_resamples: number of random splits; where there are fewer ways to split, each is taken once.
       seed: of the splits, whole number.
       level: probability of the band, in (0, 1).
 
@@ -137,12 +138,15 @@ def disjoint_null(
             f"{second}; train more oracles or ask for smaller sizes"
         )
     oracles = [np.asarray(bank) for bank in oracles]
-    rng = np.random.default_rng(seed)
-    values = np.empty(n_resamples)
-    for i in range(n_resamples):
-        order = rng.permutation(total)
-        one, two = order[:first], order[first : first + second]
-        values[i] = statistic(*(bank[one] for bank in oracles), *(bank[two] for bank in oracles))
+    orders = split_oracles(total, first, second, splits=n_resamples, seed=seed)
+    sides = ((order[:first], order[first:]) for order in orders)
+    values = np.array(
+        [
+            statistic(*(bank[one] for bank in oracles), *(bank[two] for bank in oracles))
+            for one, two in sides
+        ],
+        np.float64,
+    )
     low, high = percentile_interval(values, level)
     return Null(values, low, high, float(np.median(values)), (first, second))
 

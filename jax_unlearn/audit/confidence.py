@@ -29,6 +29,8 @@ def logit_confidence(logits: np.ndarray, label: np.ndarray) -> np.ndarray:
             f"logits={list(logits.shape)} and label={list(label.shape)}: expected [..., N, K] with "
             "K >= 2 and [N]; pass the logits of all classes"
         )
+    if not np.issubdtype(label.dtype, np.integer):
+        raise InputError(f"label={label.dtype} array: expected integers, the true classes")
     classes = logits.shape[-1]
     if label.size and not (label.min() >= 0 and label.max() < classes):
         raise InputError(

@@ -146,7 +146,8 @@ def forgetting_epsilons(
         of range.
     """
     unlearned, oracle = check_banks("unlearned", unlearned, "oracle", oracle, at_least=MIN_MODELS)
-    check_number("delta", delta, low=0.0, high=1.0)
+    if not 0.0 <= delta < 1.0:
+        raise InputError(f"delta={delta!r}: expected a number >= 0 and < 1, such as {DELTA:g}")
     check_choice("variant", variant, VARIANTS)
     if not attacks:
         raise InputError(f"attacks={attacks!r}: expected one or more of {', '.join(ATTACKS)}")

@@ -7,6 +7,7 @@ membership warns and gives NaN, since whatever it answered would be a guess.
 """
 
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from jax_unlearn.core import InputError, Outputs, Predictions, check_choice, che
 FEATURES = ("confidence", "correctness", "entropy", "modified_entropy")
 NONMEMBERS = ("test", "remaining", "forgotten")
 CONSTANT_DECISION = 1e-9
+
+ROUNDED_DECISION = 1e-12
+"""Spread of a logistic regression's decisions below which rounding decides."""
 
 
 def entropy_attack_member_percent(predictions: Predictions, *, nonmembers: str = "test") -> float:
@@ -60,22 +64,44 @@ def percent_called_member(
 
     Returns:
       A percentage in [0, 100]; NaN where a feature is not finite, and with a warning where it is
-      the same for all members and non-members.
+      the same for all members and non-members, up to rounding.
 
     Raises:
       InputError: if one of the three is empty.
     """
-    from sklearn.linear_model import LogisticRegression
-
     if not _attackable(members, nonmembers, targets):
         return float("nan")
-    feature = np.concatenate([members, nonmembers])[:, None]
-    if np.ptp(feature) == 0.0:
+    decision = logistic_decision(members, nonmembers)
+    if decision is None:
         return undecided("entropy attack")
-    # Same optimum as the usual L-BFGS, whose BLAS threads stall on a busy machine.
+    return 100.0 * float(np.mean(decision(targets) > 0.0))
+
+
+def logistic_decision(
+    positive: np.ndarray, negative: np.ndarray
+) -> Callable[[np.ndarray], np.ndarray] | None:
+    """Return the decision of class-balanced logistic regression on one feature, > 0 for positive.
+
+    Args:
+      positive: floating [M], finite values, at least one.
+      negative: floating [N], likewise.
+
+    Returns:
+      A function of values floating [F]; None where the values are so much alike that rounding
+      would decide.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    feature = np.concatenate([positive, negative]).astype(np.float64)[:, None]
+    if np.ptp(feature) == 0.0:
+        return None
+    # Same optimum as the usual L-BFGS, whose BLAS threads stall on a busy machine and which stops
+    # before its first step where values differ by less than its tolerance.
     attack = LogisticRegression(class_weight="balanced", solver="newton-cholesky")
-    attack.fit(feature, np.repeat([1, 0], [len(members), len(nonmembers)]))
-    return 100.0 * float(np.mean(attack.predict(np.reshape(targets, (-1, 1)))))
+    attack.fit(feature, np.repeat([1, 0], [len(positive), len(negative)]))
+    if np.ptp(attack.decision_function(feature)) <= ROUNDED_DECISION:
+        return None
+    return lambda values: attack.decision_function(np.reshape(values, (-1, 1)))
 
 
 def svc_attack_nonmember_share(
@@ -198,7 +224,8 @@ def attack_sets(
       nonmembers: one of ``NONMEMBERS``.
 
     Raises:
-      InputError: for an unknown choice, or one that leaves no test examples.
+      InputError: for an unknown choice, one that leaves no test examples, or a label that is no
+        class.
     """
     check_choice("nonmembers", nonmembers, NONMEMBERS)
     test, forgotten = predictions.test, np.asarray(predictions.test_forgotten)
@@ -211,6 +238,13 @@ def attack_sets(
                 "use nonmembers='test'"
             )
     sets = predictions.retain, test, predictions.forget
+    for outputs in sets:
+        label, classes = np.asarray(outputs.label), outputs.logits.shape[-1]
+        if label.size and not (label.min() >= 0 and label.max() < classes):
+            raise InputError(
+                f"label={label.min()}..{label.max()}: expected classes in [0, {classes}), the "
+                "columns of logits"
+            )
     return sets if all(np.isfinite(o.logits).all() for o in sets) else None
 
 

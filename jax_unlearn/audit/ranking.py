@@ -43,10 +43,11 @@ def rank(comparison: Comparison) -> tuple[Ranking, ...]:
     """Return the methods in order, once for each ranked measure that was taken.
 
     Measures that are better on one side are ordered by their value, others by the distance to the
-    middle of the null band (to the ideal value where there is no band). Neighbours are compared by
-    the t interval of their difference, over common seeds where they share at least two; where a
-    measure has no number per model, by their intervals, taken as independent. Without intervals
-    nothing can be told apart.
+    middle of the null band (to the ideal value where there is no band). Neighbours are compared in
+    what orders them, so that methods as far off on either side are not told apart: by the t
+    interval of the difference, over common seeds where they share at least two; where a measure has
+    no number per model, by their intervals, taken as independent. Without intervals nothing can be
+    told apart.
 
     Args:
       comparison: an audit with two methods or more; with fewer there is nothing to rank.
@@ -62,7 +63,7 @@ def rank(comparison: Comparison) -> tuple[Ranking, ...]:
         tied = tuple(
             (one.group.name, other.group.name)
             for one, other in itertools.pairwise(ordered)
-            if not _differ(m, one, other, comparison.confidence)
+            if not _differ(m, one, other, band, comparison.confidence)
         )
         order = tuple((row.group.name, row.cells[m.name]) for row in ordered)
         rankings.append(Ranking(m.name, order, tied))
@@ -77,29 +78,47 @@ def badness(m: Measure, value: float, band: NullBand | None) -> float:
       value: of a row.
       band: its null band, None where there is none.
     """
-    if m.outside == ABOVE:
-        return value
-    if m.outside == BELOW:
-        return -value
+    sign, centre = _axis(m, value, band)
+    return sign * (value - centre)
+
+
+def _axis(m: Measure, value: float, band: NullBand | None) -> tuple[float, float]:
+    """Which way retraining grows more distant from a value, and where the distance is 0."""
+    if m.outside in (ABOVE, BELOW):
+        return (1.0 if m.outside == ABOVE else -1.0), 0.0
     centre = band.median if band is not None else m.oracle_value
-    return abs(value - centre) if centre is not None else value
+    if centre is None:
+        return 1.0, 0.0
+    return (1.0 if value >= centre else -1.0), centre
 
 
-def _differ(m: Measure, one: AuditRow, other: AuditRow, confidence: float) -> bool:
+def _differ(
+    m: Measure, one: AuditRow, other: AuditRow, band: NullBand | None, confidence: float
+) -> bool:
     a, b = one.cells[m.name], other.cells[m.name]
-    paired = _paired_differences(a, b)
+    paired = _paired_differences(a, b, _axis(m, a.value, band), _axis(m, b.value, band))
     if len(paired) >= 2:
         found = interval(paired, confidence)
         return found.low > 0.0 or found.high < 0.0
-    half = math.hypot(a.high - a.value, b.high - b.value)
-    return math.isfinite(half) and abs(a.value - b.value) > half
+    # The limits of a measure cut one side of an interval short; the other has its full length.
+    half = math.hypot(*(max(c.high - c.value, c.value - c.low) for c in (a, b)))
+    apart = badness(m, a.value, band) - badness(m, b.value, band)
+    return math.isfinite(half) and abs(apart) > half
 
 
-def _paired_differences(a: Cell, b: Cell) -> Sequence[float]:
+def _paired_differences(
+    a: Cell, b: Cell, axis_a: tuple[float, float], axis_b: tuple[float, float]
+) -> Sequence[float]:
+    """Differences of distances, seed by seed; each method keeps the side that its mean lies on."""
     theirs = dict(zip(b.seeds, b.values, strict=True))
     pairs = [
         (value, theirs[seed])
         for seed, value in zip(a.seeds, a.values, strict=True)
         if seed is not None and seed in theirs
     ]
-    return [x - y for x, y in pairs if np.isfinite(x) and np.isfinite(y)]
+    (sign_a, centre_a), (sign_b, centre_b) = axis_a, axis_b
+    return [
+        sign_a * (x - centre_a) - sign_b * (y - centre_b)
+        for x, y in pairs
+        if np.isfinite(x) and np.isfinite(y)
+    ]

@@ -109,3 +109,9 @@ def test_too_few_models_name_the_number_needed():
         check_folds("oracle", 15, 1, fitted=8)
     with pytest.raises(InputError, match="n_resamples=-1"):
         attack_report(scores(), n_resamples=-1)
+
+
+def test_a_single_model_in_a_fold_leaves_no_interval():
+    report = attack_report(scores(n=3), threshold=0.0, n_resamples=20)
+    assert np.isfinite([report.auc.value, report.accuracy.value]).all()
+    assert np.isnan([report.auc.low, report.auc.high, report.accuracy.low]).all()

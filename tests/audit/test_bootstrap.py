@@ -98,6 +98,12 @@ def test_a_shifted_bank_lies_outside_the_null():
     assert difference(rng.normal(1.5, 1, 30), rng.normal(size=30)) > null.high
 
 
+def test_the_null_of_few_oracles_takes_every_split_once():
+    null = disjoint_null(difference, np.array([0.0, 1.0, 3.0, 7.0]))
+    # Pairs of means: (0.5, 5), (1.5, 4), (3.5, 2), each either way.
+    assert sorted(null.values) == [-4.5, -2.5, -1.5, 1.5, 2.5, 4.5]
+
+
 def test_misuse_is_named():
     values = np.arange(6.0)
     with pytest.raises(InputError, match=r"banks=\[6, 0\] models: expected at least 1"):

@@ -46,6 +46,8 @@ def test_a_row_that_is_not_finite_is_nan_and_the_others_go_on():
 
 
 def test_misuse_is_named():
+    with pytest.raises(InputError, match="label=float64 array: expected integers"):
+        logit_confidence(np.zeros((2, 3)), np.array([0.0, 1.0]))
     with pytest.raises(InputError, match=r"logits=\[4, 1\] and label=\[4\].*K >= 2"):
         logit_confidence(np.zeros((4, 1)), np.zeros(4, int))
     with pytest.raises(InputError, match=r"logits=\[4, 3\] and label=\[5\]"):

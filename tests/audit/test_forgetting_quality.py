@@ -208,6 +208,8 @@ def test_the_competition_size_takes_seconds_and_little_memory():
 
 
 def test_misuse_is_named():
+    with pytest.raises(InputError, match=r"delta=1\.0: expected a number >= 0 and < 1"):
+        forgetting_quality(np.zeros((4, 2)), np.zeros((4, 2)), delta=1.0)
     bank = np.random.default_rng(0).normal(size=(5, 3))
     with pytest.raises(InputError, match="oracle=2 models: expected at least 3"):
         forgetting_epsilons(bank, bank[:2])

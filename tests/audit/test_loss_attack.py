@@ -86,3 +86,18 @@ def test_bad_arguments_are_named(simulate):
         loss_attack_accuracy(simulate(0), nonmembers="forgotten")
     with pytest.raises(InputError, match="second=3 values: expected 2"):
         cross_validated_accuracy(np.arange(2.0), np.arange(3.0))
+
+
+def test_losses_that_differ_by_rounding_alone_give_nan_and_say_so():
+    rng = np.random.default_rng(0)
+    first, second = (0.7 + 1e-16 * rng.integers(0, 9, 50) for _ in range(2))
+    with pytest.warns(UserWarning, match="loss attack"):
+        assert np.isnan(cross_validated_accuracy(first, second))
+
+
+def test_a_split_whose_training_values_are_alike_counts_as_a_coin():
+    # One value in twenty differs: where it is held out, nothing tells the sides apart.
+    first = np.zeros(20)
+    first[0] = 1.0
+    one = [cross_validated_accuracy(first, np.zeros(20), splits=1, seed=s) for s in range(40)]
+    assert 0.5 in one

@@ -10,7 +10,7 @@ from jax_unlearn.audit import (
     share_called_nonmember,
     svc_attack_nonmember_share,
 )
-from jax_unlearn.audit.membership import membership_feature
+from jax_unlearn.audit.membership import FEATURES, membership_feature
 from jax_unlearn.core import InputError, Outputs, Predictions
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -260,3 +260,38 @@ def test_unknown_choices_are_named(simulate):
         svc_attack_nonmember_share(predictions, max_examples=0)
     with pytest.raises(InputError, match="seed=-1"):
         svc_attack_nonmember_share(predictions, seed=-1)
+
+
+@pytest.mark.parametrize("scale", [1e-2, 1e-5, 1e-7])
+def test_the_entropy_attack_sees_small_differences(scale):
+    # Feature values of certain models: far below the step at which the common solver stops.
+    rng = np.random.default_rng(0)
+    members, others = (scale * (rng.random(n) + low) for n, low in ((2000, 0.0), (500, 1.0)))
+    assert percent_called_member(members, others, members) > 99.0
+    assert percent_called_member(members, others, others) < 1.0
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.7])
+def test_features_that_differ_by_rounding_alone_give_nan_and_say_so(offset):
+    rng = np.random.default_rng(0)
+    sides = [offset + 1e-16 * rng.integers(0, 9, 50) for _ in range(3)]
+    with pytest.warns(UserWarning, match="entropy attack: its feature does not tell"):
+        assert np.isnan(percent_called_member(*sides))
+    with pytest.warns(UserWarning, match="SVC attack: its feature does not tell"):
+        assert np.isnan(share_called_nonmember(*sides))
+
+
+def test_extreme_logits_give_a_share_as_any_others(simulate, map_logits):
+    extreme = map_logits(simulate(0), lambda logits: 1e4 * logits)
+    for feature in FEATURES:
+        assert 0.0 <= svc_attack_nonmember_share(extreme, feature) <= 1.0
+
+
+def test_a_label_that_is_no_class_is_named(simulate):
+    predictions = simulate(0)
+    label = predictions.forget.label.copy()
+    label[0] = -1
+    wrong = predictions._replace(forget=predictions.forget._replace(label=label))
+    for attack in (entropy_attack_member_percent, svc_attack_nonmember_share):
+        with pytest.raises(InputError, match=r"label=-1\.\.\d+: expected classes in \[0, "):
+            attack(wrong)

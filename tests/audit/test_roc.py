@@ -111,6 +111,10 @@ def test_one_score_a_side_has_no_interval():
     assert np.isnan(found.low)
 
 
+def test_counts_may_be_numpy_numbers():
+    assert clopper_pearson(np.int64(3), np.int64(5)) == clopper_pearson(3, 5)
+
+
 def test_misuse_is_named():
     with pytest.raises(InputError, match="positive=0 and negative=2 scores"):
         auc([], [1.0, 2.0])
