@@ -20,9 +20,10 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.command import console, guarded, parse, program
-from experiments.folder import provenance, write_text
+from experiments.folder import provenance
 from jax_unlearn.core import InputError, check_choice
 from jax_unlearn.engine.signals import Interrupted
+from jax_unlearn.files import write_whole
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -81,8 +82,8 @@ class Figures:
         rows = [row._asdict() for row in rows]
         self.cases[name] = {"rows": rows, "seconds": round(seconds, 1), "failed": failed}
         try:
-            write_text(self._file, json.dumps({**self._now, "cases": self.cases}, indent=2) + "\n")
-            write_text(self._file.with_suffix(".md"), self._markdown())
+            write_whole(self._file, json.dumps({**self._now, "cases": self.cases}, indent=2) + "\n")
+            write_whole(self._file.with_suffix(".md"), self._markdown())
         except OSError as error:
             raise InputError(
                 f"out={str(self._file.parent)!r}: {error.strerror}; expected a folder that can be "

@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime
-import fcntl
 import json
 import os
 import pathlib
@@ -20,6 +19,7 @@ from jax_unlearn.audit import load_predictions, save_predictions
 from jax_unlearn.core import InputError, Predictions
 from jax_unlearn.engine import Outcome
 from jax_unlearn.engine.agreement import from_first_process, same_everywhere
+from jax_unlearn.files import locked, write_whole
 
 PACKAGES = (
     "jax_unlearn",
@@ -65,14 +65,6 @@ def _cpu_name() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def write_text(path: pathlib.Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
-    temporary.replace(path)
 
 
 class RunFolder:
@@ -125,7 +117,7 @@ class RunFolder:
             epochs, whole = [], number
         if whole < len(lines):
             # What follows the last result was cut off by a crash; its part is done again.
-            write_text(path, "".join(lines[:whole]))
+            write_whole(path, "".join(lines[:whole]))
 
     def weights(self, name: str) -> pathlib.Path:
         """Folder of a network's weights."""
@@ -236,21 +228,20 @@ def _held(path: pathlib.Path, settings: Mapping[str, Any], *, overwrite: bool) -
         )
     if config.is_file():
         _settings_of(config)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        lock = (path / LOCK).open("w")
-    except OSError as error:
-        raise InputError(
-            f"out={str(path)!r}: {error.strerror}; expected a folder that can be written to"
-        ) from error
-    with lock:
+    with contextlib.ExitStack() as stack:
+        # Around the lock alone: an error of the caller's block is not the folder's.
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            path.mkdir(parents=True, exist_ok=True)
+            held = stack.enter_context(locked(path / LOCK, wait=False))
+        except OSError as error:
+            raise InputError(
+                f"out={str(path)!r}: {error.strerror}; expected a folder that can be written to"
+            ) from error
+        if not held:
             raise InputError(
                 f"out={str(path)!r}: another process is writing there; wait for it or name another "
                 "folder"
-            ) from error
+            )
         # Only now: what another process has begun must be neither compared nor emptied.
         if config.is_file() and _settings_of(config) != settings:
             if not overwrite:
@@ -274,7 +265,7 @@ def _write_config(config: pathlib.Path, settings: Mapping[str, Any]) -> None:
         if all(last[key] == value for key, value in now.items()):
             return
         record.setdefault("continued", []).append(now)
-    write_text(config, json.dumps(record, indent=2) + "\n")
+    write_whole(config, json.dumps(record, indent=2) + "\n")
 
 
 LOCK = ".lock"

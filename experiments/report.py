@@ -8,14 +8,15 @@ import dataclasses
 import json
 import math
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from experiments.figures.style import display_name, duration, percent, write_whole
+from experiments.figures.style import display_name, duration, percent
+from experiments.markdown import escape
 from jax_unlearn.core import InputError
+from jax_unlearn.files import write_whole
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -117,7 +118,7 @@ def report_markdown(
     if not requests:
         raise InputError("requests=[]: expected at least one section to report on")
     lines = [
-        f"# {_escape(title)}",
+        f"# {escape(title)}",
         "",
         "Unlearning aims at the oracle: the same recipe, trained without the forget set. The "
         "average gap is the distance to it in percentage points; 0 is the oracle itself.",
@@ -125,7 +126,7 @@ def report_markdown(
     for section in requests:
         lines += ["", *_section_lines(section, folder)]
     lines += ["", "## Configuration", "", "| setting | value |", "|---|---|"]
-    lines += [f"| {_escape(key)} | {_escape(value)} |" for key, value in _flat(config)]
+    lines += [f"| {escape(key)} | {escape(value)} |" for key, value in _flat(config)]
     return "\n".join(lines) + "\n"
 
 
@@ -149,7 +150,7 @@ def write_report(
     """
     folder = Path(path).parent
     text = report_markdown(title=title, config=config, requests=requests, folder=folder)
-    return write_whole(path, text.encode())
+    return write_whole(path, text)
 
 
 def _section_lines(section: Section, folder: str | os.PathLike) -> list[str]:
@@ -157,18 +158,18 @@ def _section_lines(section: Section, folder: str | os.PathLike) -> list[str]:
     share = percent(section.forgotten / section.training)
     seeds = f"{section.seeds} seed" + "s" * (section.seeds != 1)
     lines = [
-        f"## {_escape(section.title)}",
+        f"## {escape(section.title)}",
         "",
-        f"Forgotten: {_escape(section.request)}; {section.forgotten} of {section.training} "
-        f"training examples ({share}); request hash {_escape(section.request_hash)}. "
-        f"Average gap over {_escape(', '.join(section.gap_terms))}; {seeds}.",
+        f"Forgotten: {escape(section.request)}; {section.forgotten} of {section.training} "
+        f"training examples ({share}); request hash {escape(section.request_hash)}. "
+        f"Average gap over {escape(', '.join(section.gap_terms))}; {seeds}.",
         "",
         *(f"- {sentence}" for sentence in summary(section)),
         "",
         section.table.strip("\n"),
     ]
     for text, path in section.figures.items():
-        lines += ["", f"![{_escape(text)}]({_link(path, folder)})"]
+        lines += ["", f"![{escape(text)}]({_link(path, folder)})"]
     return lines
 
 
@@ -229,7 +230,7 @@ def _warning_sentences(section: Section) -> list[str]:
         for flag in row.flags:
             if "collaps" not in flag.lower():
                 others.setdefault(flag, []).append(row)
-    sentences += [f"Flagged {_escape(flag)}: {_names(rows)}." for flag, rows in others.items()]
+    sentences += [f"Flagged {escape(flag)}: {_names(rows)}." for flag, rows in others.items()]
     unknown = [row for row in section.rows if not row.collapsed and not math.isfinite(row.gap)]
     if unknown:
         sentences.append(f"Without a measured gap: {_names(unknown)}.")
@@ -255,7 +256,7 @@ def _time_sentences(section: Section, sound: Sequence[RowSummary]) -> list[str]:
 
 
 def _name(row: RowSummary) -> str:
-    return _escape(display_name(row.name))
+    return escape(display_name(row.name))
 
 
 def _names(rows: Iterable[RowSummary]) -> str:
@@ -264,11 +265,6 @@ def _names(rows: Iterable[RowSummary]) -> str:
 
 def _gaps(rows: Iterable[RowSummary]) -> str:
     return ", ".join(f"{_name(row)} {row.gap:.2f}" for row in rows)
-
-
-def _escape(value: Any) -> str:
-    """Make text stand for itself in Markdown, in a table cell as well."""
-    return re.sub(r"([\\`*_\[\]<>|#~$])", r"\\\1", " ".join(str(value).split()))
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -22,10 +22,11 @@ from experiments.checks import check_fit
 from experiments.command import console, guarded, parse, program, use_cpu_devices
 from experiments.config import method_arguments, to_json, validate
 from experiments.configs import preset
-from experiments.folder import RunFolder, open_folder, provenance, write_text
+from experiments.folder import RunFolder, open_folder, provenance
 from experiments.progress import phases
 from jax_unlearn import audit
 from jax_unlearn.core import InputError, check_choice, check_number
+from jax_unlearn.files import write_whole
 
 COLLAPSED = 100.0
 """Objective of a run that collapsed: as far from the oracle as percentages go."""
@@ -196,7 +197,7 @@ def execute(search: Search) -> None:
         **provenance(),
     }
     target = pathlib.Path(search.result or folder.path / "hyperparameters.json")
-    write_text(target, json.dumps(result, indent=2) + "\n")
+    write_whole(target, json.dumps(result, indent=2) + "\n")
     terminal.print(f"wrote {target}")
 
 

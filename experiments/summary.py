@@ -14,11 +14,11 @@ from rich.table import Table as RichTable
 
 from experiments import figures
 from experiments.config import build_method, to_json
-from experiments.folder import write_text
 from experiments.pipeline import Bench, Forgetting, make_key, make_problem
 from experiments.report import RowSummary, Section, write_report
 from jax_unlearn import audit
 from jax_unlearn.engine import run_keys
+from jax_unlearn.files import write_whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +89,7 @@ def write(bench: Bench, findings: list[Findings]) -> None:
     """Write ``table.md``, ``table.csv`` and ``report.md`` over all requests."""
     folder = bench.folder
     texts = [f"## {f.section.title}\n\n{audit.to_markdown(f.table)}" for f in findings]
-    write_text(folder.path / "table.md", "\n".join(texts))
+    write_whole(folder.path / "table.md", "\n".join(texts))
     rows = [
         {"request": found.forgetting.text, **row}
         for found in findings
@@ -101,7 +101,7 @@ def write(bench: Bench, findings: list[Findings]) -> None:
     writer = csv.DictWriter(merged, list(widest), restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_text(folder.path / "table.csv", merged.getvalue())
+    write_whole(folder.path / "table.csv", merged.getvalue())
     write_report(
         folder.path / "report.md",
         title=f"Unlearning on {bench.dataset.name}",

@@ -14,7 +14,7 @@ from experiments.figures.style import (
     LIGHT,
     SMALL,
     display_name,
-    new_figure,
+    new_panels,
     set_title,
     styles,
     tidy,
@@ -65,16 +65,13 @@ def density_figure(
     reference = kernel_density(values["oracle"], at)
     densities = {name: kernel_density(values[name], at) for name in others}
 
-    columns = min(2, len(others))
-    rows = -(-len(others) // columns)
-    figure = new_figure(0.55 + 1.2 * rows, width=COMPACT)
-    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    figure, panels = new_panels(len(others), columns=2, head=0.55, height=1.2, width=COMPACT)
     # One model that always answers the same must not flatten all other panels.
     peaks = [float(d.max()) for d in densities.values()]
     top = max(float(reference.max()), min(max(peaks), 2 * float(np.median(peaks))))
-    grid[0, 0].set_ylim(0, 1.08 * top)
+    panels[0].set_ylim(0, 1.08 * top)
     looks = styles(others)
-    for axes, name in zip(grid.flat, others, strict=False):
+    for axes, name in zip(panels, others, strict=True):
         tidy(axes, grid="x")
         axes.set_xlim(low, high)
         axes.set_yticks([])
@@ -87,10 +84,6 @@ def density_figure(
         if densities[name].max() > 1.08 * top:
             where = {"transform": axes.transAxes, "size": SMALL, "color": GREY}
             axes.text(0.03, 0.86, "peak cut", **where)
-    for axes in grid.flat[len(others) :]:
-        axes.remove()
-    for column in range(columns):
-        grid[(len(others) - 1 - column) // columns, column].tick_params(labelbottom=True)
     figure.supxlabel(_AXIS, size=LABEL)
     set_title(
         figure,
@@ -134,14 +127,12 @@ def strip_figure(
     ]
     low, high = _limits([v[np.isfinite(v)] for model in values for v in model.values()], 0.002)
 
-    columns = min(2, len(examples))
-    rows = -(-len(examples) // columns)
-    figure = new_figure(0.35 + rows * (0.38 + 0.135 * len(order)), width=COMPACT)
-    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    grid[0, 0].set_xlim(low, high)
-    grid[0, 0].set_ylim(len(order) - 0.4, -0.6)
+    height = 0.38 + 0.135 * len(order)
+    figure, panels = new_panels(len(examples), columns=2, head=0.35, height=height, width=COMPACT)
+    panels[0].set_xlim(low, high)
+    panels[0].set_ylim(len(order) - 0.4, -0.6)
     looks = styles(order)
-    for axes, example, models in zip(grid.flat, examples, values, strict=False):
+    for axes, example, models in zip(panels, examples, values, strict=True):
         tidy(axes, grid="x")
         axes.set_yticks(range(len(order)), [display_name(name) for name in order])
         axes.tick_params(axis="y", length=0)
@@ -154,10 +145,6 @@ def strip_figure(
         for row, name in enumerate(order):
             finite = models[name][np.isfinite(models[name])]
             _strokes(axes, np.clip(finite, low, high), row, looks[name].colour)
-    for axes in grid.flat[len(examples) :]:
-        axes.remove()
-    for column in range(columns):
-        grid[(len(examples) - 1 - column) // columns, column].tick_params(labelbottom=True)
     figure.supxlabel(_AXIS, size=LABEL)
     set_title(
         figure,

@@ -1,7 +1,7 @@
 """The course of an unlearning run: forget accuracy of all methods, MU-Mis's sensitivities."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -87,62 +87,17 @@ def forget_accuracy_figure(
             )
     runs = {name: carried_forward(curve) for name, curve in curves.items()}
     oracle, original = seed_values("oracle", oracle), seed_values("original", original)
-    lengths = [int(epochs[-1]) for epochs, _ in runs.values() if epochs[-1]]
-    by_share = bool(lengths) and max(lengths) > _COMPARABLE * min(lengths)
-    extent = 100.0 if by_share else float(max(lengths, default=1))
-
+    span = _span(runs)
     figure = new_figure(4.4)
     axes = figure.add_subplot()
     tidy(axes)
-    entries: list[tuple[float, Line2D]] = []
-    for name, values in (("oracle", oracle), ("original", original)):
-        style = styles([name])[name]
-        wide = 2.2 if name == "oracle" else 1.6
-        line = axes.axhline(values.mean(), color=style.colour, ls=style.dash, lw=wide, zorder=3)
-        line.set_label(f"{name}  {values.mean():.1f}")
-        entries.append((values.mean(), line))
-        if len(values) > 1:
-            axes.axhspan(values.min(), values.max(), color=style.colour, alpha=0.10, lw=0)
-    one_shot = [name for name, (epochs, _) in runs.items() if not epochs[-1]]
-    # Wide enough for the word under the slots not to touch the 0 beside it.
-    slot = extent * max(0.05, 0.11 / max(len(one_shot), 1))
-    for name, style in styles(runs).items():
-        epochs, values = runs[name]
-        mean = values.mean(0) if np.isfinite(values).all() else np.nanmean(values, 0)
-        label = f"{display_name(name)}  {mean[-1]:.1f}"
-        if name in one_shot:
-            x = -0.02 * extent - slot * (0.5 + one_shot.index(name))
-            line = _one_shot_marker(axes, x, values[:, -1], style)
-        else:
-            if by_share:
-                label += f"  ({epochs[-1]} ep.)"
-            x = epochs * (100.0 / epochs[-1] if by_share else 1.0)
-            line = _curve(axes, x, mean, style)
-            if len(values) > 1:
-                low, high = np.nanmin(values, 0), np.nanmax(values, 0)
-                axes.fill_between(x, low, high, color=style.colour, alpha=0.13, lw=0, zorder=1)
-        line.set_label(label)
-        entries.append((mean[-1], line))
-
-    if by_share:
-        axes.set_xlabel("share of the method's own run (%)", size=LABEL)
-        ticks = np.linspace(0, 100, 6)
-    else:
-        axes.set_xlabel("epoch", size=LABEL)
-        ticks = MaxNLocator(nbins=10, integer=True).tick_values(0, extent)
-    labels = {float(tick): f"{tick:g}" for tick in ticks if 0 <= tick <= extent}
-    left = -0.02 * extent
-    if one_shot:
-        left -= slot * len(one_shot)
-        axes.axvspan(left, -0.02 * extent, color=LIGHT, alpha=0.35, lw=0, zorder=0)
-        labels[-0.02 * extent - slot * len(one_shot) / 2] = "one-shot"
-    axes.set_xticks(list(labels), labels.values())
-    axes.set_xlim(left, extent * 1.03)
+    lines = [_level(axes, "oracle", oracle), _level(axes, "original", original)]
+    lines += [_run(axes, name, *runs[name], span, style) for name, style in styles(runs).items()]
+    _finish_span(axes, span)
     _percent_axis(axes, np.concatenate([v.ravel() for _, v in runs.values()]), oracle, original)
     axes.set_ylabel("forget accuracy (%)", size=LABEL)
-    entries.sort(key=lambda entry: -entry[0])
     axes.legend(
-        handles=[line for _, line in entries],
+        handles=sorted(lines, key=lambda line: -line.get_ydata()[-1]),
         loc="upper left",
         bbox_to_anchor=(1.01, 1.03),
         frameon=False,
@@ -155,6 +110,85 @@ def forget_accuracy_figure(
     note = seeds_note([len(v) for _, v in runs.values()])
     set_title(figure, title, f"The aim is the oracle's line, neither above nor below it. {note}")
     return figure
+
+
+class _Span(NamedTuple):
+    """The axis of epochs, or of shares of them, with slots left of 0 for one-shot methods.
+
+    Attributes:
+      by_share: whether it is the share of each method's own run, percent.
+      extent: its right end.
+      one_shot: the methods in the slots, from the right.
+      slot: width of a slot.
+      start: right end of the slots.
+    """
+
+    by_share: bool
+    extent: float
+    one_shot: list[str]
+    slot: float
+    start: float
+
+
+def _span(runs: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> _Span:
+    """Lay out the horizontal axis for runs of (epochs, values)."""
+    lengths = [int(epochs[-1]) for epochs, _ in runs.values() if epochs[-1]]
+    by_share = bool(lengths) and max(lengths) > _COMPARABLE * min(lengths)
+    extent = 100.0 if by_share else float(max(lengths, default=1))
+    one_shot = [name for name, (epochs, _) in runs.items() if not epochs[-1]]
+    # Wide enough for the word under the slots not to touch the 0 beside it.
+    slot = extent * max(0.05, 0.11 / max(len(one_shot), 1))
+    return _Span(by_share, extent, one_shot, slot, -0.02 * extent)
+
+
+def _level(axes: Axes, name: str, values: np.ndarray) -> Line2D:
+    """Draw the oracle's or the original's level, with a band over its seeds."""
+    style = styles([name])[name]
+    wide = 2.2 if name == "oracle" else 1.6
+    line = axes.axhline(values.mean(), color=style.colour, ls=style.dash, lw=wide, zorder=3)
+    line.set_label(f"{name}  {values.mean():.1f}")
+    if len(values) > 1:
+        axes.axhspan(values.min(), values.max(), color=style.colour, alpha=0.10, lw=0)
+    return line
+
+
+def _run(
+    axes: Axes, name: str, epochs: np.ndarray, values: np.ndarray, span: _Span, style: Style
+) -> Line2D:
+    """Draw one method: its mean over seeds and their band, or a marker for a one-shot one."""
+    mean = values.mean(0) if np.isfinite(values).all() else np.nanmean(values, 0)
+    label = f"{display_name(name)}  {mean[-1]:.1f}"
+    if name in span.one_shot:
+        x = span.start - span.slot * (0.5 + span.one_shot.index(name))
+        line = _one_shot_marker(axes, x, values[:, -1], style)
+    else:
+        if span.by_share:
+            label += f"  ({epochs[-1]} ep.)"
+        x = epochs * (100.0 / epochs[-1] if span.by_share else 1.0)
+        line = _curve(axes, x, mean, style)
+        if len(values) > 1:
+            low, high = np.nanmin(values, 0), np.nanmax(values, 0)
+            axes.fill_between(x, low, high, color=style.colour, alpha=0.13, lw=0, zorder=1)
+    line.set_label(label)
+    return line
+
+
+def _finish_span(axes: Axes, span: _Span) -> None:
+    """Give the horizontal axis its limits and ticks, and the one-shot methods their ground."""
+    if span.by_share:
+        axes.set_xlabel("share of the method's own run (%)", size=LABEL)
+        ticks = np.linspace(0, 100, 6)
+    else:
+        axes.set_xlabel("epoch", size=LABEL)
+        ticks = MaxNLocator(nbins=10, integer=True).tick_values(0, span.extent)
+    labels = {float(tick): f"{tick:g}" for tick in ticks if 0 <= tick <= span.extent}
+    left = span.start
+    if span.one_shot:
+        left -= span.slot * len(span.one_shot)
+        axes.axvspan(left, span.start, color=LIGHT, alpha=0.35, lw=0, zorder=0)
+        labels[span.start - span.slot * len(span.one_shot) / 2] = "one-shot"
+    axes.set_xticks(list(labels), labels.values())
+    axes.set_xlim(left, span.extent * 1.03)
 
 
 def mumis_figure(

@@ -16,7 +16,7 @@ from experiments.figures.style import (
     SMALL,
     VERMILLION,
     display_name,
-    new_figure,
+    new_panels,
     set_title,
     tidy,
 )
@@ -94,30 +94,21 @@ def entropy_figure(
     high = math.log10(math.log(classes))
     edges = np.linspace(low, high, 201)
 
-    columns = min(4, len(names))
-    rows = -(-len(names) // columns)
-    figure = new_figure(0.75 + 1.4 * rows)
-    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    figure, panels = new_panels(len(names), columns=4, head=0.75, height=1.4)
     peaks = [
-        _panel(axes, name, samples[name], edges)
-        for axes, name in zip(grid.flat, names, strict=False)
+        _panel(axes, name, samples[name], edges) for axes, name in zip(panels, names, strict=True)
     ]
     # A model that is uniform everywhere is one spike; it must not flatten all other panels.
     top = min(max(peaks), max(peaks[0], _TALL * float(np.median(peaks))))
-    grid[0, 0].set_ylim(0, 1.05 * top)
-    for axes, peak in zip(grid.flat, peaks, strict=False):
+    panels[0].set_ylim(0, 1.05 * top)
+    for axes, peak in zip(panels, peaks, strict=True):
         if peak > 1.05 * top:
             text = f"cut, peak {peak:.1f}"
             axes.text(0.03, 0.88, text, transform=axes.transAxes, size=SMALL, color=GREY)
-    for axes in grid.flat[len(names) :]:
-        axes.remove()
-    for column in range(columns):
-        # The lowest panel of a column carries the tick labels, also where the last row is short.
-        last = (len(names) - 1 - column) // columns
-        grid[last, column].tick_params(labelbottom=True)
-        grid[last, column].set_xlabel("entropy (nats)", size=LABEL)
-    for row in grid[:, 0]:
-        row.set_ylabel("density\nper decade", size=LABEL)
+    for axes in panels[-4:]:
+        axes.set_xlabel("entropy (nats)", size=LABEL)
+    for axes in panels[::4]:
+        axes.set_ylabel("density\nper decade", size=LABEL)
     handles: dict[str, object] = {}
     for axes in figure.axes:
         pairs = zip(*axes.get_legend_handles_labels(), strict=True)

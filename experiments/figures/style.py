@@ -7,7 +7,6 @@ common colour blindness tell apart. Dash and marker repeat what the colour says.
 import io
 import math
 import os
-import tempfile
 import textwrap
 import zlib
 from collections.abc import Iterable, Sequence
@@ -22,6 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 
 from jax_unlearn.core import InputError
+from jax_unlearn.files import write_whole
 
 WIDTH = 9.0
 """Inches. At 150 dpi that is 1350 pixels; shown 900 pixels wide, 8 pt are still 11 pixels."""
@@ -120,6 +120,34 @@ def new_figure(height: float, *, width: float = WIDTH, constrained: bool = True)
     if constrained:
         figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)
     return figure
+
+
+def new_panels(
+    count: int, *, columns: int, head: float, height: float, width: float = WIDTH
+) -> tuple[Figure, list[Axes]]:
+    """Make a figure of panels that share both axes, row by row, in at most ``columns`` columns.
+
+    Args:
+      count: of the panels.
+      columns: the most panels side by side.
+      head: inches above the panels.
+      height: of a panel, inches.
+      width: of the figure, inches.
+
+    Returns:
+      The figure and its panels; the lowest of each column, also where the last row is short, carry
+      the tick labels: they are the last ``columns`` ones.
+    """
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    figure = new_figure(head + rows * height, width=width)
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    panels = list(grid.flat)
+    for axes in panels[count:]:
+        axes.remove()
+    for axes in panels[:count][-columns:]:
+        axes.tick_params(labelbottom=True)
+    return figure, panels[:count]
 
 
 def set_title(figure: Figure, title: str, subtitle: str = "") -> float:
@@ -224,20 +252,3 @@ def save(figure: Figure, path: str | os.PathLike) -> Path:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI)
     return write_whole(path, buffer.getvalue())
-
-
-def write_whole(path: str | os.PathLike, content: bytes) -> Path:
-    """Write a file that appears whole or not at all, and make its folder; return its path."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        # mkstemp makes the file readable by its owner alone; a result is for everyone.
-        os.chmod(partial, 0o644)
-        os.replace(partial, path)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
-    return path

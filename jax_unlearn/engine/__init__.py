@@ -1,6 +1,7 @@
 """The loop that runs every method, and the arrangement of devices under it."""
 
-from jax_unlearn.engine.loop import Job, Outcome, run, run_many, train
+from jax_unlearn.engine.job import Job, Outcome
+from jax_unlearn.engine.loop import run, run_many, train
 from jax_unlearn.engine.mesh import make_mesh, parse_mesh
 from jax_unlearn.engine.predictions import predict
 from jax_unlearn.engine.steps import RunKeys, run_keys

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jax_unlearn.core import InputError, check_number
-from jax_unlearn.engine.bank_files import PREFIX, locked, npz_bytes, read_npz, write_whole
+from jax_unlearn.engine.bank_files import PREFIX, npz_bytes, partial_path, read_npz
+from jax_unlearn.files import locked, write_whole
 
 FORMAT = 1
 
@@ -133,9 +134,9 @@ def _make(path: Path, data: DataDescription) -> None:
                 _check_header(path, data)
             else:
                 text = json.dumps({"format": FORMAT, "data": header}, indent=2) + "\n"
-                write_whole(path, path / HEADER, text.encode())
+                write_whole(path / HEADER, text, partial=partial_path(path))
             if not _has_splits(path):
-                write_whole(path, path / SPLITS, npz_bytes(arrays))
+                write_whole(path / SPLITS, npz_bytes(arrays), partial=partial_path(path))
     except OSError as error:
         raise InputError(
             f"bank={str(path)!r}: {error.strerror or error}; expected a folder that can be "

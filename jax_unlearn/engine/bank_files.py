@@ -1,4 +1,4 @@
-"""Files that several processes share: locks that die with their owner, writes that are whole."""
+"""Files of a bank: what is not whole yet, archives of arrays, digests."""
 
 import contextlib
 import hashlib
@@ -8,41 +8,16 @@ import shutil
 import uuid
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
 from jax_unlearn.core import InputError
+from jax_unlearn.files import locked
 
 PREFIX = ".partial-"
-
-
-@contextlib.contextmanager
-def locked(path: Path, *, shared: bool = False, wait: bool = True) -> Iterator[bool]:
-    """Hold a lock on a file for the length of the block; yields whether it was got.
-
-    It is released when the process ends, however it ends. The file stays: were it removed, a
-    process that waits on it and one that makes it anew would both believe they hold the lock.
-
-    Args:
-      path: the lock's file; made, with its folder, where it is missing.
-      shared: whether others may hold it too, if they also share it.
-      wait: whether to wait for others; without, False is yielded while others hold it.
-    """
-    # Not on Windows, where the rest of the library works.
-    import fcntl
-
-    path.parent.mkdir(exist_ok=True)
-    with path.open("a+") as file:
-        mode = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-        try:
-            fcntl.flock(file, mode if wait else mode | fcntl.LOCK_NB)
-            held = True
-        except BlockingIOError:
-            held = False
-        yield held
 
 
 def partial_path(folder: Path) -> Path:
@@ -64,23 +39,6 @@ def remove_partials(folder: Path, lock: Path) -> None:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
-
-
-def write_whole(folder: Path, path: Path, content: bytes) -> None:
-    """Write a file whole or not at all; an existing one is replaced.
-
-    Args:
-      folder: where the unfinished file lies, on the same file system.
-      path: the file; its folder is made if it is missing.
-      content: its bytes.
-    """
-    partial = partial_path(folder)
-    try:
-        partial.write_bytes(content)
-        path.parent.mkdir(exist_ok=True)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def sha256(content: bytes) -> str:

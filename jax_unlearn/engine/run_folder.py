@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from jax_unlearn import files
 from jax_unlearn.core import InputError
 
 FORMAT = 1
@@ -48,17 +49,10 @@ def plain_errors(folder: pathlib.Path) -> Iterator[None]:
 @contextlib.contextmanager
 def locked(folder: pathlib.Path) -> Iterator[None]:
     """Hold the folder's lock, which the system frees when the process dies."""
-    import fcntl
-
-    with (folder / "lock").open("a+") as file:
+    path = folder / "lock"
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise InputError(
-                f"folder={str(folder)!r}: in use by {file.read(200) or 'another process'}; wait "
-                "for it to end or name another folder"
-            ) from None
+            held = stack.enter_context(files.locked(path, wait=False))
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise
@@ -66,9 +60,13 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
                 f"folder={str(folder)!r}: this file system has no locks; start no second run there",
                 stacklevel=6,
             )
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
+            held = True
+        if not held:
+            raise InputError(
+                f"folder={str(folder)!r}: in use by {path.read_text()[:200] or 'another process'}; "
+                "wait for it to end or name another folder"
+            )
+        path.write_text(f"process {os.getpid()} on {socket.gethostname()}")
         yield
 
 
@@ -81,9 +79,8 @@ def claim(folder: pathlib.Path, identity: dict[str, Any], *, has_snapshots: bool
                 f"folder={str(folder)!r}: holds checkpoints but no run.json that says of which "
                 "run; name another folder or delete this one"
             )
-        new = path.with_suffix(".tmp")
-        new.write_text(json.dumps({"format": FORMAT, "identity": identity}, indent=1))
-        new.replace(path)
+        text = json.dumps({"format": FORMAT, "identity": identity}, indent=1)
+        files.write_whole(path, text, partial=path.with_suffix(".tmp"))
         return
     try:
         stored = json.loads(path.read_text())
@@ -125,9 +122,8 @@ def remove(path: pathlib.Path) -> None:
 
 def seal(path: pathlib.Path) -> None:
     """Write down the digests of all files below a folder, inside it."""
-    new = path / (_SEAL + ".tmp")
-    new.write_text(json.dumps(_digests(path)))
-    new.replace(path / _SEAL)
+    text = json.dumps(_digests(path))
+    files.write_whole(path / _SEAL, text, partial=path / (_SEAL + ".tmp"))
 
 
 def check_seal(path: pathlib.Path) -> None:

@@ -9,7 +9,8 @@ import chex
 from jax.sharding import Mesh
 
 from jax_unlearn.core import InputError, Problem, Unlearner, Variables, check_choice
-from jax_unlearn.engine.loop import Job, Outcome, run_many
+from jax_unlearn.engine.job import Job, Outcome
+from jax_unlearn.engine.loop import run_many
 
 
 class Trial(NamedTuple):

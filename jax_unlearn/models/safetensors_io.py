@@ -8,7 +8,6 @@ keep their layout, shape and type: convolution kernels are [height, width, in, o
 """
 
 import os
-import uuid
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jax_unlearn.core import InputError, Variables
+from jax_unlearn.files import write_whole
 
 STORABLE = (
     *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
@@ -83,16 +83,7 @@ def save_safetensors(
     arrays = {name: _storable(name, leaf) for name, leaf in _named_leaves(variables).items()}
     # One string, not the package's own writing to a file: a full disk is then a plain OSError.
     content = save(arrays, dict(metadata))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
-    try:
-        with unfinished.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    write_whole(path, content, durable=True)
 
 
 def load_safetensors(path: str | os.PathLike, like: Variables) -> Variables:

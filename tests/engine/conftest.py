@@ -1,5 +1,7 @@
 """A linear network on tiny images: what the engine does needs no more."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -57,3 +59,58 @@ def problem():
         padding=1,
         flip=True,
     )
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass
+class Carried:
+    """State of nothing but weights."""
+
+    variables: object
+
+
+@ju.method
+class Scripted(ju.Unlearner):
+    """Adds ``move`` to the weights; ends as it is told."""
+
+    epochs: int = 4
+    move: float = 1.0
+    # Not whole numbers, which may be sizes of arrays: such runs would not go side by side.
+    stop_after: float = 99.0
+    collapse_after: float = 99.0
+
+    @property
+    def num_epochs(self):
+        return self.epochs
+
+    def init(self, key, problem):
+        del key
+        return Carried(problem.variables)
+
+    def pool(self, key, problem):
+        del key
+        return ju.pool_rows(problem.retain, ju.RETAIN, augment=False)
+
+    def step(self, model, key, state, batch, clock):
+        del model, key, batch
+        clocked = {name: value.astype(jnp.float32) for name, value in clock._asdict().items()}
+        return Carried(jax.tree.map(lambda x: x + self.move, state.variables)), {
+            "of_" + name: value for name, value in clocked.items()
+        }
+
+    def measure(self, model, state, problem):
+        del model, problem
+        # Of whatever type a method or a caller may give.
+        return {"bias": state.variables["bias"][0], "size": np.float32(5), "count": 3}
+
+    def stop(self, history):
+        return len(history) - 1 >= self.stop_after
+
+    def collapsed(self, history):
+        return len(history) - 1 >= self.collapse_after
+
+
+@pytest.fixture(scope="session")
+def scripted():
+    """A method that does as it is told, see :class:`Scripted`."""
+    return Scripted

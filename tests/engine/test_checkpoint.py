@@ -439,6 +439,16 @@ def test_a_folder_has_one_writer(tmp_path):
     Checkpoints(tmp_path, {}).close()
 
 
+def test_where_there_are_no_locks_a_run_goes_on_and_says_so(tmp_path, monkeypatch):
+    def missing(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", missing)
+    with pytest.warns(UserWarning, match="this file system has no locks; start no second run"):
+        saved(tmp_path)
+    assert (tmp_path / "lock").read_text().startswith(f"process {os.getpid()} on ")
+
+
 def test_a_failed_save_does_not_hide_what_ended_the_run(tmp_path, monkeypatch):
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -126,69 +126,26 @@ class Calls:
     count: int = 0
 
 
-@ju.method
-class Scripted(ju.Unlearner):
-    """Adds ``move`` to the weights; ends as it is told."""
-
-    epochs: int = 4
-    move: float = 1.0
-    stop_after: int = ju.static(99)
-    collapse_after: int = ju.static(99)
-
-    @property
-    def num_epochs(self):
-        return self.epochs
-
-    def init(self, key, problem):
-        del key
-        return Carried(problem.variables)
-
-    def pool(self, key, problem):
-        del key
-        return ju.pool_rows(problem.retain, ju.RETAIN, augment=False)
-
-    def step(self, model, key, state, batch, clock):
-        del model, key, batch
-        clocked = {name: value.astype(jnp.float32) for name, value in clock._asdict().items()}
-        return Carried(jax.tree.map(lambda x: x + self.move, state.variables)), {
-            "of_" + name: value for name, value in clocked.items()
-        }
-
-    def stop(self, history):
-        return len(history) - 1 >= self.stop_after
-
-    def collapsed(self, history):
-        return len(history) - 1 >= self.collapse_after
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass
-class Carried:
-    """State of nothing but weights."""
-
-    variables: object
-
-
 @LOOPS
-def test_a_run_ends_when_the_method_says_so(loop, problem):
-    outcome = ju.run(Scripted(batch_size=37, stop_after=2), problem, KEY, loop=loop)
+def test_a_run_ends_when_the_method_says_so(loop, problem, scripted):
+    outcome = ju.run(scripted(batch_size=37, stop_after=2), problem, KEY, loop=loop)
     assert (outcome.status, outcome.steps) == ("stopped", 2)
     np.testing.assert_allclose(outcome.variables["bias"], 2)
 
 
 @LOOPS
-def test_a_collapse_gives_the_weights_from_before_the_epoch(loop, problem):
-    script = Scripted(batch_size=19, collapse_after=3, stop_after=3)
+def test_a_collapse_gives_the_weights_from_before_the_epoch(loop, problem, scripted):
+    script = scripted(batch_size=19, collapse_after=3, stop_after=3)
     with pytest.warns(UserWarning, match=r"Scripted collapsed by step 6: .* weights of step 4 are"):
         outcome = ju.run(script, problem, KEY, loop=loop)
     assert (outcome.status, outcome.steps) == ("collapsed", 6)
     np.testing.assert_allclose(outcome.variables["bias"], 4)
 
 
-def test_weights_that_overflow_in_the_last_update_are_a_collapse(problem):
+def test_weights_that_overflow_in_the_last_update_are_a_collapse(problem, scripted):
     """No loss shows it: it is computed before the update."""
     with pytest.warns(UserWarning, match="collapsed by step 2"):
-        outcome = ju.run(Scripted(batch_size=37, move=3e38), problem, KEY)
+        outcome = ju.run(scripted(batch_size=37, move=3e38), problem, KEY)
     assert (outcome.status, outcome.steps) == ("collapsed", 2)
     np.testing.assert_allclose(outcome.variables["bias"], 3e38, rtol=1e-6)
 
@@ -211,8 +168,8 @@ def test_numbers_of_any_spelling_share_one_program(counted, problem):
     assert len(traces) == once > 0
 
 
-def test_a_one_shot_method_takes_no_steps(problem):
-    outcome = ju.run(Scripted(batch_size=37, epochs=0), problem, KEY)
+def test_a_one_shot_method_takes_no_steps(problem, scripted):
+    outcome = ju.run(scripted(batch_size=37, epochs=0), problem, KEY)
     assert (outcome.status, outcome.steps, len(outcome.history)) == ("finished", 0, 1)
     chex.assert_trees_all_equal(
         jax.device_get(outcome.variables), jax.device_get(problem.variables)
@@ -220,8 +177,8 @@ def test_a_one_shot_method_takes_no_steps(problem):
 
 
 @LOOPS
-def test_the_clock_counts_steps_and_epochs(loop, problem):
-    outcome = ju.run(Scripted(batch_size=19, epochs=3), problem, KEY, loop=loop)
+def test_the_clock_counts_steps_and_epochs(loop, problem, scripted):
+    outcome = ju.run(scripted(batch_size=19, epochs=3), problem, KEY, loop=loop)
     # Two steps an epoch: each entry holds their mean.
     assert [entry["of_step"] for entry in outcome.history[1:]] == [0.5, 2.5, 4.5]
     assert [entry["of_epoch"] for entry in outcome.history[1:]] == [0, 1, 2]

@@ -16,7 +16,7 @@ import pytest
 
 import jax_unlearn as ju
 from jax_unlearn.core import InputError
-from jax_unlearn.engine import Job, loop, make_mesh, run_many
+from jax_unlearn.engine import Job, course, make_mesh, run_many, steps
 from jax_unlearn.engine.bank import RECIPE_VERSION, Member, describe_method, fill
 from jax_unlearn.engine.bank_data import DataDescription, Labelled
 from jax_unlearn.engine.bank_store import open_bank
@@ -39,7 +39,7 @@ METHODS = {
 @pytest.fixture(autouse=True)
 def short_scans(monkeypatch):
     """Two steps in a compiled loop, so that it can be cut off within an epoch of four."""
-    monkeypatch.setattr(loop, "SCAN_STEPS", 2)
+    monkeypatch.setattr(course, "SCAN_STEPS", 2)
 
 
 def watched(variables):
@@ -253,53 +253,6 @@ def test_models_side_by_side_go_on(name, way, problem, tmp_path):
         assert_same(part, whole)
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass
-class Carried:
-    """State of nothing but weights."""
-
-    variables: object
-
-
-@ju.method
-class Scripted(ju.Unlearner):
-    """Adds ``move`` to the weights; ends as it is told."""
-
-    epochs: int = 4
-    move: float = 1.0
-    # Not whole numbers, which may be sizes of arrays: such runs would not go side by side.
-    stop_after: float = 99.0
-    collapse_after: float = 99.0
-
-    @property
-    def num_epochs(self):
-        return self.epochs
-
-    def init(self, key, problem):
-        del key
-        return Carried(problem.variables)
-
-    def pool(self, key, problem):
-        del key
-        return ju.pool_rows(problem.retain, ju.RETAIN, augment=False)
-
-    def step(self, model, key, state, batch, clock):
-        del model, key, batch
-        moved = jax.tree.map(lambda x: x + self.move, state.variables)
-        return Carried(moved), {"clock": clock.step.astype(jnp.float32)}
-
-    def measure(self, model, state, problem):
-        del model, problem
-        # Of whatever type a method or a caller may give.
-        return {"bias": state.variables["bias"][0], "size": np.float32(5), "count": 3}
-
-    def stop(self, history):
-        return len(history) - 1 >= self.stop_after
-
-    def collapsed(self, history):
-        return len(history) - 1 >= self.collapse_after
-
-
 def test_checkpoints_are_refused_for_runs_that_do_not_go_side_by_side(problem, tmp_path):
     jobs = [Job(METHODS[name], problem, KEY) for name in ("finetune", "amnesiac")]
     with (
@@ -312,9 +265,9 @@ def test_checkpoints_are_refused_for_runs_that_do_not_go_side_by_side(problem, t
 @pytest.mark.parametrize("ending", ["stop", "collapse"])
 @pytest.mark.parametrize("pause", [1, 2, 3, 4], ids=lambda pause: f"{pause} of 2 a epoch")
 @pytest.mark.filterwarnings("ignore:Scripted collapsed")
-def test_how_a_run_ended_survives(ending, pause, problem, tmp_path):
+def test_how_a_run_ended_survives(ending, pause, problem, scripted, tmp_path):
     """Cut off before, in, and just after the epoch that decides."""
-    script = Scripted(batch_size=19, **{f"{ending}_after": 2})
+    script = scripted(batch_size=19, **{f"{ending}_after": 2})
 
     def start(**safety):
         return ju.run(script, problem, KEY, **safety)
@@ -329,12 +282,12 @@ def test_how_a_run_ended_survives(ending, pause, problem, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:Scripted collapsed")
-def test_lanes_that_have_ended_stay_as_they_ended(problem, tmp_path):
+def test_lanes_that_have_ended_stay_as_they_ended(problem, scripted, tmp_path):
     scripts = (
-        Scripted(batch_size=19, stop_after=1.0),
-        Scripted(batch_size=19, collapse_after=2.0),
-        Scripted(batch_size=19, move=2e38),
-        Scripted(batch_size=19),
+        scripted(batch_size=19, stop_after=1.0),
+        scripted(batch_size=19, collapse_after=2.0),
+        scripted(batch_size=19, move=2e38),
+        scripted(batch_size=19),
     )
     jobs = [Job(script, problem, jax.random.key(0)) for script in scripts]
 
@@ -379,8 +332,8 @@ def test_a_bank_goes_on_where_it_was_cut_off(problem, tmp_path, monkeypatch):
     outputs = [stored.outputs(record) for record in expected]
 
     taken = []
-    true = loop.steps.step
-    monkeypatch.setattr(loop.steps, "step", lambda *a, **k: taken.append(1) or true(*a, **k))
+    true = steps.step
+    monkeypatch.setattr(steps, "step", lambda *a, **k: taken.append(1) or true(*a, **k))
     stored, members = bank_of(tmp_path / "parts", problem, range(6))
     # In the second epoch of the first four models, then in the first of the last two.
     for pause in (5, 4 + 2):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import jax_unlearn as ju
-from jax_unlearn.engine import loop as engine_loop
 from jax_unlearn.engine import make_mesh, steps
+from jax_unlearn.engine.course import Course
 
 SHORT = {name: {"epochs": 2, "batch_size": 10} for name in ju.METHODS}
 SHORT["mumis"] = {"max_steps": 4, "check_every": 2, "batch_size": 10, "stop_ratio": 100.0}
@@ -69,8 +69,8 @@ def watched_epochs(monkeypatch):
         return call
 
     for name in ("_python", "_scan"):
-        monkeypatch.setattr(engine_loop._Course, name, guarded(getattr(engine_loop._Course, name)))
-    monkeypatch.setattr(engine_loop._Course, "_collect", allowed(engine_loop._Course._collect))
+        monkeypatch.setattr(Course, name, guarded(getattr(Course, name)))
+    monkeypatch.setattr(Course, "_collect", allowed(Course._collect))
     sent = []
 
     def put_rows(original):

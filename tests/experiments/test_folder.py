@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from experiments import folder
-from experiments.folder import open_folder, write_text
+from experiments.folder import open_folder
 from jax_unlearn.core import InputError, Outputs, Predictions
 from jax_unlearn.engine import Outcome
 
@@ -165,13 +165,6 @@ def test_values_that_are_not_finite_are_stored_as_null(tmp_path):
     row = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[0])
     assert row["loss"] is None
     assert row["kind"] == "epoch"
-
-
-def test_a_file_is_written_whole_and_leaves_nothing_beside_it(tmp_path):
-    write_text(tmp_path / "a" / "b.md", "old")
-    write_text(tmp_path / "a" / "b.md", "new")
-    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b.md"]
-    assert (tmp_path / "a" / "b.md").read_text() == "new"
 
 
 def test_who_goes_on_with_a_run_is_recorded_when_it_is_another(tmp_path, monkeypatch):
