@@ -27,9 +27,11 @@ from rich.table import Table as RichTable
 from experiments import audit_tables
 from experiments.audit_report import write_report
 from experiments.audit_sources import gather_sources
-from experiments.audit_stores import Item, Sources, file_digest, read_runs
+from experiments.audit_stores import Item, Sources, file_digest, read_runs, way_of_looking
 from experiments.command import console, guarded, parse, program
-from experiments.folder import provenance, write_text
+from experiments.figures.style import display_name
+from experiments.folder import provenance
+from experiments.halves import read_memorization
 from experiments.progress import phases
 from jax_unlearn.audit import (
     AuditProtocol,
@@ -39,14 +41,21 @@ from jax_unlearn.audit import (
     overshoot,
     worst_over_course,
 )
-from jax_unlearn.audit.comparison import compare
+from jax_unlearn.audit.comparison import NO_INSIDE, compare
 from jax_unlearn.audit.models import gather_models
-from jax_unlearn.audit.record import FORMAT, number, to_record
+from jax_unlearn.audit.record import FORMAT, NO_HALVES, number, to_record
 from jax_unlearn.core import InputError
 from jax_unlearn.engine.bank_record import ids_digest
+from jax_unlearn.files import write_whole
 
 TOLERANCE = 1e-6
 """Relative difference that other machines' rounding may make in a number."""
+
+ADDED_BY = {
+    NO_INSIDE: "python -m experiments.bank with the bank's flags and --inside 16",
+    NO_HALVES: "python -m experiments.bank with the bank's flags and --halves 64",
+}
+"""Commands that add what a measure lacks, by the reason why it was not taken."""
 
 UNCHECKED = ("provenance", "files", "measures", "not_measured")
 """Entries of a record that are not computed from predictions."""
@@ -92,6 +101,8 @@ def audit_sources(
     Raises:
       InputError: if something does not match; see :func:`gather_models`.
     """
+    groups = (sources.original, sources.oracle, *sources.methods.values())
+    looked = way_of_looking(item for items in groups for item in items)
     models = gather_models(
         read_runs(sources.oracle, sources.hash),
         {name: read_runs(items, sources.hash) for name, items in sources.methods.items()},
@@ -101,8 +112,13 @@ def audit_sources(
         comparison = compare(models, level=level, protocol=protocol, on_step=on_step)
     ids = models.oracle.runs[0].predictions.forget.id
     request = {"hash": sources.hash, "text": sources.text, "ids_hash": ids_digest(ids)}
-    record = to_record(comparison, request)
+    halves = [item.path.parent for item in sources.halves]
+    memorization = read_memorization(halves, ids)
+    record = to_record(comparison, request, memorization=memorization, display=display_name)
     record["protocol"]["asked_level"] = level
+    record["protocol"]["inside"] = looked
+    for absent in record["not_measured"]:
+        absent["add"] = ADDED_BY.get(absent["why"], "")
     for name, items in sources.methods.items():
         method = record["models"]["methods"][name]
         method["arguments"] = sources.arguments.get(name)
@@ -118,6 +134,7 @@ def audit_sources(
     record["files"] = {
         "original": _described(sources.original, folder),
         "oracle": _described(sources.oracle, folder),
+        "halves": _described(sources.halves, folder),
     }
     return record
 
@@ -147,10 +164,14 @@ def _courses(
 
 
 def _described(items: list[Item], folder: Path) -> list[dict[str, Any]]:
+    def file(path: Path) -> dict[str, str]:
+        relative = Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+        return {"path": relative, "sha256": file_digest(path)}
+
     return [
         {
-            "path": Path(os.path.relpath(item.path.resolve(), folder.resolve())).as_posix(),
-            "sha256": file_digest(item.path),
+            **file(item.path),
+            "inside": None if item.inside is None else file(item.inside),
             "seed": item.seed,
             "seconds": number(item.seconds),
             "status": item.status,
@@ -174,9 +195,9 @@ def execute(command: Command, terminal: Console) -> None:
 
 def write(record: Mapping[str, Any], folder: Path) -> None:
     """Write the record as JSON, CSV, Markdown and report."""
-    write_text(folder / "audit.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
-    write_text(folder / "audit.csv", audit_tables.to_csv(record))
-    write_text(folder / "audit.md", audit_tables.to_markdown(record))
+    write_whole(folder / "audit.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
+    write_whole(folder / "audit.csv", audit_tables.to_csv(record))
+    write_whole(folder / "audit.md", audit_tables.to_markdown(record))
     write_report(record, folder)
 
 
@@ -255,6 +276,7 @@ def _recorded_sources(recorded: Mapping[str, Any], folder: Path) -> Sources:
                 math.nan if file["seconds"] is None else file["seconds"],
                 file["status"],
                 tuple(file["history"]),
+                folder / file["inside"]["path"] if file.get("inside") else None,
             )
             for file in files
         ]
@@ -267,16 +289,21 @@ def _recorded_sources(recorded: Mapping[str, Any], folder: Path) -> Sources:
         items(recorded["files"]["oracle"]),
         {name: items(method["files"]) for name, method in methods.items()},
         {name: method["arguments"] for name, method in methods.items()},
+        items(recorded["files"].get("halves", [])),
     )
 
 
 def _changed_files(recorded: Mapping[str, Any], folder: Path) -> Iterator[str]:
-    for file in _recorded_files(recorded):
-        path = folder / file["path"]
-        if not path.is_file():
-            yield f"{file['path']}: missing"
-        elif file_digest(path) != file["sha256"]:
-            yield f"{file['path']}: not the predictions that were audited (sha256)"
+    for item in _recorded_files(recorded):
+        parts = {"predictions that were": item, "inside that was": item.get("inside")}
+        for what, file in parts.items():
+            if not file:
+                continue
+            path = folder / file["path"]
+            if not path.is_file():
+                yield f"{file['path']}: missing"
+            elif file_digest(path) != file["sha256"]:
+                yield f"{file['path']}: not the {what} audited (sha256)"
 
 
 def _differences(

@@ -14,8 +14,9 @@ from experiments.audit_page.blocks import Bullets, Paragraph, Picture, Section
 from experiments.audit_page.html import html_page
 from experiments.audit_page.markdown import markdown_page
 from experiments.audit_page.pictures import pictures, plain_text
-from experiments.figures.style import save, write_whole
+from experiments.figures.style import save
 from jax_unlearn.core import InputError
+from jax_unlearn.files import write_whole
 
 FORMAT = 1
 """The version of the audit's record that this module reads."""

@@ -4,7 +4,9 @@ Predictions made elsewhere come as ``.npz`` files, one per model, with the array
 ``{forget,retain,test}_{logits,label,id}`` (floating [N, K], integers [N], integers [N];
 un-augmented images, eval mode; the dataset's own ids) and ``test_forgotten`` (bool [T], True for
 test images of a class that is forgotten as a whole). ``NAME-SEED.npz`` says which seed a file is
-of.
+of. A file may also hold what measures of a model's inside take, the arrays of
+:class:`jax_unlearn.audit.Inside` (``forget_id`` serves both): penultimate features on the forget
+set and on some retain images, the logits of one untrained network, and the losses of relearning.
 """
 
 import dataclasses
@@ -17,9 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from jax_unlearn import data
-from jax_unlearn.audit import load_predictions
+from jax_unlearn.audit import Inside, load_inside, load_predictions
+from jax_unlearn.audit.inside import make_inside
 from jax_unlearn.audit.models import Run
 from jax_unlearn.core import InputError, Predictions
+from jax_unlearn.engine.bank_inside import inside_path, read_inside, read_made_of
 from jax_unlearn.engine.bank_record import Record, digest
 from jax_unlearn.engine.bank_store import Bank, open_bank
 
@@ -37,6 +41,7 @@ class Item:
       seconds: run time, NaN for unknown.
       status: what the run reported.
       history: forget accuracy in percent per epoch, where the run was watched.
+      inside: the file of its inside in a bank; None for none, or for the same file.
     """
 
     path: Path
@@ -44,6 +49,7 @@ class Item:
     seconds: float = math.nan
     status: str = ""
     history: tuple[float, ...] = ()
+    inside: Path | None = None
 
 
 @dataclasses.dataclass
@@ -57,6 +63,7 @@ class Sources:
       oracle: retrained models.
       methods: unlearned models by name.
       arguments: of each method, None for unknown.
+      halves: models trained on random halves of the data.
     """
 
     hash: str
@@ -65,6 +72,7 @@ class Sources:
     oracle: list[Item] = dataclasses.field(default_factory=list)
     methods: dict[str, list[Item]] = dataclasses.field(default_factory=dict)
     arguments: dict[str, Any] = dataclasses.field(default_factory=dict)
+    halves: list[Item] = dataclasses.field(default_factory=list)
 
     @property
     def slug(self) -> str:
@@ -85,8 +93,39 @@ def read_item(item: Item, request: str) -> Predictions:
 
 
 def read_runs(items: Iterable[Item], request: str) -> list[Run]:
-    """Read models with all that the audit needs to know of them."""
-    return [Run(read_item(i, request), i.seed, i.seconds, i.status) for i in items]
+    """Read models with all that the audit needs to know of them.
+
+    Raises:
+      InputError: as :func:`read_item`, also for insides.
+    """
+    return [Run(read_item(i, request), i.seed, i.seconds, i.status, _read_inside(i)) for i in items]
+
+
+def way_of_looking(items: Iterable[Item]) -> dict[str, Any] | None:
+    """Return what the insides of models in banks were made of; None where there is none.
+
+    Raises:
+      InputError: if a file is missing or damaged, or there is more than one way.
+    """
+    ways = {digest(way): way for way in (read_made_of(i.inside) for i in items if i.inside)}
+    if len(ways) > 1:
+        raise InputError(
+            f"inside: models were looked into in {len(ways)} ways: expected one recipe of "
+            "relearning and one probe for all; fill the banks with the same settings and --inside "
+            "again"
+        )
+    return next(iter(ways.values()), None)
+
+
+def _read_inside(item: Item) -> Inside | None:
+    if not _in_bank(item.path):
+        return load_inside(item.path)
+    if item.inside is None:
+        return None
+    request, address = item.inside.parent.name, item.inside.stem
+    bank = open_bank(item.inside.parent.parent.parent)
+    arrays, _ = read_inside(bank, request, address, Inside._fields)
+    return make_inside(arrays, str(item.inside))
 
 
 def file_digest(path: Path) -> str:
@@ -170,14 +209,16 @@ def _bank_sources(path: Path) -> list[Sources]:
             )
         # Other recipes' originals, such as those that only score examples, are no comparison.
         fit = [r for r in originals if _recipe(r) in recipes and _is_audited(r, oracles)]
-        sources = Sources(request, text, _items(bank, fit), _items(bank, oracles))
+        sources = Sources(request, text, _items(bank, fit, request), _items(bank, oracles, request))
+        halves = [r for r in records if r.ingredients["kind"] == "half" and _recipe(r) in recipes]
+        sources.halves = _items(bank, halves, request)
         for record in mine:
             if record.ingredients["kind"] != "unlearned":
                 continue
             name, arguments = (record.ingredients["method"][k] for k in ("name", "arguments"))
             name = _variant(sources.arguments, name, arguments)
             sources.arguments[name] = arguments
-            sources.methods.setdefault(name, []).extend(_items(bank, [record]))
+            sources.methods.setdefault(name, []).extend(_items(bank, [record], request))
         found.append(sources)
     return found
 
@@ -200,7 +241,8 @@ def _variant(known: Mapping[str, Any], name: str, arguments: Any) -> str:
     return candidate
 
 
-def _items(bank: Bank, records: Iterable[Record]) -> list[Item]:
+def _items(bank: Bank, records: Iterable[Record], request: str) -> list[Item]:
+    insides = {r.address: inside_path(bank, request, r.address) for r in records}
     return [
         Item(
             bank.path / "models" / record.address / "outputs.npz",
@@ -208,6 +250,7 @@ def _items(bank: Bank, records: Iterable[Record]) -> list[Item]:
             float(record.outcome.get("run_seconds", math.nan)),
             str(record.outcome.get("status", "")),
             _course(record.outcome.get("history", [])),
+            insides[record.address] if insides[record.address].is_file() else None,
         )
         for record in records
     ]

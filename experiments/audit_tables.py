@@ -5,6 +5,9 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from experiments.audit_page.words import absent_sentence
+from experiments.markdown import escape
+
 MARKS = {"inside": "", "outside": " *", "no power": " ?", "": ""}
 LEGEND = (
     "value ± half-width of the interval over models; * outside the null band, so unlike a model "
@@ -128,38 +131,35 @@ def to_markdown(audit: Mapping[str, Any]) -> str:
     """Return the whole audit in Markdown."""
     request = audit["request"]
     parts = [
-        f"# Audit of {_escape(request['text'])}",
+        f"# Audit of {escape(request['text'])}",
         "",
         f"{request['forget']} forget, {request['retain']} retain, {request['test']} test examples; "
         f"{audit['level']} audit. Request {request['hash'] or 'without a hash'}, ids "
         f"{request['ids_hash']}.",
         "",
-        *(f"- {_escape(sentence)}" for sentence in audit["summary"]),
+        *(f"- {escape(sentence)}" for sentence in audit["summary"]),
         "",
     ]
     for table in tables(audit):
-        parts += [f"## {_escape(table.title)}", "", *_markdown(table), ""]
+        parts += [f"## {escape(table.title)}", "", *_markdown(table), ""]
         if table.header[0] == "measure":
             parts += [LEGEND, ""]
-    parts += ["## Notes", "", *(f"- {_escape(note)}" for note in audit["notes"]), ""]
+    parts += ["## Notes", "", *(f"- {escape(note)}" for note in audit["notes"]), ""]
     parts += ["## Measures", ""]
     parts += [
         f"- **{m['name']}**: {m['does']}. Higher: {m['higher']}. Needs {m['needs']}. {m['source']}."
         for m in audit["measures"]
     ]
+    if audit["not_measured"]:
+        parts += ["", "## Measures not taken", ""]
+        parts += [f"- {escape(absent_sentence(m))}" for m in audit["not_measured"]]
     return "\n".join([*parts, ""])
 
 
 def _markdown(table: TextTable) -> list[str]:
-    lines = [[_escape(cell) for cell in line] for line in (table.header, *table.rows)]
+    lines = [[escape(cell) for cell in line] for line in (table.header, *table.rows)]
     rule = ["---"] * len(table.header)
     return [f"| {' | '.join(line)} |" for line in (lines[0], rule, *lines[1:])]
-
-
-def _escape(text: str) -> str:
-    for sign in "\\|<>*_`":
-        text = text.replace(sign, f"&#{ord(sign)};" if sign in "<>|" else f"\\{sign}")
-    return text
 
 
 def to_csv(audit: Mapping[str, Any]) -> str:

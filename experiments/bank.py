@@ -2,10 +2,13 @@ r"""Train the models that a strong audit needs: `python -m experiments.bank --pr
 
 For every request, `--count` originals, oracles and models unlearned by every method, as many at a
 time as there are devices; what the bank holds is not trained again, and what was cut off goes on
-when the same command is given again. Several processes, on several machines that share the folder,
+when the same command is given again. `--inside N` also looks into the first N of each, for what
+predictions do not tell (relearn time, features); `--halves N` adds models trained on random halves,
+for memorization scores. Several processes, on several machines that share the folder,
 may fill one bank at once.
 
   python -m experiments.bank --preset quickstart --count 128 --methods natmu salun --out runs/bank
+  python -m experiments.bank --preset quickstart --count 128 --inside 16 --halves 64 --out runs/bank
   python -m experiments.audit --oracles runs/bank
 """
 
@@ -24,6 +27,8 @@ from experiments.checks import check_fit
 from experiments.command import console, guarded, program, use_cpu_devices
 from experiments.config import Experiment, build_method, method_arguments, validate
 from experiments.execution import ORDINARY, Execution, profiled
+from experiments.halves import half_rows
+from experiments.insides import look_inside_all
 from experiments.pipeline import Forgetting, make_key
 from experiments.progress import phases
 from experiments.run import read_command
@@ -115,8 +120,7 @@ def oracle_member(plan: Plan, forgetting: Forgetting, seed: int) -> Member:
 
 def half_member(plan: Plan, seed: int) -> Member:
     """A model trained on a random half of the data, for memorization scores."""
-    rows = np.random.default_rng(seed).permutation(len(plan.dataset.train.label))
-    kept = np.sort(rows[: (len(rows) + 1) // 2])
+    kept = half_rows(seed, len(plan.dataset.train.label))
     examples = data.take(plan.dataset.train, kept)
     removed = np.delete(plan.dataset.train.id, kept)
     made_of = ingredients(plan, "half", seed, removed)
@@ -170,11 +174,13 @@ def fill_plan(plan: Plan, title: str, members: list[Member]) -> list[Record]:
         )
 
 
-def fill_request(plan: Plan, text: str, originals: list[Record]) -> dict[str, list[Record]]:
+def fill_request(
+    plan: Plan, text: str, originals: list[Record]
+) -> tuple[Forgetting, dict[str, list[Record]]]:
     """Oracles of a request and the models that every method makes of the originals.
 
     Returns:
-      Records by 'oracle' and by method.
+      The request, and records by 'oracle' and by method.
     """
 
     def logits_of(seeds: list[int]) -> list[np.ndarray]:
@@ -194,7 +200,22 @@ def fill_request(plan: Plan, text: str, originals: list[Record]) -> dict[str, li
             unlearned_member(plan, forgetting, original, name, arguments) for original in originals
         ]
         records[name] = fill_plan(plan, f"{forgetting.slug}: {name}", members)
-    return records
+    return forgetting, records
+
+
+def look_inside_request(plan: Plan, forgetting: Forgetting, records: list[Record]) -> int:
+    """Look into those models of a request that the bank has no inside of, and count them."""
+    with plan.phase(f"{forgetting.slug}: inside") as on_done, deferred() as interrupted:
+        return look_inside_all(
+            plan.bank,
+            plan.model,
+            plan.experiment.training,
+            forgetting,
+            records,
+            num_classes=plan.dataset.num_classes,
+            on_done=on_done,
+            interrupted=interrupted,
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -205,6 +226,8 @@ class Command:
       experiment: the settings; its seeds are not used.
       count: how many originals, oracles and unlearned models of each method, of seeds 0, 1, ...
       halves: how many models trained on random halves of the data, for memorization scores.
+      inside: how many originals, oracles and unlearned models of each method to look into, for
+        relearn time, linear probe, CKA and ZRF.
       out: folder of the bank; new, or a bank of the same data.
       data_dir: the same as --data.dir.
       preset: settings to begin with; flags given beside it change them.
@@ -215,6 +238,7 @@ class Command:
     experiment: Annotated[Experiment, tyro.conf.arg(name="")]
     count: int = 8
     halves: int = 0
+    inside: int = 0
     out: str = "runs/bank"
     data_dir: str | None = None
     preset: str = ""
@@ -239,6 +263,7 @@ def execute(command: Command, terminal: Console) -> None:
         )
     check_number("count", command.count, low=1, whole=True)
     check_number("halves", command.halves, low=0, whole=True)
+    check_number("inside", command.inside, low=0, high=command.count, whole=True)
     use_cpu_devices(experiment.cpu_devices)
     # Without a word on it each device trains a model of its own.
     mesh = parse_mesh(command.execution.mesh or f"model={jax.device_count()}")
@@ -255,9 +280,15 @@ def execute(command: Command, terminal: Console) -> None:
         if command.halves:
             fill_plan(plan, "halves", [half_member(plan, s) for s in range(command.halves)])
         for text in experiment.requests:
-            for name, records in fill_request(plan, text, originals).items():
+            forgetting, filled = fill_request(plan, text, originals)
+            for name, records in filled.items():
                 spent = sum(record.outcome["run_seconds"] for record in records)
                 terminal.print(f"{text} {name}: {len(records)} models, {spent:.1f} s of training")
+            if command.inside:
+                groups = (originals, *filled.values())
+                chosen = [record for group in groups for record in group[: command.inside]]
+                looked = look_inside_request(plan, forgetting, chosen)
+                terminal.print(f"{text}: looked into {looked} models, {len(chosen)} asked for")
     terminal.print(f"bank: {command.out}, {len(bank.records())} models")
 
 

@@ -1,9 +1,9 @@
 """Blocks as Markdown."""
 
-import re
 from collections.abc import Sequence
 
 from experiments.audit_page.blocks import MARKS, Block, Bullets, Cell, Paragraph, Section, Table
+from experiments.markdown import escape
 
 
 def markdown_page(title: str, sections: Sequence[Section]) -> str:
@@ -13,11 +13,6 @@ def markdown_page(title: str, sections: Sequence[Section]) -> str:
         parts.append(f"## {escape(section.title)}")
         parts += [_block(block) for block in section.blocks]
     return "\n\n".join(parts) + "\n"
-
-
-def escape(text: str) -> str:
-    """Make text stand for itself, in a table cell as well."""
-    return re.sub(r"([\\`*_\[\]<>|#~$&])", r"\\\1", " ".join(str(text).split()))
 
 
 def _block(block: Block) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from experiments.audit_page.blocks import Block, Bullets, Cell, Paragraph, Table
 from experiments.audit_page.words import (
+    absent_sentence,
     counted,
     finite,
     flat,
@@ -125,8 +126,8 @@ def legend_blocks(audit: Mapping[str, Any]) -> list[Block]:
     others = audit.get("not_measured") or ()
     if others:
         blocks += [
-            Paragraph("Measures that stored predictions do not suffice for:"),
-            Bullets([f"{m['title']}: {m['does']}; needs {m['needs']}." for m in others]),
+            Paragraph("Measures that were not taken:"),
+            Bullets([absent_sentence(m) for m in others]),
         ]
     return blocks
 

@@ -66,6 +66,16 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]
     return pairs
 
 
+def absent_sentence(measure: Mapping[str, Any]) -> str:
+    """Say of a measure that was not taken what it needs, why it is not there, and what adds it."""
+    text = f"{measure['title']}: {measure['does']}; needs {measure['needs']}."
+    if measure.get("why"):
+        text += f" Not taken: {measure['why']}."
+    if measure.get("add"):
+        text += f" To add it: {measure['add']}."
+    return text
+
+
 def forgotten_sentence(request: Mapping[str, Any]) -> str:
     """Say what was forgotten, how it was chosen and what is left."""
     training = request["forget"] + request["retain"]

@@ -29,6 +29,7 @@ from jax_unlearn.audit.forgetting_quality import (
     forgetting_quality,
 )
 from jax_unlearn.audit.gap import average_gap, tow, tow_mia
+from jax_unlearn.audit.inside import Inside, load_inside, look_inside, probe_rows, save_inside
 from jax_unlearn.audit.klom import KlomPercentiles, klom, klom_percentiles
 from jax_unlearn.audit.lira import ulira, ulira_scores
 from jax_unlearn.audit.loss_attack import loss_attack_accuracy
@@ -39,7 +40,12 @@ from jax_unlearn.audit.membership import (
     share_called_nonmember,
     svc_attack_nonmember_share,
 )
-from jax_unlearn.audit.memorization import memorization_scores, memorization_standard_errors
+from jax_unlearn.audit.memorization import (
+    Memorization,
+    mean_memorization,
+    memorization_scores,
+    memorization_standard_errors,
+)
 from jax_unlearn.audit.models import Group, RequestModels, Run, gather_models
 from jax_unlearn.audit.penultimate import penultimate_features
 from jax_unlearn.audit.predictions import load_predictions, save_predictions
@@ -75,9 +81,11 @@ __all__ = [
     "Estimate",
     "ForgettingQuality",
     "Group",
+    "Inside",
     "Interval",
     "KlomPercentiles",
     "Measure",
+    "Memorization",
     "Null",
     "NullBand",
     "Ranking",
@@ -122,10 +130,13 @@ __all__ = [
     "klom_percentiles",
     "linear_cka",
     "linear_probe_accuracy",
+    "load_inside",
     "load_predictions",
     "logit_confidence",
+    "look_inside",
     "loss_attack_accuracy",
     "mean_loss",
+    "mean_memorization",
     "memorization_scores",
     "memorization_standard_errors",
     "modified_entropy",
@@ -133,12 +144,14 @@ __all__ = [
     "overshoot",
     "penultimate_features",
     "percent_called_member",
+    "probe_rows",
     "rank",
     "relearn_curve",
     "relearn_time",
     "rmia",
     "rmia_scores",
     "roc_curve",
+    "save_inside",
     "save_predictions",
     "share_called_nonmember",
     "svc_attack_nonmember_share",

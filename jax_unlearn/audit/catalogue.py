@@ -28,7 +28,7 @@ from jax_unlearn.audit.membership import (
     entropy_attack_member_percent,
     svc_attack_nonmember_share,
 )
-from jax_unlearn.audit.memorization import memorization_scores
+from jax_unlearn.audit.memorization import MIN_HALVES, memorization_scores
 from jax_unlearn.audit.relearn import relearn_time
 from jax_unlearn.audit.rmia import rmia
 from jax_unlearn.audit.zrf import zrf
@@ -36,7 +36,7 @@ from jax_unlearn.audit.zrf import zrf
 QUICK, STANDARD, STRONG = "quick", "standard", "strong"
 LEVELS = (QUICK, STANDARD, STRONG)
 
-ALONE, PAIR, BANKS, ELSEWHERE = "alone", "pair", "banks", "elsewhere"
+ALONE, PAIR, BANKS, DATA = "alone", "pair", "banks", "data"
 
 BOTH, ABOVE, BELOW = "both", "above", "below"
 
@@ -53,8 +53,7 @@ class Measure:
       title: a few words for a heading.
       unit: of its values, '' for none.
       kind: 'alone' (a number per model), 'pair' (a number per model and oracle), 'banks' (a number
-        per two banks of models) or 'elsewhere' (takes more than predictions; the audit of stored
-        predictions lists it and leaves it out).
+        per two banks of models) or 'data' (numbers per set of examples, of no model's own).
       level: the lowest level of the audit that has it.
       function: what computes it; its docstring has the formula.
       does: one line.
@@ -65,6 +64,7 @@ class Measure:
         'below'. No distance to the oracle is too small.
       low: smallest possible value.
       high: largest possible value.
+      inside: whether it takes a model's :class:`~jax_unlearn.audit.inside.Inside` too.
     """
 
     name: str
@@ -80,16 +80,18 @@ class Measure:
     outside: str = BOTH
     low: float = float("-inf")
     high: float = float("inf")
+    inside: bool = False
 
     @property
     def needs(self) -> str:
         """What it takes, in words."""
-        return {
+        words = {
             ALONE: "1 model; the band: 2 oracles, better 5",
             PAIR: "1 model and 1 oracle; the band: 3 oracles, better 5",
             BANKS: f"{MIN_BANK} unlearned models and {2 * MIN_BANK} oracles, better 64 and 128",
-            ELSEWHERE: "weights and images, or models trained on random halves",
+            DATA: f"{MIN_HALVES} models trained on random halves of the data, better 100",
         }[self.kind]
+        return words + " (of each its inside, from weights and images)" * self.inside
 
 
 _KNOWN = "more of the forget set is still known"
@@ -145,7 +147,8 @@ def _attack(name: str, title: str, function: Callable, does: str, source: str, i
         function,
         does,
         source,
-        higher=_TELLS,
+        # RMIA asks whether examples look known: what is forgotten too well lies below the oracles.
+        higher=_KNOWN if function is rmia else _TELLS,
         oracle_value=ideal,
         outside=BOTH if function is rmia else ABOVE,
         low=0.0,
@@ -167,8 +170,19 @@ def _klom(split: str):
     )
 
 
-def _elsewhere(name: str, title: str, unit: str, function: Callable, does: str, source: str):
-    return Measure(name, title, unit, ELSEWHERE, STANDARD, function, does, "see there", source)
+def _inside(name: str, title: str, unit: str, function: Callable, does: str, source: str, **more):
+    more = {"kind": ALONE, "low": 0.0, **more}
+    return Measure(
+        name,
+        title,
+        unit,
+        level=STANDARD,
+        function=function,
+        does=does,
+        source=source,
+        **more,
+        inside=True,
+    )
 
 
 CATALOGUE = (
@@ -378,47 +392,63 @@ CATALOGUE = (
     _klom("forget"),
     _klom("retain"),
     _klom("test"),
-    _elsewhere(
+    _inside(
         "ZRF",
         "Zero Retrain Forgetting",
         "",
         zrf,
-        "1 - Jensen-Shannon divergence to a random network on the forget set",
+        "1 - Jensen-Shannon divergence (nats) to an untrained network on the forget set",
         _BAD_TEACHER,
+        higher="forget images are answered more like an untrained network answers",
+        low=0.3068528194400547,
+        high=1.0,
     ),
-    _elsewhere(
+    _inside(
         "relearn_time",
         "Relearn time",
         "steps",
         relearn_time,
-        "updates on the forget set until its loss is back at the original's",
+        "updates on the forget set until its loss is back at the originals' mean",
         _GOLATKAR,
+        higher="less of the forget set is left inside, or it is suppressed",
     ),
-    _elsewhere(
+    _inside(
         "linear_probe",
         "Linear probe",
         "%",
         linear_probe_accuracy,
-        "accuracy of a linear classifier of the penultimate features",
+        "forget accuracy of a linear classifier of features, fitted to retain images",
         'Alain and Bengio, "Understanding Intermediate Layers Using Linear Classifier Probes", '
         "2016, arXiv:1610.01644",
+        higher="the features know more of the forget set",
+        high=100.0,
     ),
-    _elsewhere(
+    _inside(
         "linear_CKA",
         "Linear CKA",
         "",
         linear_cka,
-        "likeness of the penultimate features to the oracle's",
+        "likeness of features on the forget set to an oracle's (unbiased estimator)",
         'Kornblith et al., "Similarity of Neural Network Representations Revisited", 2019, '
         "arXiv:1905.00414",
+        kind=PAIR,
+        higher=_NEARER,
+        outside=BELOW,
+        low=-1.0,
+        high=1.0,
     ),
-    _elsewhere(
+    Measure(
         "memorization",
         "Memorization score",
         "",
+        DATA,
+        QUICK,
         memorization_scores,
         "how much more often an example is right where it was trained on",
+        "forgetting the example changes more",
         'Feldman and Zhang, "What Neural Networks Memorize and Why", 2020, arXiv:2008.03703',
+        low=-1.0,
+        high=1.0,
     ),
 )
 """All measures, in the order of tables."""

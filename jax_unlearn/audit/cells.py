@@ -27,9 +27,11 @@ from jax_unlearn.audit.catalogue import (
     Measure,
 )
 from jax_unlearn.audit.evaluation import (
+    CUT_OFF,
     BankConfidences,
     bank_confidences,
     measure_banks,
+    measure_inside_pair,
     measure_pair,
     resolutions,
 )
@@ -76,7 +78,8 @@ class OracleView:
 
     Attributes:
       oracles: those that work.
-      measured: their measures of kind 'alone'.
+      measured: their measures of kind 'alone'; those that take an inside only where it is given.
+      looked: positions of those whose inside is given.
       reference: positions of those that rows are compared with.
       held_out: positions of the others.
     """
@@ -94,73 +97,126 @@ class OracleView:
         self.protocol, self.confidence, self.pool = protocol, confidence, pool
         self.oracles, self.measured = oracles, measured
         self.reference, self.held_out = reference, held_out
+        self.looked = [i for i, run in enumerate(oracles) if run.inside is not None]
         self.steps = resolutions(oracles[0].predictions, protocol)
-        self.paired = reference[:PAIRED_ORACLES], held_out[:PAIRED_ORACLES]
-        both = sorted(self.paired[0] + self.paired[1])
-        self.between = self._between(both)
+        if self.looked:
+            steps = oracles[self.looked[0]].inside.relearn_steps
+            self.steps["relearn_time"] = float(np.diff(steps[:2]).sum())
+        # By whether a measure takes insides.
+        self.paired = {
+            inside: tuple(
+                self._known(side, inside)[:PAIRED_ORACLES] for side in (reference, held_out)
+            )
+            for inside in (False, True)
+        }
+        self.between = self._between(inside=False) | self._between(inside=True)
         self.bank = bank_confidences([run.predictions for run in oracles], measured)
         # By size: the orders, and every measure of kind 'banks' on each.
         self.splits: dict[int, tuple[list[np.ndarray], dict[str, np.ndarray]]] = {}
 
-    def _between(self, rows: list[int]) -> dict[str, np.ndarray]:
+    def _known(self, rows: Sequence[int], inside: bool) -> list[int]:
+        """Those of some oracles that a measure can be had of."""
+        return [i for i in rows if not inside or self.oracles[i].inside is not None]
+
+    def _between(self, *, inside: bool) -> dict[str, np.ndarray]:
         """Every pair measure between oracles, NaN between one and itself, [M, M] over all."""
         m = len(self.oracles)
+        rows = sorted(self.paired[inside][0] + self.paired[inside][1])
         found: dict[str, np.ndarray] = {}
         for i in rows:
             for j in rows:
                 if i == j:
                     continue
-                values = self._pair(self.oracles[i].predictions, self.measured[i], j)
+                values = self._pair(self.oracles[i], self.measured[i], j, inside)
                 for name, value in values.items():
                     found.setdefault(name, np.full((m, m), np.nan))[i, j] = value
         return found
 
-    def _pair(self, predictions, measured, oracle: int) -> dict[str, float]:
-        target = self.oracles[oracle].predictions
-        return measure_pair(predictions, measured, target, self.measured[oracle], self.protocol)
+    def _pair(
+        self, run: Run, measured: dict[str, float], oracle: int, inside: bool
+    ) -> dict[str, float]:
+        target = self.oracles[oracle]
+        if inside:
+            return measure_inside_pair(run.inside, target.inside)
+        return measure_pair(
+            run.predictions, measured, target.predictions, self.measured[oracle], self.protocol
+        )
+
+    def _pairs(self, run: Run, measured: dict[str, float], inside: bool) -> dict[str, float]:
+        """The pair measures of a model, means over the reference."""
+        if inside and run.inside is None:
+            return {}
+        references = self.paired[inside][0]
+        others = [j for j in references if run.seed is None or run.seed != self.oracles[j].seed]
+        # Better the oracle of the same seed, as a note says, than none.
+        pairs = [self._pair(run, measured, j, inside) for j in others or references]
+        return {name: float(np.mean([pair[name] for pair in pairs])) for name in (pairs or [()])[0]}
 
     def per_model_cells(
         self, group: Group, kept: Sequence[Run], measured: list[dict], measures: Sequence[Measure]
     ) -> dict[str, Cell]:
         """Cells of the kinds 'alone' and 'pair': means over models with t intervals."""
         alone_there = group.kind == ORACLE and not self.held_out
-        references = [] if alone_there else self.paired[0]
-        per_run = [dict(values) for values in measured]
-        for run, values in zip(kept, per_run, strict=True):
-            others = [j for j in references if run.seed is None or run.seed != self.oracles[j].seed]
-            # Better the oracle of the same seed, as a note says, than none.
-            others = others or references
-            pairs = [self._pair(run.predictions, values, j) for j in others]
-            for m in measures:
-                if m.kind == PAIR:
-                    found = [pair[m.name] for pair in pairs]
-                    values[m.name] = float(np.mean(found)) if found else math.nan
-        seeds = tuple(run.seed for run in kept)
+        taken = {m.inside for m in measures if m.kind == PAIR and not alone_there}
+
+        def complete(run: Run, values: dict[str, float]) -> dict[str, float]:
+            found = dict(values)
+            for inside in taken:
+                found |= self._pairs(run, values, inside)
+            return found
+
+        per_run = list(self.pool.map(complete, kept, measured))
         cells = {}
         for m in measures:
             if m.kind not in (ALONE, PAIR):
                 continue
-            values = np.array([values[m.name] for values in per_run], np.float64)
-            band = self._band(m, int(np.isfinite(values).sum()))
-            cells[m.name] = _mean_cell(
-                m, values, seeds, band, self.confidence, paired=bool(references)
+            rows = [i for i, run in enumerate(kept) if not m.inside or run.inside is not None]
+            values = np.array([per_run[i].get(m.name, math.nan) for i in rows], np.float64)
+            cell = _mean_cell(
+                m,
+                values,
+                tuple(kept[i].seed for i in rows),
+                self._band(m, int(np.isfinite(values).sum())),
+                self.confidence,
+                paired=not alone_there and bool(self.paired[m.inside][0]),
             )
+            if m.inside and 0 < len(rows) < len(kept):
+                cell = _noted(cell, f"the inside of {len(rows)} of {len(kept)} models is given")
+            if m.name == "relearn_time":
+                cell = self._cut_off(cell, [per_run[i] for i in rows])
+            cells[m.name] = cell
         return cells
+
+    def _cut_off(self, cell: Cell, per_run: Sequence[dict[str, float]]) -> Cell:
+        """Say how many relearning runs were too short; equal lower bounds prove nothing."""
+        cut = sum(values.get(CUT_OFF, 0.0) > 0.0 for values in per_run)
+        if not cut:
+            return cell
+        cell = _noted(cell, f"cut off before the target in {cut} of {len(per_run)}: a lower bound")
+        oracles = any(values.get(CUT_OFF, 0.0) > 0.0 for values in self.measured)
+        if not oracles or cell.mark != INSIDE:
+            return cell
+        return _noted(dataclasses.replace(cell, mark=UNMARKED), "oracles too, so not judged")
 
     def _band(self, m: Measure, n: int) -> NullBand | None:
         more = {"resolution": self.steps.get(m.name, 0.0), "level": self.confidence}
         if m.kind == PAIR:
-            both = sorted(self.paired[0] + self.paired[1])
+            reference, held_out = self.paired[m.inside]
+            both = sorted(reference + held_out)
             if len(both) < 2:
                 return None
             matrix = self.between[m.name][np.ix_(both, both)]
-            band = band_of_pairs(matrix, n, len(self.paired[0]), **more)
+            band = band_of_pairs(matrix, n, len(reference), **more)
         else:
-            values = np.array([measured[m.name] for measured in self.measured])
+            values = self._values(m)
             band = band_of_means(values, values[self.reference], n, **more)
         if band is None:
             return None
         return band._replace(low=max(band.low, m.low), high=min(band.high, m.high))
+
+    def _values(self, m: Measure) -> np.ndarray:
+        """A measure of kind 'alone' of all oracles, NaN where it is not known."""
+        return np.array([measured.get(m.name, math.nan) for measured in self.measured], np.float64)
 
     def bank_cells(
         self, kept: Sequence[Run], bank: BankConfidences | None, measures: Sequence[Measure]
@@ -243,7 +299,7 @@ class OracleView:
                     values, (size, size), len(self.oracles), level=self.confidence
                 )
             else:
-                band = self._band(m, first)
+                band = self._band(m, len(self._known(self.held_out, m.inside)))
                 values = np.array([self._split_value(m, order, size) for order in orders])
             judged += band is not None
             outside += [mark(m, v, band) == OUTSIDE for v in values]
@@ -254,13 +310,19 @@ class OracleView:
         return int(max(independent, seen))
 
     def _split_value(self, m: Measure, order: np.ndarray, size: int) -> float:
+        if m.inside:
+            # Of the oracles that were looked into every split has as many on either side.
+            order = order[np.isin(order, self.looked)]
+            size = len(order) // 2
         first, second = order[:size], order[size:]
+        if not size:
+            return math.nan
         if m.kind == PAIR:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 return float(np.nanmean(self.between[m.name][np.ix_(first, second)]))
-        values = np.array([measured[m.name] for measured in self.measured])
-        return float(values[first].mean() - values[second].mean() + values[self.reference].mean())
+        values, reference = self._values(m), self._known(self.reference, m.inside)
+        return float(values[first].mean() - values[second].mean() + values[reference].mean())
 
 
 def _mean_cell(
@@ -275,17 +337,22 @@ def _mean_cell(
     known = np.isfinite(values)
     mean, low, high, n = interval([float(v) for v in values[known]], confidence)
     notes = []
+    whose = " and have an inside" if m.inside else ""
     if known.size and not known.any() and m.kind == PAIR and not paired:
-        notes.append("one oracle: there is no other to compare it with")
+        notes.append(
+            "no oracle's inside is given to compare it with"
+            if m.inside
+            else "one oracle: there is no other to compare it with"
+        )
     elif not known.all():
         notes.append(f"undefined for {int((~known).sum())} of {len(values)} models")
     if n == 1:
         notes.append("one model: no interval")
     if n and band is None:
         needed = 2 if m.kind == ALONE else 3
-        notes.append(f"no band below {needed} oracles that work")
+        notes.append(f"no band below {needed} oracles that work{whose}")
     if not len(values):
-        notes.append("no model is left to measure")
+        notes.append("no model's inside is given" if m.inside else "no model is left to measure")
     return Cell(
         value=mean,
         low=max(low, m.low) if n > 1 else math.nan,
@@ -297,6 +364,10 @@ def _mean_cell(
         values=tuple(float(v) for v in values),
         seeds=seeds,
     )
+
+
+def _noted(cell: Cell, note: str) -> Cell:
+    return dataclasses.replace(cell, note="; ".join(filter(None, [cell.note, note])))
 
 
 def mark(m: Measure, value: float, band: NullBand | None) -> str:

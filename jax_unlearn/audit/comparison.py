@@ -15,13 +15,12 @@ from functools import partial
 import numpy as np
 
 from jax_unlearn.audit.accuracy import is_class_wise
-from jax_unlearn.audit.bands import (
-    NullBand,
-)
+from jax_unlearn.audit.bands import NullBand
 from jax_unlearn.audit.catalogue import (
     ALONE,
     BANKS,
     CATALOGUE,
+    LEVELS,
     PAIR,
     STRONG,
     Measure,
@@ -30,12 +29,17 @@ from jax_unlearn.audit.cells import INSIDE, NO_POWER, OUTSIDE, Cell, OracleView
 from jax_unlearn.audit.evaluation import (
     BankConfidences,
     bank_confidences,
+    measure_inside,
     measure_run,
 )
 from jax_unlearn.audit.gap import check_terms
 from jax_unlearn.audit.levels import at_level, choose_level
 from jax_unlearn.audit.measures import AuditProtocol
 from jax_unlearn.audit.models import ORACLE, ORIGINAL, Group, RequestModels, Run
+from jax_unlearn.audit.relearn import mean_loss
+
+NO_INSIDE = "no model's inside is given"
+"""Why measures that take insides were not taken."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +84,7 @@ class Comparison:
       level: 'quick', 'standard' or 'strong', what was done in the end.
       confidence: probability of every interval and band.
       measures: those that were taken.
+      not_measured: why others were not, by name; comparisons of banks are told of in ``notes``.
       rows: original where there is one, oracle, methods.
       bands: by measure, for the sizes of the largest row.
       no_power: measures whose band holds the original.
@@ -93,6 +98,7 @@ class Comparison:
     level: str
     confidence: float
     measures: tuple[Measure, ...]
+    not_measured: Mapping[str, str]
     rows: tuple[AuditRow, ...]
     bands: Mapping[str, NullBand]
     no_power: tuple[str, ...]
@@ -128,12 +134,15 @@ def compare(
     models = at_level(models, level)
     oracles = models.oracle.kept
     class_wise = is_class_wise(oracles[0].predictions)
+    not_measured = _not_measured(models, level, class_wise)
     measures = tuple(
         m
         for m in CATALOGUE
         if m.kind in ((ALONE, PAIR, BANKS) if level == STRONG else (ALONE, PAIR))
         and (class_wise or m.name != "FA_test")
+        and m.name not in not_measured
     )
+    target = _relearn_target(models)
     for terms in (protocol.terms, protocol.attack_terms):
         check_terms(terms, [m.name for m in measures if m.kind == ALONE])
     runs = {group.name: group.kept for group in models.groups}
@@ -143,8 +152,13 @@ def compare(
         warnings.simplefilter("ignore")
         alone = {}
         for done, (name, kept) in enumerate(runs.items()):
-            one = partial(measure_run, protocol=protocol)
-            alone[name] = list(pool.map(one, (run.predictions for run in kept)))
+            one = partial(
+                _measure,
+                protocol=protocol,
+                target=target,
+                inside=any(m.inside for m in measures),
+            )
+            alone[name] = list(pool.map(one, kept))
             on_step(done + 1, planned)
         view = OracleView(oracles, alone[ORACLE], protocol, confidence, pool)
         rows, confidences = [], {}
@@ -180,6 +194,7 @@ def compare(
         level=level,
         confidence=confidence,
         measures=measures,
+        not_measured=not_measured,
         rows=tuple(_judged(group, cells, no_power, chance) for group, cells in rows),
         bands=_bands(rows, measures),
         no_power=no_power,
@@ -187,6 +202,39 @@ def compare(
         notes=(*notes, *_notes(models, rows, [oracles[i] for i in view.reference])),
         protocol=protocol,
     )
+
+
+def _not_measured(models: RequestModels, level: str, class_wise: bool) -> dict[str, str]:
+    """Why measures that take insides cannot be had, by name."""
+    reasons = {}
+    given = any(run.inside is not None for group in models.groups for run in group.kept)
+    for m in CATALOGUE:
+        if not m.inside:
+            continue
+        if not given:
+            reasons[m.name] = NO_INSIDE
+        elif LEVELS.index(m.level) > LEVELS.index(level):
+            reasons[m.name] = f"the {level} audit leaves it out"
+        elif m.name == "linear_probe" and class_wise:
+            reasons[m.name] = "retain images to fit it to are of other classes than forget images"
+        elif m.name == "relearn_time" and not models.original.kept:
+            reasons[m.name] = "the loss to come back to is the originals', and none is given"
+    return reasons
+
+
+def _relearn_target(models: RequestModels) -> float | None:
+    """The originals' mean loss on the forget set, in nats; None without originals."""
+    losses = [mean_loss(run.predictions.forget) for run in models.original.kept]
+    return float(np.mean(losses)) if losses else None
+
+
+def _measure(
+    run: Run, protocol: AuditProtocol, target: float | None, inside: bool
+) -> dict[str, float]:
+    measured = measure_run(run.predictions, protocol)
+    if inside and run.inside is not None:
+        measured |= measure_inside(run.predictions, run.inside, target)
+    return measured
 
 
 def _judged(
@@ -258,9 +306,11 @@ def _notes(
             f"All test examples are of class {classes[0]}: test accuracy and the attacks compare "
             "with that class only."
         )
-    undefined = sorted(
-        {name for _, cells in rows for name, cell in cells.items() if "undefined" in cell.note}
-    )
+    undefined = [
+        m.title
+        for m in CATALOGUE
+        if any(m.name in cells and "undefined" in cells[m.name].note for _, cells in rows)
+    ]
     if undefined:
         notes.append(
             f"Undefined for some models, such as where a feature is constant: "

@@ -6,16 +6,18 @@ from typing import NamedTuple
 import numpy as np
 
 from jax_unlearn.audit.confidence import logit_confidence
-from jax_unlearn.audit.distances import (
-    completeness,
-)
+from jax_unlearn.audit.distances import completeness
+from jax_unlearn.audit.features import linear_cka, linear_probe_accuracy
 from jax_unlearn.audit.forgetting_quality import final_score, forgetting_quality
 from jax_unlearn.audit.gap import tow_mia
+from jax_unlearn.audit.inside import Inside
 from jax_unlearn.audit.klom import klom, klom_percentiles
 from jax_unlearn.audit.lira import ulira
 from jax_unlearn.audit.loss_attack import loss_attack_accuracy
 from jax_unlearn.audit.measures import AuditProtocol, measure_against, measure_alone
+from jax_unlearn.audit.relearn import relearn_time
 from jax_unlearn.audit.rmia import rmia
+from jax_unlearn.audit.zrf import zrf
 from jax_unlearn.core import Predictions
 
 BANK_EXAMPLES = 2000
@@ -71,6 +73,60 @@ def measure_pair(
         "ToW_MIA": tow_mia(measured, target),
         "completeness_forget": completeness(oracle.forget.logits, predictions.forget.logits),
     }
+
+
+CUT_OFF = "relearn_cut_off"
+"""1.0 where relearning ended before its target, so that the relearn time is a lower bound."""
+
+
+def measure_inside(
+    predictions: Predictions, inside: Inside, target: float | None
+) -> dict[str, float]:
+    """Return the measures of kind 'alone' that take an inside, and ``CUT_OFF``.
+
+    Args:
+      predictions: the model's outputs.
+      inside: its inside, its forget examples in the order of the predictions.
+      target: loss in nats that relearning has to reach; None leaves the relearn time out.
+
+    Returns:
+      The measures; NaN for a probe that has one class only to be fitted to. Where relearning was
+      cut off its time is the last step made.
+    """
+    retain = predictions.retain
+    order = np.argsort(retain.id)
+    label = retain.label[order[np.searchsorted(retain.id[order], inside.probe_id)]]
+    probe = float("nan")
+    if len(np.unique(label)) > 1:
+        probe = linear_probe_accuracy(
+            inside.probe_features, label, inside.forget_features, predictions.forget.label
+        )
+    found = {"ZRF": zrf(predictions.forget.logits, inside.random_logits), "linear_probe": probe}
+    if target is None:
+        return found
+    steps = relearn_time(inside.curve, target)
+    short = np.isposinf(steps)
+    return {
+        **found,
+        "relearn_time": float(inside.relearn_steps[-1]) if short else steps,
+        CUT_OFF: float(short),
+    }
+
+
+def measure_inside_pair(inside: Inside, oracle: Inside) -> dict[str, float]:
+    """Return the measures of kind 'pair' that take insides; NaN below four forget examples.
+
+    The unbiased estimator: forget sets are often no larger than the number of features, where the
+    biased one finds likeness between any two networks.
+
+    Args:
+      inside: the model's.
+      oracle: the oracle's, its forget examples in the same order.
+    """
+    if len(inside.forget_id) < 4:
+        return {"linear_CKA": float("nan")}
+    features = inside.forget_features, oracle.forget_features
+    return {"linear_CKA": linear_cka(*features, estimator="unbiased")}
 
 
 def bank_confidences(
@@ -164,6 +220,7 @@ def resolutions(oracle: Predictions, protocol: AuditProtocol) -> dict[str, float
         "MIA_svc_nonmember": share,
         "MIA_loss": share,
         "completeness_forget": share / 100.0,
+        "linear_probe": share,
     }
     if forgotten.any():
         steps["FA_test"] = 100.0 / int(np.sum(forgotten))

@@ -1,8 +1,41 @@
 """How much a model needs an example to have been in its training set to get it right."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from jax_unlearn.core import InputError
+
+MIN_HALVES = 8
+"""Models trained on random halves that a mean score takes at least."""
+
+
+class MeanMemorization(NamedTuple):
+    """The memorization of a set of examples.
+
+    Attributes:
+      value: mean score over the examples that have one, in [-1, 1].
+      standard_error: by which it varies with the models.
+      examples: how many have a score.
+    """
+
+    value: float
+    standard_error: float
+    examples: int
+
+
+class Memorization(NamedTuple):
+    """What models trained on random halves tell of a request's examples.
+
+    Attributes:
+      models: how many there are.
+      forget: of the forget set; None below ``MIN_HALVES`` models.
+      retain: of the retain set; None below ``MIN_HALVES`` models.
+    """
+
+    models: int
+    forget: MeanMemorization | None = None
+    retain: MeanMemorization | None = None
 
 
 def memorization_scores(correct: np.ndarray, member: np.ndarray) -> np.ndarray:
@@ -50,6 +83,33 @@ def memorization_standard_errors(correct: np.ndarray, member: np.ndarray) -> np.
             share = (correct & side).sum(axis=0) / n
             variance += np.where(n > 1, share * (1.0 - share) / (n - 1.0), np.nan)
     return np.sqrt(variance)
+
+
+def mean_memorization(correct: np.ndarray, member: np.ndarray) -> MeanMemorization:
+    """Return the mean memorization score of a set of examples and its standard error.
+
+    Scores of one set share their models, so the error is that of the mean itself, by leaving out
+    every model in turn (delete-one jackknife). Examples without a score in some of these draws are
+    left out of that draw. Arguments as for :func:`memorization_scores`. Cost: M times linear.
+
+    Returns:
+      Mean, error and number of examples; NaN below three models, or where no example has a score.
+
+    Raises:
+      InputError: if the arrays are not boolean matrices of one shape.
+    """
+    correct, member = _check(correct, member)
+    models = len(correct)
+    scores = memorization_scores(correct, member)
+    known = np.isfinite(scores)
+    if models < 3 or not known.any():
+        return MeanMemorization(float("nan"), float("nan"), int(known.sum()))
+    rows = np.arange(models)
+    draws = np.array(
+        [np.nanmean(memorization_scores(correct[rows != m], member[rows != m])) for m in rows]
+    )
+    variance = (models - 1) / models * np.sum((draws - draws.mean()) ** 2)
+    return MeanMemorization(float(scores[known].mean()), float(np.sqrt(variance)), int(known.sum()))
 
 
 def _check(correct: np.ndarray, member: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

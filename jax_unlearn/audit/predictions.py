@@ -4,8 +4,8 @@ The file holds ten arrays and no pickled object: ``{forget,retain,test}_{logits,
 ``test_forgotten``, with the shapes and dtypes of :class:`jax_unlearn.core.Predictions`.
 """
 
+import io
 import os
-import uuid
 import zipfile
 import zlib
 from pathlib import Path
@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from jax_unlearn.core import InputError, Outputs, Predictions
+from jax_unlearn.files import write_whole
 
 SPLITS = ("forget", "retain", "test")
 KEYS = (*(f"{split}_{field}" for split in SPLITS for field in Outputs._fields), "test_forgotten")
@@ -35,14 +36,9 @@ def save_predictions(path: str | os.PathLike, predictions: Predictions) -> None:
         for split in SPLITS
         for field, array in getattr(predictions, split)._asdict().items()
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with open(partial, "xb") as file:
-            np.savez(file, test_forgotten=predictions.test_forgotten, **arrays)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    buffer = io.BytesIO()
+    np.savez(buffer, test_forgotten=predictions.test_forgotten, **arrays)
+    write_whole(path, buffer.getvalue())
 
 
 def load_predictions(path: str | os.PathLike) -> Predictions:

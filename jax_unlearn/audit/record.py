@@ -1,39 +1,53 @@
 """An audit as plain JSON values: what a report is drawn from and a third party checks again."""
 
+import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jax_unlearn.audit.accuracy import is_class_wise
 from jax_unlearn.audit.bands import SPLITS, NullBand
-from jax_unlearn.audit.catalogue import CATALOGUE, ELSEWHERE, MIN_BANK
+from jax_unlearn.audit.catalogue import BY_NAME, MIN_BANK
 from jax_unlearn.audit.cells import OUTSIDE, PAIRED_ORACLES, Cell
 from jax_unlearn.audit.comparison import AuditRow, Comparison
 from jax_unlearn.audit.curves import draw_curves
 from jax_unlearn.audit.evaluation import BANK_EXAMPLES
+from jax_unlearn.audit.memorization import MIN_HALVES, MeanMemorization, Memorization
 from jax_unlearn.audit.models import METHOD, ORACLE, ORIGINAL, Group
-from jax_unlearn.audit.ranking import rank
+from jax_unlearn.audit.ranking import Ranking, rank
 
 FORMAT = 1
 
+NO_HALVES = "no models trained on random halves are given"
+"""Why memorization was not measured."""
+
 
 def to_record(
-    comparison: Comparison, request: Mapping[str, str], *, seed: int = 0
+    comparison: Comparison,
+    request: Mapping[str, str],
+    *,
+    memorization: Memorization | None = None,
+    display: Callable[[str], str] = str,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Return the audit as JSON values, None where a number is not known.
 
     Keys: ``format``, ``level``, ``request`` (hash, text, ids_hash, sizes), ``models`` (numbers of
     models and, per method, seeds, statuses and seconds), ``measures`` (the catalogue's entries),
-    ``rows`` (cells and a verdict each), ``bands``, ``no_power``, ``ranking``, ``curves``,
-    ``summary``, ``notes``, ``protocol``.
+    ``not_measured`` (others, and why), ``rows`` (cells and a verdict each), ``bands``,
+    ``no_power``, ``memorization`` (None below ``MIN_HALVES`` models of random halves),
+    ``ranking``, ``curves``, ``summary``, ``notes``, ``protocol``.
 
     Args:
       comparison: from :func:`~jax_unlearn.audit.comparison.compare`.
       request: ``hash``, ``text`` and ``ids_hash`` of the request.
+      memorization: what models of random halves tell of the request's examples, None without.
+      display: how a method is named in sentences.
       seed: of what is drawn for the curves.
     """
     first = comparison.models.oracle.kept[0].predictions
     rankings = rank(comparison)
+    absent = dict(comparison.not_measured) | _no_memorization(memorization)
     return {
         "format": FORMAT,
         "level": comparison.level,
@@ -61,13 +75,13 @@ def to_record(
             for m in comparison.measures
         ],
         "not_measured": [
-            {"name": m.name, "title": m.title, "needs": m.needs, "does": m.does}
-            for m in CATALOGUE
-            if m.kind == ELSEWHERE
+            {"name": m.name, "title": m.title, "needs": m.needs, "does": m.does, "why": why}
+            for m, why in ((BY_NAME[name], why) for name, why in absent.items())
         ],
         "rows": [_row(row) for row in comparison.rows],
         "bands": {name: _band(band) for name, band in comparison.bands.items()},
         "no_power": list(comparison.no_power),
+        "memorization": None if "memorization" in absent else _memorization(memorization),
         "ranking": [
             {
                 "measure": ranking.measure,
@@ -77,7 +91,13 @@ def to_record(
             for ranking in rankings
         ],
         "curves": draw_curves(comparison, seed=seed),
-        "summary": _summary(comparison, request["text"], rankings),
+        "summary": _summary(
+            comparison,
+            request["text"],
+            rankings,
+            None if "memorization" in absent else memorization,
+            display,
+        ),
         "notes": list(comparison.notes),
         "protocol": {
             "terms": list(comparison.protocol.terms),
@@ -90,6 +110,30 @@ def to_record(
             "paired_oracles": PAIRED_ORACLES,
             "bank_examples": BANK_EXAMPLES,
         },
+    }
+
+
+def _no_memorization(memorization: Memorization | None) -> dict[str, str]:
+    if memorization is None or not memorization.models:
+        return {"memorization": NO_HALVES}
+    if memorization.forget is None:
+        few = f"{memorization.models} models trained on random halves are fewer than {MIN_HALVES}"
+        return {"memorization": few}
+    return {}
+
+
+def _memorization(memorization: Memorization) -> dict[str, Any]:
+    def part(found: MeanMemorization) -> dict[str, Any]:
+        return {
+            "value": number(found.value),
+            "standard_error": number(found.standard_error),
+            "examples": found.examples,
+        }
+
+    return {
+        "models": memorization.models,
+        "forget": part(memorization.forget),
+        "retain": part(memorization.retain),
     }
 
 
@@ -156,7 +200,13 @@ def number(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def _summary(comparison: Comparison, text: str, rankings: Sequence) -> list[str]:
+def _summary(
+    comparison: Comparison,
+    text: str,
+    rankings: Sequence[Ranking],
+    memorization: Memorization | None,
+    display: Callable[[str], str],
+) -> list[str]:
     """Sentences, each of which follows from the numbers."""
     first = comparison.models.oracle.kept[0].predictions
     forget, total = len(first.forget.label), len(first.forget.label) + len(first.retain.label)
@@ -166,13 +216,23 @@ def _summary(comparison: Comparison, text: str, rankings: Sequence) -> list[str]
         f"oracle{'s' if n > 1 else ''}, retrained without them, "
         f"{'show' if n > 1 else 'shows'} what to reach."
     ]
+    if memorization is not None:
+        of_forget, of_retain = (
+            f"{found.value:.3f} (standard error {found.standard_error:.3f})"
+            for found in (memorization.forget, memorization.retain)
+        )
+        sentences.append(
+            f"A forgotten image is answered right more often by {of_forget} where it was trained "
+            f"on, a retained one by {of_retain}: memorization scores, from "
+            f"{memorization.models} models trained on random halves."
+        )
     if not comparison.bands:
         sentences.append(
             "With so few oracles nothing is known of how far retraining lies from itself, so no "
             "row can be judged."
         )
     for row in comparison.rows:
-        sentences += _verdict(row)
+        sentences += _verdict(row, display)
     powerless = len(comparison.no_power)
     if comparison.models.original.runs and comparison.bands:
         sentences.append(
@@ -181,14 +241,18 @@ def _summary(comparison: Comparison, text: str, rankings: Sequence) -> list[str]
         )
     for ranking in rankings:
         if ranking.measure in ("gap", "ulira_auc"):
-            names = ", ".join(name for name, _ in ranking.order)
-            title = next(m.title for m in comparison.measures if m.name == ranking.measure)
-            sentences.append(f"By {title}, nearest first: {names}. {ranking.note}".rstrip())
+            names = ", ".join(display(name) for name, _ in ranking.order)
+            title = BY_NAME[ranking.measure].title
+            shown = dataclasses.replace(
+                ranking,
+                tied=tuple((display(one), display(other)) for one, other in ranking.tied),
+            )
+            sentences.append(f"By {title}, nearest first: {names}. {shown.note}".rstrip())
     return sentences
 
 
-def _verdict(row: AuditRow) -> list[str]:
-    name, found = row.group.name, row.verdict
+def _verdict(row: AuditRow, display: Callable[[str], str]) -> list[str]:
+    name, found = display(row.group.name), row.verdict
     if not found.judged:
         return []
     subject = {
@@ -203,10 +267,10 @@ def _verdict(row: AuditRow) -> list[str]:
     says += f" (by chance alone at most {found.chance})"
     if row.group.kind != METHOD:
         return [f"{says}: {'passes' if found.passes else 'fails'} the audit."]
-    worst = [m for m, cell in row.cells.items() if cell.mark == OUTSIDE]
+    worst = [BY_NAME[m].title for m, cell in row.cells.items() if cell.mark == OUTSIDE]
     if found.passes:
         powerful = any(cell.mark in ("inside", OUTSIDE) for cell in row.cells.values())
         told = "cannot be told from retraining" if powerful else "cannot be judged here"
         return [f"{says}: it {told}{' by this audit' if powerful else ''}."]
-    shown = ", ".join(worst[:6]) + (", ..." if len(worst) > 6 else "")
+    shown = "; ".join(worst[:6]) + ("; ..." if len(worst) > 6 else "")
     return [f"{says}: it can be told from retraining ({shown})."]

@@ -17,7 +17,8 @@ from jax_unlearn.core import InputError, Model, Unlearner
 from jax_unlearn.engine.bank_data import DataDescription, Labelled
 from jax_unlearn.engine.bank_record import Record
 from jax_unlearn.engine.bank_store import Bank
-from jax_unlearn.engine.loop import Job, Outcome, group_alike, run_many
+from jax_unlearn.engine.job import Job, Outcome, group_alike
+from jax_unlearn.engine.loop import run_many
 from jax_unlearn.engine.mesh import make_mesh
 from jax_unlearn.lazy import concatenate_images
 from jax_unlearn.models.predict import predict_logits

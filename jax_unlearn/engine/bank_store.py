@@ -7,6 +7,8 @@ Layout of a bank::
     requests/<hash>.npz   forget_id int64 [F], test_forgotten bool [T], text
     models/<address>/     record.json, weights.safetensors,
                           outputs.npz (train_logits float32 [N, K], test_logits float32 [T, K])
+    inside/<hash>/<address>.npz   what a model holds inside, of the request's examples; may be
+                          missing, see :mod:`jax_unlearn.engine.bank_inside`
     locks/                who is at work; empty files
 
 Whatever is written appears whole or not at all, any number of processes may read and write at
@@ -27,15 +29,14 @@ import numpy as np
 from jax_unlearn.core import InputError, Outputs, Predictions, Variables, check_choice
 from jax_unlearn.engine.bank_data import LOCKS, DataDescription, Labelled, open_data
 from jax_unlearn.engine.bank_files import (
-    locked,
     npz_bytes,
     partial_path,
     read_npz,
     remove_partials,
     sha256,
-    write_whole,
 )
 from jax_unlearn.engine.bank_record import KINDS, Record, address_of, digest
+from jax_unlearn.files import locked, write_whole
 from jax_unlearn.models.safetensors_io import load_safetensors, save_safetensors
 
 FILES = ("weights.safetensors", "outputs.npz")
@@ -218,7 +219,7 @@ class Bank:
                 "test_forgotten": test_forgotten,
                 "text": np.array(text),
             }
-            write_whole(self.path, path, npz_bytes(arrays))
+            write_whole(path, npz_bytes(arrays), partial=partial_path(self.path))
 
     def requests(self) -> dict[str, str]:
         """Text of every request by its hash, in the order of the hashes."""

@@ -1,7 +1,11 @@
 import numpy as np
 import pytest
 
-from jax_unlearn.audit.memorization import memorization_scores, memorization_standard_errors
+from jax_unlearn.audit.memorization import (
+    mean_memorization,
+    memorization_scores,
+    memorization_standard_errors,
+)
 from jax_unlearn.core import InputError
 
 MEMBER = np.array([[1, 1, 0, 0]], bool).T
@@ -51,3 +55,30 @@ def test_misuse_is_named():
         memorization_scores(np.ones((4, 1), np.int64), MEMBER)
     with pytest.raises(InputError, match=r"member=bool\[4, 1\].*same shape"):
         memorization_scores(np.ones((4, 2), bool), MEMBER)
+
+
+def test_the_mean_score_has_the_error_of_its_single_example():
+    """For one example the jackknife has a closed form beside the binomial error."""
+    member = np.arange(12)[:, None] < 6
+    correct = np.isin(np.arange(12), [0, 1, 2, 3, 4, 7])[:, None]
+    found = mean_memorization(correct, member)
+    assert found.value == memorization_scores(correct, member)[0] == pytest.approx(5 / 6 - 1 / 6)
+    binomial = memorization_standard_errors(correct, member)[0]
+    assert found.standard_error == pytest.approx(binomial * np.sqrt(11 / 10))
+    assert found.examples == 1
+
+
+def test_the_same_example_many_times_is_no_more_certain():
+    member = np.arange(12)[:, None] < 6
+    correct = np.isin(np.arange(12), [0, 1, 2, 3, 4, 7])[:, None]
+    one = mean_memorization(correct, member)
+    many = mean_memorization(np.repeat(correct, 50, 1), np.repeat(member, 50, 1))
+    assert many.value == pytest.approx(one.value)
+    assert many.standard_error == pytest.approx(one.standard_error)
+    assert many.examples == 50
+
+
+def test_without_scores_there_is_no_mean():
+    found = mean_memorization(np.ones((4, 2), bool), np.ones((4, 2), bool))
+    assert np.isnan(found.value)
+    assert found.examples == 0

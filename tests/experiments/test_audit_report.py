@@ -12,9 +12,9 @@ from PIL import Image
 
 from experiments.audit_page import words
 from experiments.audit_page.html import escape, inline_svg
-from experiments.audit_page.markdown import escape as escape_markdown
 from experiments.audit_page.pictures import pictures
 from experiments.audit_report import report_sections, write_report
+from experiments.markdown import escape as escape_markdown
 from jax_unlearn.core import InputError
 
 HOSTILE = "<script>alert(1)</script>"

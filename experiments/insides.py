@@ -1,0 +1,132 @@
+"""The insides of a bank's models: looked at once, so that the audit needs no weights or images.
+
+Every model of a request is compared with the same untrained network and relearns the forget set by
+the same recipe, in the same order: `LOOKS` updates with the optimizer, momentum and batch size of
+training, at a tenth of its peak rate, without decay or augmentation.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+
+from experiments.config import Training
+from experiments.pipeline import Forgetting, make_key
+from jax_unlearn import data
+from jax_unlearn.audit.inside import Inside, look_inside, probe_rows
+from jax_unlearn.audit.relearn import Relearn
+from jax_unlearn.core import Model
+from jax_unlearn.engine.bank import POLL, describe_method
+from jax_unlearn.engine.bank_inside import has_inside, store_inside
+from jax_unlearn.engine.bank_record import Record, ids_digest
+from jax_unlearn.engine.bank_store import Bank
+from jax_unlearn.engine.signals import Interrupted
+
+LOOKS = 100
+SLOWER = 10.0
+INSIDE_VERSION = 1
+"""Part of what insides are made of: to be raised when the code begins to compute others."""
+
+
+def relearning(training: Training, forget: int) -> Relearn:
+    """Return the recipe by which models relearn a forget set.
+
+    Args:
+      training: the recipe of the original.
+      forget: size of the forget set.
+    """
+    return Relearn(
+        epochs=LOOKS,
+        batch_size=min(training.batch_size, forget),
+        learning_rate=training.learning_rate / SLOWER,
+        momentum=training.momentum,
+        optimizer=training.optimizer,
+    )
+
+
+def look_inside_all(
+    bank: Bank,
+    model: Model,
+    training: Training,
+    forgetting: Forgetting,
+    records: Sequence[Record],
+    *,
+    num_classes: int,
+    on_done: Callable[[int, int], None],
+    interrupted: Callable[[], int | None],
+) -> int:
+    """Store the inside of those models of a request that the bank lacks it of.
+
+    Models that collapsed have none. Several processes may do so at once: each model is looked into
+    by one of them, and all wait until all are done.
+
+    Args:
+      bank: the bank.
+      model: the network.
+      training: the recipe of the original.
+      forgetting: the request.
+      records: the models.
+      num_classes: number of outputs K.
+      on_done: called with the number of models done and asked for.
+      interrupted: asked after every model for a signal to end at.
+
+    Returns:
+      How many this process looked into.
+
+    Raises:
+      InputError: if a model is damaged, or the bank cannot be written to.
+      Interrupted: after a signal; what was done is stored.
+    """
+    request = forgetting.request.hash
+    probe = data.take(forgetting.retain, probe_rows(len(forgetting.retain.id)))
+    recipe = relearning(training, len(forgetting.forget.id))
+    described = describe_method(recipe)
+    # Never reached; JSON has no infinity.
+    del described["arguments"]["target"]
+    made_of: dict[str, Any] = {
+        "relearn": described,
+        "probe": ids_digest(probe.id),
+        "version": INSIDE_VERSION,
+    }
+    like = model.init(make_key(0, "initial"))
+    untrained = model.init(make_key(0, "inside", "untrained"))
+    key = make_key(0, "inside", "relearn")
+
+    def done(record: Record) -> bool:
+        return has_inside(bank, request, record.address, Inside._fields, made_of)
+
+    asked = [record for record in records if record.outcome.get("status") != "collapsed"]
+    missing, looked = [record for record in asked if not done(record)], 0
+    there = len(asked) - len(missing)
+    on_done(there, len(asked))
+    while missing:
+        left = []
+        for record in missing:
+            signum = interrupted()
+            if signum is not None:
+                raise Interrupted(signum)
+            with bank.claim(record.address) as mine:
+                if not mine:
+                    left.append(record)
+                    continue
+                # Another process may have stored it since.
+                if not done(record):
+                    inside = look_inside(
+                        model,
+                        jax.device_put(bank.weights(record, like)),
+                        forgetting.forget,
+                        probe,
+                        untrained,
+                        recipe,
+                        key,
+                        num_classes=num_classes,
+                    )
+                    store_inside(bank, request, record.address, inside._asdict(), made_of)
+                    looked += 1
+            there += 1
+            on_done(there, len(asked))
+        if len(left) == len(missing):
+            time.sleep(POLL)
+        missing = left
+    return looked
