@@ -124,6 +124,9 @@ def test_the_strong_audits_numbers_are_the_measured_ones():
     assert band["model"] == "null band"
     assert [row["model"] for row in models][:3] == ["original", "oracle", "natmu"]
     for shown in models:
+        marks = [row["mark"] for (model, _), row in measured.items() if model == shown["model"]]
+        judged = sum(mark != "" for mark in marks)
+        assert shown["measures outside"] == f"{marks.count('outside')} of {judged}"
         for column, name in columns.items():
             row = measured[shown["model"], name]
             value, _, mark = shown[column].partition(" ")
