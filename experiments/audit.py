@@ -45,7 +45,7 @@ from jax_unlearn.audit.comparison import NO_INSIDE, compare
 from jax_unlearn.audit.models import gather_models
 from jax_unlearn.audit.record import FORMAT, NO_HALVES, number, to_record
 from jax_unlearn.core import InputError
-from jax_unlearn.engine.bank_record import ids_digest
+from jax_unlearn.engine.bank import ids_digest
 from jax_unlearn.files import write_whole
 
 TOLERANCE = 1e-6

@@ -7,7 +7,7 @@ from pathlib import Path
 from experiments.audit_stores import Item, Sources, files_in, is_store, read_item, stores_in
 from jax_unlearn.audit import load_predictions
 from jax_unlearn.core import InputError
-from jax_unlearn.engine.bank_record import ids_digest
+from jax_unlearn.engine.bank import ids_digest
 
 
 def gather_sources(

@@ -23,9 +23,9 @@ from jax_unlearn.audit import Inside, load_inside, load_predictions
 from jax_unlearn.audit.inside import make_inside
 from jax_unlearn.audit.models import Run
 from jax_unlearn.core import InputError, Predictions
-from jax_unlearn.engine.bank_inside import inside_path, read_inside, read_made_of
-from jax_unlearn.engine.bank_record import Record, digest
-from jax_unlearn.engine.bank_store import Bank, open_bank
+from jax_unlearn.engine.bank import Bank, open_bank
+from jax_unlearn.engine.bank.inside import inside_path, read_inside, read_made_of
+from jax_unlearn.engine.bank.record import Record, digest
 
 SECOND = 10**6
 """Second oracles start from weights of their own: their seeds must not be those of the first."""

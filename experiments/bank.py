@@ -35,9 +35,17 @@ from experiments.run import read_command
 from jax_unlearn import data
 from jax_unlearn.core import InputError, Model, check_number
 from jax_unlearn.engine import Job
-from jax_unlearn.engine.bank import RECIPE_VERSION, Member, describe_data, describe_method, fill
-from jax_unlearn.engine.bank_record import Record, ids_digest
-from jax_unlearn.engine.bank_store import Bank, open_bank
+from jax_unlearn.engine.bank import (
+    RECIPE_VERSION,
+    Bank,
+    Member,
+    Record,
+    describe_data,
+    describe_method,
+    fill,
+    ids_digest,
+    open_bank,
+)
 from jax_unlearn.engine.mesh import parse_mesh
 from jax_unlearn.engine.signals import deferred
 
@@ -68,7 +76,7 @@ class Plan:
 
 
 def ingredients(plan: Plan, kind: str, seed: int, removed: np.ndarray | None, **more: Any) -> dict:
-    """What determines a model, see :func:`jax_unlearn.engine.bank_record.address_of`."""
+    """What determines a model, see :func:`jax_unlearn.engine.bank.record.address_of`."""
     settings = plan.experiment
     recipe = describe_method(settings.training.recipe())
     return {

@@ -7,8 +7,7 @@ import numpy as np
 
 from jax_unlearn.audit.memorization import MIN_HALVES, Memorization, mean_memorization
 from jax_unlearn.core import InputError
-from jax_unlearn.engine.bank_record import ids_digest
-from jax_unlearn.engine.bank_store import open_bank
+from jax_unlearn.engine.bank import ids_digest, open_bank
 
 
 def half_rows(seed: int, examples: int) -> np.ndarray:

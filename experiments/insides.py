@@ -17,10 +17,9 @@ from jax_unlearn import data
 from jax_unlearn.audit.inside import Inside, look_inside, probe_rows
 from jax_unlearn.audit.relearn import Relearn
 from jax_unlearn.core import Model
-from jax_unlearn.engine.bank import POLL, describe_method
-from jax_unlearn.engine.bank_inside import has_inside, store_inside
-from jax_unlearn.engine.bank_record import Record, ids_digest
-from jax_unlearn.engine.bank_store import Bank
+from jax_unlearn.engine.bank import Bank, Record, ids_digest
+from jax_unlearn.engine.bank.filling import POLL, describe_method
+from jax_unlearn.engine.bank.inside import has_inside, store_inside
 from jax_unlearn.engine.signals import Interrupted
 
 LOOKS = 100

@@ -19,7 +19,7 @@ import numpy as np
 from jax_unlearn.audit.penultimate import penultimate_features
 from jax_unlearn.audit.relearn import Relearn, RelearnCurve, relearn_curve
 from jax_unlearn.core import Examples, InputError, Model, Outputs, Variables
-from jax_unlearn.engine.bank_files import npz_bytes
+from jax_unlearn.engine.bank.files import npz_bytes
 from jax_unlearn.engine.mesh import make_mesh
 from jax_unlearn.files import write_whole
 from jax_unlearn.lazy import concatenate_images

@@ -11,9 +11,14 @@ import pytest
 import jax_unlearn as ju
 from jax_unlearn.core import InputError
 from jax_unlearn.engine import Job, bank, make_mesh
-from jax_unlearn.engine.bank import Member, describe_method, fill
-from jax_unlearn.engine.bank_data import DataDescription, Labelled
-from jax_unlearn.engine.bank_store import open_bank
+from jax_unlearn.engine.bank import (
+    DataDescription,
+    Labelled,
+    Member,
+    describe_method,
+    fill,
+    open_bank,
+)
 from jax_unlearn.models.predict import predict_logits
 
 RECIPE = ju.retrain(batch_size=10, epochs=1, learning_rate=0.1, schedule="constant")

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from jax_unlearn.core import InputError
-from jax_unlearn.engine.bank_data import DataDescription, Labelled
-from jax_unlearn.engine.bank_inside import has_inside, inside_path, read_inside, store_inside
-from jax_unlearn.engine.bank_store import open_bank
+from jax_unlearn.engine.bank import DataDescription, Labelled, open_bank
+from jax_unlearn.engine.bank.inside import has_inside, inside_path, read_inside, store_inside
 
 REQUEST, ADDRESS = "ab" * 32, "cd" * 16
 NAMES = ("features", "steps")

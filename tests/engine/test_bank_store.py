@@ -16,9 +16,8 @@ import numpy as np
 import pytest
 
 from jax_unlearn.core import InputError
-from jax_unlearn.engine.bank_data import DataDescription, Labelled
-from jax_unlearn.engine.bank_record import address_of, ids_digest
-from jax_unlearn.engine.bank_store import open_bank
+from jax_unlearn.engine.bank import DataDescription, Labelled, open_bank
+from jax_unlearn.engine.bank.record import address_of, ids_digest
 
 CLASSES = 3
 REQUEST = "ab12" * 16

@@ -17,9 +17,15 @@ import pytest
 import jax_unlearn as ju
 from jax_unlearn.core import InputError
 from jax_unlearn.engine import Job, course, make_mesh, run_many, steps
-from jax_unlearn.engine.bank import RECIPE_VERSION, Member, describe_method, fill
-from jax_unlearn.engine.bank_data import DataDescription, Labelled
-from jax_unlearn.engine.bank_store import open_bank
+from jax_unlearn.engine.bank import (
+    RECIPE_VERSION,
+    DataDescription,
+    Labelled,
+    Member,
+    describe_method,
+    fill,
+    open_bank,
+)
 from jax_unlearn.engine.checkpoint import Checkpoints
 from jax_unlearn.engine.signals import Interrupted
 

@@ -12,7 +12,7 @@ from experiments import audit, audit_tables, bank
 from experiments.folder import open_folder
 from jax_unlearn.audit import save_predictions
 from jax_unlearn.core import Predictions
-from jax_unlearn.engine.bank_store import open_bank
+from jax_unlearn.engine.bank import open_bank
 
 COUNT = 6
 

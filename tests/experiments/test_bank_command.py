@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments import bank as command
-from jax_unlearn.engine.bank_store import open_bank
+from jax_unlearn.engine.bank import open_bank
 
 FLAGS = (
     "--data.train-size=100",

@@ -13,8 +13,7 @@ from experiments.halves import half_rows, read_memorization
 from jax_unlearn.audit import memorization_scores, save_predictions
 from jax_unlearn.audit.inside import Inside
 from jax_unlearn.core import InputError
-from jax_unlearn.engine.bank_record import ids_digest
-from jax_unlearn.engine.bank_store import open_bank
+from jax_unlearn.engine.bank import ids_digest, open_bank
 
 COUNT, HALVES = 8, 8
 MEASURES = ("ZRF", "relearn_time", "linear_probe", "linear_CKA")

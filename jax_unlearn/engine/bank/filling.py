@@ -14,9 +14,9 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jax_unlearn.core import InputError, Model, Unlearner
-from jax_unlearn.engine.bank_data import DataDescription, Labelled
-from jax_unlearn.engine.bank_record import Record
-from jax_unlearn.engine.bank_store import Bank
+from jax_unlearn.engine.bank.data import DataDescription, Labelled
+from jax_unlearn.engine.bank.record import Record
+from jax_unlearn.engine.bank.store import Bank
 from jax_unlearn.engine.job import Job, Outcome, group_alike
 from jax_unlearn.engine.loop import run_many
 from jax_unlearn.engine.mesh import make_mesh
@@ -36,7 +36,7 @@ class Member:
     """One model that a bank shall hold.
 
     Attributes:
-      ingredients: what determines it, see :func:`jax_unlearn.engine.bank_record.address_of`.
+      ingredients: what determines it, see :func:`jax_unlearn.engine.bank.record.address_of`.
       job: builds the run that trains it; called only when it is missing.
     """
 

@@ -8,7 +8,7 @@ Layout of a bank::
     models/<address>/     record.json, weights.safetensors,
                           outputs.npz (train_logits float32 [N, K], test_logits float32 [T, K])
     inside/<hash>/<address>.npz   what a model holds inside, of the request's examples; may be
-                          missing, see :mod:`jax_unlearn.engine.bank_inside`
+                          missing, see :mod:`jax_unlearn.engine.bank.inside`
     locks/                who is at work; empty files
 
 Whatever is written appears whole or not at all, any number of processes may read and write at
@@ -27,15 +27,15 @@ from typing import Any
 import numpy as np
 
 from jax_unlearn.core import InputError, Outputs, Predictions, Variables, check_choice
-from jax_unlearn.engine.bank_data import LOCKS, DataDescription, Labelled, open_data
-from jax_unlearn.engine.bank_files import (
+from jax_unlearn.engine.bank.data import LOCKS, DataDescription, Labelled, open_data
+from jax_unlearn.engine.bank.files import (
     npz_bytes,
     partial_path,
     read_npz,
     remove_partials,
     sha256,
 )
-from jax_unlearn.engine.bank_record import KINDS, Record, address_of, digest
+from jax_unlearn.engine.bank.record import KINDS, Record, address_of, digest
 from jax_unlearn.files import locked, write_whole
 from jax_unlearn.models.safetensors_io import load_safetensors, save_safetensors
 

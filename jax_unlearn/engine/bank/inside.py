@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from jax_unlearn.core import InputError
-from jax_unlearn.engine.bank_data import LOCKS
-from jax_unlearn.engine.bank_files import npz_bytes, partial_path, read_npz
-from jax_unlearn.engine.bank_store import Bank
+from jax_unlearn.engine.bank.data import LOCKS
+from jax_unlearn.engine.bank.files import npz_bytes, partial_path, read_npz
+from jax_unlearn.engine.bank.store import Bank
 from jax_unlearn.files import locked, write_whole
 
 _NOTE = "made_of"

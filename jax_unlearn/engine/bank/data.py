@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jax_unlearn.core import InputError, check_number
-from jax_unlearn.engine.bank_files import PREFIX, npz_bytes, partial_path, read_npz
+from jax_unlearn.engine.bank.files import PREFIX, npz_bytes, partial_path, read_npz
 from jax_unlearn.files import locked, write_whole
 
 FORMAT = 1
