@@ -236,7 +236,8 @@ def _summary(
     powerless = len(comparison.no_power)
     if comparison.models.original.runs and comparison.bands:
         sentences.append(
-            f"{powerless} of {len(comparison.bands)} measures have no power here: their bands hold "
+            f"{powerless} of {len(comparison.bands)} measures {'has' if powerless == 1 else 'have'} "
+            f"no power here: {'its band holds' if powerless == 1 else 'their bands hold'} "
             "the original, which forgot nothing."
         )
     for ranking in rankings:
@@ -266,7 +267,8 @@ def _verdict(row: AuditRow, display: Callable[[str], str]) -> list[str]:
         return [f"{says}."]
     says += f" (by chance alone at most {found.chance})"
     if row.group.kind != METHOD:
-        return [f"{says}: {'passes' if found.passes else 'fails'} the audit."]
+        verdict = ("pass" if many else "passes") if found.passes else ("fail" if many else "fails")
+        return [f"{says}: {verdict} the audit."]
     worst = [BY_NAME[m].title for m, cell in row.cells.items() if cell.mark == OUTSIDE]
     if found.passes:
         powerful = any(cell.mark in ("inside", OUTSIDE) for cell in row.cells.values())
