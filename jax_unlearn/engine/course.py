@@ -1,6 +1,7 @@
 """Runs side by side, epoch by epoch: the steps, what they report, and when they end."""
 
 import dataclasses
+import functools
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -14,14 +15,18 @@ from jax_unlearn.engine import steps
 from jax_unlearn.engine.job import Job, Options, Outcome
 from jax_unlearn.engine.mesh import place, replicated
 from jax_unlearn.engine.pausing import Pausing
-from jax_unlearn.engine.progress import Progress, check_identity, identity
+from jax_unlearn.engine.progress import Progress, check_identity, identity, weights_digits
 from jax_unlearn.engine.signals import Interrupted
 from jax_unlearn.engine.source import make_source
 from jax_unlearn.engine.steps import run_keys
 from jax_unlearn.engine.timing import Stopwatch
 
-SCAN_STEPS = 512
+SCAN_STEPS = 128
 """Most steps in one compiled loop: between two, a run can be saved and interrupted."""
+
+AHEAD = 16
+"""Most steps that the host is ahead of the device, or one compiled loop. Without a bound it would
+have asked for the whole epoch in a moment, and seen no signal until the device is through."""
 
 
 def _check_pool(unlearner: Unlearner, pool: Pool) -> None:
@@ -55,6 +60,18 @@ def _last_seen(history: list[dict[str, float]]) -> str:
 def _pad_columns(rows: Any, count: int) -> np.ndarray:
     rows = np.asarray(rows, np.int32)
     return np.pad(rows, ((0, 0), (0, -rows.shape[1] % count)), constant_values=-1)
+
+
+def _loop_steps(count: int) -> int:
+    """Steps of one compiled loop: as few loops as may be, of one length, so that one is compiled.
+
+    Where only short ones divide the epoch, the last is shorter and compiled apart.
+    """
+    loops = -(-count // SCAN_STEPS)
+    for number in range(loops, 2 * loops):
+        if count % number == 0 and 2 * count > number * SCAN_STEPS:
+            return count // number
+    return min(count, SCAN_STEPS)
 
 
 class Course:
@@ -173,8 +190,8 @@ class Course:
             )
             infos.append(info)
             at.offset += 1
-            if self.waits:
-                jax.block_until_ready(at.state)
+            late = infos[-AHEAD - 1 : -AHEAD]
+            jax.block_until_ready(at.state if self.waits else late)
             if self.options.on_step is not None:
                 self.options.on_step(at.first + at.offset, planned)
             if at.offset % self.pausing.every == 0 and at.offset < count and self.pausing.ask():
@@ -185,8 +202,9 @@ class Course:
     def _scan(self, rows: list[np.ndarray], turn: steps.Turn, planned: int) -> steps.Turn:
         """Take steps, many in one compiled loop, to the end of the epoch or to a pause."""
         at, infos, count = self.progress, [], len(rows[0])
+        length = _loop_steps(count)
         while at.offset < count:
-            chunk = [part[at.offset : at.offset + SCAN_STEPS] for part in rows]
+            chunk = [part[at.offset : at.offset + length] for part in rows]
             at.state, turn, info = steps.scan(
                 self.traced,
                 self.step_key,
@@ -199,6 +217,7 @@ class Course:
                 flip=self.lead.flip,
                 beside=self.layout.beside,
             )
+            jax.block_until_ready(infos[-1:])
             infos.append(info)
             at.offset += len(chunk[0])
             if self.options.on_step is not None:
@@ -278,7 +297,8 @@ class Course:
             record = {
                 "progress": at.record(),
                 "seconds": [self.stopwatch.run, self.stopwatch.compile],
-                "of": self._identity(),
+                "of": self._identity,
+                "from": self._start,
             }
             tree = {"state": at.state, "before": before}
             self.options.checkpoints.save(at.first + at.offset, tree, record, wait=wait)
@@ -289,14 +309,21 @@ class Course:
         at = self.progress
         found = self.options.checkpoints and self.options.checkpoints.restore(
             {"state": at.state, "before": at.before},
-            check=lambda record: check_identity(record["of"], self._identity()),
+            check=lambda record: check_identity(record["of"], self._identity),
         )
         if not found:
             return False
         tree, record = found
+        # Only now: of a network with other arrays the checkpoints themselves say which.
+        check_identity(record["from"], self._start)
         at.restore(tree, record["progress"])
         self.stopwatch.run, self.stopwatch.compile = record["seconds"]
         return True
 
+    @functools.cached_property
     def _identity(self) -> dict[str, str]:
-        return identity(self.unlearners, [keys.step for keys in self.keys])
+        return identity(self.unlearners, [keys.step for keys in self.keys], self.problems)
+
+    @functools.cached_property
+    def _start(self) -> dict[str, str]:
+        return {"weights": ", ".join(weights_digits(job.variables) for job in self.problems)}

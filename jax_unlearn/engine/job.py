@@ -56,7 +56,8 @@ class Options(NamedTuple):
       resident: where the data set stays.
       watch: called with the weights before the first and after every epoch.
       checkpoints: where runs are saved now and then.
-      interrupted: asked after every step for a signal to end at.
+      interrupted: asked for a signal to end at after every step, in compiled loops after at most
+        128 of them, among several processes after 64.
       on_step: called with the number of steps done and planned.
     """
 

@@ -1,6 +1,7 @@
 """How far runs have come, and of which runs that is: what a checkpoint is made of."""
 
 import dataclasses
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,7 +9,7 @@ import chex
 import jax
 import numpy as np
 
-from jax_unlearn.core import InputError, State, Unlearner
+from jax_unlearn.core import Examples, InputError, Problem, State, Unlearner, Variables
 
 
 @dataclasses.dataclass
@@ -52,8 +53,43 @@ class Progress:
         self.infos = {k: np.asarray(v, np.float32) for k, v in record["infos"].items()}
 
 
-def identity(unlearners: Sequence[Unlearner], step_keys: Sequence[chex.PRNGKey]) -> dict[str, str]:
-    """Method, its fields and key of each run: what a checkpoint must be a checkpoint of."""
+SAMPLE = 64
+"""Images of a set that a checkpoint knows it by; all of them can be more than memory holds."""
+
+
+def _digest(*parts: Any) -> str:
+    found = hashlib.sha256()
+    for part in parts:
+        array = np.asarray(part)
+        found.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
+    return found.hexdigest()[:16]
+
+
+def _examples(examples: Examples | None) -> str:
+    if examples is None:
+        return "none"
+    rows = np.unique(np.linspace(0, len(examples.label) - 1, SAMPLE).astype(int))
+    first = np.asarray(examples.image[rows]) if len(examples.label) else np.zeros(0)
+    return _digest(examples.id, examples.label, first)
+
+
+def weights_digits(variables: Variables) -> str:
+    """Four digits of one number that all weights enter: other hardware rounds the rest."""
+    leaves = [np.asarray(leaf, np.float64).ravel() for leaf in jax.tree.leaves(variables)]
+    values = np.concatenate([np.zeros(1), *leaves])
+    return f"{values @ np.cos(np.arange(len(values))):.3e}"
+
+
+def identity(
+    unlearners: Sequence[Unlearner],
+    step_keys: Sequence[chex.PRNGKey],
+    problems: Sequence[Problem],
+) -> dict[str, str]:
+    """What a checkpoint must be a checkpoint of, for each run.
+
+    The method, its fields and key, the network's name, and digests of the examples: all ids and
+    labels, and some images.
+    """
     of = {
         "method": [type(unlearner).__name__ for unlearner in unlearners],
         **{
@@ -61,6 +97,9 @@ def identity(unlearners: Sequence[Unlearner], step_keys: Sequence[chex.PRNGKey])
             for field in dataclasses.fields(unlearners[0])
         },
         "key": [np.asarray(jax.random.key_data(key)).tobytes().hex() for key in step_keys],
+        "model": [problem.model.name for problem in problems],
+        "forget": [_examples(problem.forget) for problem in problems],
+        "retain": [_examples(problem.retain) for problem in problems],
     }
     return {name: ", ".join(values) for name, values in of.items()}
 
@@ -68,7 +107,7 @@ def identity(unlearners: Sequence[Unlearner], step_keys: Sequence[chex.PRNGKey])
 def check_identity(theirs: dict[str, str], mine: dict[str, str]) -> None:
     """Raise InputError, naming the differences, if a checkpoint is of other runs than these."""
     # Another method has other fields too, which explain nothing.
-    names = ["method"] if theirs["method"] != mine["method"] else mine
+    names = ["method"] if theirs.get("method") != mine.get("method") else mine
     differences = [
         f"{name} is {theirs.get(name)} there and {mine[name]} here"
         for name in names

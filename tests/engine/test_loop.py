@@ -11,7 +11,7 @@ import pytest
 
 import jax_unlearn as ju
 from jax_unlearn.core import InputError
-from jax_unlearn.engine import steps
+from jax_unlearn.engine import course, steps
 from jax_unlearn.engine.steps import run_keys, take_batch
 from jax_unlearn.methods import DescentState
 
@@ -266,3 +266,34 @@ def test_a_one_shot_method_is_only_its_init(problem):
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b / 2), outcome.variables, problem.variables
     )
+
+
+@pytest.mark.parametrize(
+    ("count", "length"), [(7, 7), (128, 128), (352, 88), (391, 128), (390, 78), (256, 128), (130, 65)]
+)
+def test_an_epoch_is_cut_into_compiled_loops_of_one_length_where_it_can_be(count, length):
+    assert course._loop_steps(count) == length
+
+
+def test_the_host_waits_for_the_device_so_that_a_signal_is_seen_in_time(problem, monkeypatch):
+    monkeypatch.setattr(course, "SCAN_STEPS", 1)
+
+    def slow(variables, x, **options):
+        logits, new = problem.model.apply(variables, x, **options)
+        heavy = jnp.full((256, 256), 1 / 256) + 0.0 * logits.sum()
+        heavy = jax.lax.fori_loop(0, 60, lambda _, a: a @ a, heavy)
+        return logits + 0.0 * heavy[0, 0], new
+
+    slowed = dataclasses.replace(problem, model=dataclasses.replace(problem.model, apply=slow))
+    method, seen = ju.finetune(batch_size=4, epochs=2), []
+    ju.run(
+        method,
+        slowed,
+        jax.random.key(0),
+        mesh=ju.make_mesh(1),
+        loop="scan",
+        on_step=lambda *_: seen.append(time.perf_counter()),
+    )
+    # In the second epoch nothing is compiled. Without waiting, its looks are over in a moment.
+    looks = seen[len(seen) // 2 :]
+    assert looks[-1] - looks[0] > 0.5 * (time.perf_counter() - looks[0])

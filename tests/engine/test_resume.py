@@ -446,3 +446,34 @@ def test_without_a_sound_checkpoint_nothing_starts(cut_off, problem):
         pytest.raises(InputError, match=r"none of its 2 checkpoints is sound; delete the folder"),
     ):
         go_on(cut_off, FINETUNE, problem)
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        (
+            {"retain": lambda problem: problem.retain._replace(image=255 - problem.retain.image)},
+            "retain",
+        ),
+        (
+            {"retain": lambda problem: problem.retain._replace(label=problem.retain.label[::-1])},
+            "retain",
+        ),
+        (
+            {"variables": lambda problem: jax.tree.map(lambda x: 1.5 * x, problem.variables)},
+            "weights",
+        ),
+    ],
+)
+def test_a_checkpoint_of_other_data_or_weights_is_refused(changed, says, problem, tmp_path):
+    def start(of, **options):
+        return ju.run(METHODS["finetune"], of, jax.random.key(0), loop="python", **options)
+
+    with pytest.raises(Interrupted), Checkpoints(tmp_path, {}, every_seconds=1e9) as saved:
+        start(problem, checkpoints=saved, interrupted=after(2))
+    other = dataclasses.replace(problem, **{name: of(problem) for name, of in changed.items()})
+    with (
+        Checkpoints(tmp_path, {}) as saved,
+        pytest.raises(InputError, match=f"of another run: {says} is"),
+    ):
+        start(other, checkpoints=saved)

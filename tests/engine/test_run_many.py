@@ -65,7 +65,8 @@ def test_each_of_many_runs_equals_the_same_run_alone_bit_for_bit(name, loop, net
         )
 
 
-def test_the_programs_of_many_models_hold_no_collective(network):
+@pytest.mark.parametrize("loop", ["python", "scan"])
+def test_the_programs_of_many_models_hold_no_collective(loop, network):
     mesh = make_mesh(1, 4)
     texts = []
 
@@ -78,10 +79,11 @@ def test_the_programs_of_many_models_hold_no_collective(network):
             return self.fn(*args, **kwargs)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(steps, "step", Spy(steps.step))
-        patch.setattr(steps, "draw", Spy(steps.draw))
-        run_many([Job(SHORT, network, jax.random.key(i)) for i in range(4)], mesh=mesh)
-    assert len(texts) >= 4
+        for name in ("step", "draw", "scan"):
+            patch.setattr(steps, name, Spy(getattr(steps, name)))
+        jobs = [Job(SHORT, network, jax.random.key(i)) for i in range(4)]
+        run_many(jobs, mesh=mesh, loop=loop)
+    assert texts
     for text in texts:
         assert "HloModule" in text
         assert not COLLECTIVE.search(text)
