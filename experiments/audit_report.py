@@ -82,6 +82,7 @@ def report_sections(audit: Mapping[str, Any]) -> tuple[str, list[Section]]:
         Section("Ranking", tables.ranking_blocks(audit)),
         Section("Figures", [*drawn, *([Bullets(omitted)] if omitted else [])]),
         Section("Methods", tables.method_blocks(audit)),
+        Section("Arguments of the methods", tables.argument_blocks(audit), folded=True),
         Section("Notes", [Bullets(audit["notes"]) if audit["notes"] else Paragraph("None.")]),
         Section("What the measures mean", tables.legend_blocks(audit), folded=True),
         Section("Protocol", tables.settings_blocks(audit["protocol"]), folded=True),

@@ -4,7 +4,19 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.audit_stores import Item, Sources, files_in, is_store, read_item, stores_in
+import numpy as np
+
+from experiments.audit_stores import (
+    NAMELESS,
+    Item,
+    Sources,
+    by_seed,
+    files_in,
+    in_bank,
+    is_store,
+    read_item,
+    stores_in,
+)
 from jax_unlearn.audit import load_predictions
 from jax_unlearn.core import InputError
 from jax_unlearn.engine.bank import ids_digest
@@ -21,7 +33,8 @@ def gather_sources(
         unlearned models of the bank of oracles.
       oracles: a bank, a run's folder or ``.npz`` files; '' takes those of the targets.
       originals: ``.npz`` files or folders of them; none takes those of the bank or run.
-      request: hash, its beginning, or text of the request; '' for all that have oracles.
+      request: hash, its beginning, or text of the request; '' for all that have oracles. A name
+        for the request where the oracles are files.
 
     Raises:
       InputError: if something is not there, or nothing is left to audit.
@@ -66,11 +79,17 @@ def gather_sources(
             f"targets={list(targets)}: no unlearned model of {', '.join(s.text for s in found)}; "
             "name a run's folder, a bank or .npz files"
         )
+    for sources in kept:
+        sources.original, sources.oracle = by_seed(sources.original), by_seed(sources.oracle)
+        sources.methods = {name: by_seed(items) for name, items in sources.methods.items()}
     return kept
 
 
 def _chosen(found: list[Sources], request: str) -> list[Sources]:
     if not request:
+        return found
+    if found[0].text == NAMELESS:
+        found[0].text = request
         return found
     kept = [
         s for s in found if request in (s.text, s.slug) or (s.hash and s.hash.startswith(request))
@@ -105,13 +124,37 @@ def _add(target: str, found: list[Sources], ids: list[str]) -> None:
             sources.original = sources.original or store.original
             # Items of another bank know only its hash; both name the same ids.
             sources.hash = sources.hash or store.hash
+            if sources.text == NAMELESS:
+                sources.text = store.text
     if not matched:
+        for store in stores:
+            for sources in found:
+                if store.text == sources.text and store.methods:
+                    raise _other_ids(target, store, sources)
         raise InputError(
             f"target={target!r}: none of its requests "
             f"({', '.join(s.text for s in stores) or 'none'}) has the ids of the oracles' "
             f"({', '.join(s.text for s in found)}): a bank or run of another request; train "
             "oracles for it, or name others with --oracles"
         )
+
+
+def _other_ids(target: str, store: Sources, sources: Sources) -> InputError:
+    """What to say of two requests of one text that name different examples."""
+    item = next(item for group in store.methods.values() for item in group)
+    mine = read_item(item, store.hash).forget.id
+    theirs = read_item(sources.oracle[0], sources.hash).forget.id
+    file = item.path
+    if in_bank(file):
+        file = file.parent.parent.parent / "requests" / f"{store.hash}.npz"
+    return InputError(
+        f"target={target!r}: {store.text} is {len(mine)} examples there and {len(theirs)} in the "
+        f"oracles', {len(np.intersect1d(mine, theirs))} of them the same: expected the same; "
+        "data may differ, and requests scored by trained models (hardest) depend on the rounding "
+        "of the machine; audit it with its own oracles, without --oracles, or fill a bank for its "
+        f"ids: save forget_id of {str(file)!r} as ids.npy, then experiments.bank --requests "
+        "ids:ids.npy"
+    )
 
 
 def _add_loose(target: str, found: list[Sources], ids: list[str]) -> None:

@@ -27,6 +27,9 @@ from jax_unlearn.engine.bank import Bank, open_bank
 from jax_unlearn.engine.bank.inside import inside_path, read_inside, read_made_of
 from jax_unlearn.engine.bank.record import Record, digest
 
+NAMELESS = "a request without a name"
+"""Text of a request whose oracles are files from elsewhere."""
+
 SECOND = 10**6
 """Second oracles start from weights of their own: their seeds must not be those of the first."""
 
@@ -42,6 +45,8 @@ class Item:
       status: what the run reported.
       history: forget accuracy in percent per epoch, where the run was watched.
       inside: the file of its inside in a bank; None for none, or for the same file.
+      request: hash that the model's bank knows the request by, '' for that of the audit.
+      compile_seconds: time of compilation, NaN for unknown.
     """
 
     path: Path
@@ -50,6 +55,8 @@ class Item:
     status: str = ""
     history: tuple[float, ...] = ()
     inside: Path | None = None
+    request: str = ""
+    compile_seconds: float = math.nan
 
 
 @dataclasses.dataclass
@@ -77,7 +84,7 @@ class Sources:
     @property
     def slug(self) -> str:
         """Name of a folder for the request."""
-        return re.sub(r"[^A-Za-z0-9.]+", "-", self.text).strip("-") or self.hash[:12] or "request"
+        return re.sub(r"[^A-Za-z0-9.]+", "-", self.text).strip("-") or self.hash[:12]
 
 
 def read_item(item: Item, request: str) -> Predictions:
@@ -86,9 +93,9 @@ def read_item(item: Item, request: str) -> Predictions:
     Raises:
       InputError: if the file is missing, damaged or no predictions.
     """
-    if _in_bank(item.path):
+    if in_bank(item.path):
         folder = item.path.parent
-        return open_bank(folder.parent.parent).predictions(folder.name, request)
+        return open_bank(folder.parent.parent).predictions(folder.name, item.request or request)
     return load_predictions(item.path)
 
 
@@ -118,7 +125,7 @@ def way_of_looking(items: Iterable[Item]) -> dict[str, Any] | None:
 
 
 def _read_inside(item: Item) -> Inside | None:
-    if not _in_bank(item.path):
+    if not in_bank(item.path):
         return load_inside(item.path)
     if item.inside is None:
         return None
@@ -165,23 +172,38 @@ def stores_in(place: str, *, loose: bool = True) -> list[Sources]:
     if not loose:
         return []
     items = [item for part in place.split(",") for item in files_in(part)]
-    return [Sources("", "request", oracle=items)]
+    return [Sources("", NAMELESS, oracle=items)]
 
 
 def files_in(place: str) -> list[Item]:
-    """Return the ``.npz`` file at a path, or those in a folder.
+    """Return the ``.npz`` file at a path, or those in a folder by seed, then by name.
 
     Raises:
       InputError: if there is none.
     """
     path = Path(place)
-    paths = sorted(path.glob("*.npz")) if path.is_dir() else [path]
+    paths = sorted(path.glob("*.npz"), key=_natural) if path.is_dir() else [path]
     if not paths or not all(p.is_file() for p in paths):
         raise InputError(
             f"path={place!r}: no such file, bank, run or folder with .npz; expected stored "
             "predictions"
         )
-    return [Item(p, _seed_in(p)) for p in paths]
+    return by_seed(Item(p, _seed_in(p)) for p in paths)
+
+
+def by_seed(items: Iterable[Item]) -> list[Item]:
+    """Sort models by seed; those without one come last, in the order given.
+
+    Which oracles are held out goes by position: the same models must give the same numbers
+    whether they come from a bank, a run or files.
+    """
+    return sorted(items, key=lambda item: math.inf if item.seed is None else item.seed)
+
+
+def _natural(path: Path) -> list[tuple[bool, int, str]]:
+    """Key by which model2 comes before model10."""
+    parts = re.findall(r"\d+|\D+", path.name)
+    return [(not p.isdecimal(), int(p) if p.isdecimal() else 0, p) for p in parts]
 
 
 def _seed_in(path: Path) -> int | None:
@@ -189,7 +211,8 @@ def _seed_in(path: Path) -> int | None:
     return int(found.group(1)) if found else None
 
 
-def _in_bank(path: Path) -> bool:
+def in_bank(path: Path) -> bool:
+    """Whether a path is that of the outputs of a model in a bank."""
     return path.name == "outputs.npz" and path.parent.parent.name == "models"
 
 
@@ -209,16 +232,18 @@ def _bank_sources(path: Path) -> list[Sources]:
             )
         # Other recipes' originals, such as those that only score examples, are no comparison.
         fit = [r for r in originals if _recipe(r) in recipes and _is_audited(r, oracles)]
-        sources = Sources(request, text, _items(bank, fit, request), _items(bank, oracles, request))
+        sources = Sources(request, text)
+        sources.original = bank_items(bank, fit, request)
+        sources.oracle = bank_items(bank, oracles, request)
         halves = [r for r in records if r.ingredients["kind"] == "half" and _recipe(r) in recipes]
-        sources.halves = _items(bank, halves, request)
+        sources.halves = bank_items(bank, halves, request)
         for record in mine:
             if record.ingredients["kind"] != "unlearned":
                 continue
             name, arguments = (record.ingredients["method"][k] for k in ("name", "arguments"))
             name = _variant(sources.arguments, name, arguments)
             sources.arguments[name] = arguments
-            sources.methods.setdefault(name, []).extend(_items(bank, [record], request))
+            sources.methods.setdefault(name, []).extend(bank_items(bank, [record], request))
         found.append(sources)
     return found
 
@@ -241,7 +266,8 @@ def _variant(known: Mapping[str, Any], name: str, arguments: Any) -> str:
     return candidate
 
 
-def _items(bank: Bank, records: Iterable[Record], request: str) -> list[Item]:
+def bank_items(bank: Bank, records: Iterable[Record], request: str) -> list[Item]:
+    """Return models of a bank with what it knows of them."""
     insides = {r.address: inside_path(bank, request, r.address) for r in records}
     return [
         Item(
@@ -251,6 +277,8 @@ def _items(bank: Bank, records: Iterable[Record], request: str) -> list[Item]:
             str(record.outcome.get("status", "")),
             _course(record.outcome.get("history", [])),
             insides[record.address] if insides[record.address].is_file() else None,
+            request,
+            float(record.outcome.get("compile_seconds", math.nan)),
         )
         for record in records
     ]
@@ -268,6 +296,11 @@ def _run_sources(path: Path) -> list[Sources]:
         requests = settings["requests"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"path={str(path)!r}: its config.json is not that of a run") from error
+    if not (path / "predictions").is_dir():
+        raise InputError(
+            f"path={str(path)!r}: its predictions are missing (no folder predictions/): expected "
+            "the whole folder of a run; copy them too, or start the run again"
+        )
     parts, epochs = _run_parts(path / "metrics.jsonl")
     found = []
     for text, methods in requests.items():
@@ -285,6 +318,7 @@ def _run_sources(path: Path) -> list[Sources]:
                 float(part.get("run_seconds") or math.nan),
                 str(part.get("status", "")),
                 _course(epochs.get((of, name, seed), [])),
+                compile_seconds=float(part.get("compile_seconds") or math.nan),
             )
             kind = "oracle" if name == "second_oracle" else name
             if kind in groups:

@@ -5,7 +5,8 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from experiments.audit_page.words import absent_sentence
+from experiments.audit_page.times import run_times
+from experiments.audit_page.words import absent_sentence, band_ends, ranking_rule
 from experiments.markdown import escape
 
 MARKS = {"inside": "", "outside": " *", "no power": " ?", "": ""}
@@ -32,13 +33,13 @@ class TextTable(NamedTuple):
 
 
 def tables(audit: Mapping[str, Any]) -> list[TextTable]:
-    """Return measures against models, a few models a table, then verdicts and rankings."""
+    """Return measures against models, a few models a table, then verdicts, rankings and times."""
     references = [row for row in audit["rows"] if row["kind"] != "method"]
     methods = [row for row in audit["rows"] if row["kind"] == "method"]
     width = MODELS_A_TABLE - len(references)
     parts = [methods[i : i + width] for i in range(0, len(methods), width)]
     found = [_values(audit, [*references, *part]) for part in parts]
-    return [*found, _verdicts(audit), *_rankings(audit), *_courses(audit)]
+    return [*found, _verdicts(audit), *_rankings(audit), *_courses(audit), _times(audit)]
 
 
 def _values(audit: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> TextTable:
@@ -50,7 +51,7 @@ def _values(audit: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Text
         lines.append(
             (
                 name + unit,
-                f"{_digits(band['low'])} to {_digits(band['high'])}" if band else "-",
+                band_ends(band["low"], band["high"], measure["outside"], _digits) if band else "-",
                 *(cell_text(row["cells"][name]) for row in rows),
             )
         )
@@ -84,7 +85,7 @@ def _rankings(audit: Mapping[str, Any]) -> list[TextTable]:
         return []
     lines = [
         (
-            ranking["measure"],
+            f"{ranking['measure']}, {ranking_rule(audit, ranking['measure'], _digits)}",
             ", ".join(f"{entry['name']} {_with_half(entry)}" for entry in ranking["order"]),
             ranking["note"],
         )
@@ -108,6 +109,15 @@ def _courses(audit: Mapping[str, Any]) -> list[TextTable]:
     ]
     title = "Forget accuracy on the way, in points from the oracles'"
     return [TextTable(title, header, tuple(lines))]
+
+
+def _times(audit: Mapping[str, Any]) -> TextTable:
+    header = ("model", "mean run time", "95 % interval, n", "of retraining", "mean compile time")
+    lines = [
+        (name, time.mean, time.spread or "-", time.share, time.compiling)
+        for name, time in run_times(audit).items()
+    ]
+    return TextTable("Time", header, tuple(lines))
 
 
 def cell_text(cell: Mapping[str, Any]) -> str:

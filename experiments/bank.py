@@ -4,8 +4,8 @@ For every request, `--count` originals, oracles and models unlearned by every me
 time as there are devices; what the bank holds is not trained again, and what was cut off goes on
 when the same command is given again. `--inside N` also looks into the first N of each, for what
 predictions do not tell (relearn time, features); `--halves N` adds models trained on random halves,
-for memorization scores. Several processes, on several machines that share the folder,
-may fill one bank at once.
+for memorization scores; `--watch` records the forget accuracy of the unlearned models after every
+epoch. Several processes, on several machines that share the folder, may fill one bank at once.
 
   python -m experiments.bank --preset quickstart --count 128 --methods natmu salun --out runs/bank
   python -m experiments.bank --preset quickstart --count 128 --inside 16 --halves 64 --out runs/bank
@@ -33,7 +33,7 @@ from experiments.pipeline import Forgetting, make_key
 from experiments.progress import phases
 from experiments.run import read_command
 from jax_unlearn import data
-from jax_unlearn.core import InputError, Model, check_number
+from jax_unlearn.core import InputError, Model, Variables, check_number
 from jax_unlearn.engine import Job
 from jax_unlearn.engine.bank import (
     RECIPE_VERSION,
@@ -64,6 +64,7 @@ class Plan:
       mesh: one model for each place on its axis ``model``.
       seconds: time between two checkpoints.
       phase: opens a progress bar.
+      watch: whether accuracies of unlearned models are recorded after every epoch.
     """
 
     bank: Bank
@@ -73,6 +74,7 @@ class Plan:
     mesh: jax.sharding.Mesh
     seconds: float
     phase: Phase
+    watch: bool = False
 
 
 def ingredients(plan: Plan, kind: str, seed: int, removed: np.ndarray | None, **more: Any) -> dict:
@@ -166,7 +168,12 @@ def unlearned_member(
     return Member(made_of, job)
 
 
-def fill_plan(plan: Plan, title: str, members: list[Member]) -> list[Record]:
+def fill_plan(
+    plan: Plan,
+    title: str,
+    members: list[Member],
+    watch: Callable[[Variables], dict[str, float]] | None = None,
+) -> list[Record]:
     """Train those members that the bank lacks."""
     with plan.phase(title) as on_done, deferred() as interrupted:
         return fill(
@@ -176,6 +183,7 @@ def fill_plan(plan: Plan, title: str, members: list[Member]) -> list[Record]:
             (plan.dataset.train.image, plan.dataset.test.image),
             mesh=plan.mesh,
             loop=plan.experiment.loop,
+            watch=watch,
             on_done=on_done,
             interrupted=interrupted,
             checkpoint_seconds=plan.seconds,
@@ -203,12 +211,19 @@ def fill_request(
     seeds = [record.ingredients["seed"] for record in originals]
     oracles = [oracle_member(plan, forgetting, seed) for seed in seeds]
     records = {"oracle": fill_plan(plan, f"{forgetting.slug}: oracles", oracles)}
+    watch = pipeline.watcher(plan.model, plan.dataset, forgetting) if plan.watch else None
     for name, arguments in method_arguments(plan.experiment, text).items():
         members = [
             unlearned_member(plan, forgetting, original, name, arguments) for original in originals
         ]
-        records[name] = fill_plan(plan, f"{forgetting.slug}: {name}", members)
+        records[name] = fill_plan(plan, f"{forgetting.slug}: {name}", members, watch)
     return forgetting, records
+
+
+def count_unwatched(records: list[Record]) -> int:
+    """Count the models whose history holds no forget accuracy."""
+    histories = [record.outcome.get("history", []) for record in records]
+    return sum(not any("forget_accuracy" in entry for entry in h) for h in histories)
 
 
 def look_inside_request(plan: Plan, forgetting: Forgetting, records: list[Record]) -> int:
@@ -236,6 +251,8 @@ class Command:
       halves: how many models trained on random halves of the data, for memorization scores.
       inside: how many originals, oracles and unlearned models of each method to look into, for
         relearn time, linear probe, CKA and ZRF.
+      watch: record accuracies of unlearned models after every epoch, for the forget accuracy on the
+        way; models that the bank holds already are left as they are.
       out: folder of the bank; new, or a bank of the same data.
       data_dir: the same as --data.dir.
       preset: settings to begin with; flags given beside it change them.
@@ -247,6 +264,7 @@ class Command:
     count: int = 8
     halves: int = 0
     inside: int = 0
+    watch: bool = False
     out: str = "runs/bank"
     data_dir: str | None = None
     preset: str = ""
@@ -259,10 +277,12 @@ def execute(command: Command, terminal: Console) -> None:
     experiment = command.experiment
     validate(experiment)
     command.execution.validate()
-    if command.execution.coordinator is not None or command.execution.num_processes is not None:
+    alone = Execution()
+    joined = ("coordinator", "num_processes", "process_id")
+    if any(getattr(command.execution, name) != getattr(alone, name) for name in joined):
         raise InputError(
-            "coordinator, num_processes: processes that fill a bank share nothing but its folder; "
-            "start the command several times without these flags"
+            "coordinator, num_processes, process_id: processes that fill a bank share nothing but "
+            "its folder; start the command several times without these flags"
         )
     if command.execution.resident != "device":
         raise InputError(
@@ -282,7 +302,7 @@ def execute(command: Command, terminal: Console) -> None:
     model = pipeline.make_network(experiment, dataset)
     with profiled(command.execution.profile), phases(terminal) as phase:
         seconds = command.execution.checkpoint_seconds
-        plan = Plan(bank, experiment, dataset, model, mesh, seconds, phase)
+        plan = Plan(bank, experiment, dataset, model, mesh, seconds, phase, command.watch)
         seeds = range(command.count)
         originals = fill_plan(plan, "originals", [original_member(plan, s) for s in seeds])
         if command.halves:
@@ -292,12 +312,18 @@ def execute(command: Command, terminal: Console) -> None:
             for name, records in filled.items():
                 spent = sum(record.outcome["run_seconds"] for record in records)
                 terminal.print(f"{text} {name}: {len(records)} models, {spent:.1f} s of training")
+                unwatched = 0 if name == "oracle" else count_unwatched(records)
+                if command.watch and unwatched:
+                    terminal.print(
+                        f"{text} {name}: {unwatched} of {len(records)} models were trained before "
+                        "without --watch; for accuracies per epoch fill a new bank"
+                    )
             if command.inside:
                 groups = (originals, *filled.values())
                 chosen = [record for group in groups for record in group[: command.inside]]
                 looked = look_inside_request(plan, forgetting, chosen)
                 terminal.print(f"{text}: looked into {looked} models, {len(chosen)} asked for")
-    terminal.print(f"bank: {command.out}, {len(bank.records())} models")
+    terminal.print(f"bank: {command.out}, {len(bank.addresses())} models")
 
 
 def main() -> None:

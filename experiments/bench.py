@@ -46,11 +46,15 @@ class Command:
     torch_python: str = ""
 
 
+MEASURED = ("command", "date")
+"""What is kept of each case, since one file may hold figures of several commands."""
+
+
 class Figures:
     """What is measured so far, in ``bench.json`` and ``bench.md`` of a folder.
 
     Attributes:
-      cases: by benchmark and case, the rows and the seconds they took.
+      cases: by benchmark and case, the rows, the seconds they took, and who measured when.
     """
 
     def __init__(self, folder: pathlib.Path, quick: bool, *, overwrite: bool):
@@ -62,7 +66,9 @@ class Figures:
     def _read(self, overwrite: bool) -> None:
         try:
             found = json.loads(self._file.read_text())
-            cases = {name: dict(case) for name, case in found["cases"].items()}
+            # Files of earlier versions say only at the top who measured when.
+            first = {name: found[name] for name in MEASURED}
+            cases = {name: {"measured": first, **case} for name, case in found["cases"].items()}
             same = all(found[key] == self._now[key] for key in ("quick", "versions", "hardware"))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(
@@ -80,7 +86,12 @@ class Figures:
     def add(self, name: str, rows: Sequence[Any], seconds: float, *, failed: bool) -> None:
         """Keep the rows of a case; one that failed is tried again by the next command."""
         rows = [row._asdict() for row in rows]
-        self.cases[name] = {"rows": rows, "seconds": round(seconds, 1), "failed": failed}
+        self.cases[name] = {
+            "rows": rows,
+            "seconds": round(seconds, 1),
+            "failed": failed,
+            "measured": {name: self._now[name] for name in MEASURED},
+        }
         try:
             write_whole(self._file, json.dumps({**self._now, "cases": self.cases}, indent=2) + "\n")
             write_whole(self._file.with_suffix(".md"), self._markdown())
@@ -95,18 +106,17 @@ class Figures:
         lines = [
             "# Benchmark",
             "",
-            f"`{self._now['command']}`, {self._now['date']}",
-            "",
             f"{', '.join(sorted(set(hardware['devices'])))} x {len(hardware['devices'])}, host "
             f"{hardware['cpu']}, {hardware['cores']} cores; "
             + ", ".join(f"{name} {version}" for name, version in versions.items()),
             "",
         ]
         for benchmark in dict.fromkeys(name.partition("/")[0] for name in self.cases):
-            lines += [f"## {benchmark}", "", "| what | value | unit | note |", "|---|--:|---|---|"]
-            for name, case in self.cases.items():
-                if name.partition("/")[0] == benchmark:
-                    lines += [f"| {' | '.join(_cells(row))} |" for row in case["rows"]]
+            cases = [c for name, c in self.cases.items() if name.partition("/")[0] == benchmark]
+            said = [f"`{c['measured']['command']}`, {c['measured']['date']}" for c in cases]
+            lines += [f"## {benchmark}", "", "; ".join(dict.fromkeys(said)), ""]
+            lines += ["| what | value | unit | note |", "|---|--:|---|---|"]
+            lines += [f"| {' | '.join(_cells(row))} |" for c in cases for row in c["rows"]]
             lines.append("")
         return "\n".join(lines)
 

@@ -120,6 +120,9 @@ class Experiment:
     svc_examples: int = 2000
 
 
+HOW = ("cpu_devices", "loop")
+"""Settings of how the machine is used: no result depends on them, but for rounding."""
+
 LAST_SEED = 9_999
 """Seeds beyond it are those of scoring models and second oracles."""
 
@@ -127,6 +130,11 @@ LAST_SEED = 9_999
 def to_json(experiment: Experiment) -> dict[str, Any]:
     """The settings as JSON values."""
     return json.loads(json.dumps(dataclasses.asdict(experiment)))
+
+
+def what_is_computed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Of :func:`to_json`'s values those that results depend on."""
+    return {name: value for name, value in values.items() if name not in HOW}
 
 
 def from_json(values: Mapping[str, Any], source: str) -> Experiment:

@@ -8,6 +8,7 @@ import pathlib
 import platform
 import shutil
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from importlib import metadata
 from typing import Any
@@ -15,10 +16,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from experiments.config import HOW, what_is_computed
 from jax_unlearn.audit import load_predictions, save_predictions
 from jax_unlearn.core import InputError, Predictions
 from jax_unlearn.engine import Outcome
-from jax_unlearn.engine.agreement import from_first_process, same_everywhere
+from jax_unlearn.engine.agreement import differences, from_first_process, same_everywhere
 from jax_unlearn.files import locked, write_whole
 
 PACKAGES = (
@@ -89,7 +91,7 @@ class RunFolder:
         self.histories: dict[tuple[str, str, int], list[dict[str, float]]] = {}
         if self._leads:
             self._read()
-        there = [[*part, row, self._stored(part).exists()] for part, row in self.parts.items()]
+        there = [[*part, row, self._is_sound(part)] for part, row in self.parts.items()]
         told, _ = from_first_process(there, [])
         self.parts = {(request, name, seed): row for request, name, seed, row, _ in told}
         self._done = {(request, name, seed) for request, name, seed, _, stored in told if stored}
@@ -140,15 +142,32 @@ class RunFolder:
         request, name, seed = part
         return self._predictions(part) if request else self.weights(f"{name}-{seed}")
 
+    def _is_sound(self, part: tuple[str, str, int]) -> bool:
+        """Whether what a finished part has left is there; damaged predictions are not."""
+        path = self._stored(part)
+        # Weights are looked at where they are read, if they are.
+        if not path.exists() or not part[0]:
+            return path.exists()
+        try:
+            load_predictions(path)
+        # A damaged file shows itself as an error of any kind.
+        except Exception as error:
+            cause = type(error.__cause__ or error).__name__
+            warnings.warn(
+                f"path={str(path)!r}: these predictions are damaged ({cause}) and made again",
+                stacklevel=2,
+            )
+            return False
+        return True
+
     def done(self, request: str, name: str, seed: int) -> bool:
-        """Whether a part is finished and what it made is there."""
+        """Whether a part is finished and what it made is there and sound."""
         return (request, name, seed) in self._done
 
     def predictions(self, request: str, name: str, seed: int) -> Predictions | None:
         """Predictions of a finished part, None where it is still to do."""
         part = (request, name, seed)
-        path = self._predictions(part)
-        return load_predictions(path) if part in self.parts and path.exists() else None
+        return load_predictions(self._predictions(part)) if part in self._done else None
 
     def finish(
         self, request: str, name: str, seed: int, predictions: Predictions, outcome: Outcome | None
@@ -199,7 +218,8 @@ def open_folder(
 ) -> Iterator[RunFolder]:
     """Open a run's folder: a new one, or one that the same settings began.
 
-    With several processes all call it; process 0 holds the folder.
+    How the machine is used may have changed since then, see :data:`experiments.config.HOW`. With
+    several processes all call it; process 0 holds the folder.
 
     Args:
       path: the folder.
@@ -243,26 +263,43 @@ def _held(path: pathlib.Path, settings: Mapping[str, Any], *, overwrite: bool) -
                 "folder"
             )
         # Only now: what another process has begun must be neither compared nor emptied.
-        if config.is_file() and _settings_of(config) != settings:
+        found = _differences(_settings_of(config), settings) if config.is_file() else []
+        if found:
             if not overwrite:
                 raise InputError(
-                    f"out={str(path)!r}: the folder holds a run with other settings; name another "
-                    "folder or pass --overwrite"
+                    f"out={str(path)!r}: the folder holds a run with other settings: "
+                    f"{', '.join(found)}; name another folder or pass --overwrite"
                 )
             _empty(path)
         _write_config(config, settings)
         yield
 
 
+def _differences(theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]:
+    """Say where settings differ that results depend on; first those that a flag gives."""
+    one, other = (
+        what_is_computed(side["experiment"]) if isinstance(side.get("experiment"), dict) else {}
+        for side in (theirs, mine)
+    )
+    found = differences(one, other)
+    rest = [
+        {key: value for key, value in side.items() if key != "experiment"}
+        for side in (theirs, mine)
+    ]
+    # What else differs mostly follows from those, and would hide them.
+    return found or differences(*rest)
+
+
 def _write_config(config: pathlib.Path, settings: Mapping[str, Any]) -> None:
     """Record who begins a run, or, under ``continued``, who goes on with it elsewhere or later."""
-    now = provenance()
+    given = settings.get("experiment", {})
+    now = provenance() | {"execution": {name: given[name] for name in HOW if name in given}}
     if not config.is_file():
         record = {"settings": settings, **now}
     else:
         record = json.loads(config.read_text())
         last = record.get("continued", [record])[-1]
-        if all(last[key] == value for key, value in now.items()):
+        if all(last.get(key, value) == value for key, value in now.items()):
             return
         record.setdefault("continued", []).append(now)
     write_whole(config, json.dumps(record, indent=2) + "\n")
@@ -289,7 +326,7 @@ def _settings_of(config: pathlib.Path) -> Any:
     try:
         found = json.loads(config.read_text())
         # Other programs have a config.json too: all of ours say what a number must be read with.
-        return [found[key] for key in ("command", "versions", "hardware", "settings")][-1]
+        return [dict(found[key]) for key in ("versions", "hardware", "settings")][-1]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"out={str(config.parent)!r}: its config.json is not that of a run; name another folder"

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import warnings
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -85,7 +86,12 @@ def load_data(
     """
     settings = experiment.data
     load = data.open_stream if streamed else data.load
-    dataset = load(settings.name, settings.dir, download=download)
+    try:
+        dataset = load(settings.name, settings.dir, download=download)
+    except InputError as error:
+        # It names an argument of the library, where a command has a flag.
+        text = str(error).replace("pass download=True", "pass --download to experiments.run")
+        raise InputError(text.replace("download=True", "--download")) from error
     with naming("data."):
         return data.subset(dataset, settings.train_size or None, settings.test_size or None)
 
@@ -119,7 +125,10 @@ def _original(bench: Bench, seed: int) -> tuple[Variables, Variables]:
     name = f"original-{seed}"
     part = ("", "original", seed)
     if part in bench.folder.parts and bench.folder.weights(name).is_dir():
-        return initial, load_weights(bench.folder.weights(name), initial)
+        try:
+            return initial, load_weights(bench.folder.weights(name), initial)
+        except InputError as error:
+            warnings.warn(f"{name} is trained again: {str(error).partition(';')[0]}", stacklevel=2)
     with bench.phase(f"original, seed {seed}") as on_step:
         outcome = _train(bench, bench.dataset.train, part, "original", seed, initial, on_step)
     save_weights(bench.folder.weights(name), outcome.variables)
@@ -331,14 +340,17 @@ def unlearn(
             make_key(seed, "unlearn", forgetting.slug, name),
             mesh=bench.mesh,
             loop=bench.experiment.loop,
-            watch=_watcher(bench, forgetting) if watch else None,
+            watch=watcher(bench.model, bench.dataset, forgetting) if watch else None,
             **({"on_step": on_step} | safety),
         )
         return predictions_of(bench, forgetting, outcome.variables), outcome
 
 
-def _watcher(bench: Bench, forgetting: Forgetting) -> Callable[[Variables], dict[str, float]]:
-    retain, test = forgetting.retain, bench.dataset.test
+def watcher(
+    model: Model, dataset: data.Dataset, forgetting: Forgetting
+) -> Callable[[Variables], dict[str, float]]:
+    """Return what takes the accuracies of a request's parts, in percent, from weights."""
+    retain, test = forgetting.retain, dataset.test
     rows = np.linspace(0, len(retain.label) - 1, min(WATCHED, len(retain.label))).astype(int)
     kept = np.flatnonzero(~forgetting.test_forgotten)
     parts = {
@@ -351,7 +363,7 @@ def _watcher(bench: Bench, forgetting: Forgetting) -> Callable[[Variables], dict
     ends = np.cumsum([len(label) for _, label in parts.values()])[:-1]
 
     def watch(variables: Variables) -> dict[str, float]:
-        right = predict_logits(bench.model, variables, images).argmax(axis=1) == labels
+        right = predict_logits(model, variables, images).argmax(axis=1) == labels
         shares = [100.0 * float(np.mean(part)) for part in np.split(right, ends)]
         return dict(zip(parts, shares, strict=True))
 

@@ -33,7 +33,7 @@ from experiments.folder import open_folder
 from experiments.progress import phases
 from jax_unlearn.core import InputError
 from jax_unlearn.engine import distributed
-from jax_unlearn.engine.agreement import same_everywhere
+from jax_unlearn.engine.agreement import check_same, same_everywhere
 from jax_unlearn.engine.mesh import parse_mesh
 
 
@@ -92,16 +92,20 @@ def execute(
     if not leads:
         terminal = Console(quiet=True)
         warnings.simplefilter("ignore")
-    arguments = {text: method_arguments(experiment, text) for text in experiment.requests}
-    parse_mesh(execution.mesh)
     with same_everywhere():
+        arguments = {text: method_arguments(experiment, text) for text in experiment.requests}
+    check_same(_common(experiment, arguments, out, execution))
+    with same_everywhere():
+        parse_mesh(execution.mesh)
         if leads:
             _check_resume(out, resume)
             # Process 0 first: what it downloads and prepares, the others find.
             dataset = pipeline.load_data(experiment, download=download, streamed=streamed)
-    if not leads:
-        dataset = pipeline.load_data(experiment, download=download, streamed=streamed)
-    hashes = check_fit(experiment, dataset, arguments)
+    with same_everywhere():
+        if not leads:
+            dataset = pipeline.load_data(experiment, download=download, streamed=streamed)
+        hashes = check_fit(experiment, dataset, arguments)
+    check_same({"data_fingerprint": dataset.fingerprint, "request_hashes": hashes})
     settings = {
         "experiment": to_json(experiment),
         # In the form of a search's result, so that this file can be given as hyperparameters.
@@ -132,6 +136,17 @@ def execute(
         # Not one by one: the first to leave would be taken for dead while process 0 draws.
         distributed.wait_for_others("end")
     terminal.print(f"report: {pathlib.Path(out) / 'report.md'}")
+
+
+def _common(
+    experiment: Experiment, arguments: Mapping[str, Any], out: str, execution: Execution
+) -> dict[str, Any]:
+    """What all processes of a run must have been started with."""
+    given = to_json(experiment)
+    # Each process may have devices and files of its own: what the files hold is compared.
+    del given["cpu_devices"], given["data"]["dir"], given["hyperparameters"]
+    spread = {"out": out, "mesh": execution.mesh, "resident": execution.resident}
+    return given | spread | {"arguments": arguments}
 
 
 def _check_resume(out: str, resume: bool) -> None:

@@ -17,6 +17,11 @@ from experiments.figures.roc import roc_figure
 from jax_unlearn.core import InputError
 
 _ATTACKS = {"ulira": "U-LiRA", "rmia": "RMIA"}
+_REMEDIES = {
+    "forget-accuracy": "; methods have it that were watched, in a bank by experiments.bank --watch "
+    "or in a run's folder by experiments.run",
+}
+"""How to come by what a figure is drawn from, where that is a matter of a command."""
 _LONGEST = 28
 """Characters of a name that a legend has room for."""
 
@@ -77,7 +82,8 @@ def pictures(audit: Mapping[str, Any]) -> tuple[list[Picture], list[str]]:
             omitted.append(f"{title}: not drawn, {error}")
             continue
         if figure is None:
-            omitted.append(f"{title}: not drawn, because the audit holds no such data.")
+            remedy = _REMEDIES.get(slug, "")
+            omitted.append(f"{title}: not drawn, because the audit holds no such data{remedy}.")
         else:
             drawn.append(Picture(slug, title, figure, wide))
     return drawn, omitted

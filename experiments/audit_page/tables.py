@@ -1,25 +1,28 @@
 """The tables of an audit's report: measures with bands, rankings, methods, the legend."""
 
+import itertools
 import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from experiments.audit_page.blocks import Block, Bullets, Cell, Paragraph, Table
+from experiments.audit_page.times import run_times
 from experiments.audit_page.words import (
     absent_sentence,
+    band_ends,
     counted,
     finite,
     flat,
     interval,
     listed,
     number,
+    ranking_rule,
     row_name,
 )
-from experiments.figures.style import duration
 
 _KEY = (
-    "Each cell: mean, mark, 95 % interval, number of models (n). \u25cf inside: not to be told "
+    "Each cell: value, mark, 95 % interval, number of models (n). \u25cf inside: not to be told "
     "from retraining by this measure. \u25b2 outside: farther from the oracles than oracles are "
     "from each other. \u25cb no power: the original lies inside as well, so that nothing follows."
 )
@@ -55,12 +58,13 @@ def measure_blocks(audit: Mapping[str, Any]) -> list[Block]:
 
 
 def ranking_blocks(audit: Mapping[str, Any]) -> list[Block]:
-    """Lay out each ranking, best first, with its intervals and what they leave open."""
+    """Lay out each ranking, nearest to retraining first, its intervals and what they leave open."""
     titles = {measure["name"]: measure["title"] for measure in audit["measures"]}
     blocks: list[Block] = []
     for ranking in audit["ranking"]:
         title = titles.get(ranking["measure"], ranking["measure"])
-        head = [Cell(title), Cell("mean"), Cell("95 % interval"), Cell("n")]
+        rule = ranking_rule(audit, ranking["measure"])
+        head = [Cell(title, rule), Cell("value"), Cell("95 % interval"), Cell("n")]
         body = [
             [
                 Cell(f"{place}. {row_name(entry['name'])}"),
@@ -78,35 +82,51 @@ def ranking_blocks(audit: Mapping[str, Any]) -> list[Block]:
 
 
 def method_blocks(audit: Mapping[str, Any]) -> list[Block]:
-    """Lay out how each method was run."""
-    heads = ("method", "models", "collapsed", "unchanged", "ended", "mean time", "arguments")
+    """Lay out how each method was run and how long it took beside retraining."""
+    methods = audit["models"]["methods"]
+    if not methods:
+        return [Paragraph("No unlearned model was given.")]
+    heads = ("method", "models", "run time", "of retraining", "compile time", "collapsed")
+    heads += ("unchanged", "ended")
     body = []
+    for name, time in run_times(audit).items():
+        method = methods.get(name)
+        if method is None:
+            others = (str(audit["models"][name]), "-", "-", "-")
+        else:
+            statuses = [f"{status} {count}" for status, count in (method["statuses"] or {}).items()]
+            others = (
+                str(method["n"]),
+                str(method.get("collapsed") or 0),
+                str(method.get("no_op") or 0),
+                ", ".join(statuses) or "not reported",
+            )
+        cells = [Cell(row_name(name)), Cell(others[0]), Cell(time.mean, time.spread)]
+        body.append(cells + [Cell(text) for text in (time.share, time.compiling, *others[1:])])
+    text = (
+        "Run time: mean of a model's training or unlearning with its 95 % interval; watching and "
+        "compiling are not counted. Models trained side by side share the time they took."
+    )
+    return [Paragraph(text), Table([Cell(head) for head in heads], body, "methods")]
+
+
+def argument_blocks(audit: Mapping[str, Any]) -> list[Block]:
+    """List each method's hyperparameters."""
+    items = []
     for name, method in audit["models"]["methods"].items():
-        times = [t for t in map(finite, method.get("seconds") or ()) if math.isfinite(t)]
-        statuses = [f"{status} {count}" for status, count in (method["statuses"] or {}).items()]
         arguments = method.get("arguments")
         if arguments is None:
             text = "not known"
         else:
             text = ", ".join(f"{key} = {_short(value)}" for key, value in flat(arguments))
-        texts = (
-            row_name(name),
-            str(method["n"]),
-            str(method.get("collapsed") or 0),
-            str(method.get("no_op") or 0),
-            ", ".join(statuses) or "not reported",
-            f"{duration(sum(times) / len(times))} (n {len(times)})" if times else "not known",
-            text or "defaults",
-        )
-        body.append([Cell(text) for text in texts])
-    if not body:
-        return [Paragraph("No unlearned model was given.")]
-    return [Table([Cell(head) for head in heads], body, "methods")]
+        items.append(f"{row_name(name)}: {text or 'defaults'}.")
+    return [Bullets(items)] if items else [Paragraph("None.")]
 
 
 def legend_blocks(audit: Mapping[str, Any]) -> list[Block]:
     """Lay out what every measure says, which way it points, what it needs and who proposed it."""
-    heads = ("measure", "what it is", "at the oracle", "higher means", "needs", "source")
+    heads = ("measure", "what it is", "at the oracle", "higher means", "how its band is made")
+    heads += ("needs", "source")
     body = []
     for measure in audit["measures"]:
         value = measure["oracle_value"]
@@ -115,13 +135,11 @@ def legend_blocks(audit: Mapping[str, Any]) -> list[Block]:
             measure["does"],
             "what the oracles have" if value is None else number(value),
             measure["higher"],
+            band["how"] if band else "none",
             measure["needs"],
             measure["source"],
         )
-        first = Cell(
-            measure["title"], f"{measure['name']}; band: {band['how']}" if band else measure["name"]
-        )
-        body.append([first, *(Cell(text) for text in texts)])
+        body.append([Cell(measure["title"], measure["name"]), *(Cell(text) for text in texts)])
     blocks: list[Block] = [Table([Cell(head) for head in heads], body, "prose")]
     others = audit.get("not_measured") or ()
     if others:
@@ -141,8 +159,12 @@ def settings_blocks(settings: Mapping[str, Any]) -> list[Block]:
 def file_blocks(audit: Mapping[str, Any]) -> list[Block]:
     """Say which predictions everything was computed from, and how to compute it again."""
     rows = []
-    for name, method in audit["models"]["methods"].items():
-        paths = [file["path"] for file in method.get("files") or ()]
+    methods = audit["models"]["methods"].items()
+    given = itertools.chain(
+        (audit.get("files") or {}).items(), ((name, m.get("files")) for name, m in methods)
+    )
+    for name, files in given:
+        paths = [file["path"] for file in files or ()]
         if paths:
             where = paths[0] if len(paths) == 1 else f"{paths[0]} and others"
             rows.append([Cell(row_name(name)), Cell(str(len(paths))), Cell(where)])
@@ -151,7 +173,7 @@ def file_blocks(audit: Mapping[str, Any]) -> list[Block]:
         "python -m experiments.audit --check audit.json computes everything again and says where "
         "it differs."
     )
-    heads = [Cell("method"), Cell("files"), Cell("where")]
+    heads = [Cell("models"), Cell("files"), Cell("where")]
     return [Paragraph(text), *([Table(heads, rows)] if rows else [])]
 
 
@@ -159,17 +181,8 @@ def _band(band: Mapping[str, Any] | None, side: str) -> Cell:
     """Lay out one null band."""
     if not band:
         return Cell("none")
-    ends = _ends(band["low"], band["high"], side)
+    ends = band_ends(band["low"], band["high"], side)
     return Cell(ends, f"median {number(band['median'])}, n\u00a0{band['n']}")
-
-
-def _ends(low: Any, high: Any, side: str) -> str:
-    """Write a null band by the ends that count: no distance is too small to be retraining."""
-    if side == "above":
-        return f"up to {number(high)}"
-    if side == "below":
-        return f"from {number(low)}"
-    return interval(low, high) or "none"
 
 
 def _value(
@@ -187,7 +200,7 @@ def _value(
         ]
     own = cell.get("band")
     if own and band and list(own) != [band["low"], band["high"]]:
-        details.append(f"band {_ends(*own, side)}")
+        details.append(f"band {band_ends(*own, side)}")
     if cell.get("note"):
         details.append(f"({notes.setdefault(cell['note'], len(notes) + 1)})")
     return Cell(number(cell.get("value")), ", ".join(details), cell.get("mark") or "")

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from experiments.figures.style import display_name, duration, percent
@@ -33,6 +33,37 @@ def interval(low: Any, high: Any) -> str:
     if math.isnan(finite(low)) or math.isnan(finite(high)):
         return ""
     return f"{number(low)} to {number(high)}"
+
+
+def band_ends(low: Any, high: Any, side: str, write: Callable[[Any], str] = number) -> str:
+    """Write a null band by the ends that count: no distance is too small to be retraining.
+
+    Args:
+      low: lower end, None for unknown.
+      high: upper end.
+      side: on which side of the band a measure tells from retraining: 'both', 'above' or 'below'.
+      write: how a number is written.
+    """
+    if side == "above":
+        return f"up to {write(high)}"
+    if side == "below":
+        return f"from {write(low)}"
+    unknown = math.isnan(finite(low)) or math.isnan(finite(high))
+    return "none" if unknown else f"{write(low)} to {write(high)}"
+
+
+def ranking_rule(audit: Mapping[str, Any], name: str, write: Callable[[Any], str] = number) -> str:
+    """Say by what a ranking goes: by the value, or by how far it lies from retraining."""
+    measure = next((m for m in audit["measures"] if m["name"] == name), {})
+    side = measure.get("outside", "both")
+    if side != "both":
+        return "lowest first" if side == "above" else "highest first"
+    band = audit["bands"].get(name)
+    if band:
+        return f"nearest first to {write(band['median'])}, the middle of the null band"
+    if measure.get("oracle_value") is None:
+        return "lowest first"
+    return f"nearest first to {write(measure['oracle_value'])}, what retraining is expected to have"
 
 
 def row_name(name: str) -> str:

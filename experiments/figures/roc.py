@@ -93,8 +93,8 @@ def roc_figure(
     set_title(
         figure,
         title,
-        "On the grey diagonal the attack only guesses; above it, it tells the model from "
-        "retraining. Dotted: the false positive rates of the table.",
+        "On the grey diagonal the attack only guesses; away from it, above or below, it tells the "
+        "model from retraining. Dotted: the false positive rates of the table.",
     )
     return figure
 

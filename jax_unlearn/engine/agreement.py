@@ -1,8 +1,8 @@
-"""Processes of one run that go on together: with what process 0 read, or with its error."""
+"""Processes of one run that go on together, or end together: with one error, and why."""
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -14,7 +14,10 @@ from jax_unlearn.core import InputError
 
 @contextlib.contextmanager
 def same_everywhere() -> Iterator[None]:
-    """Raise process 0's InputError on every process, so that none waits for one that has left."""
+    """Raise an InputError of any process on all, so that none waits for one that has left.
+
+    Of several the one of the first process is raised.
+    """
     problem = ""
     try:
         yield
@@ -24,9 +27,67 @@ def same_everywhere() -> Iterator[None]:
         problem = str(error)
     if jax.process_count() > 1:
         text = np.frombuffer(problem.encode()[:2000].ljust(2000), np.uint8)
-        problem = multihost_utils.broadcast_one_to_all(text).tobytes().decode(errors="ignore")
-        if problem.strip():
-            raise InputError(problem.strip())
+        for rank, told in enumerate(np.asarray(multihost_utils.process_allgather(text))):
+            problem = told.tobytes().decode(errors="ignore").strip()
+            if problem:
+                raise InputError(f"process {rank}: {problem}" if rank else problem)
+
+
+def check_same(values: Mapping[str, Any]) -> None:
+    """Check that every process was started with the same settings.
+
+    Where they differ the programs would, too, and wait for each other for ever.
+
+    Args:
+      values: JSON values.
+
+    Raises:
+      InputError: on every process, if one has other values than process 0.
+    """
+    if jax.process_count() == 1:
+        return
+    first, _ = from_first_process(dict(values), [])
+    with same_everywhere():
+        found = differences(first, values, ("for process 0", "here"))
+        if found:
+            raise InputError(
+                f"started with other settings than process 0: {', '.join(found)}; start all "
+                "processes with the same"
+            )
+
+
+def differences(
+    theirs: Mapping[str, Any], mine: Mapping[str, Any], places: tuple[str, str] = ("there", "here")
+) -> list[str]:
+    """Say where two sets of settings differ, with both values.
+
+    Args:
+      theirs: JSON values; an object inside stands for settings of its own.
+      mine: the same of the other side.
+      places: what the two sides are called.
+
+    Returns:
+      Of each setting that differs, by its path with dots: ``'a.b is 1 there and 2 here'``.
+    """
+    one, other = (dict(_leaves(json.loads(json.dumps(dict(side))))) for side in (theirs, mine))
+    return [
+        f"{name} is {_short(one.get(name))} {places[0]} and {_short(other.get(name))} {places[1]}"
+        for name in dict.fromkeys([*one, *other])
+        if one.get(name) != other.get(name)
+    ]
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if not isinstance(value, dict):
+        yield path, value
+        return
+    for key, inside in value.items():
+        yield from _leaves(inside, f"{path}.{key}" if path else key)
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 300 else text[:297] + "..."
 
 
 def from_first_process(record: Any, arrays: list[np.ndarray]) -> tuple[Any, list[np.ndarray]]:

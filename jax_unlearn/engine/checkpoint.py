@@ -33,6 +33,8 @@ from jax_unlearn.engine.run_folder import (
 def save_weights(path: str | pathlib.Path, variables: Any) -> None:
     """Write a pytree of arrays to a new folder; the folder appears whole or not at all.
 
+    It carries digests of its files. Several processes make the same call.
+
     Args:
       path: the folder; one that exists is replaced.
       variables: pytree of arrays.
@@ -44,10 +46,15 @@ def save_weights(path: str | pathlib.Path, variables: Any) -> None:
     with plain_errors(path), ocp.StandardCheckpointer() as checkpointer:
         # Wrapped: Orbax refuses a bare array as the tree.
         checkpointer.save(path, {"variables": variables}, force=True)
+    with same_everywhere(), plain_errors(path):
+        if jax.process_index() == 0:
+            seal(path)
 
 
 def load_weights(path: str | pathlib.Path, like: Any) -> Any:
     """Read what :func:`save_weights` wrote, on any number of devices.
+
+    Several processes make the same call. A folder without digests is read as it is.
 
     Args:
       path: the folder.
@@ -55,11 +62,18 @@ def load_weights(path: str | pathlib.Path, like: Any) -> Any:
         result is laid out as they are.
 
     Raises:
-      InputError: there is no such folder, or it holds something else.
+      InputError: there is no such folder, it is damaged, or it holds something else.
     """
     path = pathlib.Path(path).absolute()
-    if not path.is_dir():
-        raise InputError(f"path={str(path)!r}: no such folder; expected one with saved weights")
+    with same_everywhere():
+        if not path.is_dir():
+            raise InputError(f"path={str(path)!r}: no such folder; expected one with saved weights")
+        if jax.process_index() == 0:
+            try:
+                check_seal(path)
+            # A damaged file shows itself as an error of any kind.
+            except Exception as error:
+                raise InputError(_damaged(path, error)) from error
     abstract = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=getattr(x, "sharding", None)),
         like,
@@ -77,6 +91,22 @@ def load_weights(path: str | pathlib.Path, like: Any) -> Any:
             f"path={str(path)!r}: not the weights of this network ({reason}); train again or name "
             "the folder of a run with the same network"
         ) from error
+    except Exception as error:
+        # So Orbax words whatever it cannot read, and arrays that do not fit on the device.
+        if type(error) is not Exception or "RESOURCE_EXHAUSTED" in str(error):
+            raise
+        raise InputError(_damaged(path, error)) from error
+
+
+def _damaged(path: pathlib.Path, error: Exception) -> str:
+    return (
+        f"path={str(path)!r}: these weights are damaged ({_reason(error)}); delete the folder, and "
+        "the run that made it makes it again"
+    )
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:120]
 
 
 def _shapes(tree: Any) -> list[tuple[int, ...]]:
@@ -348,10 +378,9 @@ class Checkpoints:
                 return self._read(name)
             # A damaged file shows itself as an error of any kind.
             except Exception as error:
-                reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
                 warnings.warn(
                     f"folder={str(self._folder)!r}: checkpoint {name} is damaged and passed over "
-                    f"({reason})",
+                    f"({_reason(error)})",
                     stacklevel=4,
                 )
                 self._damaged.add(name)

@@ -19,6 +19,7 @@ from jax_unlearn.engine.bank import (
     fill,
     open_bank,
 )
+from jax_unlearn.engine.signals import Interrupted
 from jax_unlearn.models.predict import predict_logits
 
 RECIPE = ju.retrain(batch_size=10, epochs=1, learning_rate=0.1, schedule="constant")
@@ -93,6 +94,23 @@ def test_what_the_bank_holds_is_not_trained_again(tmp_path, problem):
     assert done == [(3, 3), (5, 5)]
 
 
+def test_a_watched_history_is_whole_though_an_unwatched_training_was_cut_off(tmp_path, problem):
+    recipe = ju.retrain(batch_size=10, epochs=3, learning_rate=0.1, schedule="constant")
+    stored = open_bank(tmp_path / "bank", data=describe(problem), create=True)
+    given = (stored, [member(problem, 0, recipe)], problem.model, images(problem))
+    asked = []
+
+    def interrupted():
+        asked.append(1)
+        return 15 if len(asked) > 4 else None
+
+    with pytest.raises(Interrupted):
+        fill(*given, interrupted=interrupted, checkpoint_seconds=0.0, loop="python")
+    assert list((stored.path / "unfinished").iterdir())
+    (record,) = fill(*given, watch=lambda variables: {"seen": 1.0}, loop="python")
+    assert [entry["seen"] for entry in record.outcome["history"]] == [1.0] * 4
+
+
 def test_other_settings_are_another_model():
     recipe = describe_method(RECIPE)
     assert recipe["name"] == "Retrain"
@@ -110,6 +128,21 @@ def test_a_collapsed_training_is_said_and_not_stored(tmp_path, problem):
     ):
         fill(stored, [member(problem, 0, wild)], problem.model, images(problem))
     assert stored.records() == []
+
+
+def test_a_damaged_model_is_said_and_trained_again_and_hinders_no_other(tmp_path, problem):
+    stored = open_bank(tmp_path / "bank", data=describe(problem), create=True)
+    given = problem.model, images(problem)
+    first, second = fill(stored, [member(problem, 0), member(problem, 1)], *given)
+    logits = stored.outputs(first)[0].logits
+    for record in (first, second):
+        file = stored.path / "models" / record.address / "record.json"
+        file.write_bytes(file.read_bytes()[:20])
+    with pytest.warns(UserWarning, match=f"model {first.address} is damaged; it is trained again"):
+        (again,) = fill(stored, [member(problem, 0)], *given)
+    np.testing.assert_array_equal(stored.outputs(again)[0].logits, logits)
+    with pytest.raises(InputError, match=second.address):
+        stored.records()
 
 
 def _work(path, problem_maker, seeds, queue):

@@ -66,6 +66,48 @@ def test_saving_again_replaces(variables, tmp_path):
     chex.assert_trees_all_equal(load_weights(tmp_path / "weights", variables), changed)
 
 
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [flip_a_bit, pathlib.Path.unlink, lambda path: os.truncate(path, 20)],
+    ids=["flipped bit", "missing", "truncated"],
+)
+def test_weights_of_which_any_file_is_damaged_are_refused(harm, variables, tmp_path):
+    save_weights(tmp_path / "sound", variables)
+    names = [p.relative_to(tmp_path / "sound") for p in (tmp_path / "sound").rglob("*.*")]
+    for number, name in enumerate(name for name in names if "files.json" not in name.name):
+        folder = shutil.copytree(tmp_path / "sound", tmp_path / f"{number}")
+        if not (folder / name).is_file():
+            continue
+        harm(folder / name)
+        with pytest.raises(InputError, match=r"^path='.*': these weights are damaged .*; delete"):
+            load_weights(folder, variables)
+
+
+def test_weights_without_digests_are_read_as_they_are(variables, tmp_path):
+    """So are those of earlier versions."""
+    save_weights(tmp_path / "weights", variables)
+    (tmp_path / "weights" / "files.json").unlink()
+    chex.assert_trees_all_equal(load_weights(tmp_path / "weights", variables), variables)
+
+
+def test_arrays_without_digests_that_cannot_be_read_are_told_in_one_line(tmp_path):
+    # So many numbers that Orbax gives them a file of their own.
+    variables = {"kernel": jax.random.normal(jax.random.key(0), (50, 20))}
+    save_weights(tmp_path / "weights", variables)
+    (tmp_path / "weights" / "files.json").unlink()
+    for path in (tmp_path / "weights" / "ocdbt.process_0" / "d").iterdir():
+        os.truncate(path, 0)
+    with pytest.raises(InputError, match=r"^path='.*': these weights are damaged") as caught:
+        load_weights(tmp_path / "weights", variables)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_missing_folder_is_named(variables, tmp_path):
     with pytest.raises(InputError, match=r"^path='.*nowhere': no such folder; expected"):
         load_weights(tmp_path / "nowhere", variables)

@@ -269,7 +269,8 @@ def test_a_one_shot_method_is_only_its_init(problem):
 
 
 @pytest.mark.parametrize(
-    ("count", "length"), [(7, 7), (128, 128), (352, 88), (391, 128), (390, 78), (256, 128), (130, 65)]
+    ("count", "length"),
+    [(7, 7), (128, 128), (352, 88), (391, 128), (390, 78), (256, 128), (130, 65)],
 )
 def test_an_epoch_is_cut_into_compiled_loops_of_one_length_where_it_can_be(count, length):
     assert course._loop_steps(count) == length

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from experiments import audit_tables
 from experiments.audit_page import words
 from experiments.audit_page.html import escape, inline_svg
 from experiments.audit_page.pictures import pictures
@@ -217,6 +218,7 @@ def test_the_page_is_made_for_phones_print_and_dark_screens(written):
     assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in html
     assert "@media print" in html
     assert "prefers-color-scheme: dark" in html
+    assert "max-width: 28vw" in html
     tables = html.count("<table")
     assert tables == html.count('<div class="scroll"') > 4
 
@@ -442,23 +444,75 @@ def test_a_measure_without_any_value_is_listed_with_its_needs():
 
 def test_rankings_show_place_interval_n_and_what_is_open():
     head, first, _ = table(record(), "Ranking")
-    assert head == ["Average gap", "mean", "95 % interval", "n"]
+    assert head == ["Average gap lowest first", "value", "95 % interval", "n"]
     assert first == ["1. NatMU", "1.30", "1.20 to 1.40", "8"]
     assert "Average gap: Cannot be told apart: all." in sentences(record())
     audit = record() | {"ranking": []}
     assert any(s.startswith("No ranking") for s in sentences(audit))
 
 
+@pytest.mark.parametrize(
+    ("measure", "rule"),
+    [
+        ("gap", "lowest first"),
+        ("svc", "highest first"),
+        ("FA", "nearest first to 88.00, the middle of the null band"),
+        ("ulira_auc", "nearest first to 0.500, what retraining is expected to have"),
+        ("RA", "lowest first"),
+    ],
+)
+def test_a_ranking_says_what_it_goes_by(measure, rule):
+    audit = record()
+    more = {"title": "", "oracle_value": None}
+    audit["measures"] += [{"name": "svc", "outside": "below", **more}, {"name": "RA", **more}]
+    del audit["bands"]["ulira_auc"]
+    assert words.ranking_rule(audit, measure) == rule
+
+
+def test_audit_md_says_what_a_ranking_goes_by_and_bands_by_the_ends_that_count():
+    audit = record()
+    for r in audit["rows"]:
+        r["verdict"] = {"outside": 0, "judged": 3, "chance": 1, "passes": True}
+    found = {t.title: t for t in audit_tables.tables(audit | {"courses": {"methods": {}}})}
+    assert found["Nearest to retraining first"].rows[0][0] == "gap, lowest first"
+    bands = {line[0]: line[1] for line in found["random:0.1: strong audit"].rows}
+    assert bands["gap (points)"] == "up to 1.260"
+    assert bands["FA (%)"] == "83.6 to 92.4"
+    assert found["Time"].rows[1] == ("natmu", "1 s", "1 s to 1 s, n\u00a08", "5 %", "-")
+
+
+def test_every_method_has_its_time_beside_retraining():
+    audit = record(methods=("natmu", "mumis", "salun"))
+    del audit["curves"]["seconds"]
+    methods = audit["models"]["methods"]
+    methods["natmu"]["seconds"] = [1.0, 3.0]
+    methods["natmu"]["files"] = [{"path": "a", "compile_seconds": s} for s in (2.0, 4.0)]
+    methods["mumis"] |= {"seconds": [40.0, None], "files": []}
+    methods["salun"] |= {"seconds": [None, None], "files": []}
+    audit["files"] = {"oracle": [{"path": "o", "seconds": s} for s in (19.0, 21.0)]}
+    head, *lines = table(audit, "Methods")
+    assert head[:5] == ["method", "models", "run time", "of retraining", "compile time"]
+    assert [line[0] for line in lines] == ["oracle", "NatMU", "MU-Mis", "SalUn"]
+    assert lines[0][1:4] == ["16", "20 s 7.29 s to 32.7 s, n\u00a02", "100 %"]
+    assert lines[1][2:5] == ["2 s 0 ms to 14.7 s, n\u00a02", "10 %", "3 s"]
+    assert lines[2][2:5] == ["40 s n\u00a01", "200 %", "-"]
+    assert lines[3][2:5] == ["-", "-", "-"]
+    audit["files"] = {}
+    assert [line[3] for line in table(audit, "Methods")[1:]] == ["-"] * 4
+
+
 def test_methods_show_their_arguments_and_how_they_ended():
-    _, natmu, _ = table(record(), "Methods")
-    assert natmu[4:] == ["finished 8", "1 s (n 8)", "learning_rate = 0.01, mask.size = 4"]
+    _, _, natmu, _ = table(record(), "Methods")
+    assert natmu[5:] == ["0", "0", "finished 8"]
+    assert "NatMU: learning_rate = 0.01, mask.size = 4." in sentences(record())
     audit = record()
     more = {"lr": 4.430375245218267e-05, "masks": "gradual", "on": True, "version": "1.2.3"}
     audit["models"]["methods"]["natmu"]["arguments"] = more
     text = "lr = 4.43e-05, masks = gradual, on = true, version = 1.2.3"
-    assert table(audit, "Methods")[1][6] == text
-    audit["models"]["methods"]["natmu"] |= {"arguments": None, "seconds": [None], "statuses": {}}
-    assert table(audit, "Methods")[1][4:] == ["not reported", "not known", "not known"]
+    assert f"NatMU: {text}." in sentences(audit)
+    audit["models"]["methods"]["natmu"] |= {"arguments": None, "statuses": {}}
+    assert table(audit, "Methods")[2][7] == "not reported"
+    assert "NatMU: not known." in sentences(audit)
 
 
 def test_the_legend_is_folded_and_explains_every_measure(written):
@@ -469,7 +523,18 @@ def test_the_legend_is_folded_and_explains_every_measure(written):
         "Average gap",
         "U-LiRA AUC",
     ]
-    assert written[1].count("<details>") == 4
+    assert [legend.blocks[0].rows[0][0].detail, legend.blocks[0].rows[0][4].text] == [
+        "FA",
+        "200 splits",
+    ]
+    assert written[1].count("<details>") == 5
+
+
+def test_references_are_among_the_files_behind_the_audit():
+    audit = record() | {"files": {"oracle": [{"path": "p/oracle.npz"}], "halves": []}}
+    lines = table(audit, "Predictions behind this audit")
+    assert lines[1] == ["oracle", "1", "p/oracle.npz"]
+    assert [line[0] for line in lines[2:]] == ["NatMU", "MU-Mis"]
 
 
 def test_measures_beyond_predictions_are_listed():
@@ -495,6 +560,7 @@ def test_missing_curves_leave_out_their_figure_and_say_so(empty, tmp_path):
     assert drawn == []
     assert len(omitted) == 6
     assert "ROC of the attacks: not drawn, because the audit holds no such data." in omitted
+    assert "bank by experiments.bank --watch or in a run's folder" in omitted[-1]
     assert omitted[0] in write_report(audit, tmp_path)["markdown"].read_text()
     assert not (tmp_path / "figures").exists()
 

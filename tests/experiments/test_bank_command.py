@@ -57,6 +57,31 @@ def test_a_bank_holds_originals_oracles_halves_and_unlearned_models(tmp_path, mo
     assert len(after) == len(before) + 3
 
 
+def test_a_watched_bank_holds_the_same_models_and_their_forget_accuracy_per_epoch(
+    tmp_path, monkeypatch, capsys
+):
+    banks = []
+    for flags in ((), ("--watch",)):
+        path = str(tmp_path / f"bank{len(banks)}")
+        call(monkeypatch, *FLAGS, "--count", "1", *flags, "--out", path)
+        banks.append(open_bank(path))
+    (request,) = banks[0].requests()
+    plain, watched = (bank.records("unlearned", request)[0] for bank in banks)
+    assert plain.address == watched.address
+    for one, other in zip(banks[0].outputs(plain), banks[1].outputs(watched), strict=True):
+        np.testing.assert_array_equal(one.logits, other.logits)
+    assert not any("forget_accuracy" in entry for entry in plain.outcome["history"])
+    assert len(watched.outcome["history"]) == 2
+    forget = banks[1].predictions(watched, request).forget
+    right = 100.0 * np.mean(forget.logits.argmax(axis=1) == forget.label)
+    assert watched.outcome["history"][-1]["forget_accuracy"] == pytest.approx(right)
+    assert "without --watch" not in capsys.readouterr().out
+
+    call(monkeypatch, *FLAGS, "--count", "1", "--watch", "--out", str(tmp_path / "bank0"))
+    said = " ".join(capsys.readouterr().out.split())
+    assert "class:3 finetune: 1 of 1 models were trained before without --watch" in said
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -64,7 +89,8 @@ def test_a_bank_holds_originals_oracles_halves_and_unlearned_models(tmp_path, mo
         (("--halves", "-1"), "halves=-1: expected a whole number >= 0"),
         (("--mesh", "model=3"), "mesh='model=3': model=3 times data=1 is 3, and there are 4"),
         (("--mesh", "rows=4"), "mesh='rows=4': expected axes model and data"),
-        (("--coordinator", "a:1"), "coordinator, num_processes: processes that fill a bank share"),
+        (("--process-id", "1"), "coordinator, num_processes, process_id: processes that fill"),
+        (("--coordinator", "a:1"), "coordinator, num_processes, process_id: processes that fill"),
         (("--resident", "host"), "resident='host': a bank trains on data that fits"),
         (("--requests", "class:77"), "77"),
     ],

@@ -84,7 +84,10 @@ def test_figures_are_written_with_what_they_must_be_read_with(fake, tmp_path):
         "unit": "m/s",
         "note": "tail wind",
     }
+    measured = {name: found[name] for name in ("command", "date")}
+    assert found["cases"]["fake/one"]["measured"] == measured
     text = (tmp_path / "bench.md").read_text()
+    assert f"## fake\n\n`{found['command']}`, {found['date']}\n" in text
     assert "| speed | 12.5 | m/s | tail wind |" in text
     assert "| lift | - | N |  |" in text
 

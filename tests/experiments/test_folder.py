@@ -1,5 +1,6 @@
 """A run's folder: never taken from others, and sound after every way of being cut off."""
 
+import contextlib
 import fcntl
 import json
 
@@ -74,6 +75,47 @@ def test_another_run_is_refused_and_left_as_it_is(tmp_path):
     ):
         pass
     assert (tmp_path / "config.json").read_text() == before
+
+
+def test_each_setting_that_differs_is_named_with_both_values(tmp_path):
+    one = {"experiment": {"seeds": [0], "training": {"epochs": 2}}, "data_fingerprint": "a"}
+    other = {"experiment": {"seeds": [1], "training": {"epochs": 3}}, "data_fingerprint": "b"}
+    begin(tmp_path, one)
+    said = r"s: seeds is \[0\] there and \[1\] here, training.epochs is 2 there and 3 here;"
+    with pytest.raises(InputError, match=said), open_folder(tmp_path, other, overwrite=False):
+        pass
+    said = 'other settings: data_fingerprint is "a" there and "b" here;'
+    other["experiment"] = one["experiment"]
+    with pytest.raises(InputError, match=said), open_folder(tmp_path, other, overwrite=False):
+        pass
+
+
+def test_how_the_machine_is_used_makes_no_other_run_and_is_recorded(tmp_path):
+    begin(tmp_path, {"experiment": {"seeds": [0], "cpu_devices": 0, "loop": "auto"}}, ("r", "a", 0))
+    now = {"experiment": {"seeds": [0], "cpu_devices": 4, "loop": "python"}}
+    with open_folder(tmp_path, now, overwrite=True) as folder:
+        assert ("r", "a", 0) in folder.parts
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["settings"]["experiment"]["cpu_devices"] == 0
+    assert config["execution"] == {"cpu_devices": 0, "loop": "auto"}
+    (continued,) = config["continued"]
+    assert continued["execution"] == {"cpu_devices": 4, "loop": "python"}
+
+
+def test_damaged_predictions_cost_one_line_and_are_still_to_do(tmp_path):
+    with open_folder(tmp_path, SETTINGS, overwrite=False) as folder:
+        for seed in (0, 1):
+            folder.finish("r", "natmu", seed, predictions(), outcome())
+    path = tmp_path / "predictions" / "r" / "natmu-0.npz"
+    path.write_bytes(path.read_bytes()[:100])
+    with contextlib.ExitStack() as stack:
+        with pytest.warns(UserWarning, match=r"natmu-0\.npz': these predictions are damaged"):
+            folder = stack.enter_context(open_folder(tmp_path, SETTINGS, overwrite=False))
+        assert not folder.done("r", "natmu", 0)
+        assert folder.predictions("r", "natmu", 0) is None
+        assert folder.done("r", "natmu", 1)
+        folder.finish("r", "natmu", 0, predictions(), outcome())
+        assert folder.predictions("r", "natmu", 0) is not None
 
 
 def test_overwrite_empties_another_run_but_goes_on_with_the_same(tmp_path):

@@ -169,7 +169,9 @@ def test_an_audit_agrees_with_its_insides_and_notices_a_changed_one(call, audite
         assert done.code == 1
         assert "not the inside that was audited (sha256)" in done.out
         path.unlink()
-        assert f"{path.name}: missing" in call(audit.main, "--check", out / "audit.json").out
+        assert (
+            "files of predictions not found" in call(audit.main, "--check", out / "audit.json").err
+        )
     finally:
         path.write_bytes(kept)
 

@@ -142,7 +142,23 @@ def cut_off(start, tmp_path):
     return tmp_path / "run"
 
 
-def test_a_checkpoint_of_other_settings_is_refused_by_name(start, cut_off, tmp_path):
+def test_the_command_names_each_other_setting_with_both_values(start, cut_off):
+    refused = start(cut_off, "--resume", "--training.epochs", 5, "--seeds", 1)
+    assert refused.code == 2
+    assert re.fullmatch(
+        r"error: out='.*': the folder holds a run with other settings: training.epochs is 3 there "
+        r"and 5 here, seeds is \[0\] there and \[1\] here; .*\n",
+        refused.err,
+    )
+
+
+def test_another_way_to_loop_goes_on_with_the_run(start, cut_off):
+    started = start(cut_off, "--resume", "--loop", "python")
+    assert (started.code, started.err) == (0, "")
+    assert "original-0: goes on at step 6 of " in started.out
+
+
+def test_a_checkpoint_that_was_copied_from_another_run_is_refused_by_name(start, cut_off, tmp_path):
     other = tmp_path / "other"
     flags = ("--training.learning-rate", 0.5, "--data.flip")
     assert start(other, *flags, cut=Cut("original", 1, signal.SIGTERM)).code == 143

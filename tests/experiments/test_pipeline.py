@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import warnings
 
 import numpy as np
 import pytest
@@ -181,6 +182,40 @@ def test_weights_that_were_deleted_are_trained_again_to_the_same(call, tiny, run
     (out / "predictions" / "class-3" / "natmu-0.npz").unlink()
     assert call(experiments.run.main, *tiny, "--out", out).code == 0
     same_predictions(run[0], out)
+
+
+def test_damaged_weights_and_predictions_are_made_again_to_the_same(call, tiny, run, tmp_path):
+    out = copy_of(run[0], tmp_path)
+    weights = out / "weights" / "original-0"
+    largest = max((p for p in weights.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    content[-100] ^= 1
+    largest.write_bytes(content)
+    predictions = out / "predictions" / "class-3" / "natmu-0.npz"
+    predictions.write_bytes(predictions.read_bytes()[:1000])
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always", UserWarning)
+        assert call(experiments.run.main, *tiny, "--out", out).code == 0
+    said = [str(one.message) for one in warned if one.category is UserWarning]
+    assert len(said) == 2
+    assert "natmu-0.npz': these predictions are damaged (BadZipFile) and made again" in said[0]
+    assert said[1].startswith("original-0 is trained again: path=")
+    same_predictions(run[0], out)
+
+
+def test_missing_data_ask_for_the_command_s_flag(call, tmp_path):
+    result = call(
+        experiments.run.main,
+        "--data.name",
+        "cifar10",
+        "--data-dir",
+        tmp_path,
+        "--out",
+        tmp_path / "o",
+    )
+    assert result.code == 2
+    assert "; pass --download to experiments.run, or put the archive from " in result.err
+    assert "download=True" not in result.err
 
 
 def test_other_settings_in_the_same_folder_are_refused(call, tiny, run):

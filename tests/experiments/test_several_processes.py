@@ -20,10 +20,8 @@ FLAGS = (
 PARTS = ("original", "oracle", "second_oracle", "natmu")
 
 
-@pytest.fixture(scope="module")
-def together(tmp_path_factory):
-    """The folder of two processes with two devices each, and what each of them printed."""
-    out = tmp_path_factory.mktemp("together") / "run"
+def start_two(out, *own):
+    """Start two processes with two devices each, and flags of their own: code, stdout, stderr."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         coordinator = f"127.0.0.1:{probe.getsockname()[1]}"
@@ -33,24 +31,43 @@ def together(tmp_path_factory):
     command += ["--coordinator", coordinator, "--num-processes", 2, "--process-id"]
     started = [
         subprocess.Popen(
-            [*map(str, command), str(rank)],
+            [*map(str, command), str(rank), *map(str, flags)],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        for rank in range(2)
+        for rank, flags in enumerate(own)
     ]
-    printed = []
+    ended = []
     try:
         for process in started:
-            told, complaints = process.communicate(timeout=300)
-            assert process.returncode == 0, complaints[-3000:]
-            printed.append(told)
+            told = process.communicate(timeout=300)
+            ended.append((process.returncode, *told))
     finally:
         for process in started:
             process.kill()
-    return out, printed
+    return ended
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    """The folder of two processes, and what each of them printed."""
+    out = tmp_path_factory.mktemp("together") / "run"
+    ended = start_two(out, (), ())
+    for code, _, complaints in ended:
+        assert code == 0, complaints[-3000:]
+    return out, [told for _, told, _ in ended]
+
+
+def test_processes_with_other_settings_all_end_and_name_them(tmp_path):
+    ended = start_two(tmp_path / "run", (), ("--training.epochs", 4))
+    assert [code for code, _, _ in ended] == [2, 2]
+    assert (
+        "error: process 1: started with other settings than process 0: training.epochs is 1 for "
+        "process 0 and 4 here; start all processes with the same\n"
+    ) in ended[0][2]
+    assert not (tmp_path / "run").exists()
 
 
 def test_process_0_alone_prints_tables_and_the_report_s_place(together):

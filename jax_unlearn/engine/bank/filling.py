@@ -6,6 +6,7 @@ import functools
 import hashlib
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from jax_unlearn.core import InputError, Model, Unlearner
+from jax_unlearn.core import InputError, Model, Unlearner, Variables
 from jax_unlearn.engine.bank.data import DataDescription, Labelled
 from jax_unlearn.engine.bank.record import Record
 from jax_unlearn.engine.bank.store import Bank
@@ -80,6 +81,7 @@ def fill(
     *,
     mesh: Mesh | None = None,
     loop: str = "auto",
+    watch: Callable[[Variables], dict[str, float]] | None = None,
     on_done: Callable[[int, int], None] | None = None,
     interrupted: Callable[[], int | None] | None = None,
     checkpoint_seconds: float = 60.0,
@@ -88,7 +90,7 @@ def fill(
 
     Several processes may fill one bank, also with the same members: each model is trained by one of
     them, and all wait until every member is there. A process that was killed loses at most the
-    work since its last checkpoint; another that starts goes on.
+    work since its last checkpoint; another that starts goes on, given a mesh of as many places.
 
     Args:
       bank: the bank.
@@ -98,6 +100,8 @@ def fill(
       mesh: places on its axis ``model`` train one model each; None gives each of this process's
         devices to a model of its own.
       loop: see :func:`jax_unlearn.engine.run`.
+      watch: see :func:`jax_unlearn.engine.run`; what it returns joins the history in the record of
+        each model that is trained now. It changes neither models nor addresses.
       on_done: called with the number of members there and asked for.
       interrupted: see :func:`jax_unlearn.engine.run`.
       checkpoint_seconds: time between two checkpoints of models under way.
@@ -122,6 +126,12 @@ def fill(
                 mine = claims.enter_context(bank.claim(address))
                 # Another process may have stored it since; what is damaged is trained again.
                 if mine and not bank.sound(address):
+                    if bank.has(address):
+                        warnings.warn(
+                            f"bank {str(bank.path)!r}: model {address} is damaged; it is trained "
+                            "again",
+                            stacklevel=2,
+                        )
                     bank.discard(address)
                     group.append(address)
                 if len(group) == places:
@@ -136,6 +146,7 @@ def fill(
                         [jobs[index] for index in alike],
                         mesh=mesh,
                         loop=loop,
+                        watch=watch,
                         interrupted=interrupted,
                         seconds=checkpoint_seconds,
                         store=functools.partial(_store, bank, model=model, images=images),
@@ -145,8 +156,8 @@ def fill(
             on_done(len(by_address) - len(missing), len(by_address))
         if missing and not group:
             time.sleep(POLL)
-    records = {record.address: record for record in bank.records()}
-    return [records[bank.address(member.ingredients)] for member in members]
+    # Not all records of the bank: one that is damaged is a matter of those who ask for it.
+    return [bank.record(bank.address(member.ingredients)) for member in members]
 
 
 def _train(
@@ -156,6 +167,7 @@ def _train(
     *,
     mesh: Mesh,
     loop: str,
+    watch: Callable[[Variables], dict[str, float]] | None,
     interrupted: Callable[[], int | None] | None,
     seconds: float,
     store: Callable[[Member, Outcome], None],
@@ -164,12 +176,19 @@ def _train(
     from jax_unlearn.engine.checkpoint import Checkpoints
 
     addresses = [bank.address(member.ingredients) for member in members]
-    # The same members come together again when this is started again.
-    name = hashlib.sha256("".join(addresses).encode()).hexdigest()[:32]
+    # The same members come together again when this is started again. What began unwatched does not
+    # go on watched: its history would lack the first epochs.
+    marked = ["watched"] if watch is not None else []
+    name = hashlib.sha256("".join([*addresses, *marked]).encode()).hexdigest()[:32]
     folder = bank.path / "unfinished" / name
     with Checkpoints(folder, {"models": addresses}, every_seconds=seconds) as checkpoints:
         outcomes = run_many(
-            jobs, mesh=mesh, loop=loop, checkpoints=checkpoints, interrupted=interrupted
+            jobs,
+            mesh=mesh,
+            loop=loop,
+            watch=watch,
+            checkpoints=checkpoints,
+            interrupted=interrupted,
         )
     for member, outcome in zip(members, outcomes, strict=True):
         store(member, outcome)

@@ -104,6 +104,19 @@ class Bank:
                 self._folder(address).rename(partial)
                 shutil.rmtree(partial)
 
+    def addresses(self) -> list[str]:
+        """Addresses of the models stored, sound or damaged, in their own order."""
+        names = (path.name for path in self.path.glob("models/*"))
+        return sorted(name for name in names if re.fullmatch("[0-9a-f]{32}", name))
+
+    def record(self, address: str) -> Record:
+        """Record of a model.
+
+        Raises:
+          InputError: there is no such model, or its record is damaged.
+        """
+        return self._read_record(address)[0]
+
     def records(self, kind: str | None = None, request: str | None = None) -> list[Record]:
         """Records of the models stored, in the order of kind, seed and address.
 
@@ -116,11 +129,7 @@ class Bank:
         """
         if kind is not None:
             check_choice("kind", kind, KINDS)
-        found = [
-            self._read_record(path.name)[0]
-            for path in self.path.glob("models/*")
-            if re.fullmatch("[0-9a-f]{32}", path.name)
-        ]
+        found = [self.record(address) for address in self.addresses()]
         chosen = (
             record
             for record in found
