@@ -276,18 +276,18 @@ class OracleView:
         return self.splits[size]
 
     def chance(self, measures: Sequence[Measure]) -> int | None:
-        """On how many measures at most 95 % of rows of further oracles lie outside.
+        """On how many of some measures at most 95 % of rows of further oracles lie outside.
 
         The number in the splits of the oracles, but no fewer than measures would that err
         independently: splits of a few oracles show too little of what others might do.
         """
         first, second = len(self.held_out), len(self.reference)
-        if first + second < 4:
+        if first + second < 4 or not measures:
             return None
         size = min(first, second)
         orders = (
             self.split_values(size)[0]
-            if self.splits
+            if any(m.kind == BANKS for m in measures)
             else split_oracles(first + second, first, second)
         )
         outside = np.zeros(len(orders), int)

@@ -35,7 +35,14 @@ from jax_unlearn.audit.evaluation import (
 from jax_unlearn.audit.gap import check_terms
 from jax_unlearn.audit.levels import at_level, choose_level
 from jax_unlearn.audit.measures import AuditProtocol
-from jax_unlearn.audit.models import ORACLE, ORIGINAL, Group, RequestModels, Run
+from jax_unlearn.audit.models import (
+    ORACLE,
+    ORIGINAL,
+    Group,
+    RequestModels,
+    Run,
+    fingerprint,
+)
 from jax_unlearn.audit.relearn import mean_loss
 
 NO_INSIDE = "no model's inside is given"
@@ -49,7 +56,8 @@ class Verdict:
     Attributes:
       outside: measures on which the row lies outside the band.
       judged: measures that have a band and a value.
-      chance: at most so many are outside for 95 % of the splits of the oracles; None if unknown.
+      chance: of those judged at most so many are outside for 95 % of the splits of the oracles;
+        None if unknown.
       passes: whether the row is outside no more often than that; None if unknown.
     """
 
@@ -181,7 +189,10 @@ def compare(
                 cells |= view.bank_cells(kept, bank, measures)
             rows.append((group, cells))
         on_step(planned - 1, planned)
-        chance = view.chance(measures)
+        chances = [
+            view.chance([m for m in measures if cells[m.name].mark in (INSIDE, OUTSIDE)])
+            for _, cells in rows
+        ]
     on_step(planned, planned)
     no_power = tuple(
         m.name
@@ -195,7 +206,10 @@ def compare(
         confidence=confidence,
         measures=measures,
         not_measured=not_measured,
-        rows=tuple(_judged(group, cells, no_power, chance) for group, cells in rows),
+        rows=tuple(
+            _judged(group, cells, no_power, chance)
+            for (group, cells), chance in zip(rows, chances, strict=True)
+        ),
         bands=_bands(rows, measures),
         no_power=no_power,
         confidences=confidences,
@@ -294,6 +308,7 @@ def _notes(
                 f"{group.name}: {sum(group.no_op)} of {len(group.runs)} models answer exactly as "
                 "the original does."
             )
+    notes += _copies(models)
     if not models.original.runs:
         notes.append(
             "No original is given, so which measures have power here is not known: inside may mean "
@@ -316,4 +331,24 @@ def _notes(
             f"Undefined for some models, such as where a feature is constant: "
             f"{', '.join(undefined)}; means are over the others."
         )
+    return notes
+
+
+def _copies(models: RequestModels) -> list[str]:
+    """Which models answer exactly as another of their row or as an oracle does."""
+    notes, oracles = [], {fingerprint(run.predictions) for run in models.oracle.kept}
+    for group in models.groups:
+        answers = [fingerprint(run.predictions) for run in group.kept]
+        n, repeated = len(answers), len(answers) - len(set(answers))
+        if repeated:
+            notes.append(
+                f"{group.name}: {repeated} of {n} models repeat another of the row exactly: "
+                "intervals and bands are too narrow."
+            )
+        same = sum(answer in oracles for answer in answers)
+        if same and group is not models.oracle:
+            notes.append(
+                f"{group.name}: {same} of {n} models answer exactly as an oracle does: they are "
+                "no independent models, and intervals are too narrow."
+            )
     return notes

@@ -1,6 +1,7 @@
 """The models of one audit: any number of originals, oracles and unlearned models, checked."""
 
 import dataclasses
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -45,7 +46,8 @@ class Group:
       kind: 'original', 'oracle' or 'method'.
       runs: all models, collapsed ones included.
       collapsed: per run, whether it is left out of every number.
-      no_op: per run, whether its predictions are those of the original of its seed.
+      no_op: per run, whether its predictions are those of the original of its seed, or of any
+        original where a seed is unknown.
     """
 
     name: str
@@ -144,7 +146,6 @@ def gather_models(
     sound = [run.predictions for run in aligned[ORACLE] if _finite(run.predictions)]
     if not sound:
         raise InputError("oracle: the logits of every model hold NaN or infinity; retrain them")
-    originals = {run.seed: run.predictions for run in aligned[ORIGINAL] if run.seed is not None}
     kinds = {ORIGINAL: ORIGINAL, ORACLE: ORACLE}
     made = {
         name: Group(
@@ -157,8 +158,11 @@ def gather_models(
             ),
             no_op=tuple(
                 name != ORIGINAL
-                and run.seed in originals
-                and flags.is_no_op(run.predictions, originals[run.seed])
+                and any(
+                    flags.is_no_op(run.predictions, other.predictions)
+                    for other in aligned[ORIGINAL]
+                    if run.seed is None or other.seed in (None, run.seed)
+                )
                 for run in runs
             ),
         )
@@ -220,6 +224,14 @@ def align(predictions: Predictions, reference: Predictions, source: str) -> Pred
             f"oracles' {theirs} request): expected the oracles' mask; mark the same classes"
         )
     return Predictions(*parts, forgotten)
+
+
+def fingerprint(predictions: Predictions) -> bytes:
+    """Return a hash of the logits, equal for models that answer exactly alike."""
+    found = hashlib.blake2b(digest_size=16)
+    for outputs in predictions[:3]:
+        found.update(np.ascontiguousarray(outputs.logits))
+    return found.digest()
 
 
 def _label(name: str, run: Run, position: int) -> str:

@@ -90,10 +90,16 @@ def check_predictions(predictions: Predictions, source: str) -> Predictions:
     Raises:
       InputError: for an empty set, wrong shapes or kinds of number, sets that differ in their
         number of classes, labels outside [0, K), an id that comes twice in one set or in both
-        training sets, or a mask of another length than the test set.
+        training sets, a mask of another length than the test set, or probabilities in the place of
+        logits.
     """
     sets = [_check_outputs(getattr(predictions, s), f"{source}: {s}") for s in SPLITS]
     forget, retain, test = sets
+    if all(_sums_to_one(outputs.logits) for outputs in sets):
+        raise InputError(
+            f"{source}: logits=rows in [0, 1] that sum to 1: expected logits, these look like "
+            "softmax probabilities; store log(p) or the logits"
+        )
     classes = [outputs.logits.shape[1] for outputs in sets]
     if len(set(classes)) > 1:
         raise InputError(
@@ -148,6 +154,11 @@ def _check_outputs(outputs: Outputs, source: str) -> Outputs:
         label.astype(np.int32, copy=False),
         ids.astype(np.int64, copy=False),
     )
+
+
+def _sums_to_one(rows: np.ndarray) -> bool:
+    within = np.all((rows >= 0.0) & (rows <= 1.0))
+    return bool(within and np.all(np.abs(rows.sum(axis=1, dtype=np.float64) - 1.0) < 1e-3))
 
 
 def _describe(array: np.ndarray) -> str:

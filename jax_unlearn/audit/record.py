@@ -7,7 +7,7 @@ from typing import Any
 
 from jax_unlearn.audit.accuracy import is_class_wise
 from jax_unlearn.audit.bands import SPLITS, NullBand
-from jax_unlearn.audit.catalogue import BY_NAME, MIN_BANK
+from jax_unlearn.audit.catalogue import BANKS, BY_NAME, MIN_BANK
 from jax_unlearn.audit.cells import OUTSIDE, PAIRED_ORACLES, Cell
 from jax_unlearn.audit.comparison import AuditRow, Comparison
 from jax_unlearn.audit.curves import draw_curves
@@ -86,7 +86,7 @@ def to_record(
             {
                 "measure": ranking.measure,
                 "order": [{"name": name, **_ends(cell)} for name, cell in ranking.order],
-                "note": ranking.note,
+                "note": _shown(ranking, display).note,
             }
             for ranking in rankings
         ],
@@ -236,20 +236,24 @@ def _summary(
     powerless = len(comparison.no_power)
     if comparison.models.original.runs and comparison.bands:
         sentences.append(
-            f"{powerless} of {len(comparison.bands)} measures {'has' if powerless == 1 else 'have'} "
-            f"no power here: {'its band holds' if powerless == 1 else 'their bands hold'} "
+            f"{powerless} of {len(comparison.bands)} measures "
+            f"{'has' if powerless == 1 else 'have'} no power here: "
+            f"{'its band holds' if powerless == 1 else 'their bands hold'} "
             "the original, which forgot nothing."
         )
     for ranking in rankings:
         if ranking.measure in ("gap", "ulira_auc"):
             names = ", ".join(display(name) for name, _ in ranking.order)
             title = BY_NAME[ranking.measure].title
-            shown = dataclasses.replace(
-                ranking,
-                tied=tuple((display(one), display(other)) for one, other in ranking.tied),
+            sentences.append(
+                f"By {title}, nearest first: {names}. {_shown(ranking, display).note}".rstrip()
             )
-            sentences.append(f"By {title}, nearest first: {names}. {shown.note}".rstrip())
     return sentences
+
+
+def _shown(ranking: Ranking, display: Callable[[str], str]) -> Ranking:
+    tied = tuple((display(one), display(other)) for one, other in ranking.tied)
+    return dataclasses.replace(ranking, tied=tied)
 
 
 def _verdict(row: AuditRow, display: Callable[[str], str]) -> list[str]:
@@ -265,7 +269,10 @@ def _verdict(row: AuditRow, display: Callable[[str], str]) -> list[str]:
     says += f"{found.judged} measures"
     if found.chance is None:
         return [f"{says}."]
-    says += f" (by chance alone at most {found.chance})"
+    says += f" (by chance alone at most {found.chance}"
+    if any(BY_NAME[m].kind == BANKS and not cell.n for m, cell in row.cells.items()):
+        says += f"; banks were not compared for want of {MIN_BANK} models"
+    says += ")"
     if row.group.kind != METHOD:
         verdict = ("pass" if many else "passes") if found.passes else ("fail" if many else "fails")
         return [f"{says}: {verdict} the audit."]

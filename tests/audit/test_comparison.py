@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jax_unlearn.audit.bands import SPLITS
-from jax_unlearn.audit.catalogue import ALONE, BANKS, CATALOGUE, DATA, PAIR
+from jax_unlearn.audit.catalogue import ALONE, BANKS, BY_NAME, CATALOGUE, DATA, PAIR
 from jax_unlearn.audit.comparison import compare
 from jax_unlearn.audit.evaluation import (
     bank_confidences,
@@ -18,6 +18,7 @@ from jax_unlearn.audit.evaluation import (
 from jax_unlearn.audit.measures import AuditProtocol
 from jax_unlearn.audit.models import Run, gather_models
 from jax_unlearn.audit.ranking import rank
+from jax_unlearn.audit.record import to_record
 from jax_unlearn.core import InputError, Outputs, Predictions
 
 FORGET, RETAIN, TEST, CLASSES = 40, 120, 60, 4
@@ -292,3 +293,39 @@ def test_shared_seeds_make_small_differences_visible():
     apart = rank(compare(gather_models(oracles, {"one": one, "other": unknown})))
     assert [r.tied for r in paired if r.measure == "KL_forget"] == [()]
     assert [len(r.tied) for r in apart if r.measure == "KL_forget"] == [1]
+
+
+def test_a_row_is_allowed_what_chance_does_on_the_measures_it_was_judged_on():
+    methods = {"like": runs(16, 2.0, 2000), "few": runs(3, 2.3, 3000)}
+    models = gather_models(runs(34, 2.0, 1000), methods)
+    strong, standard = (compare(models, level=level) for level in ("strong", "standard"))
+    assert row(strong, "few").verdict == row(standard, "few").verdict
+    assert row(strong, "like").verdict.judged > row(strong, "few").verdict.judged
+    record = to_record(strong, dict.fromkeys(("hash", "text", "ids_hash"), ""))
+    told = [line for line in record["summary"] if "banks were not compared" in line]
+    assert len(told) == 1
+    assert told[0].startswith("few lies outside")
+
+
+def test_models_that_repeat_others_are_counted():
+    oracles, mine = runs(6, 2.0, 1000), runs(2, 2.0, 2000)
+    twins = [mine[0], dataclasses.replace(mine[0], seed=9), mine[1]]
+    same = [dataclasses.replace(oracles[0], seed=7), dataclasses.replace(mine[1], seed=8)]
+    notes = compare(gather_models(oracles, {"twins": twins, "same": same})).notes
+    assert any(n.startswith("twins: 1 of 3 models repeat another of the row") for n in notes)
+    assert any(n.startswith("same: 1 of 2 models answer exactly as an oracle") for n in notes)
+    assert not any("repeat" in n or "as an oracle" in n for n in audit().notes)
+
+
+def test_notes_of_rankings_name_methods_as_sentences_do():
+    methods = {"one": runs(4, 2.0, 2000), "other": runs(4, 2.0, 2500)}
+    comparison = compare(gather_models(runs(6, 2.0, 1000), methods))
+    request = dict.fromkeys(("hash", "text", "ids_hash"), "")
+    note = to_record(comparison, request, display=str.upper)["ranking"][0]["note"]
+    assert "ONE" in note
+    assert "OTHER" in note
+
+
+def test_ties_leave_the_true_positive_rate_of_rmia_without_an_ideal(strong):
+    assert BY_NAME["rmia_tpr_1"].oracle_value is None
+    assert strong.bands["rmia_tpr_1"].median < 0.01

@@ -133,3 +133,22 @@ def test_a_method_has_a_name_of_its_own(oracles, unlearned):
 
 def test_a_method_has_a_model(oracles):
     assert _message(oracles, {"mine": []}).startswith("mine=[]: expected one model or more")
+
+
+@pytest.mark.parametrize("seeds", [(None, 5), (5, None), (None, None)])
+def test_without_seeds_every_original_is_looked_at(oracles, unlearned, seeds):
+    mine, theirs = seeds
+    original = [Run(oracles[0].predictions, 0), Run(unlearned, theirs)]
+    models = gather_models(oracles[1:], {"mine": [Run(unlearned, mine)]}, original)
+    assert models.methods["mine"].no_op == (True,)
+
+
+def test_probabilities_are_no_logits(oracles, unlearned, map_logits):
+    def softmax(logits):
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return odds / odds.sum(axis=1, keepdims=True)
+
+    given = map_logits(unlearned, softmax)
+    with pytest.raises(InputError, match=r"mine\[seed 3\]: logits=rows .* store log\(p\)"):
+        gather_models(oracles, {"mine": [Run(given, 3)]})
+    gather_models(oracles, {"mine": [Run(map_logits(given, lambda p: np.log(p)), 3)]})
