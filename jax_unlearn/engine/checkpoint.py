@@ -149,7 +149,7 @@ class Checkpoints:
         check_number("keep", keep, low=1, whole=True)
         check_number("every_seconds", every_seconds, low=0)
         self._folder = pathlib.Path(folder).absolute()
-        self._keep, self._best, self._every = keep, best, every_seconds
+        self.best, self._keep, self._every = best, keep, every_seconds
         self._first = jax.process_index() == 0
         self._metrics: dict[str, float | None] = {}
         self._damaged: set[str] = set()
@@ -409,7 +409,7 @@ class Checkpoints:
     def _prune(self) -> None:
         names = self._names()
         kept = set(names[-self._keep :])
-        if self._best is not None:
+        if self.best is not None:
             kept.update(self._by_metric(names)[-1:])
         for name in set(names) - kept:
             remove(self._folder / name)

@@ -301,9 +301,18 @@ class Course:
                 "from": self._start,
             }
             tree = {"state": at.state, "before": before}
-            self.options.checkpoints.save(at.first + at.offset, tree, record, wait=wait)
+            self.options.checkpoints.save(
+                at.first + at.offset, tree, record, wait=wait, metric=self._metric()
+            )
         if self.pausing.signal:
             raise Interrupted(self.pausing.signal)
+
+    def _metric(self) -> float | None:
+        """What the checkpoints rank by, as last seen and where all runs have it; their mean."""
+        seen = [
+            history[-1].get(self.options.checkpoints.best) for history in self.progress.histories
+        ]
+        return None if None in seen else float(np.mean(seen))
 
     def _resume(self) -> bool:
         at = self.progress

@@ -477,3 +477,23 @@ def test_a_checkpoint_of_other_data_or_weights_is_refused(changed, says, problem
         pytest.raises(InputError, match=f"of another run: {says} is"),
     ):
         start(other, checkpoints=saved)
+
+
+def test_a_run_keeps_the_checkpoint_in_which_what_it_watches_was_best(problem, tmp_path):
+    seen = iter([0.1, 0.9, 0.5, 0.3])
+    method = ju.finetune(batch_size=10, epochs=3)
+    with Checkpoints(tmp_path, {}, keep=1, best="score", every_seconds=0.0) as saved:
+        outcome = ju.run(
+            method,
+            problem,
+            jax.random.key(0),
+            loop="python",
+            watch=lambda variables: {"score": next(seen)},
+            checkpoints=saved,
+        )
+    assert [entry["score"] for entry in outcome.history] == [0.1, 0.9, 0.5, 0.3]
+    tree = {"state": method.init(jax.random.key(0), problem)}
+    tree["before"] = tree["state"]
+    with Checkpoints(tmp_path, {}, keep=1, best="score") as saved:
+        _, record = saved.restore(tree, best=True)
+    assert record["progress"]["histories"][0][-1]["score"] == 0.9
