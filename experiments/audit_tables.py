@@ -3,11 +3,12 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from experiments.audit_page.times import run_times
 from experiments.audit_page.words import absent_sentence, band_ends, ranking_rule
 from experiments.markdown import escape
+from jax_unlearn.audit.render import Block
 
 MARKS = {"inside": "", "outside": " *", "no power": " ?", "": ""}
 LEGEND = (
@@ -18,21 +19,7 @@ LEGEND = (
 MODELS_A_TABLE = 6
 
 
-class TextTable(NamedTuple):
-    """A table of strings.
-
-    Attributes:
-      title: one line.
-      header: one string per column.
-      rows: one tuple of strings per row.
-    """
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
-def tables(audit: Mapping[str, Any]) -> list[TextTable]:
+def tables(audit: Mapping[str, Any]) -> list[Block]:
     """Return measures against models, a few models a table, then verdicts, rankings and times."""
     references = [row for row in audit["rows"] if row["kind"] != "method"]
     methods = [row for row in audit["rows"] if row["kind"] == "method"]
@@ -42,7 +29,7 @@ def tables(audit: Mapping[str, Any]) -> list[TextTable]:
     return [*found, _verdicts(audit), *_rankings(audit), *_courses(audit), _times(audit)]
 
 
-def _values(audit: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> TextTable:
+def _values(audit: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Block:
     lines = []
     for measure in audit["measures"]:
         name = measure["name"]
@@ -57,10 +44,10 @@ def _values(audit: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Text
         )
     names = [row["name"] + (" !" if row["flags"] else "") for row in rows]
     title = f"{audit['request']['text']}: {audit['level']} audit"
-    return TextTable(title, ("measure", "null band", *names), tuple(lines))
+    return Block(title, ("measure", "null band", *names), tuple(lines))
 
 
-def _verdicts(audit: Mapping[str, Any]) -> TextTable:
+def _verdicts(audit: Mapping[str, Any]) -> Block:
     says = {True: "passes", False: "fails", None: "-"}
     lines = []
     for row in audit["rows"]:
@@ -77,10 +64,10 @@ def _verdicts(audit: Mapping[str, Any]) -> TextTable:
             )
         )
     header = ("model", "n", "measures outside", "by chance at most", "audit", "flags")
-    return TextTable("Verdicts", header, tuple(lines))
+    return Block("Verdicts", header, tuple(lines))
 
 
-def _rankings(audit: Mapping[str, Any]) -> list[TextTable]:
+def _rankings(audit: Mapping[str, Any]) -> list[Block]:
     if not audit["ranking"]:
         return []
     lines = [
@@ -91,10 +78,10 @@ def _rankings(audit: Mapping[str, Any]) -> list[TextTable]:
         )
         for ranking in audit["ranking"]
     ]
-    return [TextTable("Nearest to retraining first", ("by", "order", ""), tuple(lines))]
+    return [Block("Nearest to retraining first", ("by", "order", ""), tuple(lines))]
 
 
-def _courses(audit: Mapping[str, Any]) -> list[TextTable]:
+def _courses(audit: Mapping[str, Any]) -> list[Block]:
     methods = audit["courses"]["methods"]
     if not methods:
         return []
@@ -108,16 +95,16 @@ def _courses(audit: Mapping[str, Any]) -> list[TextTable]:
         for name, way in methods.items()
     ]
     title = "Forget accuracy on the way, in points from the oracles'"
-    return [TextTable(title, header, tuple(lines))]
+    return [Block(title, header, tuple(lines))]
 
 
-def _times(audit: Mapping[str, Any]) -> TextTable:
+def _times(audit: Mapping[str, Any]) -> Block:
     header = ("model", "mean run time", "95 % interval, n", "of retraining", "mean compile time")
     lines = [
         (name, time.mean, time.spread or "-", time.share, time.compiling)
         for name, time in run_times(audit).items()
     ]
-    return TextTable("Time", header, tuple(lines))
+    return Block("Time", header, tuple(lines))
 
 
 def cell_text(cell: Mapping[str, Any]) -> str:
@@ -166,7 +153,7 @@ def to_markdown(audit: Mapping[str, Any]) -> str:
     return "\n".join([*parts, ""])
 
 
-def _markdown(table: TextTable) -> list[str]:
+def _markdown(table: Block) -> list[str]:
     lines = [[escape(cell) for cell in line] for line in (table.header, *table.rows)]
     rule = ["---"] * len(table.header)
     return [f"| {' | '.join(line)} |" for line in (lines[0], rule, *lines[1:])]

@@ -16,6 +16,7 @@ from experiments.figures.style import (
     SMALL,
     VERMILLION,
     display_name,
+    legend_below,
     new_panels,
     set_title,
     tidy,
@@ -109,18 +110,7 @@ def entropy_figure(
         axes.set_xlabel("entropy (nats)", size=LABEL)
     for axes in panels[::4]:
         axes.set_ylabel("density\nper decade", size=LABEL)
-    handles: dict[str, object] = {}
-    for axes in figure.axes:
-        pairs = zip(*axes.get_legend_handles_labels(), strict=True)
-        handles |= {label: handle for handle, label in pairs}
-    figure.legend(
-        handles=list(handles.values()),
-        labels=list(handles),
-        loc="outside lower center",
-        ncols=3,
-        frameon=False,
-        fontsize=SMALL,
-    )
+    legend_below(figure)
     set_title(
         figure,
         title,

@@ -11,6 +11,7 @@ from experiments.figures.style import (
     LABEL,
     SMALL,
     display_name,
+    legend_below,
     new_figure,
     set_title,
     styles,
@@ -78,10 +79,7 @@ def epsilon_figure(
         )
     axes.set_xlabel("share of forget examples, worst first (%)", size=LABEL)
     axes.set_ylabel("epsilon", size=LABEL)
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=SMALL
-    )
+    legend_below(figure)
     set_title(
         figure,
         title,

@@ -13,6 +13,7 @@ from experiments.figures.style import (
     LIGHT,
     SMALL,
     display_name,
+    legend_below,
     log_ticks,
     new_figure,
     set_title,
@@ -86,10 +87,7 @@ def roc_figure(
         )
     axes.set_xlabel("false positive rate (log scale)", size=LABEL)
     axes.set_ylabel("true positive rate (log scale)", size=LABEL)
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=SMALL
-    )
+    legend_below(figure)
     set_title(
         figure,
         title,

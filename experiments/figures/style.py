@@ -177,6 +177,22 @@ def set_title(figure: Figure, title: str, subtitle: str = "") -> float:
     return total
 
 
+def legend_below(figure: Figure) -> None:
+    """Name under the figure what its panels show, each label once."""
+    handles: dict[str, object] = {}
+    for axes in figure.axes:
+        pairs = zip(*axes.get_legend_handles_labels(), strict=True)
+        handles |= {label: handle for handle, label in pairs}
+    figure.legend(
+        handles=list(handles.values()),
+        labels=list(handles),
+        loc="outside lower center",
+        ncols=3,
+        frameon=False,
+        fontsize=SMALL,
+    )
+
+
 def tidy(axes: Axes, *, grid: str = "both") -> None:
     """Give axes a light grid behind the data, no box, and legible ticks."""
     axes.set_axisbelow(True)

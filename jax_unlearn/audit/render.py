@@ -36,12 +36,12 @@ _VERDICTS = {True: "inside", False: "outside", None: _NOTHING}
 
 
 class Block(NamedTuple):
-    """A part of the table that fits on a terminal.
+    """A table of strings, or a part of one, that fits on a terminal.
 
     Attributes:
       title: one line.
       header: one string per column.
-      rows: one tuple of strings per model.
+      rows: one tuple of strings per row.
     """
 
     title: str

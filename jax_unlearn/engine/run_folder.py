@@ -14,6 +14,7 @@ from typing import Any
 
 from jax_unlearn import files
 from jax_unlearn.core import InputError
+from jax_unlearn.engine.agreement import differences
 
 FORMAT = 1
 """Version of what the folder holds; one of another version is refused."""
@@ -95,21 +96,12 @@ def claim(folder: pathlib.Path, identity: dict[str, Any], *, has_snapshots: bool
             f"folder={str(folder)!r}: its checkpoints have format {version!r}, this version of "
             f"jax_unlearn writes format {FORMAT}; name another folder or delete this one"
         )
-    names = [k for k in dict.fromkeys([*theirs, *identity]) if theirs.get(k) != identity.get(k)]
-    if names:
-        differences = ", ".join(
-            f"{k} is {_short(theirs.get(k))} there and {_short(identity.get(k))} here"
-            for k in names
-        )
+    found = differences(theirs, identity)
+    if found:
         raise InputError(
-            f"folder={str(folder)!r}: holds checkpoints of another run: {differences}; name "
+            f"folder={str(folder)!r}: holds checkpoints of another run: {', '.join(found)}; name "
             "another folder or delete this one"
         )
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def remove(path: pathlib.Path) -> None:

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from experiments import bank
+
 
 class Result(NamedTuple):
     """How a command ended and what it printed."""
@@ -49,6 +51,24 @@ TINY = (
 def tiny():
     """Flags of a whole experiment on digits that takes seconds."""
     return TINY
+
+
+@pytest.fixture(scope="session")
+def fill_bank(call, tmp_path_factory):
+    """Fill a bank of very small networks on 8x8 digits; further flags go to the command."""
+
+    def fill(*flags):
+        path = tmp_path_factory.mktemp("bank") / "bank"
+        done = call(
+            bank.main,
+            *("--out", path, "--data.test-size", 100, "--data.padding", 0, "--data.no-flip"),
+            *("--training.batch-size", 50, "--methods", "finetune"),
+            *("--set", "finetune.batch_size=50", "finetune.epochs=1", *flags),
+        )
+        assert done.code == 0, done.err
+        return path
+
+    return fill
 
 
 @pytest.fixture(scope="session", autouse=True)

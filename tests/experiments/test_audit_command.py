@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
-from experiments import audit, audit_tables, bank
+from experiments import audit, audit_tables
 from experiments.folder import open_folder
 from jax_unlearn.audit import save_predictions
 from jax_unlearn.core import Predictions
@@ -18,19 +18,12 @@ COUNT = 6
 
 
 @pytest.fixture(scope="module")
-def digits(call, tmp_path_factory):
+def digits(fill_bank):
     """A bank of small networks on digits: originals, oracles, fine-tuned models; two requests."""
-    path = tmp_path_factory.mktemp("bank") / "bank"
-    done = call(
-        bank.main,
-        *("--count", COUNT, "--out", path, "--data.train-size", 300, "--data.test-size", 100),
-        *("--data.padding", 0, "--data.no-flip", "--network.width", 8),
-        *("--training.epochs", 8, "--training.batch-size", 50),
-        *("--requests", "class:3", "random:0.2", "--methods", "finetune"),
-        *("--set", "finetune.batch_size=50", "finetune.epochs=1"),
+    return fill_bank(
+        *("--count", COUNT, "--data.train-size", 300, "--network.width", 8),
+        *("--training.epochs", 8, "--requests", "class:3", "random:0.2"),
     )
-    assert done.code == 0, done.err
-    return path
 
 
 def export(path, kind, text):
