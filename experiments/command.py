@@ -127,7 +127,7 @@ def use_cpu_devices(count: int, *, keep_memory: bool = True) -> None:
         os.environ.setdefault("PJRT_NPROC", str(8 * count))
 
 
-_ARENAS, _MMAP_FROM, _TRIM_FROM = -8, -3, -1
+_MMAP_FROM, _TRIM_FROM = -3, -1
 """Numbers of mallopt's parameters in glibc's malloc.h."""
 
 
@@ -142,5 +142,7 @@ def _keep_freed_memory() -> None:
     if hasattr(libc, "mallopt") and (
         libc.mallopt(_MMAP_FROM, 2**30) or libc.mallopt(_MMAP_FROM, 2**25)
     ):
-        libc.mallopt(_ARENAS, 1)
         libc.mallopt(_TRIM_FROM, 2**31 - 1)
+        # glibc keeps nothing above 64 MiB for other threads than the main one: the thread that
+        # calls a step must be the one that allocates for it.
+        jax.config.update("jax_cpu_enable_async_dispatch", False)
