@@ -61,9 +61,12 @@ def sweep(
       The trials, in the order of the grid.
 
     Raises:
-      InputError: the grid is empty, names what the method does not have or what is fixed, or holds
-        a value out of range; before anything is run.
+      InputError: ``constructor`` makes no method, or the grid is no grid, is empty, names what the
+        method does not have or what is fixed, or holds a value out of range; before anything is
+        run.
     """
+    if not (isinstance(constructor, type) and dataclasses.is_dataclass(constructor)):
+        raise InputError(f"constructor={constructor!r}: expected a method's, such as natmu")
     settings = _settings(grid)
     names = [field.name for field in dataclasses.fields(constructor)]
     for setting in settings:
@@ -85,8 +88,10 @@ def _settings(grid: Any) -> list[dict[str, Any]]:
         settings = [
             dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())
         ]
-    else:
+    elif isinstance(grid, Sequence) and all(isinstance(setting, Mapping) for setting in grid):
         settings = [dict(setting) for setting in grid]
+    else:
+        raise InputError(f"grid={grid!r}: expected lists of values by name, or a list of settings")
     if not settings or not any(settings):
         raise InputError(f"grid={grid!r}: expected one or more settings of hyperparameters")
     return settings

@@ -71,11 +71,11 @@ def save_safetensors(
 
     Raises:
       InputError: a leaf is not an array or of a type that cannot be stored, two leaves get one
-        name, ``metadata`` is not text, or ``path`` ends otherwise or is a folder.
+        name, ``metadata`` is not text, or ``path`` is no path, ends otherwise or is a folder.
     """
     from safetensors.numpy import save
 
-    path = Path(path)
+    path = _path("path", path)
     if path.suffix != ".safetensors" or path.is_dir():
         raise InputError(f"path={str(path)!r}: expected a file name that ends in .safetensors")
     if not all(isinstance(text, str) for item in metadata.items() for text in item):
@@ -147,7 +147,7 @@ def open_safetensors(argument: str, path: str | os.PathLike) -> Any:
     """
     import safetensors
 
-    path = Path(path)
+    path = _path(argument, path)
     source = f"{argument}={str(path)!r}"
     if path.suffix in _PICKLES:
         raise InputError(
@@ -165,6 +165,12 @@ def open_safetensors(argument: str, path: str | os.PathLike) -> Any:
         raise InputError(
             f"{source}: damaged, or no .safetensors file ({reason}); write or copy it again"
         ) from error
+
+
+def _path(argument: str, path: Any) -> Path:
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"{argument}={path!r}: expected the path of a .safetensors file")
+    return Path(path)
 
 
 def read_specs(file: Any) -> dict[str, Spec]:

@@ -58,6 +58,8 @@ def test_a_list_of_settings_may_differ_in_structure(problem):
     [
         ({}, r"^grid=\{\}: expected one or more settings"),
         ([], r"^grid=\[\]: expected one or more"),
+        (5, r"^grid=5: expected lists of values by name, or a list of settings"),
+        ([0.1], r"^grid=\[0.1\]: expected lists of values by name"),
         ({"learning_rate": []}, r"^grid: learning_rate=\[\]: expected a list"),
         ({"learning_rate": "0.1"}, r"^grid: learning_rate='0.1': expected a list"),
         ({"learning_rates": [1.0]}, r"^hyperparameter of FineTune='learning_rates': did you mean"),
@@ -68,3 +70,9 @@ def test_a_list_of_settings_may_differ_in_structure(problem):
 def test_a_bad_grid_is_refused_before_anything_runs(grid, message, problem):
     with pytest.raises(InputError, match=message):
         sweep(ju.finetune, grid, problem, KEY, batch_size=10, epochs=1)
+
+
+@pytest.mark.parametrize("constructor", ["natmu", ju.natmu(), None])
+def test_what_makes_no_method_is_refused(constructor, problem):
+    with pytest.raises(InputError, match=r"^constructor=.*: expected a method's, such as natmu$"):
+        sweep(constructor, {"num": [1]}, problem, KEY)

@@ -228,6 +228,18 @@ def test_a_path_that_ends_otherwise_or_is_a_folder_is_refused(name, tmp_path):
     assert "expected a file name that ends in .safetensors" in message
 
 
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda: save_safetensors(None, WEIGHTS),
+        lambda: load_safetensors(None, WEIGHTS),
+        lambda: safetensors_metadata(None),
+    ],
+)
+def test_what_is_no_path_is_refused(use):
+    assert error_of(use) == "path=None: expected the path of a .safetensors file"
+
+
 def test_metadata_must_be_text(tmp_path):
     message = error_of(save_safetensors, tmp_path / "x.safetensors", WEIGHTS, metadata={"seed": 3})
     assert message == "metadata={'seed': 3}: expected text by name; use str(value)"
