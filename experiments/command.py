@@ -4,11 +4,12 @@ import contextlib
 import ctypes
 import errno
 import io
+import logging
 import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import jax
@@ -26,7 +27,7 @@ INTERRUPTED = (130, 143)
 def guarded(main: Callable[[], None]) -> None:
     """Run a command: exit code 2 and one line on a user's error, 130 on SIGINT, 143 on SIGTERM."""
     try:
-        with acting():
+        with acting(), _only_our_own_words():
             main()
     except InputError as error:
         _tell(f"error: {error}")
@@ -43,6 +44,18 @@ def guarded(main: Callable[[], None]) -> None:
         _tell("interrupted: start the same command again to go on")
         code = stop.exit_code if isinstance(stop, Interrupted) else 128 + signal.SIGINT
         raise SystemExit(code) from None
+
+
+@contextlib.contextmanager
+def _only_our_own_words() -> Iterator[None]:
+    """Keep Orbax from logging the traceback of an error that it raises, too, and that we say."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _tell(line: str) -> None:
