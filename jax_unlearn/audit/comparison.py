@@ -155,17 +155,13 @@ def compare(
         check_terms(terms, [m.name for m in measures if m.kind == ALONE])
     runs = {group.name: group.kept for group in models.groups}
     planned = len(runs) + 2
+    inside = any(m.inside for m in measures)
+    one = partial(_measure, protocol=protocol, target=target, inside=inside)
     with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
         # What they warn of is an undefined value, which the cell's note tells.
         warnings.simplefilter("ignore")
         alone = {}
         for done, (name, kept) in enumerate(runs.items()):
-            one = partial(
-                _measure,
-                protocol=protocol,
-                target=target,
-                inside=any(m.inside for m in measures),
-            )
             alone[name] = list(pool.map(one, kept))
             on_step(done + 1, planned)
         view = OracleView(oracles, alone[ORACLE], protocol, confidence, pool)

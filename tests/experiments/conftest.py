@@ -38,6 +38,20 @@ def call():
     return run_main
 
 
+@pytest.fixture(scope="session")
+def refused(call):
+    """Run a command that is to end with one line and exit code 2; gives the line."""
+
+    def run(main, *flags):
+        done = call(main, *flags)
+        assert done.code == 2
+        assert done.err.startswith("error: ")
+        assert done.err.count("\n") == 1
+        return done.err
+
+    return run
+
+
 TINY = (
     *("--data.train-size", 300, "--data.test-size", 100, "--data.padding", 0, "--data.no-flip"),
     *("--network.width", 8, "--training.epochs", 4, "--training.batch-size", 50),

@@ -71,14 +71,6 @@ def run_folder(digits, tmp_path):
     return path
 
 
-def refused(call, *arguments):
-    done = call(audit.main, *arguments)
-    assert done.code == 2
-    assert done.err.startswith("error: ")
-    assert done.err.count("\n") == 1
-    return done.err
-
-
 def written(record, folder):
     (folder / "audit.json").write_text(json.dumps(record))
     return folder / "audit.json"
@@ -138,9 +130,11 @@ def test_a_request_of_files_has_the_name_given_or_is_said_to_have_none(call, fil
     assert f"of {2 * COUNT} models that lie in no bank or run" in done.out
 
 
-def test_predictions_that_lie_elsewhere_are_found_by_their_sha256(call, audited, digits, tmp_path):
+def test_predictions_that_lie_elsewhere_are_found_by_their_sha256(
+    call, refused, audited, digits, tmp_path
+):
     alone = written(audited[0], tmp_path)
-    message = refused(call, "--check", alone)
+    message = refused(audit.main, "--check", alone)
     assert f"{3 * COUNT} of {3 * COUNT} files of predictions not found under" in message
     assert "say where they are with --oracles" in message
     moved = tmp_path / "moved" / "bank"
@@ -149,7 +143,7 @@ def test_predictions_that_lie_elsewhere_are_found_by_their_sha256(call, audited,
         done = call(audit.main, *given, "--check", alone)
         assert done.code == 0, done.err
         assert "agrees" in done.out
-    assert "no such file or folder" in refused(call, tmp_path / "none", "--check", alone)
+    assert "no such file or folder" in refused(audit.main, tmp_path / "none", "--check", alone)
 
 
 @pytest.mark.parametrize(
@@ -180,23 +174,23 @@ def test_what_was_forged_differs(call, audited, forge, told):
     assert "not checked: provenance, audit.csv, audit.md and the report\n" in done.out
 
 
-def test_flags_without_effect_are_refused_beside_check(call, audited):
+def test_flags_without_effect_are_refused_beside_check(refused, audited):
     given = ("--check", audited[1] / "audit.json", "--level", "quick")
-    assert "level='quick': has no effect beside --check" in refused(call, *given)
+    assert "level='quick': has no effect beside --check" in refused(audit.main, *given)
 
 
 @pytest.mark.parametrize("below", ["", "sub"])
 def test_a_place_that_holds_no_results_is_refused_before_anything_is_computed(
-    call, digits, tmp_path, monkeypatch, below
+    refused, digits, tmp_path, monkeypatch, below
 ):
     monkeypatch.delattr(audit, "audit_sources")
     (tmp_path / "file").touch()
-    message = refused(call, "--oracles", digits, "--out", tmp_path / "file" / below)
+    message = refused(audit.main, "--oracles", digits, "--out", tmp_path / "file" / below)
     assert "expected a folder that can be written to; name another with --out" in message
 
 
-def test_requests_of_one_text_and_other_ids_are_told_by_how_many_agree(call, digits, run_folder):
-    message = refused(call, run_folder, "--oracles", digits)
+def test_requests_of_one_text_and_other_ids_are_told_by_how_many_agree(refused, digits, run_folder):
+    message = refused(audit.main, run_folder, "--oracles", digits)
     size = len(models(digits, "oracle")[0].forget.id)
     assert (
         f"random:0.2 is {size} examples there and {size} in the oracles', {size - 2} of" in message
@@ -225,13 +219,13 @@ def test_models_of_a_bank_are_audited_against_a_bank_that_names_the_same_ids(
     assert call(audit.main, "--check", tmp_path / "out" / "audit.json").code == 0
 
 
-def test_a_run_whose_predictions_are_gone_is_refused_for_that(call, run_folder):
+def test_a_run_whose_predictions_are_gone_is_refused_for_that(refused, run_folder):
     shutil.rmtree(run_folder / "predictions")
-    assert "its predictions are missing" in refused(call, run_folder)
+    assert "its predictions are missing" in refused(audit.main, run_folder)
 
 
-def test_a_bad_limit_is_named_as_its_flag(call, digits):
-    message = refused(call, "--oracles", digits, "--protocol.svc-max-examples", 0)
+def test_a_bad_limit_is_named_as_its_flag(refused, digits):
+    message = refused(audit.main, "--oracles", digits, "--protocol.svc-max-examples", 0)
     assert "protocol.svc-max-examples=0" in message
 
 

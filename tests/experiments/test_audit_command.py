@@ -248,64 +248,56 @@ def test_a_strong_audit_of_few_models_falls_back_and_says_so(call, run_folder, t
     assert record(tmp_path)["level"] == "standard"
 
 
-def refused(call, *arguments):
-    done = call(audit.main, *arguments)
-    assert done.code == 2
-    assert done.err.startswith("error: ")
-    assert done.err.count("\n") == 1
-    return done.err
-
-
-def test_a_bank_of_another_request_is_refused(call, run_folder, digits, tmp_path):
+def test_a_bank_of_another_request_is_refused(refused, run_folder, digits, tmp_path):
     given = ("--oracles", digits, "--request", "random:0.2", "--out", tmp_path)
-    assert "a bank or run of another request" in refused(call, run_folder, *given)
+    assert "a bank or run of another request" in refused(audit.main, run_folder, *given)
 
 
-def test_files_of_another_request_are_refused(call, digits, files, tmp_path):
+def test_files_of_another_request_are_refused(refused, digits, files, tmp_path):
     given = ("--oracles", digits, "--request", "random:0.2", "--out", tmp_path)
-    assert "predict them for the oracles' request" in refused(call, f"theirs={files}", *given)
+    assert "predict them for the oracles' request" in refused(audit.main, f"theirs={files}", *given)
 
 
-def test_files_of_no_request_are_refused(call, digits, tmp_path):
+def test_files_of_no_request_are_refused(refused, digits, tmp_path):
     mine = export(digits, "unlearned", "class:3")[0][0]
     mine = mine._replace(forget=mine.forget._replace(id=mine.forget.id + 10_000))
     save_predictions(tmp_path / "mine.npz", mine)
-    message = refused(call, tmp_path / "mine.npz", "--oracles", digits, "--out", tmp_path)
+    message = refused(audit.main, tmp_path / "mine.npz", "--oracles", digits, "--out", tmp_path)
     assert "its forget ids are those of no request that has oracles" in message
 
 
-def test_an_unknown_request_is_refused(call, digits, tmp_path):
-    message = refused(call, "--oracles", digits, "--request", "class:4", "--out", tmp_path)
+def test_an_unknown_request_is_refused(refused, digits, tmp_path):
+    message = refused(audit.main, "--oracles", digits, "--request", "class:4", "--out", tmp_path)
     assert "request='class:4': expected one of class:3, random:0.2" in message
 
 
-def test_a_place_without_predictions_is_refused(call, digits, tmp_path):
+def test_a_place_without_predictions_is_refused(refused, digits, tmp_path):
     missing = tmp_path / "nowhere"
-    assert "no such file, bank, run or folder" in refused(call, missing, "--oracles", digits)
-    assert "no such file, bank, run or folder" in refused(call, "--oracles", missing)
+    assert "no such file, bank, run or folder" in refused(audit.main, missing, "--oracles", digits)
+    assert "no such file, bank, run or folder" in refused(audit.main, "--oracles", missing)
 
 
-def test_nothing_to_audit_is_refused(call, files):
-    assert "oracles='': expected a bank" in refused(call)
-    assert "no oracle there" in refused(call, f"theirs={files}")
-    assert "no unlearned model" in refused(call, "--oracles", files)
+def test_nothing_to_audit_is_refused(refused, files):
+    assert "oracles='': expected a bank" in refused(audit.main)
+    assert "no oracle there" in refused(audit.main, f"theirs={files}")
+    assert "no unlearned model" in refused(audit.main, "--oracles", files)
 
 
-def test_a_name_that_comes_twice_is_refused(call, digits, files):
+def test_a_name_that_comes_twice_is_refused(refused, digits, files):
     given = (f"theirs={files}", files / "theirs-0.npz", "--oracles", digits)
-    assert "theirs is there already; give it another name" in refused(call, *given)
+    assert "theirs is there already; give it another name" in refused(audit.main, *given)
 
 
-def test_two_sets_of_oracles_of_one_request_are_refused(call, digits, run_folder):
-    assert "name those to compare with by --oracles" in refused(call, digits, run_folder)
+def test_two_sets_of_oracles_of_one_request_are_refused(refused, digits, run_folder):
+    assert "name those to compare with by --oracles" in refused(audit.main, digits, run_folder)
 
 
-def test_what_is_no_record_is_refused(call, tmp_path):
+def test_what_is_no_record_is_refused(refused, tmp_path):
     (tmp_path / "other.json").write_text("{}")
-    message = refused(call, "--check", tmp_path / "other.json")
+    message = refused(audit.main, "--check", tmp_path / "other.json")
     assert "expected the audit.json of an audit" in message
     (tmp_path / "newer.json").write_text('{"format": 99}')
-    assert "format=99: expected 1" in refused(call, "--check", tmp_path / "newer.json")
+    assert "format=99: expected 1" in refused(audit.main, "--check", tmp_path / "newer.json")
 
 
 def test_names_cannot_break_a_markdown_table(audited):
