@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import functools
 import inspect
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, TypeVar, dataclass_transform
 
@@ -60,7 +61,18 @@ class Model:
     def forward(
         self, variables: Variables, images: jax.Array, *, train: bool, weight: jax.Array
     ) -> tuple[jax.Array, Variables]:
-        """Apply to a batch of which the rows with ``weight`` 0 are padding."""
+        """Apply to a batch of which the rows with ``weight`` 0 are padding.
+
+        Warns, once for each program that is compiled, where padding cannot be kept out of
+        statistics.
+        """
+        if train and not self.takes_weight and jax.tree.leaves(split_variables(variables)[1]):
+            warnings.warn(
+                f"model={self.name!r}: it has batch statistics but apply takes no weight: rows "
+                "that pad a batch enter them, and results depend on the number of devices; "
+                "expected the keyword weight (see jax_unlearn.Model)",
+                stacklevel=2,
+            )
         masked = {"weight": weight} if train and self.takes_weight else {}
         return self.apply(variables, images, train=train, **masked)
 

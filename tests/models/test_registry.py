@@ -1,5 +1,6 @@
 """Networks by name: one object per set of arguments, and one line for every wrong argument."""
 
+import contextlib
 import functools
 
 import flax.linen as nn
@@ -61,6 +62,26 @@ def test_a_linen_network_without_batch_statistics_becomes_a_model():
     logits, after = model.apply(variables, jnp.ones((2, 4, 4, 1)), train=True)
     assert logits.shape == (2, 3)
     jax.tree.map(np.testing.assert_array_equal, variables, after)
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_statistics_that_padding_would_enter_are_warned_of(train):
+    class Normed(nn.Module):
+        @nn.compact
+        def __call__(self, images, *, train):
+            rows = images.reshape(images.shape[0], -1)
+            return nn.BatchNorm(use_running_average=not train)(nn.Dense(3)(rows))
+
+    model = from_linen(Normed(), (4, 4, 1), name="normed")
+    images, weight = jnp.ones((2, 4, 4, 1)), jnp.array([1.0, 0.0])
+    variables = model.init(jax.random.key(0))
+    told = (
+        pytest.warns(UserWarning, match="'normed': it has batch statistics")
+        if train
+        else (contextlib.nullcontext())
+    )
+    with told:
+        model.forward(variables, images, train=train, weight=weight)
 
 
 @pytest.mark.adam
