@@ -1,8 +1,10 @@
-"""A convolution whose weight gradient is taken over slices of the batch where a CPU computes it.
+"""A convolution whose weight gradient is cheaper where a CPU computes it.
 
 XLA lays the whole input out anew, examples last, before it computes a weight gradient. On a CPU
-that reordering of an array far larger than the caches costs more than the arithmetic; slices of
-the batch stay in the caches.
+that reordering costs more than the arithmetic, for two reasons. The array is far larger than the
+caches: slices of the batch fit. And all that led to the input since the last convolutions (a
+normalisation, a sum with the block's own input) is computed again within the reordering, element
+by element in an order in which nothing is near: the input is kept instead.
 """
 
 from typing import Any
@@ -14,6 +16,13 @@ from jax.custom_derivatives import SymbolicZero
 
 SLICES = 4
 """Slices of a batch: more are hardly faster, and each adds a convolution to compile."""
+
+ACROSS_CORES = 8
+"""Slices of a batch that a CPU's only device hands out to several cores: XLA splits its queue of
+ready work only when that is long."""
+
+EIGEN_CHANNELS = 16
+"""Most channels for which XLA:CPU uses several cores within one convolution."""
 
 SMALLEST = 2**18
 """Elements of an input (1 MiB of float32) under which the whole fits in a core's cache."""
@@ -46,15 +55,22 @@ def convolution(
     if jax.default_backend() != "cpu" or images.size < SMALLEST or rows % SLICES:
         return plain(images, kernel)
 
-    def over_slices(x: jax.Array, w: jax.Array) -> jax.Array:
-        # Every SLICES-th row, not runs of rows: each device then slices its own shard of the batch.
-        parts = x.reshape(rows // SLICES, SLICES, *x.shape[1:])
-        y = jnp.stack([plain(parts[:, i], w) for i in range(SLICES)], axis=1)
+    def over_slices(x: jax.Array, w: jax.Array, count: int) -> jax.Array:
+        if count == 1:
+            return plain(x, w)
+        # Every count-th row, not runs of rows: each device then slices its own shard of the batch.
+        parts = lax.split(x.reshape(rows // count, count, *x.shape[1:]), [1] * count, axis=1)
+        y = jnp.stack([plain(part.squeeze(1), w) for part in parts], axis=1)
         return y.reshape(rows, *y.shape[2:])
+
+    images = _kept(images)
+    # Virtual devices have a core each; another one within a device is not theirs.
+    on_one_core = min(kernel.shape[2:]) > EIGEN_CHANNELS and jax.device_count() == 1
+    across = ACROSS_CORES if on_one_core and not rows % ACROSS_CORES else 1
 
     @jax.custom_jvp
     def conv(x: jax.Array, w: jax.Array) -> jax.Array:
-        return plain(x, w)
+        return over_slices(x, w, across)
 
     def jvp(
         primals: tuple[jax.Array, jax.Array], tangents: tuple[Any, Any]
@@ -64,9 +80,24 @@ def convolution(
         # The first layer's images and, within MU-Mis, the weights are not differentiated.
         by_input = None if isinstance(dx, SymbolicZero) else conv(dx, w)
         # The transpose of this term with respect to dw is the weight gradient, slice by slice.
-        by_kernel = None if isinstance(dw, SymbolicZero) else over_slices(x, dw)
+        by_kernel = None if isinstance(dw, SymbolicZero) else over_slices(x, dw, SLICES)
         terms = [term for term in (by_input, by_kernel) if term is not None]
         return out, sum(terms[1:], terms[0]) if terms else jnp.zeros_like(out)
 
     conv.defjvp(jvp, symbolic_zeros=True)
     return conv(images, kernel)
+
+
+@jax.custom_jvp
+def _kept(x: jax.Array) -> jax.Array:
+    """The same values, which XLA holds in memory rather than compute them for each of their uses.
+
+    XLA computes again whatever is cheap, and drops an optimization barrier before it decides; a
+    division is not cheap to it. The divisor is 1, as nothing exceeds infinity, but XLA cannot know.
+    """
+    return x / (1 + (x > jnp.inf).astype(x.dtype))
+
+
+@_kept.defjvp
+def _(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    return _kept(*primals), tangents[0]

@@ -12,7 +12,7 @@ from jax import lax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jax_unlearn.models import convolution as module
-from jax_unlearn.models.convolution import SLICES, convolution
+from jax_unlearn.models.convolution import ACROSS_CORES, SLICES, convolution
 
 LAYERS = {
     "3x3": ((3, 3), (1, 1), ((1, 1), (1, 1))),
@@ -21,11 +21,16 @@ LAYERS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def small_inputs_are_sliced(monkeypatch):
+@pytest.fixture(autouse=True, params=[False, True], ids=["few channels", "many channels"])
+def small_inputs_are_sliced(request, monkeypatch):
+    """Slice small inputs, and tell whether their few channels are taken for many."""
     if jax.default_backend() != "cpu":
         pytest.skip("slices are for CPUs")
     monkeypatch.setattr(module, "SMALLEST", 0)
+    if request.param:
+        monkeypatch.setattr(module, "EIGEN_CHANNELS", 0)
+        monkeypatch.setattr(jax, "device_count", lambda: 1)
+    return request.param
 
 
 def pair(layer, *, rows=8, dtype=jnp.float32):
@@ -86,20 +91,46 @@ def test_the_gradient_in_bfloat16_keeps_its_type_and_agrees_to_its_precision():
     assert np.max(np.abs(difference)) < 0.03 * scale
 
 
-def test_the_weight_gradient_is_taken_over_slices():
+def test_gradients_are_taken_over_slices(small_inputs_are_sliced):
     new, plain, x, w = pair("3x3")
-    # A forward convolution and one a slice; the plain way has two in all.
-    assert convolutions(jax.grad(plain, 1), x, w) == 2
-    assert convolutions(jax.grad(new, 1), x, w) == 1 + SLICES
+    across = ACROSS_CORES if small_inputs_are_sliced else 1
+    assert convolutions(new, x, w) == across
+    assert convolutions(jax.grad(new, 1), x, w) == across + SLICES
+    assert convolutions(jax.grad(new), x, w) == 2 * across
+    assert convolutions(jax.grad(plain, 1), x, w) == convolutions(jax.grad(plain), x, w) == 2
 
 
-def test_an_input_gradient_adds_no_convolution():
-    new, plain, x, w = pair("3x3")
-    assert convolutions(jax.grad(new), x, w) == convolutions(jax.grad(plain), x, w)
+def test_slices_do_not_compute_again_what_led_to_the_input(monkeypatch):
+    keys = jax.random.split(jax.random.key(1), 2)
+    x, w = jax.random.normal(keys[0], (32, 8, 8, 4)), jax.random.normal(keys[1], (3, 3, 4, 4))
+
+    def maxima(conv):
+        """How many times the compiled gradient computes a rectified value."""
+
+        def loss(y, scale, w):
+            for _ in range(2):
+                y = jnp.maximum(scale * y + 1, 0)
+                y = conv(y, w, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+            return jnp.sum(jnp.tanh(y))
+
+        gradient = jax.jit(jax.grad(loss, (1, 2)))
+        return gradient.lower(x, jnp.ones((1, 1, 1, 4)), w).compile().as_text().count(" maximum(")
+
+    assert maxima(convolution) <= maxima(lax.conv_general_dilated)
+    monkeypatch.setattr(module, "_kept", lambda x: x)
+    assert maxima(convolution) > maxima(lax.conv_general_dilated)
+
+
+@pytest.mark.parametrize("value", [0.0, -1.5, jnp.inf, -jnp.inf, jnp.nan])
+def test_an_input_is_kept_as_it_is(value):
+    x = jnp.array([value])
+    np.testing.assert_array_equal(jax.jit(module._kept)(x), x)
+    np.testing.assert_array_equal(jax.jacfwd(module._kept)(x), [[1]])
+    np.testing.assert_array_equal(jax.jacrev(module._kept)(x), [[1]])
 
 
 def test_a_batch_that_does_not_divide_is_convolved_whole():
-    new, plain, x, w = pair("3x3", rows=SLICES + 1)
+    new, plain, x, w = pair("3x3", rows=ACROSS_CORES + 1)
     assert convolutions(jax.grad(new, 1), x, w) == 2
     chex.assert_trees_all_equal(jax.grad(new, 1)(x, w), jax.grad(plain, 1)(x, w))
 
@@ -126,7 +157,7 @@ def mesh():
 
 @pytest.mark.skipif(jax.device_count() < 4, reason="needs 4 devices")
 def test_slicing_a_batch_sharded_over_devices_moves_no_rows():
-    new, plain, x, w = pair("3x3", rows=16)
+    new, plain, x, w = pair("3x3", rows=32)
     batch, whole = (NamedSharding(mesh(), PartitionSpec(*axes)) for axes in (("data",), ()))
     gradient = jax.jit(jax.grad(new, 1), in_shardings=(batch, whole), out_shardings=whole)
     chex.assert_trees_all_close(
