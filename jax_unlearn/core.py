@@ -63,13 +63,12 @@ class Model:
     ) -> tuple[jax.Array, Variables]:
         """Apply to a batch of which the rows with ``weight`` 0 are padding.
 
-        Warns, once for each program that is compiled, where padding cannot be kept out of
-        statistics.
+        Warns, while tracing, where padding cannot be kept out of a state that training updates.
         """
         if train and not self.takes_weight and jax.tree.leaves(split_variables(variables)[1]):
             warnings.warn(
-                f"model={self.name!r}: it has batch statistics but apply takes no weight: rows "
-                "that pad a batch enter them, and results depend on the number of devices; "
+                f"model={self.name!r}: it updates a state but apply takes no weight: rows that "
+                "pad a batch enter batch statistics, and results depend on the number of devices; "
                 "expected the keyword weight (see jax_unlearn.Model)",
                 stacklevel=2,
             )

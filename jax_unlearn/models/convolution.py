@@ -33,19 +33,21 @@ def convolution(
 ) -> jax.Array:
     """Convolve as `jax.lax.conv_general_dilated`; drop-in for `flax.linen.Conv`.
 
-    Values are those of the plain convolution; gradients differ by the order of a sum. Every mode of
-    differentiation works, in any order. On other backends than the CPU, for small inputs and for
-    batches that do not divide into slices it is the plain convolution.
+    Values are those of the plain convolution; gradients differ by the order of a sum and, in
+    bfloat16, by the rounding of each slice. Forward and reverse mode work, in any order. On other
+    backends than the CPU, for small inputs and for batches that do not divide into slices it is the
+    plain convolution.
 
     The backend is asked for while tracing: a choice at lowering would put a conditional around
     every derivative.
 
     Args:
-      images: [B, H, W, C], the batch first.
+      images: floating point [B, H, W, C], the batch first.
       kernel: [h, w, C, F].
       strides: one per spatial axis.
       padding: as `jax.lax.conv_general_dilated` takes it.
-      **options: its further arguments.
+      **options: its further arguments, with ``dimension_numbers`` for these axes; without
+        ``batch_group_count``.
     """
 
     def plain(x: jax.Array, w: jax.Array) -> jax.Array:
@@ -58,14 +60,15 @@ def convolution(
     def over_slices(x: jax.Array, w: jax.Array, count: int) -> jax.Array:
         if count == 1:
             return plain(x, w)
-        # Every count-th row, not runs of rows: each device then slices its own shard of the batch.
+        # Every count-th row, not runs of rows: each device then slices its own shard of the batch,
+        # if that divides; rows of other batches move between the devices.
         parts = lax.split(x.reshape(rows // count, count, *x.shape[1:]), [1] * count, axis=1)
         y = jnp.stack([plain(part.squeeze(1), w) for part in parts], axis=1)
         return y.reshape(rows, *y.shape[2:])
 
     images = _kept(images)
     # Virtual devices have a core each; another one within a device is not theirs.
-    on_one_core = min(kernel.shape[2:]) > EIGEN_CHANNELS and jax.device_count() == 1
+    on_one_core = min(kernel.shape[2:]) > EIGEN_CHANNELS and jax.local_device_count() == 1
     across = ACROSS_CORES if on_one_core and not rows % ACROSS_CORES else 1
 
     @jax.custom_jvp

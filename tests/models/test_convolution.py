@@ -29,7 +29,7 @@ def small_inputs_are_sliced(request, monkeypatch):
     monkeypatch.setattr(module, "SMALLEST", 0)
     if request.param:
         monkeypatch.setattr(module, "EIGEN_CHANNELS", 0)
-        monkeypatch.setattr(jax, "device_count", lambda: 1)
+        monkeypatch.setattr(jax, "local_device_count", lambda: 1)
     return request.param
 
 
@@ -121,10 +121,12 @@ def test_slices_do_not_compute_again_what_led_to_the_input(monkeypatch):
     assert maxima(convolution) > maxima(lax.conv_general_dilated)
 
 
-@pytest.mark.parametrize("value", [0.0, -1.5, jnp.inf, -jnp.inf, jnp.nan])
+@pytest.mark.parametrize("value", [0.0, -0.0, -1.5, jnp.inf, -jnp.inf, jnp.nan])
 def test_an_input_is_kept_as_it_is(value):
     x = jnp.array([value])
-    np.testing.assert_array_equal(jax.jit(module._kept)(x), x)
+    kept = jax.jit(module._kept)(x)
+    np.testing.assert_array_equal(kept, x)
+    np.testing.assert_array_equal(jnp.signbit(kept), jnp.signbit(x))
     np.testing.assert_array_equal(jax.jacfwd(module._kept)(x), [[1]])
     np.testing.assert_array_equal(jax.jacrev(module._kept)(x), [[1]])
 
@@ -133,6 +135,13 @@ def test_a_batch_that_does_not_divide_is_convolved_whole():
     new, plain, x, w = pair("3x3", rows=ACROSS_CORES + 1)
     assert convolutions(jax.grad(new, 1), x, w) == 2
     chex.assert_trees_all_equal(jax.grad(new, 1)(x, w), jax.grad(plain, 1)(x, w))
+
+
+def test_a_batch_that_divides_into_few_slices_only_has_its_weight_gradient_sliced():
+    new, plain, x, w = pair("3x3", rows=ACROSS_CORES + SLICES)
+    assert convolutions(jax.grad(new, 1), x, w) == 1 + SLICES
+    ours, expected = (jax.grad(f, (0, 1))(x, w) for f in (new, plain))
+    chex.assert_trees_all_close(ours, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_small_inputs_and_other_backends_take_the_plain_convolution(monkeypatch):

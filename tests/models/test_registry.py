@@ -1,7 +1,7 @@
 """Networks by name: one object per set of arguments, and one line for every wrong argument."""
 
-import contextlib
 import functools
+import warnings
 
 import flax.linen as nn
 import jax
@@ -64,8 +64,7 @@ def test_a_linen_network_without_batch_statistics_becomes_a_model():
     jax.tree.map(np.testing.assert_array_equal, variables, after)
 
 
-@pytest.mark.parametrize("train", [True, False])
-def test_statistics_that_padding_would_enter_are_warned_of(train):
+def test_statistics_that_padding_would_enter_are_warned_of():
     class Normed(nn.Module):
         @nn.compact
         def __call__(self, images, *, train):
@@ -73,15 +72,19 @@ def test_statistics_that_padding_would_enter_are_warned_of(train):
             return nn.BatchNorm(use_running_average=not train)(nn.Dense(3)(rows))
 
     model = from_linen(Normed(), (4, 4, 1), name="normed")
-    images, weight = jnp.ones((2, 4, 4, 1)), jnp.array([1.0, 0.0])
-    variables = model.init(jax.random.key(0))
-    told = (
-        pytest.warns(UserWarning, match="'normed': it has batch statistics")
-        if train
-        else (contextlib.nullcontext())
-    )
-    with told:
-        model.forward(variables, images, train=train, weight=weight)
+    masked = make_model("resnet20", 3, (8, 8, 3), width=4)
+    weight = jnp.array([1.0, 0.0])
+
+    def forward(model, image_shape, train):
+        variables = model.init(jax.random.key(0))
+        model.forward(variables, jnp.ones((2, *image_shape)), train=train, weight=weight)
+
+    with pytest.warns(UserWarning, match="'normed': it updates a state"):
+        forward(model, (4, 4, 1), True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        forward(model, (4, 4, 1), False)
+        forward(masked, (8, 8, 3), True)
 
 
 @pytest.mark.adam
