@@ -1,10 +1,11 @@
-"""A convolution whose weight gradient is cheaper where a CPU computes it.
+"""A convolution that costs less, above all its weight gradient, where a CPU computes it.
 
 XLA lays the whole input out anew, examples last, before it computes a weight gradient. On a CPU
 that reordering costs more than the arithmetic, for two reasons. The array is far larger than the
 caches: slices of the batch fit. And all that led to the input since the last convolutions (a
 normalisation, a sum with the block's own input) is computed again within the reordering, element
-by element in an order in which nothing is near: the input is kept instead.
+by element in an order in which nothing is near: the input is kept instead. Convolutions that XLA
+computes on one core are taken over slices, too, which it can hand out to several.
 """
 
 from typing import Any
