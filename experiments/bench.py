@@ -22,7 +22,6 @@ from rich.table import Table
 from experiments.command import console, guarded, parse, program
 from experiments.folder import provenance
 from jax_unlearn.core import InputError, check_choice
-from jax_unlearn.engine.signals import Interrupted
 from jax_unlearn.files import write_whole
 
 
@@ -150,8 +149,6 @@ def execute(command: Command, terminal: Console) -> None:
             start, failed = time.perf_counter(), False
             try:
                 rows = case.measure()
-            except Interrupted:
-                raise
             except Exception as error:
                 # One that does not fit in memory, say, must not keep the others from being run.
                 message = (str(error).strip().splitlines() or [""])[0]

@@ -28,6 +28,7 @@ from jax_unlearn.engine.run_folder import (
     remove,
     seal,
 )
+from jax_unlearn.engine.signals import held
 
 
 def save_weights(path: str | pathlib.Path, variables: Any) -> None:
@@ -43,7 +44,7 @@ def save_weights(path: str | pathlib.Path, variables: Any) -> None:
       InputError: the disk is full or refuses to be written.
     """
     path = pathlib.Path(path).absolute()
-    with plain_errors(path), ocp.StandardCheckpointer() as checkpointer:
+    with held(), plain_errors(path), ocp.StandardCheckpointer() as checkpointer:
         # Wrapped: Orbax refuses a bare array as the tree.
         checkpointer.save(path, {"variables": variables}, force=True)
     with same_everywhere(), plain_errors(path):
@@ -79,7 +80,7 @@ def load_weights(path: str | pathlib.Path, like: Any) -> Any:
         like,
     )
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
+        with held(), ocp.StandardCheckpointer() as checkpointer:
             stored = checkpointer.metadata(path).item_metadata
             # Orbax finds a wrong shape only amid its reads, and leaves their complaints behind.
             if stored is None or _shapes(stored.tree) != _shapes(abstract):
@@ -106,6 +107,9 @@ def _damaged(path: pathlib.Path, error: Exception) -> str:
 
 
 def _reason(error: Exception) -> str:
+    # Orbax words what it cannot read at length; what TensorStore said is beneath.
+    while error.__cause__ is not None:
+        error = error.__cause__
     return (str(error).splitlines() or [type(error).__name__])[0][:120]
 
 
@@ -361,7 +365,8 @@ class Checkpoints:
     def _metric(self, name: str) -> float | None:
         if name not in self._metrics:
             try:
-                self._metrics[name] = self._record(name)["metric"]
+                with held():
+                    self._metrics[name] = self._record(name)["metric"]
             # A damaged file shows itself as an error of any kind.
             except Exception:
                 self._metrics[name] = None
@@ -375,7 +380,8 @@ class Checkpoints:
         names = self._names()
         for name in reversed(self._by_metric(names) if best else names):
             try:
-                return self._read(name)
+                with held():
+                    return self._read(name)
             # A damaged file shows itself as an error of any kind.
             except Exception as error:
                 warnings.warn(

@@ -7,8 +7,10 @@ import threading
 from collections.abc import Callable, Iterator
 
 
-class Interrupted(Exception):  # noqa: N818 - not an error: the run was told to stop
+class Interrupted(BaseException):
     """A run stopped between two steps because a signal asked for it.
+
+    It is no error, so what handles errors must let it pass, as it does KeyboardInterrupt.
 
     Attributes:
       signal: number of the signal.
@@ -102,3 +104,28 @@ def deferred() -> Iterator[Callable[[], int | None]]:
             signal.signal(signum, handler)
         if received and not asked:
             signal.raise_signal(received[0])
+
+
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+    """Let SIGTERM and SIGINT act at the end of the block, around code that would swallow them.
+
+    Orbax turns whatever is raised amid its reads into an error of its own, and a sound folder would
+    pass for a damaged one. In a thread that is not the main one nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received: list[int] = []
+
+    def note(signum, frame):
+        received.append(signum)
+
+    before = {s: signal.signal(s, note) or signal.SIG_DFL for s in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+        for signum in received:
+            signal.raise_signal(signum)

@@ -5,9 +5,11 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
+import warnings
 from typing import Any, NamedTuple
 
 import chex
@@ -22,6 +24,7 @@ import jax_unlearn as ju
 from jax_unlearn.core import InputError
 from jax_unlearn.engine.checkpoint import Checkpoints, load_weights, save_weights
 from jax_unlearn.engine.mesh import place, replicated
+from jax_unlearn.engine.signals import Interrupted, acting
 
 
 @pytest.fixture
@@ -87,6 +90,42 @@ def test_weights_of_which_any_file_is_damaged_are_refused(harm, variables, tmp_p
         harm(folder / name)
         with pytest.raises(InputError, match=r"^path='.*': these weights are damaged .*; delete"):
             load_weights(folder, variables)
+
+
+@pytest.fixture
+def signalled(monkeypatch):
+    """SIGTERM amid every read of Orbax, which makes an error of its own of what that raises."""
+    read = ocp.Checkpointer.restore
+
+    def restore(*args, **options):
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except BaseException as error:
+            raise Exception("Encountered error while reading") from error
+        return read(*args, **options)
+
+    monkeypatch.setattr(ocp.Checkpointer, "restore", restore)
+
+
+@pytest.mark.usefixtures("signalled")
+def test_weights_are_not_damaged_because_a_signal_came(variables, tmp_path):
+    save_weights(tmp_path / "weights", variables)
+    with pytest.raises(Interrupted) as stop, acting():
+        load_weights(tmp_path / "weights", variables)
+    assert stop.value.exit_code == 143
+
+
+def test_weights_are_written_whole_though_a_signal_came(variables, tmp_path, monkeypatch):
+    write = ocp.StandardCheckpointer.save
+
+    def save(*args, **options):
+        signal.raise_signal(signal.SIGTERM)
+        write(*args, **options)
+
+    monkeypatch.setattr(ocp.StandardCheckpointer, "save", save)
+    with pytest.raises(Interrupted), acting():
+        save_weights(tmp_path / "weights", variables)
+    chex.assert_trees_all_equal(load_weights(tmp_path / "weights", variables), variables)
 
 
 def test_weights_without_digests_are_read_as_they_are(variables, tmp_path):
@@ -327,6 +366,18 @@ def flip(path):
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 16
     path.write_bytes(data)
+
+
+@pytest.mark.usefixtures("signalled")
+@pytest.mark.parametrize("best", [False, True])
+def test_a_checkpoint_is_not_damaged_because_a_signal_came(best, tmp_path, monkeypatch):
+    with Checkpoints(tmp_path, {"model": "a"}) as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(step, numbered(step), {"step": step}, metric=step)
+    with pytest.raises(Interrupted), acting(), warnings.catch_warnings(action="error"):
+        restored(tmp_path, best=best)
+    monkeypatch.undo()
+    assert restored(tmp_path)[1] == {"step": 2}
 
 
 @pytest.mark.parametrize("part", ["arrays/d", "arrays/manifest.ocdbt", "record/metadata"])

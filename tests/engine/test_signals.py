@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from jax_unlearn.engine.signals import Interrupted, acting, deferred
+from jax_unlearn.engine.signals import Interrupted, acting, deferred, held
 
 BOTH = (signal.SIGTERM, signal.SIGINT)
 
@@ -152,3 +152,41 @@ def test_sigterm_acts_as_an_exception_and_the_handlers_return():
         signal.raise_signal(signal.SIGTERM)
     assert stop.value.exit_code == 143
     assert [signal.getsignal(s) for s in BOTH] == before
+
+
+@pytest.mark.parametrize("signum", BOTH)
+def test_a_held_signal_acts_at_the_end_of_the_block(signum, outer):
+    with held():
+        signal.raise_signal(signum)
+        signal.raise_signal(signum)
+        assert outer == []
+    assert outer == [signum, signum]
+
+
+def test_a_held_signal_counts_more_than_an_error_of_the_block():
+    def fail():
+        signal.raise_signal(signal.SIGTERM)
+        raise ValueError
+
+    with pytest.raises(Interrupted) as stop, acting(), held():
+        fail()
+    assert isinstance(stop.value.__context__, ValueError)
+
+
+def test_in_another_thread_no_signal_is_held():
+    before = [signal.getsignal(s) for s in BOTH]
+    seen = []
+
+    def work():
+        with held():
+            seen.append([signal.getsignal(s) for s in BOTH])
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [before]
+
+
+def test_what_handles_errors_lets_a_stop_pass():
+    with pytest.raises(Interrupted), contextlib.suppress(Exception):
+        raise Interrupted(signal.SIGTERM)
