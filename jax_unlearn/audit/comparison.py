@@ -143,12 +143,11 @@ def compare(
     oracles = models.oracle.kept
     class_wise = is_class_wise(oracles[0].predictions)
     not_measured = _not_measured(models, level, class_wise)
+    kinds = (ALONE, PAIR, BANKS) if level == STRONG else (ALONE, PAIR)
     measures = tuple(
         m
         for m in CATALOGUE
-        if m.kind in ((ALONE, PAIR, BANKS) if level == STRONG else (ALONE, PAIR))
-        and (class_wise or m.name != "FA_test")
-        and m.name not in not_measured
+        if m.kind in kinds and (class_wise or m.name != "FA_test") and m.name not in not_measured
     )
     target = _relearn_target(models)
     for terms in (protocol.terms, protocol.attack_terms):
@@ -167,23 +166,10 @@ def compare(
         view = OracleView(oracles, alone[ORACLE], protocol, confidence, pool)
         rows, confidences = [], {}
         for group in models.groups:
-            # A single oracle is shown as it is; there is nothing to compare it with.
-            chosen = (
-                (view.held_out or view.reference)
-                if group.kind == ORACLE
-                else range(len(group.kept))
-            )
-            kept = [group.kept[i] for i in chosen]
-            measured = [alone[group.name][i] for i in chosen]
-            cells = view.per_model_cells(group, kept, measured, measures)
-            if kept:
-                confidences[group.name] = bank_confidences(
-                    [run.predictions for run in kept], measured
-                )
-            if level == STRONG:
-                bank = confidences.get(group.name)
-                cells |= view.bank_cells(kept, bank, measures)
+            cells, bank = _row(view, group, alone[group.name], measures, banks=level == STRONG)
             rows.append((group, cells))
+            if bank is not None:
+                confidences[group.name] = bank
         on_step(planned - 1, planned)
         chances = [
             view.chance([m for m in measures if cells[m.name].mark in (INSIDE, OUTSIDE)])
@@ -212,6 +198,27 @@ def compare(
         notes=(*notes, *_notes(models, rows, [oracles[i] for i in view.reference])),
         protocol=protocol,
     )
+
+
+def _row(
+    view: OracleView,
+    group: Group,
+    alone: Sequence[dict[str, float]],
+    measures: Sequence[Measure],
+    *,
+    banks: bool,
+) -> tuple[dict[str, Cell], BankConfidences | None]:
+    """Cells of a group and, unless it is empty, its models' confidences in every example."""
+    # A single oracle is shown as it is; there is nothing to compare it with.
+    among_oracles = view.held_out or view.reference
+    chosen = among_oracles if group.kind == ORACLE else range(len(group.kept))
+    kept = [group.kept[i] for i in chosen]
+    measured = [alone[i] for i in chosen]
+    cells = view.per_model_cells(group, kept, measured, measures)
+    bank = bank_confidences([run.predictions for run in kept], measured) if kept else None
+    if banks:
+        cells |= view.bank_cells(kept, bank, measures)
+    return cells, bank
 
 
 def _not_measured(models: RequestModels, level: str, class_wise: bool) -> dict[str, str]:
