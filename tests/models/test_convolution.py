@@ -12,7 +12,7 @@ from jax import lax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jax_unlearn.models import convolution as module
-from jax_unlearn.models.convolution import ACROSS_CORES, SLICES, convolution
+from jax_unlearn.models.convolution import SLICES, convolution
 
 LAYERS = {
     "3x3": ((3, 3), (1, 1), ((1, 1), (1, 1))),
@@ -22,18 +22,19 @@ LAYERS = {
 
 
 @pytest.fixture(autouse=True, params=[False, True], ids=["few channels", "many channels"])
-def small_inputs_are_sliced(request, monkeypatch):
-    """Slice small inputs, and tell whether their few channels are taken for many."""
+def sliced(request, monkeypatch):
+    """Take small inputs for large ones, and tell whether their few channels are taken for many."""
     if jax.default_backend() != "cpu":
         pytest.skip("slices are for CPUs")
     monkeypatch.setattr(module, "SMALLEST", 0)
+    monkeypatch.setattr(module, "PIXELS_PER_WEIGHT", 0)
     if request.param:
         monkeypatch.setattr(module, "EIGEN_CHANNELS", 0)
         monkeypatch.setattr(jax, "local_device_count", lambda: 1)
     return request.param
 
 
-def pair(layer, *, rows=8, dtype=jnp.float32):
+def pair(layer, *, rows=SLICES[0], dtype=jnp.float32):
     """The same loss through convolution and through lax, and its arguments."""
     size, strides, padding = LAYERS[layer]
     keys = jax.random.split(jax.random.key(1), 2)
@@ -91,16 +92,19 @@ def test_the_gradient_in_bfloat16_keeps_its_type_and_agrees_to_its_precision():
     assert np.max(np.abs(difference)) < 0.03 * scale
 
 
-def test_gradients_are_taken_over_slices(small_inputs_are_sliced):
-    new, plain, x, w = pair("3x3")
-    across = ACROSS_CORES if small_inputs_are_sliced else 1
-    assert convolutions(new, x, w) == across
-    assert convolutions(jax.grad(new, 1), x, w) == across + SLICES
-    assert convolutions(jax.grad(new), x, w) == 2 * across
-    assert convolutions(jax.grad(plain, 1), x, w) == convolutions(jax.grad(plain), x, w) == 2
+@pytest.mark.parametrize(
+    ("rows", "slices"), [(10, 10), (64, 16), (13, 13), (26, 13), (9, 1), (74, 1)]
+)
+def test_the_batch_goes_into_as_few_slices_as_reach_all_cores(rows, slices, sliced):
+    new, _, x, w = pair("3x3", rows=rows)
+    count = slices if sliced else 1
+    assert convolutions(new, x, w) == count
+    assert convolutions(jax.grad(new, (0, 1)), x, w) == 3 * count
+    ours, expected = (jax.grad(f, (0, 1))(x, w) for f in pair("3x3", rows=rows)[:2])
+    chex.assert_trees_all_close(ours, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_slices_do_not_compute_again_what_led_to_the_input(monkeypatch):
+def test_what_led_to_an_input_is_not_computed_again(monkeypatch):
     keys = jax.random.split(jax.random.key(1), 2)
     x, w = jax.random.normal(keys[0], (32, 8, 8, 4)), jax.random.normal(keys[1], (3, 3, 4, 4))
 
@@ -116,41 +120,38 @@ def test_slices_do_not_compute_again_what_led_to_the_input(monkeypatch):
         gradient = jax.jit(jax.grad(loss, (1, 2)))
         return gradient.lower(x, jnp.ones((1, 1, 1, 4)), w).compile().as_text().count(" maximum(")
 
-    assert maxima(convolution) <= maxima(lax.conv_general_dilated)
-    monkeypatch.setattr(module, "_kept", lambda x: x)
-    assert maxima(convolution) > maxima(lax.conv_general_dilated)
+    # Each slice would count for itself.
+    monkeypatch.setattr(module, "SLICES", range(0))
+    assert maxima(convolution) < maxima(lax.conv_general_dilated)
+    monkeypatch.setattr(module, "_one", lambda kernel: jnp.float32(1))
+    assert maxima(convolution) >= maxima(lax.conv_general_dilated)
 
 
 @pytest.mark.parametrize("value", [0.0, -0.0, -1.5, jnp.inf, -jnp.inf, jnp.nan])
-def test_an_input_is_kept_as_it_is(value):
-    x = jnp.array([value])
-    kept = jax.jit(module._kept)(x)
+def test_what_is_kept_stays_as_it_is(value):
+    x, kernel = jnp.array([value]), jnp.full((1, 1, 1, 1), value)
+    kept = jax.jit(lambda x, kernel: x / module._one(kernel))(x, kernel)
     np.testing.assert_array_equal(kept, x)
     np.testing.assert_array_equal(jnp.signbit(kept), jnp.signbit(x))
-    np.testing.assert_array_equal(jax.jacfwd(module._kept)(x), [[1]])
-    np.testing.assert_array_equal(jax.jacrev(module._kept)(x), [[1]])
 
 
-def test_a_batch_that_does_not_divide_is_convolved_whole():
-    new, plain, x, w = pair("3x3", rows=ACROSS_CORES + 1)
-    assert convolutions(jax.grad(new, 1), x, w) == 2
-    chex.assert_trees_all_equal(jax.grad(new, 1)(x, w), jax.grad(plain, 1)(x, w))
-
-
-def test_a_batch_that_divides_into_few_slices_only_has_its_weight_gradient_sliced():
-    new, plain, x, w = pair("3x3", rows=ACROSS_CORES + SLICES)
-    assert convolutions(jax.grad(new, 1), x, w) == 1 + SLICES
-    ours, expected = (jax.grad(f, (0, 1))(x, w) for f in (new, plain))
-    chex.assert_trees_all_close(ours, expected, rtol=1e-4, atol=1e-4)
-
-
-def test_small_inputs_and_other_backends_take_the_plain_convolution(monkeypatch):
+def test_small_inputs_large_kernels_and_other_backends_take_the_plain_convolution(monkeypatch):
     new, _, x, w = pair("3x3")
-    monkeypatch.setattr(module, "SMALLEST", x.size + 1)
-    assert convolutions(jax.grad(new, 1), x, w) == 2
-    monkeypatch.setattr(module, "SMALLEST", 0)
+
+    def is_plain():
+        # A new function each time: JAX keeps what it has traced.
+        program = str(jax.make_jaxpr(lambda x, w: new(x, w))(x, w))
+        return " div " not in program
+
+    assert not is_plain()
+    for name, limit in (("SMALLEST", x.size), ("PIXELS_PER_WEIGHT", x.size / w.size)):
+        monkeypatch.setattr(module, name, limit)
+        assert not is_plain()
+        monkeypatch.setattr(module, name, limit * 1.01)
+        assert is_plain()
+        monkeypatch.setattr(module, name, 0)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert convolutions(jax.grad(new, 1), x, w) == 2
+    assert is_plain()
 
 
 def test_vmap_over_weights_agrees():
@@ -165,7 +166,8 @@ def mesh():
 
 
 @pytest.mark.skipif(jax.device_count() < 4, reason="needs 4 devices")
-def test_slicing_a_batch_sharded_over_devices_moves_no_rows():
+def test_a_batch_sharded_over_devices_moves_no_rows(monkeypatch):
+    monkeypatch.setattr(jax, "local_device_count", lambda: 4)
     new, plain, x, w = pair("3x3", rows=32)
     batch, whole = (NamedSharding(mesh(), PartitionSpec(*axes)) for axes in (("data",), ()))
     gradient = jax.jit(jax.grad(new, 1), in_shardings=(batch, whole), out_shardings=whole)
