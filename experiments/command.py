@@ -134,9 +134,11 @@ def use_cpu_devices(count: int, *, keep_memory: bool = True) -> None:
         _keep_freed_memory()
     if count:
         jax.config.update("jax_num_cpu_devices", count)
+    if count > 1:
         # XLA's pool has no more threads than there are devices or cores. All-reduces that do not
         # depend on each other start in any order and hold a thread while they wait: with so few
-        # threads the devices can wait for each other for ever.
+        # threads the devices can wait for each other for ever. One device waits for nobody, and
+        # more threads than cores slow it down.
         os.environ.setdefault("PJRT_NPROC", str(8 * count))
 
 

@@ -20,8 +20,9 @@ TARGET = 2.0
 PLAIN = {"cpu_devices": 1, "keep_memory": False, "plain": True}
 """A step as JAX alone runs it: `nn.Conv`, one device, memory handed back to the system."""
 
-ROUNDS = 2
-"""Processes for each way, in turn: what else a machine does shall not fall on one way alone."""
+ROUNDS = {DIGITS: 5, RESNET20: 2}
+"""Processes for each way, in turn: what else a machine does shall not fall on one way alone. Short
+steps differ more from process to process."""
 
 WAYS = {
     "plain convolution, memory kept": {**PLAIN, "keep_memory": True},
@@ -53,7 +54,7 @@ def _measure(plan: Plan, setting: Setting) -> list[Row]:
     apart = functools.partial(run_apart, "convolution.train", **given)
     rounds = [
         [apart(**options) for options in (PLAIN, *WAYS.values())]
-        for _ in range(1 if plan.quick else ROUNDS)
+        for _ in range(1 if plan.quick else ROUNDS[setting])
     ]
     plain, *others = (min(found, key=lambda f: f["seconds"]) for found in zip(*rounds, strict=True))
     note = f"one device, compiled in {plain['compile_seconds']:.1f} s"
