@@ -292,7 +292,7 @@ def execute(command: Command, terminal: Console) -> None:
     check_number("count", command.count, low=1, whole=True)
     check_number("halves", command.halves, low=0, whole=True)
     check_number("inside", command.inside, low=0, high=command.count, whole=True)
-    use_cpu_devices(experiment.cpu_devices)
+    use_cpu_devices(experiment.cpu_devices, keep_memory=experiment.keeps_memory)
     # Without a word on it each device trains a model of its own.
     mesh = parse_mesh(command.execution.mesh or f"model={jax.device_count()}")
     dataset = pipeline.load_data(experiment)

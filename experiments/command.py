@@ -137,8 +137,8 @@ def use_cpu_devices(count: int, *, keep_memory: bool = True) -> None:
     if count > 1:
         # XLA's pool has no more threads than there are devices or cores. All-reduces that do not
         # depend on each other start in any order and hold a thread while they wait: with so few
-        # threads the devices can wait for each other for ever. One device waits for nobody, and
-        # more threads than cores slow it down.
+        # threads the devices can wait for each other for ever. More threads than cores slow a
+        # single device down.
         os.environ.setdefault("PJRT_NPROC", str(8 * count))
 
 

@@ -100,8 +100,9 @@ class Experiment:
         that ships in experiments/configs; empty takes each method's published defaults.
       set: single hyperparameters, METHOD.NAME=VALUE, over everything else and after those of the
         preset; with a prefix such as class/natmu.reinit_linear=true only for requests of that kind.
-      cpu_devices: virtual devices that share a CPU's cores; 0 leaves JAX's own number. Sharding
-        the batch makes convolutions' weight gradients faster on CPU; accelerators ignore it.
+      cpu_devices: virtual devices that share a CPU's cores; 0 leaves JAX's own number. Many
+        models at a time train faster on several, a batch shared among them slower; accelerators
+        ignore it.
       loop: auto, scan or python.
       svc_examples: examples of each side that train the SVC attack; 0 takes all, as published,
         which costs minutes per model beyond ten thousand.
@@ -118,6 +119,15 @@ class Experiment:
     cpu_devices: int = 0
     loop: str = "auto"
     svc_examples: int = 2000
+
+    @property
+    def keeps_memory(self) -> bool:
+        """Whether a CPU keeps memory between steps, which takes the calling thread for each.
+
+        Steps on digits are too short to gain by it, and lose the time in which Python prepares the
+        next one.
+        """
+        return self.data.name != "digits"
 
 
 HOW = ("cpu_devices", "loop")

@@ -81,7 +81,7 @@ def execute(
     """
     validate(experiment)
     execution.validate()
-    use_cpu_devices(experiment.cpu_devices)
+    use_cpu_devices(experiment.cpu_devices, keep_memory=experiment.keeps_memory)
     streamed = execution.resident == "stream"
     distributed.initialize(
         coordinator=execution.coordinator,

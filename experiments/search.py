@@ -168,7 +168,7 @@ def execute(search: Search) -> None:
         raise InputError(f"result={search.result!r}: a folder stands there; expected a file")
     for name in experiment.methods:
         check_choice("method", name, SPACES)
-    use_cpu_devices(experiment.cpu_devices)
+    use_cpu_devices(experiment.cpu_devices, keep_memory=experiment.keeps_memory)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     dataset = pipeline.load_data(experiment)
     arguments = {text: method_arguments(experiment, text) for text in experiment.requests}

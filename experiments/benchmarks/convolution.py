@@ -21,7 +21,7 @@ PLAIN = {"cpu_devices": 1, "keep_memory": False, "plain": True}
 """A step as JAX alone runs it: `nn.Conv`, one device, memory handed back to the system."""
 
 ROUNDS = {DIGITS: 5, RESNET20: 2}
-"""Processes for each way, in turn: what else a machine does shall not fall on one way alone. Short
+"""Processes for each way, in turn: what else a machine does must not fall on one way alone. Short
 steps differ more from process to process."""
 
 WAYS = {
@@ -50,10 +50,11 @@ def cases(plan: Plan) -> list[Case]:
 
 
 def _measure(plan: Plan, setting: Setting) -> list[Row]:
+    # As the commands do; see experiments.config.Experiment.keeps_memory.
     given = {"setting": setting.to_json(), "seconds": plan.seconds}
-    apart = functools.partial(run_apart, "convolution.train", **given)
+    given["keep_memory"] = setting != DIGITS
     rounds = [
-        [apart(**options) for options in (PLAIN, *WAYS.values())]
+        [run_apart("convolution.train", **given | options) for options in (PLAIN, *WAYS.values())]
         for _ in range(1 if plan.quick else ROUNDS[setting])
     ]
     plain, *others = (min(found, key=lambda f: f["seconds"]) for found in zip(*rounds, strict=True))

@@ -34,5 +34,4 @@ EXPERIMENT = Experiment(
         "mumis.check_every=10",
         "mumis.check_examples=128",
     ),
-    cpu_devices=4,
 )

@@ -44,12 +44,13 @@ def save_weights(path: str | pathlib.Path, variables: Any) -> None:
       InputError: the disk is full or refuses to be written.
     """
     path = pathlib.Path(path).absolute()
-    with held(), plain_errors(path), ocp.StandardCheckpointer() as checkpointer:
-        # Wrapped: Orbax refuses a bare array as the tree.
-        checkpointer.save(path, {"variables": variables}, force=True)
-    with same_everywhere(), plain_errors(path):
-        if jax.process_index() == 0:
-            seal(path)
+    with held():
+        with plain_errors(path), ocp.StandardCheckpointer() as checkpointer:
+            # Wrapped: Orbax refuses a bare array as the tree.
+            checkpointer.save(path, {"variables": variables}, force=True)
+        with same_everywhere(), plain_errors(path):
+            if jax.process_index() == 0:
+                seal(path)
 
 
 def load_weights(path: str | pathlib.Path, like: Any) -> Any:

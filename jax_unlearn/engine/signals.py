@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 
 class Interrupted(BaseException):
-    """A run stopped between two steps because a signal asked for it.
+    """Stopped because a signal asked for it; a run stops between two steps.
 
     It is no error, so what handles errors must let it pass, as it does KeyboardInterrupt.
 
@@ -111,7 +111,8 @@ def held() -> Iterator[None]:
     """Let SIGTERM and SIGINT act at the end of the block, around code that would swallow them.
 
     Orbax turns whatever is raised amid its reads into an error of its own, and a sound folder would
-    pass for a damaged one. In a thread that is not the main one nothing changes.
+    pass for a damaged one. A second SIGINT raises KeyboardInterrupt at once. In a thread that is
+    not the main one nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -120,6 +121,8 @@ def held() -> Iterator[None]:
 
     def note(signum, frame):
         received.append(signum)
+        if received.count(signal.SIGINT) > 1:
+            raise KeyboardInterrupt
 
     before = {s: signal.signal(s, note) or signal.SIG_DFL for s in (signal.SIGTERM, signal.SIGINT)}
     try:

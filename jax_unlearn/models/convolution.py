@@ -15,8 +15,8 @@ import jax.numpy as jnp
 from jax import lax
 
 SLICES = range(10, 33)
-"""Counts of slices that are tried: XLA hands work to another core where more than 9 pieces wait;
-each is a convolution more to compile."""
+"""Counts of slices that are tried, the lowest first: XLA hands work to another core only where more
+than 8 pieces wait behind the one that it takes, and each slice is a convolution more to compile."""
 
 EIGEN_CHANNELS = 16
 """Most channels, in and out, for which XLA:CPU uses several cores within one convolution."""
@@ -24,9 +24,9 @@ EIGEN_CHANNELS = 16
 SMALLEST = 2**18
 """Elements of an input (1 MiB of float32) under which the whole fits in a core's cache."""
 
-PIXELS_PER_WEIGHT = 4
-"""Elements of an input for each of its kernel under which slices cost more than they spare: each
-slice has a weight gradient as large as the kernel."""
+ELEMENTS_PER_WEIGHT = 4
+"""Elements that an input must have for each weight of its kernel: the gradient of every slice is as
+large as the kernel."""
 
 
 def convolution(
@@ -35,9 +35,10 @@ def convolution(
     """Convolve as `jax.lax.conv_general_dilated`; drop-in for `flax.linen.Conv`.
 
     Values are those of the plain convolution; gradients differ by the order of a sum and, in
-    bfloat16, by the rounding of each slice. On other backends than the CPU and for small inputs it
-    is the plain convolution; for batches that do not divide into slices, and on several devices,
-    which have a core each, the batch stays whole.
+    bfloat16, by the rounding of each slice. It is the plain convolution on other backends than the
+    CPU, over other than two axes, for small inputs and for kernels that are large beside their
+    input. Where there are several devices, which have a core each, and where the batch divides into
+    no count of ``SLICES``, it stays whole.
 
     The backend is asked for while tracing: a choice at lowering would put a conditional around
     every derivative.
@@ -57,23 +58,28 @@ def convolution(
     count = _slices(images, kernel)
     if not count:
         return plain(images)
-    one = _one(kernel).astype(images.dtype)
-    # The division of the output keeps the gradient that comes back through it, for both its uses.
-    return jnp.concatenate([plain(x / one) / one for x in jnp.split(images, count)])
+    one = _one(kernel)
+
+    def keep(x: jax.Array) -> jax.Array:
+        return x / one.astype(x.dtype)
+
+    # What leaves is divided, too, so that the gradient that comes back is kept for both its uses.
+    return jnp.concatenate([keep(plain(keep(x))) for x in jnp.split(images, count)])
 
 
 def _slices(images: jax.Array, kernel: jax.Array) -> int:
     """Into how many slices the batch goes; 0 for the plain convolution."""
-    smallest = max(SMALLEST, PIXELS_PER_WEIGHT * kernel.size)
-    if jax.default_backend() != "cpu" or images.size < smallest:
+    smallest = max(SMALLEST, ELEMENTS_PER_WEIGHT * kernel.size)
+    if jax.default_backend() != "cpu" or kernel.ndim != 4 or images.size < smallest:
         return 0
-    if max(kernel.shape[2:]) <= EIGEN_CHANNELS or jax.local_device_count() > 1:
+    # The batch may be spread over the devices of other processes, too.
+    if max(kernel.shape[2:]) <= EIGEN_CHANNELS or jax.device_count() > 1:
         return 1
     return next((n for n in SLICES if images.shape[0] % n == 0), 1)
 
 
 def _one(kernel: jax.Array) -> jax.Array:
-    """1, which XLA cannot know, as it cannot know that nothing exceeds infinity.
+    """1, which XLA cannot know of an argument, as it does not know that nothing exceeds infinity.
 
     What is divided by it is held in memory: XLA computes again whatever is cheap, which a division
     is not to it, and drops an optimization barrier before it decides.

@@ -158,9 +158,18 @@ def test_sigterm_acts_as_an_exception_and_the_handlers_return():
 def test_a_held_signal_acts_at_the_end_of_the_block(signum, outer):
     with held():
         signal.raise_signal(signum)
-        signal.raise_signal(signum)
         assert outer == []
-    assert outer == [signum, signum]
+    assert outer == [signum]
+
+
+def test_a_second_sigint_ends_what_holds_the_first(outer):
+    def insist():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt), held():
+        insist()
+    assert outer == [signal.SIGINT, signal.SIGINT]
 
 
 def test_a_held_signal_counts_more_than_an_error_of_the_block():

@@ -27,10 +27,10 @@ def sliced(request, monkeypatch):
     if jax.default_backend() != "cpu":
         pytest.skip("slices are for CPUs")
     monkeypatch.setattr(module, "SMALLEST", 0)
-    monkeypatch.setattr(module, "PIXELS_PER_WEIGHT", 0)
+    monkeypatch.setattr(module, "ELEMENTS_PER_WEIGHT", 0)
     if request.param:
         monkeypatch.setattr(module, "EIGEN_CHANNELS", 0)
-        monkeypatch.setattr(jax, "local_device_count", lambda: 1)
+        monkeypatch.setattr(jax, "device_count", lambda: 1)
     return request.param
 
 
@@ -84,7 +84,7 @@ def test_a_derivative_along_the_gradient_agrees_forward_over_reverse():
 
 
 def test_the_gradient_in_bfloat16_keeps_its_type_and_agrees_to_its_precision():
-    new, plain, x, w = pair("3x3", dtype=jnp.bfloat16)
+    new, plain, x, w = pair("3x3", rows=32, dtype=jnp.bfloat16)
     ours, expected = jax.grad(new, 1)(x, w), jax.grad(plain, 1)(x, w)
     assert ours.dtype == jnp.bfloat16
     scale = float(jnp.max(jnp.abs(expected.astype(jnp.float32))))
@@ -144,7 +144,7 @@ def test_small_inputs_large_kernels_and_other_backends_take_the_plain_convolutio
         return " div " not in program
 
     assert not is_plain()
-    for name, limit in (("SMALLEST", x.size), ("PIXELS_PER_WEIGHT", x.size / w.size)):
+    for name, limit in (("SMALLEST", x.size), ("ELEMENTS_PER_WEIGHT", x.size / w.size)):
         monkeypatch.setattr(module, name, limit)
         assert not is_plain()
         monkeypatch.setattr(module, name, limit * 1.01)
@@ -161,13 +161,34 @@ def test_vmap_over_weights_agrees():
     chex.assert_trees_all_close(ours, expected, rtol=1e-4, atol=1e-4)
 
 
+def test_a_convolution_over_one_axis_is_the_plain_one():
+    x, w = jnp.ones((SLICES[0], 6, 3)), jnp.ones((3, 3, 4))
+    ours = convolution(x, w, (1,), "SAME", dimension_numbers=("NWC", "WIO", "NWC"))
+    plain = lax.conv_general_dilated(x, w, (1,), "SAME", dimension_numbers=("NWC", "WIO", "NWC"))
+    np.testing.assert_array_equal(ours, plain)
+
+
+def test_the_type_asked_for_and_groups_are_as_of_the_plain_convolution():
+    x = jax.random.normal(jax.random.key(0), (SLICES[0], 6, 6, 4), jnp.bfloat16)
+    w = jax.random.normal(jax.random.key(1), (3, 3, 2, 4), jnp.bfloat16)
+    options = {
+        "dimension_numbers": ("NHWC", "HWIO", "NHWC"),
+        "feature_group_count": 2,
+        "preferred_element_type": jnp.float32,
+    }
+    ours = convolution(x, w, (1, 1), "SAME", **options)
+    plain = lax.conv_general_dilated(x, w, (1, 1), "SAME", **options)
+    assert ours.dtype == jnp.float32
+    chex.assert_trees_all_close(ours, plain, rtol=1e-6, atol=1e-6)
+
+
 def mesh():
     return jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:4])
 
 
 @pytest.mark.skipif(jax.device_count() < 4, reason="needs 4 devices")
 def test_a_batch_sharded_over_devices_moves_no_rows(monkeypatch):
-    monkeypatch.setattr(jax, "local_device_count", lambda: 4)
+    monkeypatch.setattr(jax, "device_count", lambda: 4)
     new, plain, x, w = pair("3x3", rows=32)
     batch, whole = (NamedSharding(mesh(), PartitionSpec(*axes)) for axes in (("data",), ()))
     gradient = jax.jit(jax.grad(new, 1), in_shardings=(batch, whole), out_shardings=whole)
@@ -201,7 +222,7 @@ def test_gradients_inside_shard_map_agree():
 
 
 def test_a_linen_layer_keeps_its_parameters_and_output():
-    x = jax.random.normal(jax.random.key(0), (8, 6, 6, 3))
+    x = jax.random.normal(jax.random.key(0), (SLICES[0], 6, 6, 3))
     ours = nn.Conv(4, (3, 3), conv_general_dilated=convolution)
     plain = nn.Conv(4, (3, 3))
     variables = plain.init(jax.random.key(1), x)
