@@ -4,7 +4,8 @@ import contextlib
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 
 class Interrupted(BaseException):
@@ -26,8 +27,22 @@ class Interrupted(BaseException):
         return type(self), (self.signal,)
 
 
+_BOTH = (signal.SIGTERM, signal.SIGINT)
+
 _raised: list[int] = []
 """Signals that :func:`acting` has turned into exceptions."""
+
+
+@contextlib.contextmanager
+def _handling(signals: Iterable[int], handler: Callable[[int, Any], None]) -> Iterator[None]:
+    """Call ``handler`` on the signals inside the block; the previous handlers return at its end."""
+    # None stands for a handler that was not installed from Python and cannot be put back.
+    before = {s: signal.signal(s, handler) or signal.SIG_DFL for s in signals}
+    try:
+        yield
+    finally:
+        for signum, previous in before.items():
+            signal.signal(signum, previous)
 
 
 @contextlib.contextmanager
@@ -56,12 +71,10 @@ def acting() -> Iterator[None]:
             told(lost)
 
     told, sys.unraisablehook = sys.unraisablehook, tell
-    before = {s: signal.signal(s, act) or signal.SIG_DFL for s in handled}
     try:
-        yield
+        with _handling(handled, act):
+            yield
     finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
         sys.unraisablehook = told
         _raised.clear()
 
@@ -95,13 +108,10 @@ def deferred() -> Iterator[Callable[[], int | None]]:
         asked = bool(received)
         return next(iter((*received, *_raised)), None)
 
-    # None stands for a handler that was not installed from Python and cannot be put back.
-    before = {s: signal.signal(s, note) or signal.SIG_DFL for s in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield ask
+        with _handling(_BOTH, note):
+            yield ask
     finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
         if received and not asked:
             signal.raise_signal(received[0])
 
@@ -124,11 +134,9 @@ def held() -> Iterator[None]:
         if received.count(signal.SIGINT) > 1:
             raise KeyboardInterrupt
 
-    before = {s: signal.signal(s, note) or signal.SIG_DFL for s in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield
+        with _handling(_BOTH, note):
+            yield
     finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
         for signum in received:
             signal.raise_signal(signum)

@@ -1,10 +1,12 @@
 """A linear network on tiny images: what the engine does needs no more."""
 
 import dataclasses
+import signal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 import jax_unlearn as ju
@@ -114,3 +116,18 @@ class Scripted(ju.Unlearner):
 def scripted():
     """A method that does as it is told, see :class:`Scripted`."""
     return Scripted
+
+
+@pytest.fixture
+def signalled(monkeypatch):
+    """SIGTERM amid every read of Orbax, which makes an error of its own of what that raises."""
+    read = ocp.Checkpointer.restore
+
+    def restore(*args, **options):
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except BaseException as error:
+            raise Exception("Encountered error while reading") from error
+        return read(*args, **options)
+
+    monkeypatch.setattr(ocp.Checkpointer, "restore", restore)
