@@ -1,6 +1,7 @@
 """Settings of the whole suite."""
 
 import os
+from pathlib import Path
 
 # Before any backend starts: small tests gain nothing from a GPU's start-up, and the sharding tests
 # need several devices. On an accelerator: JAX_PLATFORMS=cuda pytest -m accelerator.
@@ -18,6 +19,11 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # optax's Adam relies on implicit promotion, so what goes through it cannot be held to this.
 STRICT_TYPES = ("functional", "data", "models")
 
+# Every compiled program keeps pieces of memory mapped. Linux allows a process 65,530 of them, and
+# with more XLA ends it; the whole suite reaches that in one of two processes.
+MAPS = Path("/proc/self/maps")
+MANY_MAPS = 10_000
+
 
 @pytest.fixture(autouse=True)
 def strict_types(request):
@@ -25,3 +31,11 @@ def strict_types(request):
     strict = request.path.parent.name in STRICT_TYPES and "adam" not in request.keywords
     with jax.numpy_dtype_promotion("strict" if strict else "standard"):
         yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_programs():
+    """Drop compiled programs after a file's tests once they are many."""
+    yield
+    if MAPS.exists() and MAPS.read_bytes().count(b"\n") > MANY_MAPS:
+        jax.clear_caches()
