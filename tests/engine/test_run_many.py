@@ -20,11 +20,10 @@ COLLECTIVE = re.compile(
 SHORT = ju.finetune(batch_size=10, epochs=2)
 
 
-@pytest.fixture(scope="module")
-def network():
-    """A small network with BatchNorm, on random images."""
+def random_images(name):
+    """A small network with BatchNorm, by its name, and random images."""
     rng = np.random.default_rng(0)
-    model = ju.make_model("resnet8", 4, (8, 8, 1), width=4)
+    model = ju.make_model(name, 4, (8, 8, 1), width=4)
 
     def examples(count, first):
         image = rng.integers(0, 256, (count, 8, 8, 1), np.uint8)
@@ -32,6 +31,16 @@ def network():
 
     variables = model.init(jax.random.key(0))
     return ju.Problem(model, variables, examples(9, 0), examples(40, 9), 4, variables, 1, True)
+
+
+@pytest.fixture(scope="module")
+def convnet():
+    return random_images("convnet")
+
+
+@pytest.fixture(scope="module")
+def resnet():
+    return random_images("resnet8")
 
 
 def alone(job, loop):
@@ -43,16 +52,18 @@ def assert_same(many, one):
     assert (many.history, many.status, many.steps) == (one.history, one.status, one.steps)
 
 
-@LOOPS
+# The larger network, which takes long to compile, in one of the loops.
+@pytest.mark.parametrize(("loop", "network"), [("python", "convnet"), ("scan", "resnet")])
 @pytest.mark.parametrize("name", ["retrain", "natmu", "mumis"])
-def test_each_of_many_runs_equals_the_same_run_alone_bit_for_bit(name, loop, network):
+def test_each_of_many_runs_equals_the_same_run_alone_bit_for_bit(name, loop, network, request):
+    problem = request.getfixturevalue(network)
     options = {"max_steps": 6, "check_every": 3} if name == "mumis" else {"epochs": 2}
     options |= {"num": 3} if name == "natmu" else {}
     methods = [
         ju.METHODS[name](batch_size=8, learning_rate=rate, **options)
         for rate in (1e-4, 3e-4, 1e-3, 2e-3, 3e-3)
     ]
-    jobs = [Job(method, network, jax.random.key(i)) for i, method in enumerate(methods)]
+    jobs = [Job(method, problem, jax.random.key(i)) for i, method in enumerate(methods)]
     one = make_mesh(1, 1)
     for job, outcome in zip(jobs, run_many(jobs, loop=loop), strict=True):
         assert_same(outcome, run_many([job], mesh=one, loop=loop)[0])
@@ -65,8 +76,8 @@ def test_each_of_many_runs_equals_the_same_run_alone_bit_for_bit(name, loop, net
         )
 
 
-@pytest.mark.parametrize("loop", ["python", "scan"])
-def test_the_programs_of_many_models_hold_no_collective(loop, network):
+@LOOPS
+def test_the_programs_of_many_models_hold_no_collective(loop, convnet):
     mesh = make_mesh(1, 4)
     texts = []
 
@@ -81,7 +92,7 @@ def test_the_programs_of_many_models_hold_no_collective(loop, network):
     with pytest.MonkeyPatch.context() as patch:
         for name in ("step", "draw", "scan"):
             patch.setattr(steps, name, Spy(getattr(steps, name)))
-        jobs = [Job(SHORT, network, jax.random.key(i)) for i in range(4)]
+        jobs = [Job(SHORT, convnet, jax.random.key(i)) for i in range(4)]
         run_many(jobs, mesh=mesh, loop=loop)
     assert texts
     for text in texts:
@@ -89,9 +100,9 @@ def test_the_programs_of_many_models_hold_no_collective(loop, network):
         assert not COLLECTIVE.search(text)
 
 
-def test_models_that_share_a_batch_among_devices_talk_only_within_a_model(network):
+def test_models_that_share_a_batch_among_devices_talk_only_within_a_model(convnet):
     mesh = make_mesh(2, 2)
-    jobs = [Job(SHORT, network, jax.random.key(i)) for i in range(3)]
+    jobs = [Job(SHORT, convnet, jax.random.key(i)) for i in range(3)]
     for job, outcome in zip(jobs, run_many(jobs, mesh=mesh), strict=True):
         expected = ju.run(*job, mesh=make_mesh(2)).variables
         chex.assert_trees_all_close(
