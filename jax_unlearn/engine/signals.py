@@ -37,8 +37,11 @@ _raised: list[int] = []
 def _handling(signals: Iterable[int], handler: Callable[[int, Any], None]) -> Iterator[None]:
     """Call ``handler`` on the signals inside the block; the previous handlers return at its end."""
     # None stands for a handler that was not installed from Python and cannot be put back.
-    before = {s: signal.signal(s, handler) or signal.SIG_DFL for s in signals}
+    before = {s: signal.getsignal(s) or signal.SIG_DFL for s in signals}
     try:
+        # A signal that comes here may act as an exception.
+        for signum in before:
+            signal.signal(signum, handler)
         yield
     finally:
         for signum, previous in before.items():
@@ -138,5 +141,5 @@ def held() -> Iterator[None]:
         with _handling(_BOTH, note):
             yield
     finally:
-        for signum in received:
+        for signum in tuple(received):
             signal.raise_signal(signum)

@@ -154,6 +154,28 @@ def test_sigterm_acts_as_an_exception_and_the_handlers_return():
     assert [signal.getsignal(s) for s in BOTH] == before
 
 
+@pytest.mark.parametrize("block", [held, deferred, acting])
+def test_handlers_return_though_a_signal_came_between_two_of_them(block, outer, monkeypatch):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    before = [signal.getsignal(signum) for signum in BOTH]
+    install, installed = signal.signal, []
+
+    def exchange(signum, handler):
+        if len(installed) == 1:
+            installed.append(signum)
+            with contextlib.suppress(Interrupted):
+                signal.raise_signal(signal.SIGTERM)
+            raise KeyboardInterrupt
+        installed.append(signum)
+        return install(signum, handler)
+
+    monkeypatch.setattr(signal, "signal", exchange)
+    with pytest.raises(KeyboardInterrupt), block():
+        pytest.fail("the block began")
+    assert [signal.getsignal(signum) for signum in BOTH] == before
+    assert outer == ([] if block is acting else [signal.SIGTERM])
+
+
 @pytest.mark.parametrize("signum", BOTH)
 def test_a_held_signal_acts_at_the_end_of_the_block(signum, outer):
     with held():

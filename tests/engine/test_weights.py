@@ -74,11 +74,11 @@ def flip_a_bit(path):
 )
 def test_weights_of_which_any_file_is_damaged_are_refused(harm, variables, tmp_path):
     save_weights(tmp_path / "sound", variables)
-    names = [p.relative_to(tmp_path / "sound") for p in (tmp_path / "sound").rglob("*.*")]
-    for number, name in enumerate(name for name in names if "files.json" not in name.name):
+    files = [path for path in (tmp_path / "sound").rglob("*") if path.is_file()]
+    names = [path.relative_to(tmp_path / "sound") for path in files if path.name != "files.json"]
+    assert any(name.parent.name == "d" for name in names)
+    for number, name in enumerate(names):
         folder = shutil.copytree(tmp_path / "sound", tmp_path / f"{number}")
-        if not (folder / name).is_file():
-            continue
         harm(folder / name)
         with pytest.raises(InputError, match=r"^path='.*': these weights are damaged .*; delete"):
             load_weights(folder, variables)
