@@ -128,8 +128,8 @@ def use_cpu_devices(count: int, *, keep_memory: bool = True) -> None:
 
     Args:
       count: number of virtual devices; 0 leaves JAX's own.
-      keep_memory: whether what XLA frees stays with the process, as in
-        commands on anything larger than digits.
+      keep_memory: whether what XLA frees stays with the process; see
+        :attr:`experiments.config.Experiment.keeps_memory`.
     """
     if keep_memory:
         _keep_freed_memory()

@@ -1,6 +1,7 @@
 """Many runs side by side: the same results as one by one, and no talk between models."""
 
 import dataclasses
+import functools
 import re
 
 import chex
@@ -20,6 +21,7 @@ COLLECTIVE = re.compile(
 SHORT = ju.finetune(batch_size=10, epochs=2)
 
 
+@functools.cache
 def random_images(name):
     """A small network with BatchNorm, by its name, and random images."""
     rng = np.random.default_rng(0)
@@ -33,16 +35,6 @@ def random_images(name):
     return ju.Problem(model, variables, examples(9, 0), examples(40, 9), 4, variables, 1, True)
 
 
-@pytest.fixture(scope="module")
-def convnet():
-    return random_images("convnet")
-
-
-@pytest.fixture(scope="module")
-def resnet():
-    return random_images("resnet8")
-
-
 def alone(job, loop):
     return ju.run(*job, mesh=make_mesh(1), loop=loop)
 
@@ -53,10 +45,10 @@ def assert_same(many, one):
 
 
 # The larger network, which takes long to compile, in one of the loops.
-@pytest.mark.parametrize(("loop", "network"), [("python", "convnet"), ("scan", "resnet")])
+@pytest.mark.parametrize(("loop", "network"), [("python", "convnet"), ("scan", "resnet8")])
 @pytest.mark.parametrize("name", ["retrain", "natmu", "mumis"])
-def test_each_of_many_runs_equals_the_same_run_alone_bit_for_bit(name, loop, network, request):
-    problem = request.getfixturevalue(network)
+def test_each_of_many_runs_equals_the_same_run_alone_bit_for_bit(name, loop, network):
+    problem = random_images(network)
     options = {"max_steps": 6, "check_every": 3} if name == "mumis" else {"epochs": 2}
     options |= {"num": 3} if name == "natmu" else {}
     methods = [
@@ -77,8 +69,8 @@ def test_each_of_many_runs_equals_the_same_run_alone_bit_for_bit(name, loop, net
 
 
 @LOOPS
-def test_the_programs_of_many_models_hold_no_collective(loop, convnet):
-    mesh = make_mesh(1, 4)
+def test_the_programs_of_many_models_hold_no_collective(loop):
+    problem, mesh = random_images("convnet"), make_mesh(1, 4)
     texts = []
 
     class Spy:
@@ -92,7 +84,7 @@ def test_the_programs_of_many_models_hold_no_collective(loop, convnet):
     with pytest.MonkeyPatch.context() as patch:
         for name in ("step", "draw", "scan"):
             patch.setattr(steps, name, Spy(getattr(steps, name)))
-        jobs = [Job(SHORT, convnet, jax.random.key(i)) for i in range(4)]
+        jobs = [Job(SHORT, problem, jax.random.key(i)) for i in range(4)]
         run_many(jobs, mesh=mesh, loop=loop)
     assert texts
     for text in texts:
@@ -100,9 +92,9 @@ def test_the_programs_of_many_models_hold_no_collective(loop, convnet):
         assert not COLLECTIVE.search(text)
 
 
-def test_models_that_share_a_batch_among_devices_talk_only_within_a_model(convnet):
-    mesh = make_mesh(2, 2)
-    jobs = [Job(SHORT, convnet, jax.random.key(i)) for i in range(3)]
+def test_models_that_share_a_batch_among_devices_talk_only_within_a_model():
+    problem, mesh = random_images("convnet"), make_mesh(2, 2)
+    jobs = [Job(SHORT, problem, jax.random.key(i)) for i in range(3)]
     for job, outcome in zip(jobs, run_many(jobs, mesh=mesh), strict=True):
         expected = ju.run(*job, mesh=make_mesh(2)).variables
         chex.assert_trees_all_close(
