@@ -42,16 +42,18 @@ import tyro
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from experiments import audit_tables
-from experiments.audit_check import check
-from experiments.audit_record import audit_sources
-from experiments.audit_report import write_report
-from experiments.audit_sources import gather_sources
-from experiments.command import console, guarded, parse, program
-from experiments.folder import provenance
 from jax_unlearn.audit import AuditProtocol
+from jax_unlearn.audit.records.check import check
+from jax_unlearn.audit.records.sources import gather_sources
+from jax_unlearn.audit.records.written import audit_sources
 from jax_unlearn.core import InputError, check_number
 from jax_unlearn.files import write_whole
+from jax_unlearn.report import audit_tables
+from jax_unlearn.report.audit_report import write_report
+
+from .command import console, guarded, parse, program
+from .folder import provenance
+from .progress import phases
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -91,7 +93,8 @@ def execute(command: Command, terminal: Console) -> None:
     for folder in folders:
         _check_writable(folder)
     for sources, folder in zip(found, folders, strict=True):
-        record = audit_sources(sources, command.level, command.protocol, folder, terminal)
+        with phases(terminal) as phase, phase(f"{sources.text}: audit") as on_step:
+            record = audit_sources(sources, command.level, command.protocol, folder, on_step)
         record["provenance"] = provenance()
         write(record, folder)
         show(record, terminal)

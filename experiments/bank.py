@@ -22,20 +22,8 @@ import tyro
 from rich.console import Console
 
 import jax_unlearn as ju
-from experiments import pipeline
-from experiments.checks import check_fit
-from experiments.command import console, guarded, program, use_cpu_devices
-from experiments.config import Experiment, build_method, method_arguments, validate
-from experiments.execution import ORDINARY, Execution, profiled
-from experiments.halves import half_rows
-from experiments.insides import look_inside_all
-from experiments.pipeline import Forgetting, make_key
-from experiments.progress import phases
-from experiments.run import read_command
 from jax_unlearn import data
-from jax_unlearn.core import InputError, Model, Variables, check_number
-from jax_unlearn.engine import Job
-from jax_unlearn.engine.bank import (
+from jax_unlearn.bank import (
     RECIPE_VERSION,
     Bank,
     Member,
@@ -46,8 +34,21 @@ from jax_unlearn.engine.bank import (
     ids_digest,
     open_bank,
 )
+from jax_unlearn.bank.subset_models import half_rows
+from jax_unlearn.core import InputError, Model, Variables, check_number
+from jax_unlearn.engine import RunSpec
 from jax_unlearn.engine.mesh import parse_mesh
 from jax_unlearn.engine.signals import deferred
+
+from . import pipeline
+from .checks import check_fit
+from .command import console, guarded, program, use_cpu_devices
+from .config import Experiment, build_method, method_arguments, validate
+from .execution import ORDINARY, Execution, profiled
+from .insides import look_inside_all
+from .pipeline import Forgetting, make_key
+from .progress import phases
+from .run import read_command
 
 Phase = Callable[[str], Any]
 
@@ -78,7 +79,7 @@ class Plan:
 
 
 def ingredients(plan: Plan, kind: str, seed: int, removed: np.ndarray | None, **more: Any) -> dict:
-    """What determines a model, see :func:`jax_unlearn.engine.bank.record.address_of`."""
+    """What determines a model, see :func:`jax_unlearn.bank.record.address_of`."""
     settings = plan.experiment
     recipe = describe_method(settings.training.recipe())
     return {
@@ -106,12 +107,12 @@ def _problem(plan: Plan, **parts: Any) -> ju.Problem:
     )
 
 
-def _trained(plan: Plan, seed: int, purpose: str, examples: ju.Examples) -> Job:
+def _trained(plan: Plan, seed: int, purpose: str, examples: ju.Examples) -> RunSpec:
     initial = plan.model.init(make_key(seed, "initial"))
     problem = _problem(plan, variables=initial, initial=initial, forget=None, retain=examples)
     # The key that `train` gives its run, so that this is the model of `experiments.run`.
     key = jax.random.split(make_key(seed, purpose))[1]
-    return Job(plan.experiment.training.recipe(), problem, key)
+    return RunSpec(plan.experiment.training.recipe(), problem, key)
 
 
 def original_member(plan: Plan, seed: int) -> Member:
@@ -144,7 +145,7 @@ def unlearned_member(
     method = build_method(name, arguments)
     seed = original.ingredients["seed"]
 
-    def job() -> Job:
+    def job() -> RunSpec:
         initial = plan.model.init(make_key(seed, "initial"))
         problem = _problem(
             plan,
@@ -154,7 +155,7 @@ def unlearned_member(
             retain=forgetting.retain if method.needs_retain else None,
         )
         key = make_key(seed, "unlearn", forgetting.slug, name)
-        return Job(method, problem, key)
+        return RunSpec(method, problem, key)
 
     made_of = ingredients(
         plan,
@@ -284,9 +285,9 @@ def execute(command: Command, terminal: Console) -> None:
             "coordinator, num_processes, process_id: processes that fill a bank share nothing but "
             "its folder; start the command several times without these flags"
         )
-    if command.execution.resident != "device":
+    if command.execution.placement != "device":
         raise InputError(
-            f"resident={command.execution.resident!r}: a bank trains on data that fits on the "
+            f"placement={command.execution.placement!r}: a bank trains on data that fits on the "
             "device; leave it at device, or use experiments.run"
         )
     check_number("count", command.count, low=1, whole=True)

@@ -19,10 +19,11 @@ import jax
 from rich.console import Console
 from rich.table import Table
 
-from experiments.command import console, guarded, parse, program
-from experiments.folder import provenance
 from jax_unlearn.core import InputError, check_choice
 from jax_unlearn.files import write_whole
+
+from .command import console, guarded, parse, program
+from .folder import provenance
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -128,8 +129,8 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
 def execute(command: Command, terminal: Console) -> None:
     """Measure what the folder lacks and print it all."""
     # Only here: the benchmarks bring in every part of the library.
-    from experiments.benchmarks import BENCHMARKS
-    from experiments.benchmarks.cases import Plan, Row
+    from .benchmarks import BENCHMARKS
+    from .benchmarks.cases import Plan, Row
 
     for name in command.only:
         check_choice("only", name, BENCHMARKS)

@@ -8,10 +8,11 @@ import jax
 import numpy as np
 
 import jax_unlearn as ju
-from experiments.config import Experiment, build_method, naming
-from experiments.pipeline import make_network
 from jax_unlearn import data
 from jax_unlearn.core import InputError
+
+from .config import Experiment, build_method, naming
+from .pipeline import make_network
 
 
 def check_fit(

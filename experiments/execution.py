@@ -9,7 +9,7 @@ import jax
 
 from jax_unlearn.core import InputError, check_choice, check_number
 
-RESIDENTS = ("device", "host", "stream")
+PLACEMENTS = ("device", "host", "stream")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class Execution:
     Attributes:
       mesh: devices by axis, such as data=8 or model=4,data=2; empty puts all on data. A batch is
         spread over data; models that are trained side by side take one place on model each.
-      resident: where the training set lies while it is used: device; host where it does not fit on
+      placement: where the training set lies while it is used: device; host where it does not fit on
         the device, its rows are then sent batch by batch; stream where it does not fit into memory
         either, it is then read from a prepared TFDS data set as it is needed.
       checkpoint_seconds: time between two checkpoints of a model under way.
@@ -31,7 +31,7 @@ class Execution:
     """
 
     mesh: str = ""
-    resident: str = "device"
+    placement: str = "device"
     checkpoint_seconds: float = 60.0
     profile: str | None = None
     coordinator: str | None = None
@@ -40,7 +40,7 @@ class Execution:
 
     def validate(self) -> None:
         """Raise InputError for a value out of range; devices are not touched."""
-        check_choice("resident", self.resident, RESIDENTS)
+        check_choice("placement", self.placement, PLACEMENTS)
         check_number("checkpoint_seconds", self.checkpoint_seconds, low=0)
         if self.profile is not None and pathlib.Path(self.profile).is_file():
             raise InputError(f"profile={self.profile!r}: a file stands there; expected a folder")

@@ -16,12 +16,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.config import HOW, what_is_computed
 from jax_unlearn.audit import load_predictions, save_predictions
 from jax_unlearn.core import InputError, Predictions
-from jax_unlearn.engine import Outcome
+from jax_unlearn.engine import Result
 from jax_unlearn.engine.agreement import differences, from_first_process, same_everywhere
 from jax_unlearn.files import locked, write_whole
+
+from .config import HOW, what_is_computed
 
 PACKAGES = (
     "jax_unlearn",
@@ -170,7 +171,7 @@ class RunFolder:
         return load_predictions(self._predictions(part)) if part in self._done else None
 
     def finish(
-        self, request: str, name: str, seed: int, predictions: Predictions, outcome: Outcome | None
+        self, request: str, name: str, seed: int, predictions: Predictions, outcome: Result | None
     ) -> None:
         """Store a part's predictions, then its records; only the last makes it count as done."""
         part = (request, name, seed)
@@ -180,7 +181,7 @@ class RunFolder:
             save_predictions(path, predictions)
         self.record(part, outcome)
 
-    def record(self, part: tuple[str, str, int], outcome: Outcome | None) -> None:
+    def record(self, part: tuple[str, str, int], outcome: Result | None) -> None:
         """Append a part's epochs and its result to ``metrics.jsonl``, in one write."""
         request, name, seed = part
         result: dict[str, Any] = {}

@@ -11,16 +11,17 @@ from typing import Any
 
 import jax
 
-from experiments.config import Training
-from experiments.pipeline import Forgetting, make_key
 from jax_unlearn import data
-from jax_unlearn.audit.inside import Inside, look_inside, probe_rows
-from jax_unlearn.audit.relearn import Relearn
+from jax_unlearn.audit.probes.inside import Inside, look_inside, probe_rows
+from jax_unlearn.audit.probes.relearn import Relearn
+from jax_unlearn.bank import Bank, Record, ids_digest
+from jax_unlearn.bank.filling import POLL, describe_method
+from jax_unlearn.bank.inside import has_inside, store_inside
 from jax_unlearn.core import Model
-from jax_unlearn.engine.bank import Bank, Record, ids_digest
-from jax_unlearn.engine.bank.filling import POLL, describe_method
-from jax_unlearn.engine.bank.inside import has_inside, store_inside
 from jax_unlearn.engine.signals import Interrupted
+
+from .config import Training
+from .pipeline import Forgetting, make_key
 
 LOOKS = 100
 SLOWER = 10.0

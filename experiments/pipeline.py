@@ -12,17 +12,18 @@ import numpy as np
 from jax.sharding import Mesh
 
 import jax_unlearn as ju
-from experiments.config import LAST_SEED, Experiment, build_method, naming
-from experiments.execution import ORDINARY, Execution
-from experiments.folder import RunFolder
 from jax_unlearn import data
 from jax_unlearn.core import Examples, InputError, Model, Predictions, Variables
-from jax_unlearn.engine.checkpoint import Checkpoints, load_weights, save_weights
+from jax_unlearn.engine.checkpointing.checkpoints import Checkpoints, load_weights, save_weights
 from jax_unlearn.engine.mesh import parse_mesh
 from jax_unlearn.engine.signals import deferred
 from jax_unlearn.lazy import concatenate_images
 from jax_unlearn.models import CENTRED, NORMALIZATIONS
 from jax_unlearn.models.predict import predict_logits
+
+from .config import LAST_SEED, Experiment, build_method, naming
+from .execution import ORDINARY, Execution
+from .folder import RunFolder
 
 WATCHED = 1000
 """How many retain examples are watched while a method runs; the audit uses all of them."""
@@ -144,7 +145,7 @@ def _train(
     seed: int,
     initial: Variables,
     on_step: Callable[[int, int], None],
-) -> ju.Outcome:
+) -> ju.Result:
     settings = bench.experiment
     with _safely(bench, part, on_step) as safety:
         outcome = ju.train(
@@ -315,7 +316,7 @@ def unlearn(
     *,
     watch: bool = True,
     saved: bool = True,
-) -> tuple[Predictions, ju.Outcome]:
+) -> tuple[Predictions, ju.Result]:
     """Run a method on the original of a seed.
 
     Args:

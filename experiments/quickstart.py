@@ -6,9 +6,9 @@ terminal, a report with figures in the folder. Everything else is `python -m exp
 
 import dataclasses
 
-from experiments.command import console, guarded, parse, program
-from experiments.configs import preset
-from experiments.run import execute
+from .command import console, guarded, parse, program
+from .configs import preset
+from .run import execute
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -23,18 +23,19 @@ import jax
 import tyro
 from rich.console import Console
 
-from experiments import pipeline, summary
-from experiments.checks import check_fit
-from experiments.command import console, guarded, parse, program, use_cpu_devices
-from experiments.config import Experiment, from_json, method_arguments, to_json, validate
-from experiments.configs import describe_presets, preset
-from experiments.execution import ORDINARY, Execution, profiled
-from experiments.folder import open_folder
-from experiments.progress import phases
 from jax_unlearn.core import InputError
 from jax_unlearn.engine import distributed
 from jax_unlearn.engine.agreement import check_same, same_everywhere
 from jax_unlearn.engine.mesh import parse_mesh
+
+from . import pipeline, summary
+from .checks import check_fit
+from .command import console, guarded, parse, program, use_cpu_devices
+from .config import Experiment, from_json, method_arguments, to_json, validate
+from .configs import describe_presets, preset
+from .execution import ORDINARY, Execution, profiled
+from .folder import open_folder
+from .progress import phases
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,7 +83,7 @@ def execute(
     validate(experiment)
     execution.validate()
     use_cpu_devices(experiment.cpu_devices, keep_memory=experiment.keeps_memory)
-    streamed = execution.resident == "stream"
+    streamed = execution.placement == "stream"
     distributed.initialize(
         coordinator=execution.coordinator,
         num_processes=execution.num_processes,
@@ -145,7 +146,7 @@ def _common(
     given = to_json(experiment)
     # Each process may have devices and files of its own: what the files hold is compared.
     del given["cpu_devices"], given["data"]["dir"], given["hyperparameters"]
-    spread = {"out": out, "mesh": execution.mesh, "resident": execution.resident}
+    spread = {"out": out, "mesh": execution.mesh, "placement": execution.placement}
     return given | spread | {"arguments": arguments}
 
 

@@ -17,16 +17,17 @@ import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from experiments import pipeline
-from experiments.checks import check_fit
-from experiments.command import console, guarded, parse, program, use_cpu_devices
-from experiments.config import method_arguments, to_json, validate
-from experiments.configs import preset
-from experiments.folder import RunFolder, open_folder, provenance
-from experiments.progress import phases
 from jax_unlearn import audit
 from jax_unlearn.core import InputError, check_choice, check_number
 from jax_unlearn.files import write_whole
+
+from . import pipeline
+from .checks import check_fit
+from .command import console, guarded, parse, program, use_cpu_devices
+from .config import method_arguments, to_json, validate
+from .configs import preset
+from .folder import RunFolder, open_folder, provenance
+from .progress import phases
 
 COLLAPSED = 100.0
 """Objective of a run that collapsed: as far from the oracle as percentages go."""

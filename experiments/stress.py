@@ -28,9 +28,10 @@ import numpy as np
 
 # Nothing here may touch a device: the processes that are broken off are forks of this one, which
 # spares each the seconds that its imports take.
-import experiments.run
-from experiments.command import guarded, parse, program
 from jax_unlearn.core import InputError, check_choice, check_number
+
+from . import run
+from .command import guarded, parse, program
 
 SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "int": signal.SIGINT}
 METHODS = {
@@ -138,7 +139,7 @@ def _command(flags: Sequence[str], log: pathlib.Path) -> None:
     # A shell's background jobs ignore this signal, and their children with them.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = ["experiments.run", *flags]
-    program(experiments.run.main)
+    program(run.main)
 
 
 def check_start(before: Position, now: Position, printed: str) -> str:

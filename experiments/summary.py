@@ -12,13 +12,14 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from experiments import figures
-from experiments.config import build_method, to_json
-from experiments.pipeline import Bench, Forgetting, make_key, make_problem
-from experiments.report import RowSummary, Section, write_report
 from jax_unlearn import audit
 from jax_unlearn.engine import run_keys
 from jax_unlearn.files import write_whole
+from jax_unlearn.report import figures
+from jax_unlearn.report.run_report import RowSummary, Section, write_report
+
+from .config import build_method, to_json
+from .pipeline import Bench, Forgetting, make_key, make_problem
 
 
 @dataclasses.dataclass(frozen=True)

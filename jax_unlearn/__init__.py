@@ -8,7 +8,6 @@ from jax_unlearn.core import (
     HYBRID,
     RETAIN,
     Batch,
-    Clock,
     Examples,
     InputError,
     Model,
@@ -16,6 +15,7 @@ from jax_unlearn.core import (
     Pool,
     Predictions,
     Problem,
+    StepInfo,
     Unlearner,
     concatenate_pools,
     method,
@@ -25,7 +25,7 @@ from jax_unlearn.core import (
     static,
     with_params,
 )
-from jax_unlearn.engine import Job, Outcome, make_mesh, predict, run, run_many, sweep, train
+from jax_unlearn.engine import Result, RunSpec, make_mesh, predict, run, run_many, sweep, train
 from jax_unlearn.functional import (
     draw_irrelevant,
     draw_partners,
@@ -49,7 +49,7 @@ from jax_unlearn.methods import (
 )
 
 if TYPE_CHECKING:
-    from jax_unlearn.engine.checkpoint import Checkpoints
+    from jax_unlearn.engine.checkpointing.checkpoints import Checkpoints
     from jax_unlearn.models import (
         MODELS,
         import_torch,
@@ -66,16 +66,16 @@ __all__ = [
     "RETAIN",
     "Batch",
     "Checkpoints",
-    "Clock",
     "Examples",
     "InputError",
-    "Job",
     "Model",
-    "Outcome",
     "Outputs",
     "Pool",
     "Predictions",
     "Problem",
+    "Result",
+    "RunSpec",
+    "StepInfo",
     "Unlearner",
     "amnesiac",
     "bad_teacher",
@@ -121,7 +121,7 @@ def __getattr__(name: str) -> Any:
     if name in _FROM_MODELS:
         return getattr(models, name)
     if name == "Checkpoints":
-        from jax_unlearn.engine.checkpoint import Checkpoints
+        from jax_unlearn.engine.checkpointing.checkpoints import Checkpoints
 
         return Checkpoints
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -197,7 +197,7 @@ class Batch(NamedTuple):
     weight: jax.Array
 
 
-class Clock(NamedTuple):
+class StepInfo(NamedTuple):
     """Where in the run a step stands; int32 scalars, traced, so a longer run compiles nothing.
 
     Attributes:
@@ -332,7 +332,7 @@ class Unlearner:
         """Lay out the rows that steps draw from."""
         raise NotImplementedError
 
-    def order(self, key: chex.PRNGKey, epoch: int, pool: Pool) -> jax.Array:
+    def batch_indices(self, key: chex.PRNGKey, epoch: int, pool: Pool) -> jax.Array:
         """Rows of each step of an epoch: int32 [steps, batch]; -1 is padding.
 
         The key is the same in every epoch, so that an order may run on from one to the next.
@@ -341,7 +341,7 @@ class Unlearner:
         return shuffled_rows(key, jnp.arange(pool.label.shape[0]), self.batch_size)
 
     def step(
-        self, model: Model, key: chex.PRNGKey, state: State, batch: Batch, clock: Clock
+        self, model: Model, key: chex.PRNGKey, state: State, batch: Batch, step_info: StepInfo
     ) -> tuple[State, dict[str, jax.Array]]:
         """One update: the new state and float32 scalars worth recording. Pure; jitted outside."""
         raise NotImplementedError

@@ -7,7 +7,7 @@ case is measured on its own and its rows are kept, so that a run that was cut of
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from experiments.benchmarks import (
+from . import (
     convolution,
     many_models,
     overhead,
@@ -16,7 +16,7 @@ from experiments.benchmarks import (
     start_up,
     throughput,
 )
-from experiments.benchmarks.cases import Case, Plan
+from .cases import Case, Plan
 
 BENCHMARKS: Mapping[str, Callable[[Plan], list[Case]]] = MappingProxyType(
     {

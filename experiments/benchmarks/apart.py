@@ -7,7 +7,7 @@ import subprocess
 import sys
 from typing import Any
 
-from experiments.command import use_cpu_devices
+from ..command import use_cpu_devices
 
 LIMIT = 900
 """Seconds after which a process is given up."""

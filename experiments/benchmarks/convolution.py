@@ -6,10 +6,11 @@ import pathlib
 import sys
 from typing import Any
 
-from experiments.benchmarks.apart import run_apart, run_json
-from experiments.benchmarks.cases import DIGITS, Case, Plan, Row, Setting, training
-from experiments.benchmarks.stepping import Stepper, per_step
 from jax_unlearn.engine.timing import Stopwatch
+
+from .apart import run_apart, run_json
+from .cases import DIGITS, Case, Plan, Row, Setting, training
+from .stepping import Stepper, per_step
 
 RESNET20 = Setting("resnet20", 128)
 """The three-stage ResNet of width 16 at which the target is set."""

@@ -9,12 +9,13 @@ import jax
 import numpy as np
 
 import jax_unlearn as ju
-from experiments.benchmarks.apart import run_apart
-from experiments.benchmarks.cases import DIGITS, Case, Plan, Row, Setting, training
-from experiments.configs import preset
-from experiments.pipeline import load_data, make_network
 from jax_unlearn import data
-from jax_unlearn.engine import Job, run_many
+from jax_unlearn.engine import RunSpec, run_many
+
+from ..configs import preset
+from ..pipeline import load_data, make_network
+from .apart import run_apart
+from .cases import DIGITS, Case, Plan, Row, Setting, training
 
 SWEEP_TARGET = 120.0
 """Seconds that 64 settings of NatMU on digits may take on two CPU cores."""
@@ -55,7 +56,7 @@ def train_bank(setting: dict[str, Any], epochs: int) -> dict[str, float]:
     """Train a model for each device, side by side and one after another; JSON values."""
     recipe, problem = training(Setting(**setting), epochs=epochs, learning_rate=0.01)
     places = jax.device_count()
-    jobs = [Job(recipe, problem, jax.random.key(seed)) for seed in range(places)]
+    jobs = [RunSpec(recipe, problem, jax.random.key(seed)) for seed in range(places)]
     alone = ju.make_mesh(1)
     seconds = {"beside": [], "alone": []}
     # The first round compiles; after it both take turns.

@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import jax_unlearn as ju
-from experiments.benchmarks.cases import DIGITS, Case, Plan, Row, Setting, training
-from jax_unlearn.core import Batch, Clock, Pool, Variables
+from jax_unlearn.core import Batch, Pool, StepInfo, Variables
 from jax_unlearn.data.augment import augment
+
+from .cases import DIGITS, Case, Plan, Row, Setting, training
 
 LONG = 20e-3
 """Seconds from which a step on a CPU counts as long."""
@@ -54,8 +55,8 @@ class ByHand:
             )
             image = image.astype(jnp.float32) / 255.0
             batch = Batch(image, taken.label, taken.role, (rows >= 0).astype(jnp.float32))
-            clock = Clock(number, jnp.int32(total), jnp.int32(0), jnp.int32(epochs))
-            state, info = recipe.step(problem.model, step_key, state, batch, clock)
+            step_info = StepInfo(number, jnp.int32(total), jnp.int32(0), jnp.int32(epochs))
+            state, info = recipe.step(problem.model, step_key, state, batch, step_info)
             return state, number + 1, info["loss"]
 
         @functools.partial(jax.jit, donate_argnums=0)
@@ -75,7 +76,7 @@ class ByHand:
 
     def epoch(self, number: int) -> float:
         """Make one pass over the data; return its mean loss."""
-        rows = self._recipe.order(self._order_key, number, self._pool)
+        rows = self._recipe.batch_indices(self._order_key, number, self._pool)
         first = now = jax.device_put(np.int32(number * len(rows)))
         if self._scanned:
             self._state, _, losses = self._loop(self._state, now, self._pool, rows, self._key)

@@ -2,7 +2,7 @@
 
 import functools
 
-from experiments.benchmarks.cases import (
+from .cases import (
     DIGITS,
     RESNET8,
     Case,
@@ -12,7 +12,7 @@ from experiments.benchmarks.cases import (
     suppression,
     training,
 )
-from experiments.benchmarks.stepping import Stepper, per_step
+from .stepping import Stepper, per_step
 
 TARGET = 3.0
 """How many times as long as a cross-entropy step it may take."""

@@ -9,8 +9,9 @@ import jax
 import numpy as np
 
 import jax_unlearn as ju
-from experiments.benchmarks.apart import run_apart
-from experiments.benchmarks.cases import Case, Plan, Row, Setting, training
+
+from .apart import run_apart
+from .cases import Case, Plan, Row, Setting, training
 
 DEVICES = (1, 2, 4, 8)
 

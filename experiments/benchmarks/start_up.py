@@ -7,10 +7,11 @@ from typing import Any
 
 import jax
 
-from experiments.benchmarks.apart import run_apart
-from experiments.benchmarks.cases import DIGITS, RESNET8, STEPS, Case, Plan, Row, Setting
-from experiments.benchmarks.stepping import Stepper
 from jax_unlearn.engine.timing import Stopwatch
+
+from .apart import run_apart
+from .cases import DIGITS, RESNET8, STEPS, Case, Plan, Row, Setting
+from .stepping import Stepper
 
 
 def cases(plan: Plan) -> list[Case]:

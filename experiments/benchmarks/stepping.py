@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 import jax_unlearn as ju
-from jax_unlearn.core import Clock
+from jax_unlearn.core import StepInfo
 from jax_unlearn.engine import steps
 from jax_unlearn.engine.mesh import make_mesh
 from jax_unlearn.engine.steps import Turn
@@ -16,7 +16,7 @@ ROUNDS = 30
 """Most repeats of a comparison."""
 
 STRETCH = 0.25
-"""Seconds of steps between two looks at the clock."""
+"""Seconds of steps between two looks at the step_info."""
 
 SCANNED = 20
 """Steps of one compiled loop."""
@@ -45,8 +45,8 @@ class Stepper:
         rows = rng.integers(0, len(pool.label), (SCANNED, width), dtype=np.int32)
         rows[:, method.batch_size :] = -1
         self._pool, self._rows = layout.put([pool]), layout.put_rows([rows], 1)
-        clock = Clock(*map(np.int32, (0, 1000, 0, 10)))
-        self._start = layout.put([Turn(clock, np.int32(0))])
+        step_info = StepInfo(*map(np.int32, (0, 1000, 0, 10)))
+        self._start = layout.put([Turn(step_info, np.int32(0))])
         self.state = steps.copy(layout.put([method.init(init_key, problem)]))
 
     def __call__(self, count: int) -> int:
@@ -62,23 +62,23 @@ class Stepper:
         for number in range(0 if self._scanned else count):
             if number % SCANNED == 0:
                 turn = self._start
-            batch, key, clock, turn = steps.draw(
+            batch, key, step_info, turn = steps.draw(
                 self._pool, self._rows, self._key, turn, **self._options
             )
             self.state, _ = steps.step(
-                *(self._method, key, self.state, batch, clock), model=self._model, beside=None
+                *(self._method, key, self.state, batch, step_info), model=self._model, beside=None
             )
         jax.block_until_ready(self.state)
         return count
 
     def flops(self) -> float:
         """Floating-point operations of one step, as XLA counts them before it optimises."""
-        batch, key, clock, _ = jax.eval_shape(
+        batch, key, step_info, _ = jax.eval_shape(
             lambda *given: steps.draw(*given, **self._options),
             *(self._pool, self._rows, self._key, self._start),
         )
         lowered = steps.step.lower(
-            *(self._method, key, self.state, batch, clock), model=self._model, beside=None
+            *(self._method, key, self.state, batch, step_info), model=self._model, beside=None
         )
         return float(lowered.cost_analysis()["flops"])
 

@@ -4,9 +4,9 @@ import functools
 
 import jax
 
-from experiments.benchmarks.cases import DIGITS, RESNET8, STEPS, Case, Plan, Row, Setting
-from experiments.benchmarks.peaks import peak
-from experiments.benchmarks.stepping import Stepper, per_step
+from .cases import DIGITS, RESNET8, STEPS, Case, Plan, Row, Setting
+from .peaks import peak
+from .stepping import Stepper, per_step
 
 
 def settings(plan: Plan) -> list[Setting]:

@@ -7,8 +7,9 @@ the networks yet, and sequential requests are one command each.
 import importlib
 import pkgutil
 
-from experiments.config import Experiment
 from jax_unlearn.core import check_choice
+
+from ..config import Experiment
 
 
 def preset_names() -> tuple[str, ...]:

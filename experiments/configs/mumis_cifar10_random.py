@@ -8,8 +8,8 @@ The paper's rate, stop ratio and batch size are not known to us: these are the m
 and ``python -m experiments.search`` with this preset finds better ones.
 """
 
-from experiments.config import Data, Experiment, Network
-from experiments.configs._paper import SGD_100
+from ..config import Data, Experiment, Network
+from ._paper import SGD_100
 
 EXPERIMENT = Experiment(
     data=Data(name="cifar10", padding=4),

@@ -10,8 +10,8 @@ and ``python -m experiments.search`` with this preset finds better ones.
 
 import dataclasses
 
-from experiments.config import Data, Experiment, Network
-from experiments.configs._paper import SGD_100
+from ..config import Data, Experiment, Network
+from ._paper import SGD_100
 
 EXPERIMENT = Experiment(
     data=Data(name="tiny_imagenet200", padding=8),

@@ -6,8 +6,8 @@ Run: ``python -m experiments.run --preset natmu_tiny_resnet34 --data-dir DATA``
 
 import dataclasses
 
-from experiments.config import Data, Experiment, Network
-from experiments.configs._paper import NATMU_BASELINES, SGD_100, settings
+from ..config import Data, Experiment, Network
+from ._paper import NATMU_BASELINES, SGD_100, settings
 
 EXPERIMENT = Experiment(
     data=Data(name="tiny_imagenet200", padding=8),

@@ -3,59 +3,56 @@
 :data:`CATALOGUE` lists every measure; :func:`compare` takes them all.
 """
 
-from jax_unlearn.audit.accuracy import accuracies, accuracy
-from jax_unlearn.audit.attack_report import AttackReport, AttackScores, attack_report
-from jax_unlearn.audit.bands import NullBand
-from jax_unlearn.audit.bootstrap import Estimate, Null, bootstrap_interval, disjoint_null
-from jax_unlearn.audit.catalogue import CATALOGUE, LEVELS, Measure
-from jax_unlearn.audit.cells import Cell
-from jax_unlearn.audit.comparison import AuditRow, Comparison, Verdict, compare
-from jax_unlearn.audit.confidence import logit_confidence
-from jax_unlearn.audit.course import area_over_course, course, overshoot, worst_over_course
-from jax_unlearn.audit.distances import (
+from jax_unlearn.audit.comparison.bands import NullBand
+from jax_unlearn.audit.comparison.compare import AuditRow, Comparison, Verdict, compare
+from jax_unlearn.audit.comparison.flags import chance_level, is_collapsed, is_no_op
+from jax_unlearn.audit.comparison.models import Group, RequestModels, Run, gather_models
+from jax_unlearn.audit.comparison.ranking import Ranking, rank
+from jax_unlearn.audit.comparison.record import to_record
+from jax_unlearn.audit.comparison.render import caption, to_blocks, to_csv, to_markdown, to_rows
+from jax_unlearn.audit.comparison.results import MeasureResult
+from jax_unlearn.audit.comparison.table import Row, Table, audit_request
+from jax_unlearn.audit.measures.accuracy import accuracies, accuracy
+from jax_unlearn.audit.measures.attack_report import AttackReport, AttackScores, attack_report
+from jax_unlearn.audit.measures.bootstrap import Estimate, Null, bootstrap_interval, disjoint_null
+from jax_unlearn.audit.measures.catalogue import CATALOGUE, LEVELS, Measure
+from jax_unlearn.audit.measures.confidence import logit_confidence
+from jax_unlearn.audit.measures.course import area_over_course, course, overshoot, worst_over_course
+from jax_unlearn.audit.measures.distances import (
     activation_distance,
     completeness,
     jensen_shannon,
     kl_oracle_to_unlearned,
     kl_training_targets,
 )
-from jax_unlearn.audit.features import linear_cka, linear_probe_accuracy
-from jax_unlearn.audit.flags import chance_level, is_collapsed, is_no_op
-from jax_unlearn.audit.forgetting_quality import (
+from jax_unlearn.audit.measures.features import linear_cka, linear_probe_accuracy
+from jax_unlearn.audit.measures.forgetting_quality import (
     ForgettingQuality,
     final_score,
     forgetting_epsilons,
     forgetting_points,
     forgetting_quality,
 )
-from jax_unlearn.audit.gap import average_gap, tow, tow_mia
-from jax_unlearn.audit.inside import Inside, load_inside, look_inside, probe_rows, save_inside
-from jax_unlearn.audit.klom import KlomPercentiles, klom, klom_percentiles
-from jax_unlearn.audit.lira import ulira, ulira_scores
-from jax_unlearn.audit.loss_attack import loss_attack_accuracy
-from jax_unlearn.audit.measures import AuditProtocol
-from jax_unlearn.audit.membership import (
+from jax_unlearn.audit.measures.gap import average_gap, tow, tow_mia
+from jax_unlearn.audit.measures.klom import KlomPercentiles, klom, klom_percentiles
+from jax_unlearn.audit.measures.lira import ulira, ulira_scores
+from jax_unlearn.audit.measures.loss_attack import loss_attack_accuracy
+from jax_unlearn.audit.measures.membership import (
     entropy_attack_member_percent,
     percent_called_member,
     share_called_nonmember,
     svc_attack_nonmember_share,
 )
-from jax_unlearn.audit.memorization import (
+from jax_unlearn.audit.measures.memorization import (
     Memorization,
     mean_memorization,
     memorization_scores,
     memorization_standard_errors,
 )
-from jax_unlearn.audit.models import Group, RequestModels, Run, gather_models
-from jax_unlearn.audit.penultimate import penultimate_features
-from jax_unlearn.audit.predictions import load_predictions, save_predictions
-from jax_unlearn.audit.probabilities import modified_entropy
-from jax_unlearn.audit.ranking import Ranking, rank
-from jax_unlearn.audit.record import to_record
-from jax_unlearn.audit.relearn import RelearnCurve, mean_loss, relearn_curve, relearn_time
-from jax_unlearn.audit.render import caption, to_blocks, to_csv, to_markdown, to_rows
-from jax_unlearn.audit.rmia import rmia, rmia_scores
-from jax_unlearn.audit.roc import (
+from jax_unlearn.audit.measures.probabilities import modified_entropy
+from jax_unlearn.audit.measures.protocol import AuditProtocol
+from jax_unlearn.audit.measures.rmia import rmia, rmia_scores
+from jax_unlearn.audit.measures.roc import (
     Roc,
     auc,
     auc_per_example,
@@ -64,9 +61,18 @@ from jax_unlearn.audit.roc import (
     roc_curve,
     tpr_at_fpr,
 )
-from jax_unlearn.audit.statistics import Band, Interval, interval, null_band
-from jax_unlearn.audit.table import Row, Table, audit_request
-from jax_unlearn.audit.zrf import zrf
+from jax_unlearn.audit.measures.statistics import Band, Interval, interval, null_band
+from jax_unlearn.audit.measures.zrf import zrf
+from jax_unlearn.audit.predictions import load_predictions, save_predictions
+from jax_unlearn.audit.probes.inside import (
+    Inside,
+    load_inside,
+    look_inside,
+    probe_rows,
+    save_inside,
+)
+from jax_unlearn.audit.probes.penultimate import penultimate_features
+from jax_unlearn.audit.probes.relearn import RelearnCurve, mean_loss, relearn_curve, relearn_time
 
 __all__ = [
     "CATALOGUE",
@@ -76,7 +82,6 @@ __all__ = [
     "AuditProtocol",
     "AuditRow",
     "Band",
-    "Cell",
     "Comparison",
     "Estimate",
     "ForgettingQuality",
@@ -85,6 +90,7 @@ __all__ = [
     "Interval",
     "KlomPercentiles",
     "Measure",
+    "MeasureResult",
     "Memorization",
     "Null",
     "NullBand",

@@ -8,8 +8,8 @@ and a streamed run has the batches of one with the data in memory.
 A plan for ImageNet (1,281,167 training images). Prepare it once with TFDS at one size: 224 x 224
 uint8 is 150,528 bytes an image. Then
 
-- resident on the device: 193 GB, more than most devices have; 100 classes are 19 GB and do fit.
-- resident on the host: 193 GB for every process of a host, which some machines have. Gathering
+- placement on the device: 193 GB, more than most devices have; 100 classes are 19 GB and do fit.
+- placement on the host: 193 GB for every process of a host, which some machines have. Gathering
   rows is copying memory; the link to the device carries what the steps take: at 2,500 images/s,
   the order of what ResNet-50 trains at in bfloat16 on one large GPU, 0.38 GB/s.
 - streamed: on the device only the batches on their way, 4 of 256 rows x 150,528 bytes = 154 MB
@@ -147,7 +147,7 @@ def open_stream(
     """Open a dataset without reading its images.
 
     The same dataset as :func:`jax_unlearn.data.load` gives: the same ids in the same order, the
-    same fingerprint, the same requests. Train on it with ``resident='host'``. The first time, all
+    same fingerprint, the same requests. Train on it with ``placement='host'``. The first time, all
     records are read for their labels and ids.
 
     Args:

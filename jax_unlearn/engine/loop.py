@@ -17,27 +17,27 @@ from jax_unlearn.core import (
     check_choice,
 )
 from jax_unlearn.engine import steps
-from jax_unlearn.engine.course import Course
-from jax_unlearn.engine.job import Job, Options, Outcome, check_job, group_alike
 from jax_unlearn.engine.mesh import make_mesh
-from jax_unlearn.engine.source import RESIDENTS
+from jax_unlearn.engine.run_spec import Options, Result, RunSpec, check_spec, group_alike
+from jax_unlearn.engine.source import PLACEMENTS
+from jax_unlearn.engine.trainer import Trainer
 
 if TYPE_CHECKING:
     # Orbax is slow to import; who gives checkpoints has it already.
-    from jax_unlearn.engine.checkpoint import Checkpoints
+    from jax_unlearn.engine.checkpointing.checkpoints import Checkpoints
 
 LOOPS = ("auto", "python", "scan")
 
 
-def _scanned(loop: str, resident: str, mesh: Mesh) -> bool:
+def _scanned(loop: str, placement: str, mesh: Mesh) -> bool:
     check_choice("loop", loop, LOOPS)
-    check_choice("resident", resident, RESIDENTS)
-    if resident == "device":
+    check_choice("placement", placement, PLACEMENTS)
+    if placement == "device":
         return loop == "scan" or (loop == "auto" and mesh.devices.flat[0].platform != "cpu")
     if loop == "scan":
         raise InputError(
-            f"loop='scan': a compiled loop draws from data on the device, and resident={resident!r}"
-            "; take loop='python', or resident='device' where the data fits"
+            f"loop='scan': a compiled loop draws from data on the device; placement={placement!r}"
+            "; take loop='python', or placement='device' where the data fits"
         )
     return False
 
@@ -49,12 +49,12 @@ def run(
     *,
     mesh: Mesh | None = None,
     loop: str = "auto",
-    resident: str = "device",
+    placement: str = "device",
     watch: Callable[[Variables], dict[str, float]] | None = None,
     on_step: Callable[[int, int], None] | None = None,
     checkpoints: "Checkpoints | None" = None,
     interrupted: Callable[[], int | None] | None = None,
-) -> Outcome:
+) -> Result:
     """Run a method on a problem.
 
     State, key, epoch and step determine everything that follows. The state's buffers are donated
@@ -69,7 +69,7 @@ def run(
       loop: ``'scan'`` compiles a whole epoch; ``'python'`` calls the jitted step; ``'auto'`` takes
         scan on accelerators and the Python loop on CPU, where a convolution's weight gradient is
         many times slower inside a compiled loop (jax issue 12868). The steps are the same.
-      resident: where the data set stays: on the ``'device'``; or on the ``'host'``, from which a
+      placement: where the data set stays: on the ``'device'``; or on the ``'host'``, from which a
         thread sends batches ahead, for a data set too large for the device. The batches are the
         same; the loop is the Python one.
       watch: called with the weights before the first and after every epoch; what it returns joins
@@ -90,26 +90,26 @@ def run(
       Interrupted: after a signal; the run has been saved to ``checkpoints``.
     """
     mesh = make_mesh() if mesh is None else mesh
-    scanned = _scanned(loop, resident, mesh)
-    check_job(unlearner, problem)
+    scanned = _scanned(loop, placement, mesh)
+    check_spec(unlearner, problem)
     if mesh.shape["model"] > 1:
         # One model has no use for the axis model: all devices share its batch.
         mesh = make_mesh(devices=list(mesh.devices.flat))
-    options = Options(scanned, resident, watch, checkpoints, interrupted, on_step)
-    return Course([Job(unlearner, problem, key)], steps.Alone(mesh), options).run()[0]
+    options = Options(scanned, placement, watch, checkpoints, interrupted, on_step)
+    return Trainer([RunSpec(unlearner, problem, key)], steps.Alone(mesh), options).run()[0]
 
 
 def run_many(
-    jobs: Sequence[Job],
+    jobs: Sequence[RunSpec],
     *,
     mesh: Mesh | None = None,
     loop: str = "auto",
-    resident: str = "device",
+    placement: str = "device",
     watch: Callable[[Variables], dict[str, float]] | None = None,
     on_done: Callable[[int, int], None] | None = None,
     checkpoints: "Checkpoints | None" = None,
     interrupted: Callable[[], int | None] | None = None,
-) -> list[Outcome]:
+) -> list[Result]:
     """Make many runs, as many at a time as the mesh's axis ``model`` has places.
 
     Every run has devices of its own and does not communicate with others; on CPU its result is, bit
@@ -122,7 +122,7 @@ def run_many(
       jobs: the runs.
       mesh: None gives each of this process's devices to a model of its own.
       loop: see :func:`run`.
-      resident: see :func:`run`.
+      placement: see :func:`run`.
       watch: see :func:`run`.
       on_done: called with the number of runs done and asked for.
       checkpoints: see :func:`run`; for jobs of one structure, at most as many as there are places.
@@ -139,16 +139,16 @@ def run_many(
     if mesh is None:
         devices = jax.local_devices()
         mesh = make_mesh(1, len(devices), devices=devices)
-    places, scanned = mesh.shape["model"], _scanned(loop, resident, mesh)
-    options = Options(scanned, resident, watch, checkpoints, interrupted)
+    places, scanned = mesh.shape["model"], _scanned(loop, placement, mesh)
+    options = Options(scanned, placement, watch, checkpoints, interrupted)
     for job in jobs:
-        check_job(job.unlearner, job.problem)
+        check_spec(job.unlearner, job.problem)
     if checkpoints is not None and len(jobs) > places:
         raise InputError(
             f"checkpoints: {len(jobs)} jobs on {places} places of the mesh; give at most {places} "
             "jobs at a time, each time with a folder of its own"
         )
-    outcomes: dict[int, Outcome] = {}
+    outcomes: dict[int, Result] = {}
     groups = group_alike(jobs)
     if checkpoints is not None and len(groups) > 1:
         raise InputError(
@@ -160,7 +160,7 @@ def run_many(
             group = alike[start : start + places]
             filled = [jobs[index] for index in group]
             filled += filled[:1] * (places - len(group))
-            course = Course(filled, steps.Beside(mesh), options)
+            course = Trainer(filled, steps.Beside(mesh), options)
             for index, outcome in zip(group, course.run(), strict=False):
                 share = places / len(group)
                 outcomes[index] = outcome._replace(
@@ -183,7 +183,7 @@ def train(
     padding: int = 4,
     flip: bool = True,
     **options,
-) -> Outcome:
+) -> Result:
     """Train a network on all the examples given: an original, an oracle or a shadow model.
 
     Args:

@@ -7,7 +7,7 @@ import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jax_unlearn.core import InputError
-from jax_unlearn.functional.placement import put
+from jax_unlearn.transfer import put
 
 AXES = ("model", "data")
 """``data`` spreads the rows of a batch, ``model`` models that know nothing of each other."""

@@ -8,13 +8,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from jax_unlearn.core import Batch, Clock, Pool, check_choice
+from jax_unlearn.core import Batch, Pool, StepInfo, check_choice
 from jax_unlearn.engine import steps
 from jax_unlearn.engine.mesh import over_models, over_rows
 from jax_unlearn.engine.steps import Alone, Beside, Turn
 from jax_unlearn.lazy import LazyImages, batches
 
-RESIDENTS = ("device", "host")
+PLACEMENTS = ("device", "host")
 AHEAD = 3
 """Batches that are under way to the device while it works on another."""
 
@@ -37,8 +37,8 @@ class OnDevice:
         del offset
         self._rows = self._layout.put_rows(rows, 1)
 
-    def draw(self, key: jax.Array, turn: Turn) -> tuple[Batch, jax.Array, Clock, Turn]:
-        """The next batch, its step's key and clock, and the turn after it."""
+    def draw(self, key: jax.Array, turn: Turn) -> tuple[Batch, jax.Array, StepInfo, Turn]:
+        """The next batch, its step's key and step_info, and the turn after it."""
         return steps.draw(self.pool, self._rows, key, turn, **self._options)
 
     def close(self) -> None:
@@ -76,7 +76,7 @@ class OnHost:
         for _ in range(AHEAD):
             self._ask()
 
-    def draw(self, key: jax.Array, turn: Turn) -> tuple[Batch, jax.Array, Clock, Turn]:
+    def draw(self, key: jax.Array, turn: Turn) -> tuple[Batch, jax.Array, StepInfo, Turn]:
         """See :class:`OnDevice`; raises what went wrong in the thread."""
         taken, rows = self._pending.popleft().result()
         self._ask()
@@ -170,19 +170,19 @@ class _Shares:
 
 
 def make_source(
-    resident: str, layout: Alone | Beside, pools: list[Pool], padding: int, flip: bool
+    placement: str, layout: Alone | Beside, pools: list[Pool], padding: int, flip: bool
 ) -> OnDevice | OnHost:
     """Make the source of batches.
 
     Args:
-      resident: where the pool lies: ``'device'`` or ``'host'``.
+      placement: where the pool lies: ``'device'`` or ``'host'``.
       layout: how models and batches are laid out on devices.
       pools: the pool of each model.
       padding: see :class:`~jax_unlearn.core.Problem`.
       flip: see :class:`~jax_unlearn.core.Problem`.
     """
-    check_choice("resident", resident, RESIDENTS)
-    return (OnDevice if resident == "device" else OnHost)(layout, pools, padding, flip)
+    check_choice("placement", placement, PLACEMENTS)
+    return (OnDevice if placement == "device" else OnHost)(layout, pools, padding, flip)
 
 
 def _read(pool: Pool) -> Pool:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
-from jax_unlearn.core import Batch, Clock, Model, Pool
+from jax_unlearn.core import Batch, Model, Pool, StepInfo
 from jax_unlearn.data.augment import augment
 from jax_unlearn.engine.mesh import make_mesh, over_models, over_rows, place, replicated
 from jax_unlearn.models.predict import to_unit
@@ -24,7 +24,7 @@ class RunKeys(NamedTuple):
 
     init: chex.PRNGKey
     pool: chex.PRNGKey
-    order: chex.PRNGKey
+    batch_indices: chex.PRNGKey
     step: chex.PRNGKey
 
 
@@ -74,27 +74,27 @@ class Turn(NamedTuple):
     """Where the loop stands within an epoch; lies on the device, so that no step sends anything.
 
     Attributes:
-      clock: that of the epoch's first step.
+      step_info: that of the epoch's first step.
       position: int32, number of the step within the epoch.
     """
 
-    clock: Clock
+    step_info: StepInfo
     position: jax.Array
 
-    def now(self) -> Clock:
-        """The clock of this step."""
-        return self.clock._replace(step=self.clock.step + self.position)
+    def now(self) -> StepInfo:
+        """The step_info of this step."""
+        return self.step_info._replace(step=self.step_info.step + self.position)
 
 
 @functools.partial(jax.jit, static_argnames=("padding", "flip", "beside"))
 def draw(pool, rows, key, turn, *, padding, flip, beside):
-    """Batch, step key and clock of the turn, and the next turn; rows int32 [steps, B]."""
+    """Batch, step key and step_info of the turn, and the next turn; rows int32 [steps, B]."""
 
     def one(pool, rows, key, turn):
-        clock = turn.now()
-        augment_key, step_key = _step_keys(key, clock.step)
+        step_info = turn.now()
+        augment_key, step_key = _step_keys(key, step_info.step)
         batch = take_batch(pool, rows[turn.position], augment_key, padding, flip)
-        return batch, step_key, clock, turn._replace(position=turn.position + 1)
+        return batch, step_key, step_info, turn._replace(position=turn.position + 1)
 
     return _for_each(one, beside)(pool, rows, key, turn)
 
@@ -104,22 +104,22 @@ def draw_sent(taken, rows, key, turn, *, padding, flip, beside):
     """As :func:`draw`, of pool rows that the host has gathered; rows int32 [B]."""
 
     def one(taken, rows, key, turn):
-        clock = turn.now()
-        augment_key, step_key = _step_keys(key, clock.step)
+        step_info = turn.now()
+        augment_key, step_key = _step_keys(key, step_info.step)
         batch = make_batch(taken, rows, augment_key, padding, flip)
-        return batch, step_key, clock, turn._replace(position=turn.position + 1)
+        return batch, step_key, step_info, turn._replace(position=turn.position + 1)
 
     return _for_each(one, beside)(taken, rows, key, turn)
 
 
 @functools.partial(jax.jit, static_argnames=("model", "beside"), donate_argnames="state")
-def step(unlearner, key, state, batch, clock, *, model: Model, beside):
+def step(unlearner, key, state, batch, step_info, *, model: Model, beside):
     """One update. The heavy program: it knows neither the pool's size nor the epoch's length."""
 
-    def one(unlearner, key, state, batch, clock):
-        return unlearner.step(model, key, state, batch, clock)
+    def one(unlearner, key, state, batch, step_info):
+        return unlearner.step(model, key, state, batch, step_info)
 
-    return _for_each(one, beside)(unlearner, key, state, batch, clock)
+    return _for_each(one, beside)(unlearner, key, state, batch, step_info)
 
 
 @functools.partial(
@@ -131,10 +131,10 @@ def scan(unlearner, key, state, pool, rows, turn, *, model: Model, padding, flip
     def one(unlearner, key, state, pool, rows, turn):
         def body(carry, rows):
             state, turn = carry
-            clock = turn.now()
-            augment_key, step_key = _step_keys(key, clock.step)
+            step_info = turn.now()
+            augment_key, step_key = _step_keys(key, step_info.step)
             batch = take_batch(pool, rows, augment_key, padding, flip)
-            state, info = unlearner.step(model, step_key, state, batch, clock)
+            state, info = unlearner.step(model, step_key, state, batch, step_info)
             return (state, turn._replace(position=turn.position + 1)), info
 
         (state, turn), infos = jax.lax.scan(body, (state, turn), rows)

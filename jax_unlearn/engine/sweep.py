@@ -9,8 +9,8 @@ import chex
 from jax.sharding import Mesh
 
 from jax_unlearn.core import InputError, Problem, Unlearner, Variables, check_choice
-from jax_unlearn.engine.job import Job, Outcome
 from jax_unlearn.engine.loop import run_many
+from jax_unlearn.engine.run_spec import Result, RunSpec
 
 
 class Trial(NamedTuple):
@@ -24,7 +24,7 @@ class Trial(NamedTuple):
 
     arguments: dict[str, Any]
     unlearner: Unlearner
-    outcome: Outcome
+    outcome: Result
 
 
 def sweep(
@@ -75,7 +75,7 @@ def sweep(
         for name in set(setting) & set(fixed):
             raise InputError(f"{name}={fixed[name]!r}: fixed, and in the grid; give it once")
     unlearners = [constructor(**fixed, **setting) for setting in settings]
-    jobs = [Job(unlearner, problem, key) for unlearner in unlearners]
+    jobs = [RunSpec(unlearner, problem, key) for unlearner in unlearners]
     outcomes = run_many(jobs, mesh=mesh, loop=loop, watch=watch, on_done=on_done)
     return [Trial(*trial) for trial in zip(settings, unlearners, outcomes, strict=True)]
 

@@ -1,6 +1,6 @@
 """Unlearning's formulas: arrays in, arrays out."""
 
-from jax_unlearn.functional.batching import fold_batches, map_batches
+from jax_unlearn.batching import fold_batches, map_batches
 from jax_unlearn.functional.divergences import entropy, js_divergence, kl_divergence
 from jax_unlearn.functional.losses import cross_entropy, weighted_mean
 from jax_unlearn.functional.mixing import (

@@ -64,10 +64,10 @@ class Amnesiac(Descent):
             pool_rows(problem.retain, RETAIN, augment=self.augment), forget._replace(label=wrong)
         )
 
-    def order(self, key: chex.PRNGKey, epoch: int, pool: Pool) -> jax.Array:
+    def batch_indices(self, key: chex.PRNGKey, epoch: int, pool: Pool) -> jax.Array:
         """One shuffled stream, or all forget rows before all retain rows."""
         if self.stream == "shuffled":
-            return super().order(key, epoch, pool)
+            return super().batch_indices(key, epoch, pool)
         key = jax.random.fold_in(key, epoch)
         passes = [
             shuffled_rows(
@@ -77,13 +77,13 @@ class Amnesiac(Descent):
         ]
         return jnp.concatenate(passes)
 
-    def loss(self, model, key, state, variables, batch, clock):
+    def loss(self, model, key, state, variables, batch, step_info):
         """Mean cross-entropy, on fresh labels where the forget rows get one every step."""
         if self.relabel == "every_step":
             num_classes = jax.eval_shape(model.logits, variables, batch.image).shape[1]
             drawn = jax.random.randint(key, batch.label.shape, 0, num_classes)
             batch = batch._replace(label=jnp.where(batch.role == FORGET, drawn, batch.label))
-        return super().loss(model, key, state, variables, batch, clock)
+        return super().loss(model, key, state, variables, batch, step_info)
 
 
 amnesiac = Amnesiac

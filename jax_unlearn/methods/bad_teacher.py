@@ -74,9 +74,9 @@ class BadTeacher(Descent):
             pool_rows(problem.forget, FORGET, augment=self.augment),
         )
 
-    def loss(self, model, key, state, variables, batch, clock):
+    def loss(self, model, key, state, variables, batch, step_info):
         """Mean divergence of the student from the teacher of each example."""
-        del key, clock
+        del key, step_info
         student, variables = model.forward(
             variables, batch.image, train=self.train_mode, weight=batch.weight
         )

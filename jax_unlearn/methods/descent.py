@@ -12,11 +12,11 @@ from jax_unlearn.core import (
     FORGET,
     RETAIN,
     Batch,
-    Clock,
     InputError,
     Model,
     Pool,
     Problem,
+    StepInfo,
     Unlearner,
     Variables,
     check_choice,
@@ -28,7 +28,7 @@ from jax_unlearn.core import (
     static,
     with_params,
 )
-from jax_unlearn.methods.surgery import reinitialise_linear
+from jax_unlearn.methods.reinit import reinit_linear_layers
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("constant", "cosine", "step")
@@ -93,23 +93,23 @@ class Optimized(Unlearner):
         scale = optax.scale_by_adam() if self.optimizer == "adam" else optax.trace(self.momentum)
         return optax.chain(optax.add_decayed_weights(self.weight_decay), scale)
 
-    def rate(self, clock: Clock) -> jax.Array:
+    def rate(self, step_info: StepInfo) -> jax.Array:
         """Learning rate of this step."""
         if self.schedule == "cosine":
-            multiplier = functional.cosine(clock.step, clock.steps)
+            multiplier = functional.cosine(step_info.step, step_info.steps)
         elif self.schedule == "step":
-            warmup = self.warmup_epochs * clock.steps / clock.epochs
+            warmup = self.warmup_epochs * step_info.steps / step_info.epochs
             multiplier = functional.step_decay(
-                clock.step, clock.steps, jnp.round(warmup).astype(jnp.int32)
+                step_info.step, step_info.steps, jnp.round(warmup).astype(jnp.int32)
             )
         else:
-            multiplier = functional.constant(clock.step, clock.steps)
+            multiplier = functional.constant(step_info.step, step_info.steps)
         return self.learning_rate * multiplier
 
     def start(self, key: chex.PRNGKey, problem: Problem) -> Variables:
         """The weights from which the method sets out."""
         if self.reinit_linear:
-            return reinitialise_linear(key, problem.variables)
+            return reinit_linear_layers(key, problem.variables)
         return problem.variables
 
     def extra(self, key: chex.PRNGKey, problem: Problem) -> Any:
@@ -131,13 +131,13 @@ class Optimized(Unlearner):
         state: DescentState,
         variables: Variables,
         batch: Batch,
-        clock: Clock,
+        step_info: StepInfo,
     ) -> tuple[jax.Array, tuple[Variables, dict[str, jax.Array]]]:
         """Loss of ``variables`` on a batch, the variables after the forward pass, and scalars.
 
         The default is mean cross-entropy.
         """
-        del key, state, clock
+        del key, state, step_info
         logits, variables = model.forward(
             variables, batch.image, train=self.train_mode, weight=batch.weight
         )
@@ -150,19 +150,24 @@ class Optimized(Unlearner):
         return gradients
 
     def step(
-        self, model: Model, key: chex.PRNGKey, state: DescentState, batch: Batch, clock: Clock
+        self,
+        model: Model,
+        key: chex.PRNGKey,
+        state: DescentState,
+        batch: Batch,
+        step_info: StepInfo,
     ) -> tuple[DescentState, dict[str, jax.Array]]:
         """One update of the weights."""
         params, _ = split_variables(state.variables)
 
         def objective(params):
             variables = with_params(state.variables, params)
-            return self.loss(model, key, state, variables, batch, clock)
+            return self.loss(model, key, state, variables, batch, step_info)
 
         gradients, (variables, info) = jax.grad(objective, has_aux=True)(params)
         gradients = self.edit_gradients(state, gradients)
         updates, opt_state = self.direction().update(gradients, state.opt_state, params)
-        rate = self.rate(clock)
+        rate = self.rate(step_info)
         params = jax.tree.map(lambda p, u: p - (rate * u).astype(p.dtype), params, updates)
         return DescentState(with_params(variables, params), opt_state, state.extra), info
 

@@ -31,9 +31,9 @@ class GradientAscent(Descent):
         needs_examples("forget", problem.forget)
         return pool_rows(problem.forget, FORGET, augment=self.augment)
 
-    def loss(self, model, key, state, variables, batch, clock):
+    def loss(self, model, key, state, variables, batch, step_info):
         """Negative mean cross-entropy."""
-        del key, state, clock
+        del key, state, step_info
         logits, variables = model.forward(
             variables, batch.image, train=self.train_mode, weight=batch.weight
         )

@@ -130,16 +130,16 @@ class MUMis(Optimized):
         needs_examples("forget", problem.forget)
         return pool_rows(problem.forget, FORGET, augment=self.augment)
 
-    def order(self, key: chex.PRNGKey, epoch: int, pool: Pool) -> jax.Array:
+    def batch_indices(self, key: chex.PRNGKey, epoch: int, pool: Pool) -> jax.Array:
         """The next ``check_every`` steps of passes over the forget set, fewer at the limit."""
         start = epoch * self.check_every
         steps = min(self.check_every, self.max_steps - start)
         rows = jnp.arange(pool.label.shape[0])
         return shuffled_rows(key, rows, self.batch_size, start=start, steps=steps)
 
-    def loss(self, model, key, state, variables, batch, clock):
+    def loss(self, model, key, state, variables, batch, step_info):
         """Mean difference of the two sensitivities."""
-        del state, clock
+        del state, step_info
         logits, updated = model.forward(
             variables, batch.image, train=self.train_mode, weight=batch.weight
         )

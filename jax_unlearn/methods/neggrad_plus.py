@@ -31,7 +31,7 @@ class NegGradPlus(Descent):
         super().__post_init__()
         check_number("alpha", self.alpha, low=0, high=1)
 
-    def order(self, key: chex.PRNGKey, epoch: int, pool: Pool) -> jax.Array:
+    def batch_indices(self, key: chex.PRNGKey, epoch: int, pool: Pool) -> jax.Array:
         """Rows of each step: int32 [steps, 2 * batch_size], retain rows first."""
         retain_key, forget_key = jax.random.split(jax.random.fold_in(key, epoch))
         retain = shuffled_rows(retain_key, jnp.flatnonzero(pool.role == RETAIN), self.batch_size)
@@ -43,9 +43,9 @@ class NegGradPlus(Descent):
         )
         return jnp.concatenate([retain, forget], axis=1)
 
-    def loss(self, model, key, state, variables, batch, clock):
+    def loss(self, model, key, state, variables, batch, step_info):
         """Weighted difference of the two mean cross-entropies."""
-        del key, state, clock
+        del key, state, step_info
         logits, variables = model.forward(
             variables, batch.image, train=self.train_mode, weight=batch.weight
         )

@@ -89,9 +89,9 @@ class SalUn(Amnesiac):
             state.extra, gradients, jax.tree.map(jnp.zeros_like, gradients)
         )
 
-    def step(self, model, key, state, batch, clock):
+    def step(self, model, key, state, batch, step_info):
         """One update of the salient weights."""
-        new, info = super().step(model, key, state, batch, clock)
+        new, info = super().step(model, key, state, batch, step_info)
         if self.masking == "update":
             # Selecting, not multiplying: 0 * update would turn -0.0 into 0.0 and inf into NaN.
             params = functional.where_mask(

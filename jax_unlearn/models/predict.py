@@ -8,7 +8,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jax_unlearn.core import Model, Variables
-from jax_unlearn.functional.placement import put, to_host
+from jax_unlearn.transfer import put, to_host
 
 
 def to_unit(images: jax.Array) -> jax.Array:

@@ -1,8 +1,13 @@
 import numpy as np
 import pytest
 
-from jax_unlearn.audit.attack_report import AttackScores, attack_report, check_folds, deal_folds
-from jax_unlearn.audit.roc import auc, tpr_at_fpr
+from jax_unlearn.audit.measures.attack_report import (
+    AttackScores,
+    attack_report,
+    check_folds,
+    deal_folds,
+)
+from jax_unlearn.audit.measures.roc import auc, tpr_at_fpr
 from jax_unlearn.core import InputError
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from jax_unlearn.audit import average_gap, tow
-from jax_unlearn.audit.gap import tow_mia
+from jax_unlearn.audit.measures.gap import tow_mia
 from jax_unlearn.core import InputError
 
 ORACLE = {"RA": 100.0, "FA": 94.76, "TA": 94.26, "MIA_svc_nonmember": 12.88}

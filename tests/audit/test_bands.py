@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import t
 
-from jax_unlearn.audit.bands import (
+from jax_unlearn.audit.comparison.bands import (
     SPLITS,
     band_of_means,
     band_of_pairs,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from jax_unlearn.audit.bootstrap import bootstrap_interval, disjoint_null
+from jax_unlearn.audit.measures.bootstrap import bootstrap_interval, disjoint_null
 from jax_unlearn.core import InputError
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jax_unlearn.audit.confidence import check_banks, logit_confidence
+from jax_unlearn.audit.measures.confidence import check_banks, logit_confidence
 from jax_unlearn.core import InputError
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "forgetting_quality.npz"

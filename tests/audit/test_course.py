@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from jax_unlearn.audit.course import area_over_course, course, overshoot, worst_over_course
+from jax_unlearn.audit.measures.course import area_over_course, course, overshoot, worst_over_course
 from jax_unlearn.core import InputError
 
 MEASURES = (worst_over_course, overshoot, area_over_course)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from jax_unlearn.audit.features import linear_cka, linear_probe_accuracy
+from jax_unlearn.audit.measures.features import linear_cka, linear_probe_accuracy
 from jax_unlearn.core import InputError
 
 BOTH = pytest.mark.parametrize("estimator", ["biased", "unbiased"])

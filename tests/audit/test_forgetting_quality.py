@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jax_unlearn.audit.forgetting_quality import (
+from jax_unlearn.audit.measures.forgetting_quality import (
     final_score,
     forgetting_epsilons,
     forgetting_points,

@@ -13,11 +13,13 @@ from jax_unlearn.audit import (
     relearn_curve,
     relearn_time,
     save_predictions,
-    zrf,
 )
-from jax_unlearn.audit.comparison import NO_INSIDE, compare
-from jax_unlearn.audit.evaluation import CUT_OFF, measure_inside, measure_inside_pair
-from jax_unlearn.audit.inside import (
+from jax_unlearn.audit.comparison.compare import NO_INSIDE, compare
+from jax_unlearn.audit.comparison.models import Run, gather_models
+from jax_unlearn.audit.measures import zrf
+from jax_unlearn.audit.measures.evaluation import CUT_OFF, measure_inside, measure_inside_pair
+from jax_unlearn.audit.predictions import load_predictions
+from jax_unlearn.audit.probes.inside import (
     PROBE_EXAMPLES,
     Inside,
     align_inside,
@@ -27,9 +29,7 @@ from jax_unlearn.audit.inside import (
     probe_rows,
     save_inside,
 )
-from jax_unlearn.audit.models import Run, gather_models
-from jax_unlearn.audit.predictions import load_predictions
-from jax_unlearn.audit.relearn import Relearn
+from jax_unlearn.audit.probes.relearn import Relearn
 from jax_unlearn.core import InputError
 from jax_unlearn.engine.mesh import make_mesh
 from jax_unlearn.models.predict import predict_logits

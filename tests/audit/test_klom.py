@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from jax_unlearn.audit.klom import klom, klom_percentiles
+from jax_unlearn.audit.measures.klom import klom, klom_percentiles
 from jax_unlearn.core import InputError
 
 FLOOR = 1e-5

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from jax_unlearn.audit.bootstrap import disjoint_null
-from jax_unlearn.audit.lira import ulira, ulira_scores
+from jax_unlearn.audit.measures.bootstrap import disjoint_null
+from jax_unlearn.audit.measures.lira import ulira, ulira_scores
 from jax_unlearn.core import InputError
 
 

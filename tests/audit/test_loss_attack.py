@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from jax_unlearn.audit.loss_attack import cross_validated_accuracy, loss_attack_accuracy
-from jax_unlearn.audit.probabilities import cross_entropy, softmax
+from jax_unlearn.audit.measures.loss_attack import cross_validated_accuracy, loss_attack_accuracy
+from jax_unlearn.audit.measures.probabilities import cross_entropy, softmax
 from jax_unlearn.core import InputError, Outputs, Predictions
 
 

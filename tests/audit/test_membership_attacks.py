@@ -6,11 +6,11 @@ import pytest
 from jax_unlearn.audit import (
     entropy_attack_member_percent,
     percent_called_member,
-    probabilities,
     share_called_nonmember,
     svc_attack_nonmember_share,
 )
-from jax_unlearn.audit.membership import FEATURES, membership_feature
+from jax_unlearn.audit.measures import probabilities
+from jax_unlearn.audit.measures.membership import FEATURES, membership_feature
 from jax_unlearn.core import InputError, Outputs, Predictions
 
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from jax_unlearn.audit.memorization import (
+from jax_unlearn.audit.measures.memorization import (
     mean_memorization,
     memorization_scores,
     memorization_standard_errors,

@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jax_unlearn.audit.membership import membership_feature
-from jax_unlearn.audit.svc import fit_svc
+from jax_unlearn.audit.measures.membership import membership_feature
+from jax_unlearn.audit.measures.svc import fit_svc
 from jax_unlearn.core import InputError
 
 GOLDEN = Path(__file__).parents[1] / "golden"

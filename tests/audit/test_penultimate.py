@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jax_unlearn import Model, make_model
-from jax_unlearn.audit.penultimate import penultimate_features
+from jax_unlearn.audit.probes.penultimate import penultimate_features
 from jax_unlearn.core import InputError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (10, 4, 4, 1), np.uint8)

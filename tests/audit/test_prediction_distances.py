@@ -8,7 +8,7 @@ from jax_unlearn.audit import (
     kl_oracle_to_unlearned,
     kl_training_targets,
 )
-from jax_unlearn.audit.probabilities import log_softmax, softmax
+from jax_unlearn.audit.measures.probabilities import log_softmax, softmax
 from jax_unlearn.core import InputError
 
 DISTANCES = (kl_oracle_to_unlearned, jensen_shannon, activation_distance)

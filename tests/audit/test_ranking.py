@@ -3,12 +3,12 @@ import math
 
 import pytest
 
-from jax_unlearn.audit.bands import NullBand
-from jax_unlearn.audit.catalogue import ABOVE, BELOW, BOTH, CATALOGUE
-from jax_unlearn.audit.cells import Cell
-from jax_unlearn.audit.comparison import AuditRow, Verdict
-from jax_unlearn.audit.models import METHOD, Group
-from jax_unlearn.audit.ranking import badness, rank
+from jax_unlearn.audit.comparison.bands import NullBand
+from jax_unlearn.audit.comparison.compare import AuditRow, Verdict
+from jax_unlearn.audit.comparison.models import METHOD, Group
+from jax_unlearn.audit.comparison.ranking import badness, rank
+from jax_unlearn.audit.comparison.results import MeasureResult
+from jax_unlearn.audit.measures.catalogue import ABOVE, BELOW, BOTH, CATALOGUE
 
 BAND = NullBand(0.4, 0.6, 0.5, 64, "")
 RMIA, ULIRA = (next(m for m in CATALOGUE if m.name == n) for n in ("rmia_auc", "ulira_auc"))
@@ -45,31 +45,34 @@ def test_badness_grows_with_the_distance_to_retraining(outside, order):
 
 
 def test_methods_as_far_off_on_either_side_are_not_told_apart():
-    low, high = Cell(0.3, 0.25, 0.35, 64), Cell(0.69, 0.64, 0.74, 64)
+    low, high = MeasureResult(0.3, 0.25, 0.35, 64), MeasureResult(0.69, 0.64, 0.74, 64)
     assert ranked(RMIA, low=low, high=high) == (["high", "low"], (("high", "low"),))
-    near = Cell(0.55, 0.5, 0.6, 64)
+    near = MeasureResult(0.55, 0.5, 0.6, 64)
     assert ranked(RMIA, low=low, near=near) == (["near", "low"], ())
 
 
 def test_shared_seeds_are_compared_in_their_distance_to_retraining():
     seeds = (0, 1, 2)
-    low = Cell(0.3, 0.2, 0.4, 3, values=(0.29, 0.3, 0.31), seeds=seeds)
+    low = MeasureResult(0.3, 0.2, 0.4, 3, values=(0.29, 0.3, 0.31), seeds=seeds)
     # Distances 0.21, 0.2, 0.19 against 0.205, 0.2, 0.195.
-    high = Cell(0.7, 0.6, 0.8, 3, values=(0.705, 0.7, 0.695), seeds=seeds)
+    high = MeasureResult(0.7, 0.6, 0.8, 3, values=(0.705, 0.7, 0.695), seeds=seeds)
     assert {*ranked(RMIA, low=low, high=high)[1][0]} == {"low", "high"}
     # Seed by seed 0.05 nearer.
-    nearer = Cell(0.65, 0.5, 0.8, 3, values=(0.661, 0.65, 0.639), seeds=seeds)
+    nearer = MeasureResult(0.65, 0.5, 0.8, 3, values=(0.661, 0.65, 0.639), seeds=seeds)
     assert ranked(RMIA, low=low, nearer=nearer) == (["nearer", "low"], ())
 
 
 def test_a_bound_of_the_measure_does_not_shorten_an_interval():
     # Both intervals reach 0.06 down; upwards the largest AUC there is cuts them.
-    one, other = Cell(0.96, 0.9, 1.0, 64), Cell(1.0, 0.94, 1.0, 64)
+    one, other = MeasureResult(0.96, 0.9, 1.0, 64), MeasureResult(1.0, 0.94, 1.0, 64)
     assert ranked(ULIRA, one=one, other=other)[1] == (("one", "other"),)
-    far = Cell(0.9, 0.84, 0.96, 64)
+    far = MeasureResult(0.9, 0.84, 0.96, 64)
     assert ranked(ULIRA, far=far, other=other)[1] == ()
 
 
 def test_without_intervals_nothing_is_told_apart():
-    one, other = Cell(0.5, math.nan, math.nan, 1), Cell(0.9, math.nan, math.nan, 1)
+    one, other = (
+        MeasureResult(0.5, math.nan, math.nan, 1),
+        MeasureResult(0.9, math.nan, math.nan, 1),
+    )
     assert ranked(ULIRA, one=one, other=other)[1] == (("one", "other"),)

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from jax_unlearn.audit.comparison import compare
-from jax_unlearn.audit.models import Run, gather_models
-from jax_unlearn.audit.record import to_record
+from jax_unlearn.audit.comparison.compare import compare
+from jax_unlearn.audit.comparison.models import Run, gather_models
+from jax_unlearn.audit.comparison.record import to_record
 
 REQUEST = {"hash": "ab", "text": "random:0.2", "ids_hash": "cd"}
 

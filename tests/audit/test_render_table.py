@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from jax_unlearn.audit import Interval, audit_request, to_blocks, to_csv, to_markdown, to_rows
-from jax_unlearn.audit.render import HEADERS, format_cell
-from jax_unlearn.audit.table import MEASURES
+from jax_unlearn.audit.comparison.render import HEADERS, format_cell
+from jax_unlearn.audit.comparison.table import MEASURES
 
 METHODS = ("gradient_ascent", "neggrad_plus", "natmu")
 

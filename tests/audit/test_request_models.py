@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jax_unlearn.audit.models import Run, gather_models
+from jax_unlearn.audit.comparison.models import Run, gather_models
 from jax_unlearn.core import InputError, Outputs, Predictions
 
 

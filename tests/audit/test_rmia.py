@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from jax_unlearn.audit.lira import ulira
-from jax_unlearn.audit.rmia import rmia, rmia_scores
+from jax_unlearn.audit.measures.lira import ulira
+from jax_unlearn.audit.measures.rmia import rmia, rmia_scores
 from jax_unlearn.core import InputError
 
 

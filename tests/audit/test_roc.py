@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, norm
 
-from jax_unlearn.audit.roc import (
+from jax_unlearn.audit.measures.roc import (
     auc,
     auc_per_example,
     clopper_pearson,

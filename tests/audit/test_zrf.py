@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from jax_unlearn.audit.distances import jensen_shannon
-from jax_unlearn.audit.zrf import zrf
+from jax_unlearn.audit.measures.distances import jensen_shannon
+from jax_unlearn.audit.measures.zrf import zrf
 from jax_unlearn.core import InputError
 
 

@@ -88,13 +88,13 @@ def problem_of(dataset):
 
 
 @pytest.mark.parametrize("name", ["finetune", "neggrad_plus", "bad_teacher", "natmu"])
-@pytest.mark.parametrize("resident", ["device", "host"])
+@pytest.mark.parametrize("placement", ["device", "host"])
 @pytest.mark.adam
-def test_a_run_gives_the_same_bit_for_bit(name, resident, both):
+def test_a_run_gives_the_same_bit_for_bit(name, placement, both):
     method = ju.METHODS[name](epochs=2, batch_size=20)
     memory, streamed = (
-        ju.run(method, problem_of(dataset), KEY, mesh=make_mesh(1), loop="python", resident=place)
-        for dataset, place in zip(both, ("device", resident), strict=True)
+        ju.run(method, problem_of(dataset), KEY, mesh=make_mesh(1), loop="python", placement=place)
+        for dataset, place in zip(both, ("device", placement), strict=True)
     )
     chex.assert_trees_all_equal(memory.variables, streamed.variables)
     assert memory.history == streamed.history

@@ -93,9 +93,9 @@ class Scripted(ju.Unlearner):
         del key
         return ju.pool_rows(problem.retain, ju.RETAIN, augment=False)
 
-    def step(self, model, key, state, batch, clock):
+    def step(self, model, key, state, batch, step_info):
         del model, key, batch
-        clocked = {name: value.astype(jnp.float32) for name, value in clock._asdict().items()}
+        clocked = {name: value.astype(jnp.float32) for name, value in step_info._asdict().items()}
         return Carried(jax.tree.map(lambda x: x + self.move, state.variables)), {
             "of_" + name: value for name, value in clocked.items()
         }

@@ -16,8 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import jax_unlearn as ju
-from jax_unlearn.engine import Job, distributed, make_mesh, pausing, run_many
-from jax_unlearn.engine.checkpoint import Checkpoints
+from jax_unlearn.engine import RunSpec, distributed, make_mesh, run_many
+from jax_unlearn.engine.checkpointing import policy as pausing
+from jax_unlearn.engine.checkpointing.checkpoints import Checkpoints
 from jax_unlearn.engine.signals import Interrupted
 
 HIDDEN = 16
@@ -173,7 +174,9 @@ def local_runs(part, parts):
     """Runs on this process's own devices: every ``parts``-th of five jobs."""
     problem = make_problem(NETWORK)
     jobs = [
-        Job(ju.finetune(epochs=1, batch_size=30, learning_rate=rate), problem, jax.random.key(i))
+        RunSpec(
+            ju.finetune(epochs=1, batch_size=30, learning_rate=rate), problem, jax.random.key(i)
+        )
         for i, rate in enumerate((0.001, 0.002, 0.005, 0.01, 0.02))
     ]
     # As many devices as a process has where there are two.

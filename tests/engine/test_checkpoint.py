@@ -20,7 +20,7 @@ import pytest
 
 import jax_unlearn as ju
 from jax_unlearn.core import InputError
-from jax_unlearn.engine.checkpoint import Checkpoints
+from jax_unlearn.engine.checkpointing.checkpoints import Checkpoints
 from jax_unlearn.engine.mesh import place, replicated
 from jax_unlearn.engine.signals import Interrupted, acting
 
@@ -400,7 +400,7 @@ def test_a_failed_save_does_not_hide_what_ended_the_run(tmp_path, monkeypatch):
 CHILD = """
 import resource, signal, sys
 import jax, jax.numpy as jnp
-from jax_unlearn.engine.checkpoint import Checkpoints
+from jax_unlearn.engine.checkpointing.checkpoints import Checkpoints
 
 def state(step):
     return {"x": jax.random.normal(jax.random.key(step), (SIZE,)), "step": jnp.int32(step)}

@@ -23,8 +23,8 @@ def first_state(layout, name, problem):
     keys = steps.run_keys(jax.random.key(0))
     pool = layout.put([method.pool(keys.pool, problem)] * count)
     rows = layout.put_rows([np.zeros((2, 8), np.int32)] * count, 1)
-    clock = ju.Clock(*map(np.int32, (0, 2, 0, 1)))
-    turn = layout.put([steps.Turn(clock, np.int32(0))] * count)
+    step_info = ju.StepInfo(*map(np.int32, (0, 2, 0, 1)))
+    turn = layout.put([steps.Turn(step_info, np.int32(0))] * count)
     key = layout.put([keys.step] * count)
     traced = layout.put([jax.tree.map(np.float32, method)] * count)
     options = {"padding": 0, "flip": False, "beside": layout.beside}
@@ -35,9 +35,9 @@ def first_state(layout, name, problem):
             return steps.scan(traced, key, state, pool, rows, turn, model=problem.model, **options)[
                 0
             ]
-        batch, step_key, clock, _ = steps.draw(pool, rows, key, turn, **options)
+        batch, step_key, step_info, _ = steps.draw(pool, rows, key, turn, **options)
         return steps.step(
-            traced, step_key, state, batch, clock, model=problem.model, beside=layout.beside
+            traced, step_key, state, batch, step_info, model=problem.model, beside=layout.beside
         )[0]
 
     return state, take

@@ -11,7 +11,8 @@ import pytest
 
 import jax_unlearn as ju
 from jax_unlearn.core import InputError
-from jax_unlearn.engine import course, steps
+from jax_unlearn.engine import steps
+from jax_unlearn.engine import trainer as course
 from jax_unlearn.engine.steps import run_keys, take_batch
 from jax_unlearn.methods import DescentState
 
@@ -51,7 +52,7 @@ def test_the_loss_of_an_epoch_is_the_mean_of_its_steps(problem):
     outcome = ju.run(still, problem, KEY)
     keys = run_keys(KEY)
     pool = still.pool(keys.pool, problem)
-    rows = np.asarray(still.order(keys.order, 0, pool))
+    rows = np.asarray(still.batch_indices(keys.batch_indices, 0, pool))
     logits = problem.model.logits(problem.variables, jnp.asarray(problem.retain.image) / 255)
     losses = -np.asarray(jax.nn.log_softmax(logits))[np.arange(37), problem.retain.label]
     expected = np.mean([losses[row[row >= 0]].mean() for row in rows])
@@ -153,9 +154,11 @@ def test_weights_that_overflow_in_the_last_update_are_a_collapse(problem, script
 def test_every_epoch_has_an_order_of_its_own(problem):
     keys = run_keys(KEY)
     pool = SHORT.pool(keys.pool, problem)
-    orders = [np.asarray(SHORT.order(keys.order, epoch, pool)) for epoch in range(2)]
+    orders = [
+        np.asarray(SHORT.batch_indices(keys.batch_indices, epoch, pool)) for epoch in range(2)
+    ]
     assert not np.array_equal(*orders)
-    assert np.array_equal(orders[0], SHORT.order(keys.order, 0, pool))
+    assert np.array_equal(orders[0], SHORT.batch_indices(keys.batch_indices, 0, pool))
 
 
 def test_numbers_of_any_spelling_share_one_program(counted, problem):
@@ -240,10 +243,10 @@ def test_steps_overwrite_the_state_they_are_given(problem):
     state = jax.tree.map(jnp.copy, state)
     pool = SHORT.pool(jax.random.key(1), problem)
     rows = jnp.arange(SHORT.batch_size)
-    clock = ju.Clock(*map(np.int32, (0, 1, 0, 1)))
+    step_info = ju.StepInfo(*map(np.int32, (0, 1, 0, 1)))
     batch = steps.take_batch(pool, rows, jax.random.key(2), 0, False)
     key = jax.random.key(3)
-    steps.step(SHORT, key, state, batch, clock, model=problem.model, beside=None)
+    steps.step(SHORT, key, state, batch, step_info, model=problem.model, beside=None)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.variables))
 
 

@@ -15,9 +15,7 @@ import numpy as np
 import pytest
 
 import jax_unlearn as ju
-from jax_unlearn.core import InputError
-from jax_unlearn.engine import Job, course, make_mesh, run_many, steps
-from jax_unlearn.engine.bank import (
+from jax_unlearn.bank import (
     RECIPE_VERSION,
     DataDescription,
     Labelled,
@@ -26,7 +24,10 @@ from jax_unlearn.engine.bank import (
     fill,
     open_bank,
 )
-from jax_unlearn.engine.checkpoint import Checkpoints
+from jax_unlearn.core import InputError
+from jax_unlearn.engine import RunSpec, make_mesh, run_many, steps
+from jax_unlearn.engine import trainer as course
+from jax_unlearn.engine.checkpointing.checkpoints import Checkpoints
 from jax_unlearn.engine.signals import Interrupted
 
 KEY = jax.random.key(7)
@@ -137,7 +138,7 @@ def test_a_run_cut_off_at_every_step_ends_the_same(problem, tmp_path):
 
 def test_data_that_stay_on_the_host_are_sent_from_where_the_run_stopped(problem, tmp_path):
     def start(**safety):
-        return ju.run(METHODS["natmu"], problem, KEY, resident="host", **safety)
+        return ju.run(METHODS["natmu"], problem, KEY, placement="host", **safety)
 
     parts, cuts = in_parts(tmp_path, start, (2, 3))
     assert_same(parts, start())
@@ -246,7 +247,7 @@ def test_a_run_goes_on_with_another_number_of_devices(before, now, problem, tmp_
 @pytest.mark.parametrize(("name", "way"), [("retrain", "scan"), ("mumis", "python")])
 def test_models_side_by_side_go_on(name, way, problem, tmp_path):
     jobs = [
-        Job(dataclasses.replace(METHODS[name], learning_rate=rate), problem, jax.random.key(i))
+        RunSpec(dataclasses.replace(METHODS[name], learning_rate=rate), problem, jax.random.key(i))
         for i, rate in enumerate((1e-4, 1e-3, 3e-3))
     ]
 
@@ -260,7 +261,7 @@ def test_models_side_by_side_go_on(name, way, problem, tmp_path):
 
 
 def test_checkpoints_are_refused_for_runs_that_do_not_go_side_by_side(problem, tmp_path):
-    jobs = [Job(METHODS[name], problem, KEY) for name in ("finetune", "amnesiac")]
+    jobs = [RunSpec(METHODS[name], problem, KEY) for name in ("finetune", "amnesiac")]
     with (
         pytest.raises(InputError, match=r"^checkpoints: the 2 jobs are of 2 structures"),
         Checkpoints(tmp_path, {}) as checkpoints,
@@ -295,7 +296,7 @@ def test_lanes_that_have_ended_stay_as_they_ended(problem, scripted, tmp_path):
         scripted(batch_size=19, move=2e38),
         scripted(batch_size=19),
     )
-    jobs = [Job(script, problem, jax.random.key(0)) for script in scripts]
+    jobs = [RunSpec(script, problem, jax.random.key(0)) for script in scripts]
 
     def start(**safety):
         return run_many(jobs, **safety)
@@ -322,7 +323,7 @@ def bank_of(path, problem, seeds):
             "method": None,
             "original": None,
         }
-        return Member(ingredients, lambda: Job(recipe, problem, jax.random.key(seed)))
+        return Member(ingredients, lambda: RunSpec(recipe, problem, jax.random.key(seed)))
 
     train, test = problem.retain, problem.forget
     data = DataDescription(

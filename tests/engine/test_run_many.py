@@ -11,7 +11,7 @@ import pytest
 
 import jax_unlearn as ju
 from jax_unlearn.core import InputError
-from jax_unlearn.engine import Job, make_mesh, run_many, steps
+from jax_unlearn.engine import RunSpec, make_mesh, run_many, steps
 
 LOOPS = pytest.mark.parametrize("loop", ["python", "scan"])
 COLLECTIVE = re.compile(
@@ -55,7 +55,7 @@ def test_each_of_many_runs_equals_the_same_run_alone_bit_for_bit(name, loop, net
         ju.METHODS[name](batch_size=8, learning_rate=rate, **options)
         for rate in (1e-4, 3e-4, 1e-3, 2e-3, 3e-3)
     ]
-    jobs = [Job(method, problem, jax.random.key(i)) for i, method in enumerate(methods)]
+    jobs = [RunSpec(method, problem, jax.random.key(i)) for i, method in enumerate(methods)]
     one = make_mesh(1, 1)
     for job, outcome in zip(jobs, run_many(jobs, loop=loop), strict=True):
         assert_same(outcome, run_many([job], mesh=one, loop=loop)[0])
@@ -84,7 +84,7 @@ def test_the_programs_of_many_models_hold_no_collective(loop):
     with pytest.MonkeyPatch.context() as patch:
         for name in ("step", "draw", "scan"):
             patch.setattr(steps, name, Spy(getattr(steps, name)))
-        jobs = [Job(SHORT, problem, jax.random.key(i)) for i in range(4)]
+        jobs = [RunSpec(SHORT, problem, jax.random.key(i)) for i in range(4)]
         run_many(jobs, mesh=mesh, loop=loop)
     assert texts
     for text in texts:
@@ -94,7 +94,7 @@ def test_the_programs_of_many_models_hold_no_collective(loop):
 
 def test_models_that_share_a_batch_among_devices_talk_only_within_a_model():
     problem, mesh = random_images("convnet"), make_mesh(2, 2)
-    jobs = [Job(SHORT, problem, jax.random.key(i)) for i in range(3)]
+    jobs = [RunSpec(SHORT, problem, jax.random.key(i)) for i in range(3)]
     for job, outcome in zip(jobs, run_many(jobs, mesh=mesh), strict=True):
         expected = ju.run(*job, mesh=make_mesh(2)).variables
         chex.assert_trees_all_close(
@@ -110,7 +110,7 @@ def test_runs_of_different_structure_come_back_in_the_order_asked_for(problem):
         ju.natmu(batch_size=10, epochs=1, num=1),
         dataclasses.replace(SHORT, batch_size=5),
     ]
-    jobs = [Job(method, problem, jax.random.key(i)) for i, method in enumerate(methods)]
+    jobs = [RunSpec(method, problem, jax.random.key(i)) for i, method in enumerate(methods)]
     done = []
     outcomes = run_many(jobs, on_done=lambda *count: done.append(count))
     for job, outcome in zip(jobs, outcomes, strict=True):
@@ -121,18 +121,21 @@ def test_runs_of_different_structure_come_back_in_the_order_asked_for(problem):
 def test_seeds_and_numbers_compile_once(counted, problem):
     model, traces = counted
     own = dataclasses.replace(problem, model=model)
-    run_many([Job(SHORT, own, jax.random.key(i)) for i in range(4)])
+    run_many([RunSpec(SHORT, own, jax.random.key(i)) for i in range(4)])
     once = len(traces)
     rates = (0.1, 0.2, 0.3, 0.4, 0.5)
     run_many(
-        [Job(dataclasses.replace(SHORT, learning_rate=r), own, jax.random.key(9)) for r in rates]
+        [
+            RunSpec(dataclasses.replace(SHORT, learning_rate=r), own, jax.random.key(9))
+            for r in rates
+        ]
     )
     assert len(traces) == once > 0
 
 
 def test_one_that_collapses_or_stops_leaves_the_others_alone(problem):
     wild = dataclasses.replace(SHORT, learning_rate=1e38)
-    jobs = [Job(method, problem, jax.random.key(3)) for method in (SHORT, wild, SHORT)]
+    jobs = [RunSpec(method, problem, jax.random.key(3)) for method in (SHORT, wild, SHORT)]
     with pytest.warns(UserWarning, match="FineTune collapsed"):
         outcomes = run_many(jobs)
     assert [outcome.status for outcome in outcomes] == ["finished", "collapsed", "finished"]
@@ -144,7 +147,7 @@ def test_one_that_collapses_or_stops_leaves_the_others_alone(problem):
 
 def test_the_callers_weights_outlive_the_runs(problem):
     before = jax.device_get(problem.variables)
-    run_many([Job(SHORT, problem, jax.random.key(i)) for i in range(2)])
+    run_many([RunSpec(SHORT, problem, jax.random.key(i)) for i in range(2)])
     chex.assert_trees_all_equal(before, jax.device_get(problem.variables))
 
 
@@ -152,7 +155,7 @@ def test_watching_sees_the_weights_of_each_run(problem):
     def watch(variables):
         return {"norm": float(np.linalg.norm(variables["weight"]))}
 
-    jobs = [Job(SHORT, problem, jax.random.key(i)) for i in range(3)]
+    jobs = [RunSpec(SHORT, problem, jax.random.key(i)) for i in range(3)]
     many = run_many(jobs, watch=watch)
     for job, outcome in zip(jobs, many, strict=True):
         one = ju.run(*job, mesh=make_mesh(1), watch=watch)
@@ -162,4 +165,6 @@ def test_watching_sees_the_weights_of_each_run(problem):
 def test_a_job_that_lacks_data_is_refused_before_any_starts(problem):
     bad = dataclasses.replace(problem, retain=None)
     with pytest.raises(InputError, match=r"^retain=None: FineTune needs"):
-        run_many([Job(SHORT, problem, jax.random.key(0)), Job(SHORT, bad, jax.random.key(0))])
+        run_many(
+            [RunSpec(SHORT, problem, jax.random.key(0)), RunSpec(SHORT, bad, jax.random.key(0))]
+        )

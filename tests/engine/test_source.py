@@ -16,8 +16,8 @@ import pytest
 
 import jax_unlearn as ju
 from jax_unlearn.core import InputError
-from jax_unlearn.engine import Job, make_mesh, run_many, steps
-from jax_unlearn.engine.checkpoint import Checkpoints
+from jax_unlearn.engine import RunSpec, make_mesh, run_many, steps
+from jax_unlearn.engine.checkpointing.checkpoints import Checkpoints
 from jax_unlearn.engine.signals import Interrupted
 from jax_unlearn.engine.source import AHEAD, OnDevice, OnHost
 
@@ -53,7 +53,7 @@ def digits():
 
 
 def one_device(method, problem, **options):
-    options = {"resident": "host", **options}
+    options = {"placement": "host", **options}
     return ju.run(method, problem, KEY, mesh=make_mesh(1), loop="python", **options)
 
 
@@ -73,7 +73,7 @@ def threads():
 @EVERY_METHOD
 def test_every_method_gives_the_same_from_the_host_bit_for_bit(name, digits):
     device, host = (
-        one_device(short(name), digits, resident=resident) for resident in ("device", "host")
+        one_device(short(name), digits, placement=placement) for placement in ("device", "host")
     )
     assert_same(device, host)
     assert threads() == []
@@ -82,8 +82,8 @@ def test_every_method_gives_the_same_from_the_host_bit_for_bit(name, digits):
 @pytest.mark.parametrize("devices", [3, 4])
 def test_so_do_any_number_of_devices(devices, digits):
     device, host = (
-        ju.run(short("natmu"), digits, KEY, mesh=make_mesh(devices), resident=resident)
-        for resident in ("device", "host")
+        ju.run(short("natmu"), digits, KEY, mesh=make_mesh(devices), placement=placement)
+        for placement in ("device", "host")
     )
     assert_same(device, host)
 
@@ -91,12 +91,12 @@ def test_so_do_any_number_of_devices(devices, digits):
 @pytest.mark.parametrize("mesh", [(1, 4), (2, 2)])
 def test_so_do_models_side_by_side(mesh, digits):
     jobs = [
-        Job(short("finetune", learning_rate=rate), digits, jax.random.key(i))
+        RunSpec(short("finetune", learning_rate=rate), digits, jax.random.key(i))
         for i, rate in enumerate((1e-3, 1e-2, 1e-1))
     ]
     device, host = (
-        run_many(jobs, mesh=make_mesh(*mesh), loop="python", resident=resident)
-        for resident in ("device", "host")
+        run_many(jobs, mesh=make_mesh(*mesh), loop="python", placement=placement)
+        for placement in ("device", "host")
     )
     for a, b in zip(device, host, strict=True):
         assert_same(a, b)
@@ -105,7 +105,7 @@ def test_so_do_models_side_by_side(mesh, digits):
 @pytest.mark.parametrize("name", ["neggrad_plus", "natmu", "mumis"])
 def test_a_run_from_the_host_goes_on_in_the_middle_of_an_epoch(name, digits, tmp_path):
     method = short(name, batch_size=5)
-    whole = one_device(method, digits, resident="device")
+    whole = one_device(method, digits, placement="device")
     asked = []
 
     def interrupted():
@@ -144,8 +144,8 @@ def sources(digits, images=None, devices=1):
 
 
 def first_turn(layout, offset=0):
-    clock = ju.Clock(*map(np.int32, (0, 6, 0, 1)))
-    return layout.put([steps.Turn(clock, np.int32(offset))]), layout.put([KEY])
+    step_info = ju.StepInfo(*map(np.int32, (0, 6, 0, 1)))
+    return layout.put([steps.Turn(step_info, np.int32(offset))]), layout.put([KEY])
 
 
 @pytest.mark.parametrize("devices", [1, 2, 4])
@@ -195,7 +195,7 @@ def test_the_thread_ends_when_the_source_is_closed_in_the_middle(digits):
 def test_what_goes_wrong_in_the_thread_reaches_the_caller_as_it_is(error, digits):
     broken = digits.retain._replace(image=Watched(digits.retain.image, error, row=5))
     with pytest.raises(type(error)) as caught:
-        ju.run(short("finetune"), dataclasses.replace(digits, retain=broken), KEY, resident="host")
+        ju.run(short("finetune"), dataclasses.replace(digits, retain=broken), KEY, placement="host")
     assert caught.value is error
     assert threads() == []
 
@@ -217,19 +217,19 @@ def test_images_may_be_mapped_from_a_file(digits, tmp_path):
     mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
     own = dataclasses.replace(digits, retain=digits.retain._replace(image=mapped))
     assert_same(
-        one_device(short("finetune"), digits, resident="device"),
+        one_device(short("finetune"), digits, placement="device"),
         one_device(short("finetune"), own),
     )
 
 
 def test_a_compiled_loop_is_refused(digits):
-    with pytest.raises(InputError, match=r"^loop='scan': .* resident='host'; take loop='python'"):
-        ju.run(short("finetune"), digits, KEY, loop="scan", resident="host")
+    with pytest.raises(InputError, match=r"^loop='scan': .* placement='host'; take loop='python'"):
+        ju.run(short("finetune"), digits, KEY, loop="scan", placement="host")
 
 
 def test_another_place_is_refused(digits):
-    with pytest.raises(InputError, match=r"^resident='disk': expected one of device, host$"):
-        ju.run(short("finetune"), digits, KEY, resident="disk")
+    with pytest.raises(InputError, match=r"^placement='disk': expected one of device, host$"):
+        ju.run(short("finetune"), digits, KEY, placement="disk")
 
 
 WORKER = """
@@ -238,7 +238,7 @@ import jax, numpy as np
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 2)
 jax.distributed.initialize(f"127.0.0.1:{sys.argv[1]}", 2, int(sys.argv[2]))
-from jax_unlearn.core import Clock, Pool
+from jax_unlearn.core import StepInfo, Pool
 from jax_unlearn.engine import make_mesh, steps
 from jax_unlearn.engine.source import OnHost
 class Watched:
@@ -259,8 +259,8 @@ for name, layout in (
     host = OnHost(layout, pools, 0, False)
     rows = np.arange(64, dtype=np.int32).reshape(8, 8)
     host.begin([rows for _ in range(models)], 0)
-    clock = Clock(*map(np.int32, (0, 8, 0, 1)))
-    turn = layout.put([steps.Turn(clock, np.int32(0))] * models)
+    step_info = StepInfo(*map(np.int32, (0, 8, 0, 1)))
+    turn = layout.put([steps.Turn(step_info, np.int32(0))] * models)
     key = layout.put([jax.random.key(m) for m in range(models)])
     good = True
     for step in range(8):

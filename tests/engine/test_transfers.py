@@ -10,7 +10,7 @@ import pytest
 
 import jax_unlearn as ju
 from jax_unlearn.engine import make_mesh, steps
-from jax_unlearn.engine.course import Course
+from jax_unlearn.engine.trainer import Trainer
 
 SHORT = {name: {"epochs": 2, "batch_size": 10} for name in ju.METHODS}
 SHORT["mumis"] = {"max_steps": 4, "check_every": 2, "batch_size": 10, "stop_ratio": 100.0}
@@ -69,8 +69,8 @@ def watched_epochs(monkeypatch):
         return call
 
     for name in ("_python", "_scan"):
-        monkeypatch.setattr(Course, name, guarded(getattr(Course, name)))
-    monkeypatch.setattr(Course, "_collect", allowed(Course._collect))
+        monkeypatch.setattr(Trainer, name, guarded(getattr(Trainer, name)))
+    monkeypatch.setattr(Trainer, "_collect", allowed(Trainer._collect))
     sent = []
 
     def put_rows(original):
@@ -103,7 +103,7 @@ def test_an_epoch_sends_and_reads_nothing(name, loop, problem, watched_epochs):
 def test_nor_does_the_loop_where_the_host_sends_ahead(problem, watched_epochs):
     seen, _ = watched_epochs
     method = short("natmu")
-    outcome = ju.run(method, problem, KEY, mesh=make_mesh(1), resident="host", loop="python")
+    outcome = ju.run(method, problem, KEY, mesh=make_mesh(1), placement="host", loop="python")
     assert outcome.steps > 4
     assert seen == []
 

@@ -14,7 +14,7 @@ import pytest
 
 import jax_unlearn as ju
 from jax_unlearn.core import InputError
-from jax_unlearn.engine.checkpoint import load_weights, save_weights
+from jax_unlearn.engine.checkpointing.checkpoints import load_weights, save_weights
 from jax_unlearn.engine.mesh import place, replicated
 from jax_unlearn.engine.signals import Interrupted, acting
 

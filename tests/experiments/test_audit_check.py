@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from experiments import audit, bank
-from experiments.audit_stores import files_in
-from experiments.figures.roc import roc_figure
 from experiments.folder import open_folder
 from jax_unlearn.audit import save_predictions
-from jax_unlearn.engine.bank import open_bank
+from jax_unlearn.audit.records.stores import files_in
+from jax_unlearn.bank import open_bank
+from jax_unlearn.report.figures.roc import roc_figure
 
 COUNT = 5
 

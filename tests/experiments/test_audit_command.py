@@ -8,11 +8,12 @@ import shutil
 import numpy as np
 import pytest
 
-from experiments import audit, audit_tables
+from experiments import audit
 from experiments.folder import open_folder
 from jax_unlearn.audit import save_predictions
+from jax_unlearn.bank import open_bank
 from jax_unlearn.core import Predictions
-from jax_unlearn.engine.bank import open_bank
+from jax_unlearn.report import audit_tables
 
 COUNT = 6
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from experiments.figures import (
+from jax_unlearn.core import InputError
+from jax_unlearn.report.figures import (
     density_figure,
     display_name,
     epsilon_figure,
@@ -15,9 +16,8 @@ from experiments.figures import (
     roc_figure,
     strip_figure,
 )
-from experiments.figures.confidence import kernel_density
-from experiments.figures.style import COMPACT
-from jax_unlearn.core import InputError
+from jax_unlearn.report.figures.confidence import kernel_density
+from jax_unlearn.report.figures.style import COMPACT
 
 MANY = (
     *("original", "oracle", "finetune", "gradient_ascent", "neggrad_plus", "amnesiac"),

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import audit_tables
-from experiments.audit_page import words
-from experiments.audit_page.html import escape, inline_svg
-from experiments.audit_page.pictures import pictures
-from experiments.audit_report import report_sections, write_report
-from experiments.markdown import escape as escape_markdown
 from jax_unlearn.core import InputError
+from jax_unlearn.report import audit_tables
+from jax_unlearn.report.audit_report import report_sections, write_report
+from jax_unlearn.report.markdown import escape as escape_markdown
+from jax_unlearn.report.page import words
+from jax_unlearn.report.page.html import escape, inline_svg
+from jax_unlearn.report.page.pictures import pictures
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -49,7 +49,7 @@ def record(methods=("natmu", "mumis")):
     rng = np.random.default_rng(0)
     far = ("outside", "inside", "outside")
     rows = [row("original", "original", 0.3, far), row("oracle", "oracle", 0.0, ["inside"] * 3)]
-    rows += [row(name, "method", 0.1, ("outside", "no power", "inside")) for name in methods]
+    rows += [row(name, "method", 0.1, ("outside", "uninformative", "inside")) for name in methods]
     names = [r["name"] for r in rows]
     fpr = [0.0, *np.geomspace(1e-3, 1, 20).tolist()]
     return {
@@ -101,7 +101,7 @@ def record(methods=("natmu", "mumis")):
             name: {"low": 0.95 * c, "high": 1.05 * c, "median": c, "n": 8, "how": "200 splits"}
             for name, c in CENTRES.items()
         },
-        "no_power": ["gap"],
+        "uninformative": ["gap"],
         "ranking": [
             {
                 "measure": "gap",
@@ -355,7 +355,7 @@ def test_power_follows_from_the_original():
     audit = record()
     assert "No power here, because the original itself" in words.power_sentence(audit)
     assert "Average gap" in words.power_sentence(audit)
-    audit["no_power"] = []
+    audit["uninformative"] = []
     assert words.power_sentence(audit) == "Every measure tells the original from retraining."
     audit["models"]["original"] = 0
     assert "nobody knows" in words.power_sentence(audit)

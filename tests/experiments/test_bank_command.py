@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments import bank as command
-from jax_unlearn.engine.bank import open_bank
+from jax_unlearn.bank import open_bank
 
 FLAGS = (
     "--data.train-size=100",
@@ -91,7 +91,7 @@ def test_a_watched_bank_holds_the_same_models_and_their_forget_accuracy_per_epoc
         (("--mesh", "rows=4"), "mesh='rows=4': expected axes model and data"),
         (("--process-id", "1"), "coordinator, num_processes, process_id: processes that fill"),
         (("--coordinator", "a:1"), "coordinator, num_processes, process_id: processes that fill"),
-        (("--resident", "host"), "resident='host': a bank trains on data that fits"),
+        (("--placement", "host"), "placement='host': a bank trains on data that fits"),
         (("--requests", "class:77"), "77"),
     ],
 )

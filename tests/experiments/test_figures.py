@@ -13,7 +13,8 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from experiments.figures import (
+from jax_unlearn.core import InputError, Outputs, Predictions
+from jax_unlearn.report.figures import (
     display_name,
     entropy_figure,
     forget_accuracy_figure,
@@ -25,9 +26,8 @@ from experiments.figures import (
     sweep_figure,
     time_figure,
 )
-from experiments.figures.course import carried_forward
-from experiments.figures.entropy import log_density, softmax_entropy
-from jax_unlearn.core import InputError, Outputs, Predictions
+from jax_unlearn.report.figures.course import carried_forward
+from jax_unlearn.report.figures.entropy import log_density, softmax_entropy
 
 METHODS = [
     "finetune",
@@ -164,7 +164,7 @@ def test_drawing_neither_imports_pyplot_nor_changes_global_settings():
         "import sys, matplotlib as m\n"
         "settings = lambda: {k: m.rcParams[k] for k in m.rcParams if k != 'backend'}\n"
         "before = settings()\n"
-        "from experiments.figures import time_figure\n"
+        "from jax_unlearn.report.figures import time_figure\n"
         "time_figure({'natmu': [1.0]}, retrain=[2.0]).savefig(sys.stdout.buffer, format='png')\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
         "assert settings() == before\n"

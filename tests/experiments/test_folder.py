@@ -10,7 +10,7 @@ import pytest
 from experiments import folder
 from experiments.folder import open_folder
 from jax_unlearn.core import InputError, Outputs, Predictions
-from jax_unlearn.engine import Outcome
+from jax_unlearn.engine import Result
 
 SETTINGS = {"experiment": {"seeds": [0]}}
 OTHER = {"experiment": {"seeds": [1]}}
@@ -18,7 +18,7 @@ OTHER = {"experiment": {"seeds": [1]}}
 
 def outcome(epochs=3, status="finished"):
     history = [{"step": float(e), "loss": 1.0 / (e + 1)} for e in range(epochs)]
-    return Outcome({}, history, status, epochs, 0.5, 0.25)
+    return Result({}, history, status, epochs, 0.5, 0.25)
 
 
 def predictions():

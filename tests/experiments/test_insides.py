@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from experiments import audit, bank, insides
-from experiments.halves import half_rows, read_memorization
 from jax_unlearn.audit import memorization_scores, save_predictions
-from jax_unlearn.audit.inside import Inside
+from jax_unlearn.audit.probes.inside import Inside
+from jax_unlearn.bank import ids_digest, open_bank
+from jax_unlearn.bank.subset_models import half_rows, read_memorization
 from jax_unlearn.core import InputError
-from jax_unlearn.engine.bank import ids_digest, open_bank
 
 COUNT, HALVES = 8, 8
 MEASURES = ("ZRF", "relearn_time", "linear_probe", "linear_CKA")
@@ -267,7 +267,9 @@ def test_too_few_halves_and_other_halves_are_not_taken(filled, monkeypatch):
     folders = [store.path / "models" / record.address for record in store.records("half")]
     few = read_memorization(folders[:7], np.arange(3))
     assert (few.models, few.forget) == (7, None)
-    monkeypatch.setattr("experiments.halves.half_rows", lambda seed, n: np.arange(n // 2))
+    monkeypatch.setattr(
+        "jax_unlearn.bank.subset_models.half_rows", lambda seed, n: np.arange(n // 2)
+    )
     with pytest.raises(InputError, match="not trained on"):
         read_memorization(folders, np.arange(3))
 

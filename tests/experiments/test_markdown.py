@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from experiments.markdown import escape
+from jax_unlearn.report.markdown import escape
 
 
 @pytest.mark.parametrize("sign", list("\\`*_[]<>|#~$&"))

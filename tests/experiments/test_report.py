@@ -5,14 +5,14 @@ import math
 
 import pytest
 
-from experiments.report import (
+from jax_unlearn.core import InputError
+from jax_unlearn.report.run_report import (
     RowSummary,
     Section,
     report_markdown,
     summary,
     write_report,
 )
-from jax_unlearn.core import InputError
 
 
 def row(name, gap, *, inside=False, **rest):

@@ -163,9 +163,9 @@ def batch_of():
 
 
 @pytest.fixture(scope="session")
-def clock():
+def step_info():
     """The first of four steps of the first of two epochs."""
-    return ju.Clock(*(jnp.int32(n) for n in (0, 4, 0, 2)))
+    return ju.StepInfo(*(jnp.int32(n) for n in (0, 4, 0, 2)))
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,7 @@ def network(dtype):
 
 @pytest.fixture(scope="module")
 def trained():
-    """Outcome of training in bfloat16."""
+    """Result of training in bfloat16."""
     recipe = ju.retrain(epochs=8, batch_size=20, learning_rate=0.05, augment=False)
     return ju.train(
         recipe, network("bfloat16"), EXAMPLES, jax.random.key(0), num_classes=CLASSES, padding=0

@@ -16,7 +16,7 @@ RATE, DECAY = 0.05, 0.1
 
 
 def clock_at(step, steps, epochs=1):
-    return ju.Clock(*map(jnp.int32, (step, steps, 0, epochs)))
+    return ju.StepInfo(*map(jnp.int32, (step, steps, 0, epochs)))
 
 
 def three_steps(unlearner, problem, batch):
@@ -135,7 +135,7 @@ def test_reinit_linear_starts_from_redrawn_linear_layers_and_the_original_is_kep
 
 
 def test_adam_runs_alike_in_both_loops(lab):
-    """Course of the loss; single weights differ where a gradient is zero but for rounding."""
+    """Trainer of the loss; single weights differ where a gradient is zero but for rounding."""
     unlearner = ju.amnesiac(epochs=2, batch_size=50, learning_rate=1e-3)
     courses = [
         [

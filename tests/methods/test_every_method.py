@@ -51,14 +51,14 @@ def first_batch(unlearner, problem, key=7):
     """A state and the first batch, as the engine would make them."""
     keys = run_keys(jax.random.key(key))
     pool = unlearner.pool(keys.pool, problem)
-    rows = unlearner.order(keys.order, 0, pool)[0]
+    rows = unlearner.batch_indices(keys.batch_indices, 0, pool)[0]
     state = unlearner.init(keys.init, problem)
     return state, take_batch(pool, rows, keys.step, problem.padding, problem.flip)
 
 
 @pytest.fixture(scope="module")
 def outcomes(lab):
-    """Outcome of each method's short run, run once."""
+    """Result of each method's short run, run once."""
     done = {}
 
     def of(name):
@@ -116,14 +116,14 @@ def test_several_devices_give_the_result_of_one(devices, name, lab, outcomes):
 
 
 @EVERY_METHOD
-def test_the_compiled_step_equals_the_step_itself(name, linear_problem, clock):
+def test_the_compiled_step_equals_the_step_itself(name, linear_problem, step_info):
     unlearner = tiny(name)
     state, batch = first_batch(unlearner, linear_problem)
     key = jax.random.key(3)
-    plain, plain_info = unlearner.step(linear_problem.model, key, state, batch, clock)
+    plain, plain_info = unlearner.step(linear_problem.model, key, state, batch, step_info)
     donated = jax.tree.map(jnp.copy, state)
     jitted, info = step(
-        unlearner, key, donated, batch, clock, model=linear_problem.model, beside=None
+        unlearner, key, donated, batch, step_info, model=linear_problem.model, beside=None
     )
     chex.assert_trees_all_close(plain.variables, jitted.variables, rtol=1e-4, atol=1e-5)
     assert set(info) == set(plain_info)
@@ -132,7 +132,7 @@ def test_the_compiled_step_equals_the_step_itself(name, linear_problem, clock):
 
 
 @EVERY_METHOD
-def test_padding_rows_change_nothing(name, lab, clock):
+def test_padding_rows_change_nothing(name, lab, step_info):
     unlearner = short(name)
     state, batch = first_batch(unlearner, lab.problem)
     garbage = jax.random.uniform(jax.random.key(1), (6, *batch.image.shape[1:]))
@@ -144,8 +144,8 @@ def test_padding_rows_change_nothing(name, lab, clock):
     )
     step = jax.jit(unlearner.step, static_argnums=0)
     key = jax.random.key(2)
-    new, info = step(lab.problem.model, key, state, batch, clock)
-    other, other_info = step(lab.problem.model, key, state, padded, clock)
+    new, info = step(lab.problem.model, key, state, batch, step_info)
+    other, other_info = step(lab.problem.model, key, state, padded, step_info)
     chex.assert_trees_all_close(new.variables, other.variables, rtol=1e-4, atol=1e-5)
     for scalar, value in info.items():
         assert float(other_info[scalar]) == pytest.approx(float(value), rel=1e-4, abs=1e-6)
@@ -188,11 +188,11 @@ def test_a_sweep_over_numbers_compiles_once(name, linear_problem, lab):
 
 
 @EVERY_METHOD
-def test_a_method_can_be_built_from_traced_numbers(name, linear_problem, clock):
+def test_a_method_can_be_built_from_traced_numbers(name, linear_problem, step_info):
     state, batch = first_batch(tiny(name), linear_problem)
 
     # The first step of a warm-up has rate zero.
-    later = clock._replace(step=jnp.int32(1))
+    later = step_info._replace(step=jnp.int32(1))
 
     @jax.jit
     def after(rate):
@@ -265,7 +265,7 @@ def test_a_method_is_a_pytree_of_its_numbers(name):
 def test_every_row_of_an_epoch_comes_from_the_pool_once(name, lab):
     unlearner = short(name)
     pool = unlearner.pool(jax.random.key(0), lab.problem)
-    rows = np.asarray(unlearner.order(jax.random.key(1), 0, pool))
+    rows = np.asarray(unlearner.batch_indices(jax.random.key(1), 0, pool))
     total = len(pool.label)
     assert rows.dtype == np.int32
     assert rows.min() >= -1

@@ -19,9 +19,9 @@ def mean_loss(problem, variables, examples):
     return float(jnp.mean(functional.cross_entropy(logits, jnp.asarray(examples.label))))
 
 
-def step_with(unlearner, problem, batch, clock, key=KEY):
+def step_with(unlearner, problem, batch, step_info, key=KEY):
     state = unlearner.init(key, problem)
-    return unlearner.step(problem.model, key, state, batch, clock)
+    return unlearner.step(problem.model, key, state, batch, step_info)
 
 
 def both(batch_of, problem):
@@ -41,11 +41,11 @@ def test_gradient_ascent_raises_the_loss_on_the_forget_set(lab):
     assert after > 2 * before
 
 
-def test_gradient_ascent_takes_the_opposite_step_of_descent(lab, batch_of, clock):
+def test_gradient_ascent_takes_the_opposite_step_of_descent(lab, batch_of, step_info):
     settings = {"learning_rate": 0.01, "weight_decay": 0.0, "batch_size": 20}
     batch = batch_of(lab.problem.forget)
-    up, _ = step_with(ju.gradient_ascent(**settings), lab.problem, batch, clock)
-    down, _ = step_with(ju.finetune(**settings), lab.problem, batch, clock)
+    up, _ = step_with(ju.gradient_ascent(**settings), lab.problem, batch, step_info)
+    down, _ = step_with(ju.finetune(**settings), lab.problem, batch, step_info)
     middle = jax.tree.map(
         lambda a, b: (a + b) / 2, up.variables["params"], down.variables["params"]
     )
@@ -61,27 +61,27 @@ def test_gradient_ascent_shows_the_forget_rows_alone(lab):
 # --- NegGrad+ ---
 
 
-def test_at_alpha_one_neggrad_plus_descends_on_the_retain_rows_alone(lab, batch_of, clock):
+def test_at_alpha_one_neggrad_plus_descends_on_the_retain_rows_alone(lab, batch_of, step_info):
     settings = {"learning_rate": 0.01, "train_mode": False}
     batch = both(batch_of, lab.problem)
-    pair, _ = step_with(ju.neggrad_plus(alpha=1.0, **settings), lab.problem, batch, clock)
+    pair, _ = step_with(ju.neggrad_plus(alpha=1.0, **settings), lab.problem, batch, step_info)
     alone = batch_of(lab.problem.retain, ju.RETAIN, 10)
-    tuned, _ = step_with(ju.finetune(**settings), lab.problem, alone, clock)
+    tuned, _ = step_with(ju.finetune(**settings), lab.problem, alone, step_info)
     chex.assert_trees_all_close(pair.variables, tuned.variables, rtol=1e-5, atol=1e-7)
 
 
-def test_at_alpha_zero_neggrad_plus_is_gradient_ascent(lab, batch_of, clock):
+def test_at_alpha_zero_neggrad_plus_is_gradient_ascent(lab, batch_of, step_info):
     settings = {"learning_rate": 0.01, "train_mode": False}
     batch = both(batch_of, lab.problem)
-    pair, _ = step_with(ju.neggrad_plus(alpha=0.0, **settings), lab.problem, batch, clock)
+    pair, _ = step_with(ju.neggrad_plus(alpha=0.0, **settings), lab.problem, batch, step_info)
     alone = batch_of(lab.problem.forget, ju.FORGET, 10)
-    risen, _ = step_with(ju.gradient_ascent(**settings), lab.problem, alone, clock)
+    risen, _ = step_with(ju.gradient_ascent(**settings), lab.problem, alone, step_info)
     chex.assert_trees_all_close(pair.variables, risen.variables, rtol=1e-5, atol=1e-7)
 
 
-def test_the_loss_of_neggrad_plus_is_the_weighted_difference(lab, batch_of, clock):
+def test_the_loss_of_neggrad_plus_is_the_weighted_difference(lab, batch_of, step_info):
     batch = both(batch_of, lab.problem)
-    _, info = step_with(ju.neggrad_plus(alpha=0.7), lab.problem, batch, clock)
+    _, info = step_with(ju.neggrad_plus(alpha=0.7), lab.problem, batch, step_info)
     retain = mean_loss(
         lab.problem, lab.problem.variables, jax.tree.map(lambda x: x[:10], lab.problem.retain)
     )
@@ -94,7 +94,7 @@ def test_the_loss_of_neggrad_plus_is_the_weighted_difference(lab, batch_of, cloc
 def test_neggrad_plus_pairs_each_retain_batch_with_a_forget_batch_going_round(lab):
     unlearner = ju.neggrad_plus(batch_size=10)
     pool = unlearner.pool(KEY, lab.problem)
-    rows = np.asarray(unlearner.order(KEY, 0, pool))
+    rows = np.asarray(unlearner.batch_indices(KEY, 0, pool))
     role = np.asarray(pool.role)
     retain, forget = rows[:, :10], rows[:, 10:]
     count, forgotten = len(lab.problem.retain.label), len(lab.problem.forget.label)
@@ -155,20 +155,20 @@ def test_retraining_is_training_on_the_retain_set(lab):
 # --- Bad Teacher ---
 
 
-def test_the_loss_and_the_step_are_zero_where_student_and_teacher_agree(lab, batch_of, clock):
+def test_the_loss_and_the_step_are_zero_where_student_and_teacher_agree(lab, batch_of, step_info):
     unlearner = ju.bad_teacher(train_mode=False, optimizer="sgd", learning_rate=1.0)
     batch = batch_of(lab.problem.retain, ju.RETAIN, 20)
-    state, info = step_with(unlearner, lab.problem, batch, clock)
+    state, info = step_with(unlearner, lab.problem, batch, step_info)
     assert float(info["loss"]) == 0
     chex.assert_trees_all_equal(state.variables, lab.problem.variables)
 
 
-def test_forget_rows_follow_the_random_network(lab, batch_of, clock):
+def test_forget_rows_follow_the_random_network(lab, batch_of, step_info):
     unlearner = ju.bad_teacher(
         train_mode=False, optimizer="sgd", learning_rate=0.0, temperature=2.0
     )
     batch = both(batch_of, lab.problem)
-    state, info = step_with(unlearner, lab.problem, batch, clock)
+    state, info = step_with(unlearner, lab.problem, batch, step_info)
     model = lab.problem.model
     student = model.logits(lab.problem.variables, batch.image)
     bad = model.logits(state.extra["bad"], batch.image)
@@ -178,12 +178,12 @@ def test_forget_rows_follow_the_random_network(lab, batch_of, clock):
     assert float(info["loss"]) == pytest.approx(divergence[10:].sum() / 20, rel=1e-4)
 
 
-def test_averaging_over_classes_too_divides_by_their_number(lab, batch_of, clock):
+def test_averaging_over_classes_too_divides_by_their_number(lab, batch_of, step_info):
     batch = batch_of(lab.problem.forget)
     losses = [
         float(
             step_with(
-                ju.bad_teacher(reduction=reduction, train_mode=False), lab.problem, batch, clock
+                ju.bad_teacher(reduction=reduction, train_mode=False), lab.problem, batch, step_info
             )[1]["loss"]
         )
         for reduction in ("batch", "batch_and_classes")
@@ -191,11 +191,11 @@ def test_averaging_over_classes_too_divides_by_their_number(lab, batch_of, clock
     assert losses[0] == pytest.approx(10 * losses[1], rel=1e-5)
 
 
-def test_the_teachers_are_the_original_and_a_fresh_network_and_stay_so(lab, batch_of, clock):
+def test_the_teachers_are_the_original_and_a_fresh_network_and_stay_so(lab, batch_of, step_info):
     unlearner = ju.bad_teacher(reinit_linear=True)
     before = unlearner.init(KEY, lab.problem)
     chex.assert_trees_all_equal(before.extra["good"], lab.problem.variables)
-    after, _ = step_with(unlearner, lab.problem, both(batch_of, lab.problem), clock)
+    after, _ = step_with(unlearner, lab.problem, both(batch_of, lab.problem), step_info)
     chex.assert_trees_all_equal(after.extra, before.extra)
     kernels = [before.extra[name]["params"]["first"]["kernel"] for name in ("good", "bad")]
     assert np.all(np.asarray(kernels[0] != kernels[1]))

@@ -16,9 +16,9 @@ from jax_unlearn.core import InputError
 RATE = 0.01
 
 
-def one_step(unlearner, problem, batch, clock, key):
+def one_step(unlearner, problem, batch, step_info, key):
     state = unlearner.init(key, problem)
-    return unlearner.step(problem.model, key, state, batch, clock)
+    return unlearner.step(problem.model, key, state, batch, step_info)
 
 
 def closed_form(weight, label, irrelevant, terms):
@@ -33,12 +33,12 @@ def closed_form(weight, label, irrelevant, terms):
 @pytest.mark.parametrize("differentiate", ["reverse", "forward"])
 @pytest.mark.parametrize("terms", ["both", "target", "irrelevant"])
 def test_a_step_on_a_linear_model_is_the_closed_form(
-    terms, differentiate, linear_problem, batch_of, clock
+    terms, differentiate, linear_problem, batch_of, step_info
 ):
     key = jax.random.key(5)
     batch = batch_of(linear_problem.forget)
     unlearner = ju.mumis(learning_rate=RATE, terms=terms, differentiate=differentiate)
-    state, info = one_step(unlearner, linear_problem, batch, clock, key)
+    state, info = one_step(unlearner, linear_problem, batch, step_info, key)
     irrelevant = np.asarray(functional.draw_irrelevant(key, batch.label, 5))
     weight = np.asarray(linear_problem.variables["weight"], np.float64)
     loss, gradient = closed_form(weight, np.asarray(batch.label), irrelevant, terms)
@@ -47,28 +47,30 @@ def test_a_step_on_a_linear_model_is_the_closed_form(
     np.testing.assert_array_equal(state.variables["bias"], linear_problem.variables["bias"])
 
 
-def test_momentum_is_that_of_a_heavy_ball(linear_problem, batch_of, clock):
+def test_momentum_is_that_of_a_heavy_ball(linear_problem, batch_of, step_info):
     unlearner = ju.mumis(learning_rate=RATE, momentum=0.5, terms="target")
     batch = batch_of(linear_problem.forget)
     state = unlearner.init(jax.random.key(0), linear_problem)
     expected = np.asarray(linear_problem.variables["weight"], np.float64)
     velocity = 0
     for step in range(3):
-        state, _ = unlearner.step(linear_problem.model, jax.random.key(step), state, batch, clock)
+        state, _ = unlearner.step(
+            linear_problem.model, jax.random.key(step), state, batch, step_info
+        )
         label = np.asarray(batch.label)
         velocity = 0.5 * velocity + closed_form(expected, label, label, "target")[1]
         expected = expected - RATE * velocity
     np.testing.assert_allclose(state.variables["weight"], expected, rtol=1e-5)
 
 
-def test_both_ways_of_differentiating_take_the_same_step(lab, batch_of, clock):
+def test_both_ways_of_differentiating_take_the_same_step(lab, batch_of, step_info):
     batch = batch_of(lab.problem.forget)
     new = [
         one_step(
             ju.mumis(differentiate=way, learning_rate=1e-3),
             lab.problem,
             batch,
-            clock,
+            step_info,
             jax.random.key(1),
         )[0].variables
         for way in ("reverse", "forward")
@@ -79,11 +81,11 @@ def test_both_ways_of_differentiating_take_the_same_step(lab, batch_of, clock):
     )
 
 
-def test_irrelevant_classes_are_drawn_afresh_at_every_step(linear_problem, batch_of, clock):
+def test_irrelevant_classes_are_drawn_afresh_at_every_step(linear_problem, batch_of, step_info):
     batch = batch_of(linear_problem.forget)
     unlearner = ju.mumis(terms="irrelevant")
     losses = {
-        float(one_step(unlearner, linear_problem, batch, clock, jax.random.key(k))[1]["loss"])
+        float(one_step(unlearner, linear_problem, batch, step_info, jax.random.key(k))[1]["loss"])
         for k in range(4)
     }
     assert len(losses) == 4
@@ -129,13 +131,13 @@ def test_the_rule_may_read_the_next_class_alone(linear_problem):
 
 @pytest.mark.parametrize("scale", [0.5, (0.5,)])
 def test_in_units_of_half_the_pixel_range_squared_gradients_are_a_quarter(
-    scale, linear_problem, batch_of, clock
+    scale, linear_problem, batch_of, step_info
 ):
     batch = batch_of(linear_problem.forget)
     losses, measured = [], []
     for unlearner in (ju.mumis(terms="target"), ju.mumis(terms="target", input_scale=scale)):
         key = jax.random.key(0)
-        _, info = one_step(unlearner, linear_problem, batch, clock, key)
+        _, info = one_step(unlearner, linear_problem, batch, step_info, key)
         losses.append(float(info["loss"]))
         start = unlearner.init(key, linear_problem)
         measured.append(unlearner.measure(linear_problem.model, start, linear_problem))
@@ -147,7 +149,9 @@ def test_in_units_of_half_the_pixel_range_squared_gradients_are_a_quarter(
 def test_rows_come_round_in_passes_over_the_whole_forget_set(lab):
     unlearner = ju.mumis(batch_size=10, check_every=2, max_steps=7)
     pool = unlearner.pool(jax.random.key(0), lab.problem)
-    rows = [np.asarray(unlearner.order(jax.random.key(1), epoch, pool)) for epoch in range(4)]
+    rows = [
+        np.asarray(unlearner.batch_indices(jax.random.key(1), epoch, pool)) for epoch in range(4)
+    ]
     assert [len(stretch) for stretch in rows] == [2, 2, 2, 1]
     count = len(lab.problem.forget.label)
     steps = -(-count // 10)
@@ -279,7 +283,7 @@ def test_looking_more_often_changes_no_step(linear_problem):
 def test_a_pass_shows_every_forget_example_whatever_the_looks(linear_problem):
     method = ju.mumis(max_steps=3, check_every=2, batch_size=5)
     pool = method.pool(jax.random.key(0), linear_problem)
-    rows = [method.order(jax.random.key(1), epoch, pool) for epoch in range(2)]
+    rows = [method.batch_indices(jax.random.key(1), epoch, pool) for epoch in range(2)]
     shown = np.concatenate([np.asarray(r).ravel() for r in rows])
     np.testing.assert_array_equal(np.sort(shown[shown >= 0]), np.arange(12))
 

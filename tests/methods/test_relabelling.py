@@ -39,7 +39,7 @@ def test_amnesiac_labels_are_never_the_true_class_and_cover_all_others(lab):
     np.testing.assert_array_equal(np.asarray(pool.image)[forget], lab.problem.forget.image)
 
 
-def test_amnesiac_labels_are_drawn_once(lab, batch_of, clock):
+def test_amnesiac_labels_are_drawn_once(lab, batch_of, step_info):
     """Two steps with different keys see the same labels; RL's steps do not."""
     batch = batch_of(lab.problem.forget)
     infos = {}
@@ -48,7 +48,9 @@ def test_amnesiac_labels_are_drawn_once(lab, batch_of, clock):
         state = unlearner.init(KEY, lab.problem)
         infos[relabel] = {
             float(
-                unlearner.step(lab.problem.model, jax.random.key(k), state, batch, clock)[1]["loss"]
+                unlearner.step(lab.problem.model, jax.random.key(k), state, batch, step_info)[1][
+                    "loss"
+                ]
             )
             for k in range(3)
         }
@@ -56,7 +58,7 @@ def test_amnesiac_labels_are_drawn_once(lab, batch_of, clock):
     assert len(infos["every_step"]) == 3
 
 
-def test_fresh_labels_may_be_the_true_class_and_leave_retain_rows_alone(linear_problem, clock):
+def test_fresh_labels_may_be_the_true_class_and_leave_retain_rows_alone(linear_problem, step_info):
     """The logits are the one-hot image, so that the mean loss counts how often a label is hit."""
     rows = 4000
     image = jnp.zeros((rows, 2, 2, 1))
@@ -65,14 +67,14 @@ def test_fresh_labels_may_be_the_true_class_and_leave_retain_rows_alone(linear_p
     state = unlearner.init(KEY, dataclasses.replace(linear_problem, variables=far))
     for role, share in ((ju.FORGET, 0.2), (ju.RETAIN, 1.0)):
         batch = ju.Batch(image, jnp.zeros(rows, jnp.int32), jnp.full(rows, role), jnp.ones(rows))
-        _, info = unlearner.step(linear_problem.model, KEY, state, batch, clock)
+        _, info = unlearner.step(linear_problem.model, KEY, state, batch, step_info)
         assert 1 - float(info["loss"]) / 50 == pytest.approx(share, abs=0.03)
 
 
 def test_forget_first_shows_all_forget_rows_before_any_retain_row(lab):
     unlearner = ju.amnesiac(stream="forget_first", batch_size=20)
     pool = unlearner.pool(KEY, lab.problem)
-    rows = np.asarray(unlearner.order(KEY, 0, pool))
+    rows = np.asarray(unlearner.batch_indices(KEY, 0, pool))
     roles = np.where(rows < 0, -1, np.asarray(pool.role)[rows])
     first = -(-len(lab.problem.forget.label) // 20)
     assert set(roles[:first].ravel()) - {-1} == {ju.FORGET}
@@ -83,7 +85,7 @@ def test_forget_first_shows_all_forget_rows_before_any_retain_row(lab):
 def test_shuffled_mixes_both_sets_in_one_stream(lab):
     unlearner = ju.amnesiac(batch_size=50)
     pool = unlearner.pool(KEY, lab.problem)
-    rows = np.asarray(unlearner.order(KEY, 0, pool))
+    rows = np.asarray(unlearner.batch_indices(KEY, 0, pool))
     roles = np.asarray(pool.role)[rows[:-1]]
     assert np.all((roles == ju.FORGET).any(1) & (roles == ju.RETAIN).any(1))
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from jax_unlearn.core import InputError
-from jax_unlearn.methods.surgery import reinitialise_linear
+from jax_unlearn.methods.reinit import reinit_linear_layers
 
 
 def test_linear_weights_are_xavier_normal_with_gain_root_two():
     params = {"fc": {"kernel": jnp.zeros((300, 200)), "bias": jnp.arange(200.0)}}
-    new = reinitialise_linear(jax.random.key(0), {"params": params})["params"]["fc"]["kernel"]
+    new = reinit_linear_layers(jax.random.key(0), {"params": params})["params"]["fc"]["kernel"]
     deviation = np.sqrt(2) * np.sqrt(2 / 500)
     assert float(new.std()) == pytest.approx(deviation, rel=0.01)
     assert float(new.mean()) == pytest.approx(0, abs=deviation / 50)
@@ -28,7 +28,7 @@ def test_biases_convolutions_and_batch_statistics_are_kept_bit_for_bit():
         },
         "batch_stats": {"gram": jnp.ones((4, 4))},
     }
-    new = reinitialise_linear(jax.random.key(0), variables)
+    new = reinit_linear_layers(jax.random.key(0), variables)
     changed = jax.tree.map(lambda a, b: bool((a != b).any()), variables, new)
     assert changed["params"]["fc"] == {"kernel": True, "bias": False}
     changed["params"]["fc"]["kernel"] = False
@@ -37,10 +37,10 @@ def test_biases_convolutions_and_batch_statistics_are_kept_bit_for_bit():
 
 def test_layers_of_one_shape_get_different_weights():
     params = {"a": jnp.zeros((8, 8)), "b": jnp.zeros((8, 8))}
-    new = reinitialise_linear(jax.random.key(0), params)
+    new = reinit_linear_layers(jax.random.key(0), params)
     assert np.all(np.asarray(new["a"] != new["b"]))
 
 
 def test_a_network_without_a_linear_layer_is_refused():
     with pytest.raises(InputError, match=r"^reinit_linear=True: expected .*; set it to False$"):
-        reinitialise_linear(jax.random.key(0), {"params": {"kernel": jnp.ones((3, 3, 1, 1))}})
+        reinit_linear_layers(jax.random.key(0), {"params": {"kernel": jnp.ones((3, 3, 1, 1))}})

@@ -1,0 +1,1 @@
+"""Rows against oracles: null bands, results, verdicts, records."""

@@ -1,0 +1,85 @@
+"""How much an audit does: quick, standard or strong, as far as the models allow."""
+
+import dataclasses
+
+from jax_unlearn.audit.comparison.models import Group, RequestModels
+from jax_unlearn.audit.measures.catalogue import LEVELS, MIN_BANK, QUICK, STANDARD, STRONG
+from jax_unlearn.core import check_choice
+
+STANDARD_ORACLES = 5
+FULL_BANK = 64
+QUICK_MODELS = 4
+
+
+def choose_level(level: str, models: RequestModels) -> tuple[str, list[str]]:
+    """Return the level that an audit can have, and what a reader must know of it.
+
+    Args:
+      level: 'quick', 'standard', 'strong' or 'auto' for the highest possible.
+      models: of the request.
+
+    Raises:
+      InputError: for an unknown level.
+    """
+    check_choice("level", level, (*LEVELS, "auto"))
+    oracles = len(models.oracle.kept)
+    others = [len(g.kept) for g in models.groups if g is not models.oracle]
+    largest = max(others, default=0)
+    possible = QUICK
+    if oracles >= STANDARD_ORACLES:
+        possible = STANDARD
+    if oracles >= 2 * MIN_BANK and largest >= MIN_BANK:
+        possible = STRONG
+    chosen = possible if level == "auto" else min(level, possible, key=LEVELS.index)
+    notes = []
+    if level != "auto" and chosen != level:
+        needed = (
+            f"{STANDARD_ORACLES} oracles"
+            if level == STANDARD
+            else f"{2 * MIN_BANK} oracles and {MIN_BANK} models of one row"
+        )
+        notes.append(
+            f"The {level} audit needs at least {needed}; there are {oracles} oracles and at most "
+            f"{largest} other models of a row: the {chosen} audit was done instead."
+        )
+    if chosen == QUICK and oracles < STANDARD_ORACLES:
+        bands = "no null band can be had" if oracles < 2 else "the null bands are wide"
+        notes.append(f"With {oracles} oracle{'s' * (oracles > 1)} {bands}.")
+    if chosen == QUICK:
+        notes.append(f"The quick audit takes at most {QUICK_MODELS} models of each row.")
+    if chosen != STRONG and level in ("auto", STRONG):
+        notes.append(
+            "Left out, for they compare banks of models: forgetting quality, epsilon, U-LiRA, RMIA "
+            f"and KLOM. They need {2 * MIN_BANK} oracles and {MIN_BANK} models, better "
+            f"{2 * FULL_BANK} and {FULL_BANK}."
+        )
+    if chosen == STRONG and min(oracles // 2, largest) < FULL_BANK:
+        notes.append(
+            f"Banks are compared at {min(oracles // 2, largest)} models a side: small differences "
+            f"and low false positive rates need {FULL_BANK} against {2 * FULL_BANK} oracles."
+        )
+    return chosen, notes
+
+
+def at_level(models: RequestModels, level: str) -> RequestModels:
+    """Return the models that an audit of this level looks at."""
+    if level != QUICK:
+        return models
+    return RequestModels(
+        _first(models.original),
+        _first(models.oracle),
+        {name: _first(group) for name, group in models.methods.items()},
+    )
+
+
+def _first(group: Group) -> Group:
+    n = QUICK_MODELS
+    # Those that work come first, or the row would be empty although it need not be.
+    order = sorted(range(len(group.runs)), key=lambda i: group.collapsed[i])[:n]
+    return dataclasses.replace(
+        group,
+        **{name: tuple(getattr(group, name)[i] for i in sorted(order)) for name in _PER_RUN},
+    )
+
+
+_PER_RUN = ("runs", "collapsed", "no_op")

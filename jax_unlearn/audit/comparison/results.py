@@ -1,0 +1,383 @@
+"""Cells of an audit: a measure of one row's models against the reference oracles, and its mark."""
+
+import dataclasses
+import math
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from jax_unlearn.audit.comparison.bands import (
+    JACKKNIFE_GROUPS,
+    NullBand,
+    band_of_means,
+    band_of_pairs,
+    band_of_splits,
+    jackknife,
+    split_oracles,
+)
+from jax_unlearn.audit.comparison.models import ORACLE, Group, Run
+from jax_unlearn.audit.measures.catalogue import (
+    ABOVE,
+    ALONE,
+    BANKS,
+    BELOW,
+    MIN_BANK,
+    PAIR,
+    Measure,
+)
+from jax_unlearn.audit.measures.evaluation import (
+    CUT_OFF,
+    BankConfidences,
+    bank_confidences,
+    measure_banks,
+    measure_inside_pair,
+    measure_pair,
+    resolutions,
+)
+from jax_unlearn.audit.measures.protocol import AuditProtocol
+from jax_unlearn.audit.measures.statistics import interval
+
+PAIRED_ORACLES = 16
+"""Oracles that a model is compared with one by one, at most, and held-out ones for the band."""
+
+INSIDE, OUTSIDE, UNINFORMATIVE, UNMARKED = "inside", "outside", "uninformative", ""
+
+
+@dataclasses.dataclass(frozen=True)
+class MeasureResult:
+    """One measure of one row.
+
+    Attributes:
+      value: mean over models, or the value between two banks; NaN for unknown.
+      low: lower end of its interval over models; NaN where there is none.
+      high: upper end.
+      n: models that it is made of.
+      mark: 'inside' the null band, so not to be told from retraining by this measure, 'outside',
+        'uninformative' where the original lies inside too, '' where there is no band.
+      note: what must be known of it, '' for nothing.
+      band: the null band for n models.
+      values: one per model where the measure has such, in the order of ``seeds``.
+      seeds: of the models.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    mark: str = UNMARKED
+    note: str = ""
+    band: NullBand | None = None
+    values: tuple[float, ...] = ()
+    seeds: tuple[int | None, ...] = ()
+
+
+class OracleView:
+    """The oracles, half reference and half held out, and what all rows are compared with.
+
+    Attributes:
+      oracles: those that work.
+      measured: their measures of kind 'alone'; those that take an inside only where it is given.
+      looked: positions of those whose inside is given.
+      reference: positions of those that rows are compared with.
+      held_out: positions of the others.
+    """
+
+    def __init__(
+        self,
+        oracles: Sequence[Run],
+        measured: Sequence[dict[str, float]],
+        protocol: AuditProtocol,
+        confidence: float,
+        pool: ThreadPoolExecutor,
+    ):
+        reference = list(range(0, len(oracles), 2))
+        held_out = list(range(1, len(oracles), 2))
+        self.protocol, self.confidence, self.pool = protocol, confidence, pool
+        self.oracles, self.measured = oracles, measured
+        self.reference, self.held_out = reference, held_out
+        self.looked = [i for i, run in enumerate(oracles) if run.inside is not None]
+        self.steps = resolutions(oracles[0].predictions, protocol)
+        if self.looked:
+            steps = oracles[self.looked[0]].inside.relearn_steps
+            self.steps["relearn_time"] = float(np.diff(steps[:2]).sum())
+        # By whether a measure takes insides.
+        self.paired = {
+            inside: tuple(
+                self._known(side, inside)[:PAIRED_ORACLES] for side in (reference, held_out)
+            )
+            for inside in (False, True)
+        }
+        self.between = self._between(inside=False) | self._between(inside=True)
+        self.bank = bank_confidences([run.predictions for run in oracles], measured)
+        # By size: the orders, and every measure of kind 'banks' on each.
+        self.splits: dict[int, tuple[list[np.ndarray], dict[str, np.ndarray]]] = {}
+
+    def _known(self, rows: Sequence[int], inside: bool) -> list[int]:
+        """Those of some oracles that a measure can be had of."""
+        return [i for i in rows if not inside or self.oracles[i].inside is not None]
+
+    def _between(self, *, inside: bool) -> dict[str, np.ndarray]:
+        """Every pair measure between oracles, NaN between one and itself, [M, M] over all."""
+        m = len(self.oracles)
+        rows = sorted(self.paired[inside][0] + self.paired[inside][1])
+        found: dict[str, np.ndarray] = {}
+        for i in rows:
+            for j in rows:
+                if i == j:
+                    continue
+                values = self._pair(self.oracles[i], self.measured[i], j, inside)
+                for name, value in values.items():
+                    found.setdefault(name, np.full((m, m), np.nan))[i, j] = value
+        return found
+
+    def _pair(
+        self, run: Run, measured: dict[str, float], oracle: int, inside: bool
+    ) -> dict[str, float]:
+        target = self.oracles[oracle]
+        if inside:
+            return measure_inside_pair(run.inside, target.inside)
+        return measure_pair(
+            run.predictions, measured, target.predictions, self.measured[oracle], self.protocol
+        )
+
+    def _pairs(self, run: Run, measured: dict[str, float], inside: bool) -> dict[str, float]:
+        """The pair measures of a model, means over the reference."""
+        if inside and run.inside is None:
+            return {}
+        references = self.paired[inside][0]
+        others = [j for j in references if run.seed is None or run.seed != self.oracles[j].seed]
+        # Better the oracle of the same seed, as a note says, than none.
+        pairs = [self._pair(run, measured, j, inside) for j in others or references]
+        return {name: float(np.mean([pair[name] for pair in pairs])) for name in (pairs or [()])[0]}
+
+    def per_model_cells(
+        self, group: Group, kept: Sequence[Run], measured: list[dict], measures: Sequence[Measure]
+    ) -> dict[str, MeasureResult]:
+        """Cells of the kinds 'alone' and 'pair': means over models with t intervals."""
+        alone_there = group.kind == ORACLE and not self.held_out
+        taken = {m.inside for m in measures if m.kind == PAIR and not alone_there}
+
+        def complete(run: Run, values: dict[str, float]) -> dict[str, float]:
+            found = dict(values)
+            for inside in taken:
+                found |= self._pairs(run, values, inside)
+            return found
+
+        per_run = list(self.pool.map(complete, kept, measured))
+        cells = {}
+        for m in measures:
+            if m.kind not in (ALONE, PAIR):
+                continue
+            rows = [i for i, run in enumerate(kept) if not m.inside or run.inside is not None]
+            values = np.array([per_run[i].get(m.name, math.nan) for i in rows], np.float64)
+            cell = _mean_cell(
+                m,
+                values,
+                tuple(kept[i].seed for i in rows),
+                self._band(m, int(np.isfinite(values).sum())),
+                self.confidence,
+                paired=not alone_there and bool(self.paired[m.inside][0]),
+            )
+            if m.inside and 0 < len(rows) < len(kept):
+                cell = _noted(cell, f"the inside of {len(rows)} of {len(kept)} models is given")
+            if m.name == "relearn_time":
+                cell = self._cut_off(cell, [per_run[i] for i in rows])
+            cells[m.name] = cell
+        return cells
+
+    def _cut_off(self, cell: MeasureResult, per_run: Sequence[dict[str, float]]) -> MeasureResult:
+        """Say how many relearning runs were too short; equal lower bounds prove nothing."""
+        cut = sum(values.get(CUT_OFF, 0.0) > 0.0 for values in per_run)
+        if not cut:
+            return cell
+        cell = _noted(cell, f"cut off before the target in {cut} of {len(per_run)}: a lower bound")
+        oracles = any(values.get(CUT_OFF, 0.0) > 0.0 for values in self.measured)
+        if not oracles or cell.mark != INSIDE:
+            return cell
+        return _noted(dataclasses.replace(cell, mark=UNMARKED), "oracles too, so not judged")
+
+    def _band(self, m: Measure, n: int) -> NullBand | None:
+        more = {"resolution": self.steps.get(m.name, 0.0), "level": self.confidence}
+        if m.kind == PAIR:
+            reference, held_out = self.paired[m.inside]
+            both = sorted(reference + held_out)
+            if len(both) < 2:
+                return None
+            matrix = self.between[m.name][np.ix_(both, both)]
+            band = band_of_pairs(matrix, n, len(reference), **more)
+        else:
+            values = self._values(m)
+            band = band_of_means(values, values[self.reference], n, **more)
+        if band is None:
+            return None
+        return band._replace(low=max(band.low, m.low), high=min(band.high, m.high))
+
+    def _values(self, m: Measure) -> np.ndarray:
+        """A measure of kind 'alone' of all oracles, NaN where it is not known."""
+        return np.array([measured.get(m.name, math.nan) for measured in self.measured], np.float64)
+
+    def bank_cells(
+        self, kept: Sequence[Run], bank: BankConfidences | None, measures: Sequence[Measure]
+    ) -> dict[str, MeasureResult]:
+        """Cells of the kind 'banks', at the sizes that the null splits have."""
+        measures = [m for m in measures if m.kind == BANKS]
+        size = min(len(kept), len(self.held_out), len(self.reference))
+        if size < MIN_BANK or bank is None:
+            note = f"needs {MIN_BANK} models, there are {len(kept)}: left out"
+            return {
+                m.name: MeasureResult(math.nan, math.nan, math.nan, 0, note=note) for m in measures
+            }
+        taken = {self.oracles[j].seed for j in self.reference} - {None}
+        # Models of held-out seeds first: the reference shares no initial weights with them.
+        order = sorted(range(len(kept)), key=lambda i: kept[i].seed in taken)[:size]
+        mine, theirs = bank.models(order), self.bank.models(self.reference[:size])
+        values = measure_banks(mine, theirs)
+        ends = {}
+        if size - -(-size // JACKKNIFE_GROUPS) >= MIN_BANK:
+            ends = jackknife(
+                lambda i, j: measure_banks(mine.models(i), theirs.models(j)),
+                values,
+                size,
+                size,
+                level=self.confidence,
+            )
+        splits = self.split_values(size)[1]
+        cells = {}
+        for m in measures:
+            low, high = ends.get(m.name, (math.nan, math.nan))
+            band = band_of_splits(
+                splits[m.name], (size, size), len(self.oracles), level=self.confidence
+            )
+            note = "" if ends else f"no interval below {MIN_BANK + 3} models"
+            cells[m.name] = MeasureResult(
+                value=values[m.name],
+                low=max(low, m.low) if math.isfinite(low) else math.nan,
+                high=min(high, m.high) if math.isfinite(high) else math.nan,
+                n=size,
+                mark=mark(m, values[m.name], band),
+                note=note,
+                band=band,
+            )
+        return cells
+
+    def split_values(self, size: int) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
+        """Splits of the oracles into ``size`` and ``size``, and every bank measure on each."""
+        if size not in self.splits:
+            orders = split_oracles(len(self.oracles), size, size)
+
+            def one(order: np.ndarray) -> dict[str, float]:
+                return measure_banks(self.bank.models(order[:size]), self.bank.models(order[size:]))
+
+            drawn = list(self.pool.map(one, orders))
+            self.splits[size] = (
+                orders,
+                {name: np.array([values[name] for values in drawn]) for name in drawn[0]},
+            )
+        return self.splits[size]
+
+    def chance(self, measures: Sequence[Measure]) -> int | None:
+        """On how many of some measures at most 95 % of rows of further oracles lie outside.
+
+        The number in the splits of the oracles, but no fewer than measures would that err
+        independently: splits of a few oracles show too little of what others might do.
+        """
+        first, second = len(self.held_out), len(self.reference)
+        if first + second < 4 or not measures:
+            return None
+        size = min(first, second)
+        orders = (
+            self.split_values(size)[0]
+            if any(m.kind == BANKS for m in measures)
+            else split_oracles(first + second, first, second)
+        )
+        outside = np.zeros(len(orders), int)
+        judged = 0
+        for m in measures:
+            if m.kind == BANKS:
+                values = self.split_values(size)[1][m.name]
+                band = band_of_splits(
+                    values, (size, size), len(self.oracles), level=self.confidence
+                )
+            else:
+                band = self._band(m, len(self._known(self.held_out, m.inside)))
+                values = np.array([self._split_value(m, order, size) for order in orders])
+            judged += band is not None
+            outside += [mark(m, v, band) == OUTSIDE for v in values]
+        from scipy.stats import binom
+
+        independent = binom.ppf(self.confidence, judged, 1.0 - self.confidence)
+        seen = np.quantile(outside, self.confidence, method="inverted_cdf")
+        return int(max(independent, seen))
+
+    def _split_value(self, m: Measure, order: np.ndarray, size: int) -> float:
+        if m.inside:
+            # Of the oracles that were looked into every split has as many on either side.
+            order = order[np.isin(order, self.looked)]
+            size = len(order) // 2
+        first, second = order[:size], order[size:]
+        if not size:
+            return math.nan
+        if m.kind == PAIR:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return float(np.nanmean(self.between[m.name][np.ix_(first, second)]))
+        values, reference = self._values(m), self._known(self.reference, m.inside)
+        return float(values[first].mean() - values[second].mean() + values[reference].mean())
+
+
+def _mean_cell(
+    m: Measure,
+    values: np.ndarray,
+    seeds: tuple[int | None, ...],
+    band: NullBand | None,
+    confidence: float,
+    *,
+    paired: bool,
+) -> MeasureResult:
+    known = np.isfinite(values)
+    mean, low, high, n = interval([float(v) for v in values[known]], confidence)
+    notes = []
+    whose = " and have an inside" if m.inside else ""
+    if known.size and not known.any() and m.kind == PAIR and not paired:
+        notes.append(
+            "no oracle's inside is given to compare it with"
+            if m.inside
+            else "one oracle: there is no other to compare it with"
+        )
+    elif not known.all():
+        notes.append(f"undefined for {int((~known).sum())} of {len(values)} models")
+    if n == 1:
+        notes.append("one model: no interval")
+    if n and band is None:
+        needed = 2 if m.kind == ALONE else 3
+        notes.append(f"no band below {needed} oracles that work{whose}")
+    if not len(values):
+        notes.append("no model's inside is given" if m.inside else "no model is left to measure")
+    return MeasureResult(
+        value=mean,
+        low=max(low, m.low) if n > 1 else math.nan,
+        high=min(high, m.high) if n > 1 else math.nan,
+        n=n,
+        mark=mark(m, mean, band),
+        note="; ".join(notes),
+        band=band,
+        values=tuple(float(v) for v in values),
+        seeds=seeds,
+    )
+
+
+def _noted(cell: MeasureResult, note: str) -> MeasureResult:
+    return dataclasses.replace(cell, note="; ".join(filter(None, [cell.note, note])))
+
+
+def mark(m: Measure, value: float, band: NullBand | None) -> str:
+    """Return whether a value lies inside or outside a band; '' where one of them is unknown."""
+    if band is None or math.isnan(value):
+        return UNMARKED
+    # Equal accuracies may differ in the last bit of their mean.
+    rounding = 1e-9
+    too_low = m.outside != ABOVE and value < band.low - rounding
+    too_high = m.outside != BELOW and value > band.high + rounding
+    return OUTSIDE if too_low or too_high else INSIDE

@@ -1,0 +1,104 @@
+"""KLOM: the divergence between the margins of oracles and of unlearned models, per example."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from jax_unlearn.audit.measures.confidence import check_banks
+from jax_unlearn.core import check_choice
+
+BINS = 20
+CLIP = 100.0
+FLOOR = 1e-5
+DIRECTIONS = ("unlearned_to_oracle", "oracle_to_unlearned")
+
+
+class KlomPercentiles(NamedTuple):
+    """The published summary of a set's KLOM values.
+
+    Attributes:
+      median: 50th percentile over examples, in nats.
+      p95: 95th percentile.
+      p99: 99th percentile.
+      n: examples that the percentiles are taken over; those without a value are left out.
+    """
+
+    median: float
+    p95: float
+    p99: float
+    n: int
+
+
+def klom(
+    unlearned_margins: np.ndarray,
+    oracle_margins: np.ndarray,
+    *,
+    direction: str = "unlearned_to_oracle",
+) -> np.ndarray:
+    """Return the KL divergence between histograms of margins, in nats, float64 [E].
+
+    Per example the margins of all models are clipped to [-100, 100] and counted in 20 equal bins
+    from the smallest to the largest of both banks; bins of the second distribution below 1e-5 are
+    raised to it. Range: [0, 11.6]; higher is worse. Two banks of oracles give not 0 but a value
+    that shrinks as the banks grow: compare with banks of the same sizes. Needs n unlearned models
+    and n oracles; published with 100 of each. Cost: linear, 0.1 s for 512 + 512 models and 5,000
+    examples.
+
+    Args:
+      unlearned_margins: floating [N, E], the logit confidence under each unlearned model.
+      oracle_margins: floating [M, E], the same under each oracle.
+      direction: 'unlearned_to_oracle' is KL(unlearned || oracle), as the released code has it:
+        large where unlearned models do what no oracle does. 'oracle_to_unlearned' is
+        KL(oracle || unlearned). Unlike the released code both count the largest margin of all.
+
+    Returns:
+      One value per example; NaN where a margin is NaN or infinite.
+
+    Raises:
+      InputError: if the shapes do not fit, a bank holds fewer than 2 models, or the direction is
+        unknown.
+
+    References:
+      Georgiev et al., "Attribute-to-Delete: Machine Unlearning via Datamodel Matching", 2024,
+      arXiv:2410.23232.
+    """
+    check_choice("direction", direction, DIRECTIONS)
+    p, q = check_banks(
+        "unlearned_margins", unlearned_margins, "oracle_margins", oracle_margins, at_least=2
+    )
+    if direction == "oracle_to_unlearned":
+        p, q = q, p
+    finite = np.isfinite(p).all(axis=0) & np.isfinite(q).all(axis=0)
+    p, q = np.clip(p[:, finite], -CLIP, CLIP), np.clip(q[:, finite], -CLIP, CLIP)
+    low = np.minimum(p.min(axis=0), q.min(axis=0))
+    width = np.maximum(p.max(axis=0), q.max(axis=0)) - low
+    # All margins alike: any width puts them in one bin.
+    width = np.where(width > 0, width, 1.0)
+    p, q = _histogram(p, low, width), np.maximum(_histogram(q, low, width), FLOOR)
+    q /= q.sum(axis=0)
+    values = np.full(len(finite), np.nan)
+    # Rounding may leave a zero divergence a last digit below zero.
+    values[finite] = np.maximum(np.sum(p * np.log(np.where(p > 0, p, 1.0) / q), axis=0), 0.0)
+    return values
+
+
+def klom_percentiles(values: np.ndarray) -> KlomPercentiles:
+    """Return the percentiles of KLOM over the examples of a set; NaN where no example has a value.
+
+    Args:
+      values: floating [E] from :func:`klom`, on the forget, the retain or the test set.
+    """
+    values = np.asarray(values, np.float64)
+    values = values[~np.isnan(values)]
+    if not values.size:
+        return KlomPercentiles(float("nan"), float("nan"), float("nan"), 0)
+    return KlomPercentiles(*map(float, np.percentile(values, [50, 95, 99])), values.size)
+
+
+def _histogram(values: np.ndarray, low: np.ndarray, width: np.ndarray) -> np.ndarray:
+    """Shares float64 [BINS, E] of each column's values; the last bin holds its upper end."""
+    bins = np.minimum(((values - low) / width * BINS).astype(np.int64), BINS - 1)
+    examples = values.shape[1]
+    flat = bins + BINS * np.arange(examples)
+    counts = np.bincount(flat.ravel(), minlength=BINS * examples)
+    return counts.reshape(examples, BINS).T / len(values)

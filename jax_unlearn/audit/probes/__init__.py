@@ -1,0 +1,1 @@
+"""What takes weights and images: features, relearning, an untrained network."""

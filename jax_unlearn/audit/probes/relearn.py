@@ -1,0 +1,168 @@
+"""Relearn time: how soon fine-tuning on the forget set brings the forgotten back."""
+
+import math
+from typing import ClassVar, NamedTuple
+
+import chex
+import numpy as np
+
+from jax_unlearn.audit.measures.probabilities import cross_entropy
+from jax_unlearn.core import (
+    FORGET,
+    Examples,
+    InputError,
+    Model,
+    Outputs,
+    Pool,
+    Problem,
+    Variables,
+    check_number,
+    method,
+    pool_rows,
+    shuffled_rows,
+    static,
+)
+from jax_unlearn.engine import run
+from jax_unlearn.methods.descent import Descent
+from jax_unlearn.models.predict import predict_logits
+
+
+class RelearnCurve(NamedTuple):
+    """The loss on the forget set while it is learnt anew.
+
+    Attributes:
+      steps: int64 [S + 1], updates made so far, from 0.
+      losses: float64 [S + 1], mean cross-entropy in nats on un-augmented images in eval mode.
+    """
+
+    steps: np.ndarray
+    losses: np.ndarray
+
+
+def mean_loss(outputs: Outputs) -> float:
+    """Return the mean cross-entropy, in nats; NaN where a logit is not finite.
+
+    Of the original's outputs on the forget set it is the target of relearning.
+    """
+    return float(np.mean(cross_entropy(outputs.logits, outputs.label)))
+
+
+def relearn_time(curve: RelearnCurve, target: float) -> float:
+    """Return after how many updates on the forget set its loss was back at ``target``, >= 0.
+
+    The first recorded step with loss <= target. The value to reach is the oracle's: fewer steps
+    mean that traces of the forget set are left, more that it was suppressed. Needs one model and
+    the original's loss; costs a fine-tuning run, see :func:`relearn_curve`.
+
+    Args:
+      curve: steps and losses of a fine-tuning run.
+      target: the original's mean loss on the forget set, or a multiple of it, in nats.
+
+    Returns:
+      A number of steps; ``inf`` where the run ended first, so that only a lower bound is known (do
+      not average it); NaN where the target, or a loss before it is reached, is not finite.
+
+    Raises:
+      InputError: if steps and losses do not match or are empty.
+
+    References:
+      Golatkar et al., "Eternal Sunshine of the Spotless Net: Selective Forgetting in Deep
+      Networks", 2020, arXiv:1911.04933. Tarun et al., "Fast Yet Effective Machine Unlearning",
+      2021, arXiv:2111.08947.
+    """
+    steps, losses = np.asarray(curve.steps), np.asarray(curve.losses, np.float64)
+    if steps.ndim != 1 or steps.shape != losses.shape or not len(steps):
+        raise InputError(
+            f"curve=steps {list(steps.shape)} and losses {list(losses.shape)}: expected [S + 1] "
+            "each; take them from relearn_curve"
+        )
+    if not math.isfinite(target):
+        return math.nan
+    back = losses <= target
+    reached = int(np.argmax(back)) if back.any() else len(losses)
+    if not np.isfinite(losses[:reached]).all():
+        return math.nan
+    return float(steps[reached]) if back.any() else math.inf
+
+
+@method
+class Relearn(Descent):
+    """Fine-tune on the forget set alone, with a look at its loss every few steps.
+
+    Defaults: SGD at the constant rate of the fine-tuning it undoes, without augmentation, decay
+    or momentum, and with BatchNorm's running statistics, so that losses change by learning alone.
+
+    Attributes:
+      epochs: number of looks; the run makes ``epochs * every`` updates at most.
+      every: updates between two looks.
+      target: the run ends at the first look that finds the loss here or below.
+    """
+
+    epochs: int = 100
+    batch_size: int = static(128)
+    every: int = static(1)
+    target: float = -math.inf
+    learning_rate: float = 0.01
+    weight_decay: float = 0.0
+    momentum: float = 0.0
+    train_mode: bool = static(False)
+    augment: bool = static(False)
+    needs_retain: ClassVar[bool] = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_number("every", self.every, low=1, whole=True)
+
+    def pool(self, key: chex.PRNGKey, problem: Problem) -> Pool:
+        """The forget rows with their true labels."""
+        del key
+        return pool_rows(problem.forget, FORGET, augment=self.augment)
+
+    def batch_indices(self, key: chex.PRNGKey, epoch: int, pool: Pool):
+        """The next ``every`` steps of a stream of passes over the forget set."""
+        rows = np.arange(pool.label.shape[0])
+        return shuffled_rows(key, rows, self.batch_size, start=epoch * self.every, steps=self.every)
+
+    def measure(self, model: Model, state, problem: Problem) -> dict[str, float]:
+        """Mean loss on the forget set."""
+        forget = problem.forget
+        logits = predict_logits(model, state.variables, forget.image)
+        return {"forget_loss": mean_loss(Outputs(logits, forget.label, forget.id))}
+
+    def stop(self, history: list[dict[str, float]]) -> bool:
+        """Whether the loss is back at the target."""
+        return history[-1]["forget_loss"] <= self.target
+
+
+def relearn_curve(
+    recipe: Relearn,
+    model: Model,
+    variables: Variables,
+    forget: Examples,
+    key: chex.PRNGKey,
+    *,
+    num_classes: int,
+    **options,
+) -> RelearnCurve:
+    """Fine-tune a model on the forget set and return the course of its loss there.
+
+    Models are comparable under one recipe and one key. Costs one pass over the forget set per
+    look, and its updates.
+
+    Args:
+      recipe: rate, batch size, number of looks, target.
+      model: the network.
+      variables: the weights to start from: an unlearned model's or the oracle's.
+      forget: the forget examples.
+      key: the order of the examples.
+      num_classes: number of outputs K.
+      **options: further arguments of :func:`~jax_unlearn.engine.run`.
+    """
+    problem = Problem(
+        model=model, variables=variables, forget=forget, retain=None, num_classes=num_classes
+    )
+    history = run(recipe, problem, key, **options).history
+    return RelearnCurve(
+        np.array([entry["step"] for entry in history], np.int64),
+        np.array([entry["forget_loss"] for entry in history], np.float64),
+    )

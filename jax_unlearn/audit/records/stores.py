@@ -1,0 +1,346 @@
+"""Predictions on disk, request by request: in banks, in folders of runs, and in files.
+
+Predictions made elsewhere come as ``.npz`` files, one per model, with the arrays
+``{forget,retain,test}_{logits,label,id}`` (floating [N, K], integers [N], integers [N];
+un-augmented images, eval mode; the dataset's own ids) and ``test_forgotten`` (bool [T], True for
+test images of a class that is forgotten as a whole). ``NAME-SEED.npz`` says which seed a file is
+of. A file may also hold what measures of a model's inside take, the arrays of
+:class:`jax_unlearn.audit.Inside` (``forget_id`` serves both): penultimate features on the forget
+set and on some retain images, the logits of one untrained network, and the losses of relearning.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jax_unlearn import data
+from jax_unlearn.audit import Inside, load_inside, load_predictions
+from jax_unlearn.audit.comparison.models import Run
+from jax_unlearn.audit.probes.inside import make_inside
+from jax_unlearn.bank import Bank, open_bank
+from jax_unlearn.bank.inside import inside_path, read_inside, read_made_of
+from jax_unlearn.bank.record import Record, digest
+from jax_unlearn.core import InputError, Predictions
+
+NAMELESS = "a request without a name"
+"""Text of a request whose oracles are files from elsewhere."""
+
+SECOND = 10**6
+"""Second oracles start from weights of their own: their seeds must not be those of the first."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+    """One model's predictions on disk.
+
+    Attributes:
+      path: an ``.npz`` of predictions, or the ``outputs.npz`` of a model in a bank.
+      seed: None for unknown.
+      seconds: run time, NaN for unknown.
+      status: what the run reported.
+      history: forget accuracy in percent per epoch, where the run was watched.
+      inside: the file of its inside in a bank; None for none, or for the same file.
+      request: hash that the model's bank knows the request by, '' for that of the audit.
+      compile_seconds: time of compilation, NaN for unknown.
+    """
+
+    path: Path
+    seed: int | None = None
+    seconds: float = math.nan
+    status: str = ""
+    history: tuple[float, ...] = ()
+    inside: Path | None = None
+    request: str = ""
+    compile_seconds: float = math.nan
+
+
+@dataclasses.dataclass
+class Sources:
+    """Everything that belongs to one request.
+
+    Attributes:
+      hash: of the request, '' for unknown.
+      text: as a person writes it.
+      original: models trained on all data.
+      oracle: retrained models.
+      methods: unlearned models by name.
+      arguments: of each method, None for unknown.
+      halves: models trained on random halves of the data.
+    """
+
+    hash: str
+    text: str
+    original: list[Item] = dataclasses.field(default_factory=list)
+    oracle: list[Item] = dataclasses.field(default_factory=list)
+    methods: dict[str, list[Item]] = dataclasses.field(default_factory=dict)
+    arguments: dict[str, Any] = dataclasses.field(default_factory=dict)
+    halves: list[Item] = dataclasses.field(default_factory=list)
+
+    @property
+    def slug(self) -> str:
+        """Name of a folder for the request."""
+        return re.sub(r"[^A-Za-z0-9.]+", "-", self.text).strip("-") or self.hash[:12]
+
+
+def read_item(item: Item, request: str) -> Predictions:
+    """Read the predictions of a model for a request.
+
+    Raises:
+      InputError: if the file is missing, damaged or no predictions.
+    """
+    if in_bank(item.path):
+        folder = item.path.parent
+        return open_bank(folder.parent.parent).predictions(folder.name, item.request or request)
+    return load_predictions(item.path)
+
+
+def read_runs(items: Iterable[Item], request: str) -> list[Run]:
+    """Read models with all that the audit needs to know of them.
+
+    Raises:
+      InputError: as :func:`read_item`, also for insides.
+    """
+    return [Run(read_item(i, request), i.seed, i.seconds, i.status, _read_inside(i)) for i in items]
+
+
+def way_of_looking(items: Iterable[Item]) -> dict[str, Any] | None:
+    """Return what the insides of models in banks were made of; None where there is none.
+
+    Raises:
+      InputError: if a file is missing or damaged, or there is more than one way.
+    """
+    ways = {digest(way): way for way in (read_made_of(i.inside) for i in items if i.inside)}
+    if len(ways) > 1:
+        raise InputError(
+            f"inside: models were looked into in {len(ways)} ways: expected one recipe of "
+            "relearning and one probe for all; fill the banks with the same settings and --inside "
+            "again"
+        )
+    return next(iter(ways.values()), None)
+
+
+def _read_inside(item: Item) -> Inside | None:
+    if not in_bank(item.path):
+        return load_inside(item.path)
+    if item.inside is None:
+        return None
+    request, address = item.inside.parent.name, item.inside.stem
+    bank = open_bank(item.inside.parent.parent.parent)
+    arrays, _ = read_inside(bank, request, address, Inside._fields)
+    return make_inside(arrays, str(item.inside))
+
+
+def file_digest(path: Path) -> str:
+    """Sha256 of a file, in hex.
+
+    Raises:
+      InputError: if it cannot be read.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(
+            f"path={str(path)!r}: {error.strerror}; expected stored predictions"
+        ) from None
+
+
+def is_store(path: Path) -> bool:
+    """Whether a path is a bank or a run's folder."""
+    return (path / "bank.json").is_file() or (path / "metrics.jsonl").is_file()
+
+
+def stores_in(place: str, *, loose: bool = True) -> list[Sources]:
+    """Return the models of a bank or a run's folder, request by request.
+
+    Args:
+      place: the folder, or paths of ``.npz`` files separated by commas.
+      loose: whether files are taken, as oracles of a request without a name; none are otherwise.
+
+    Raises:
+      InputError: if nothing is there, or what is there is damaged.
+    """
+    path = Path(place)
+    if (path / "bank.json").is_file():
+        return _bank_sources(path)
+    if (path / "metrics.jsonl").is_file():
+        return _run_sources(path)
+    if not loose:
+        return []
+    items = [item for part in place.split(",") for item in files_in(part)]
+    return [Sources("", NAMELESS, oracle=items)]
+
+
+def files_in(place: str) -> list[Item]:
+    """Return the ``.npz`` file at a path, or those in a folder by seed, then by name.
+
+    Raises:
+      InputError: if there is none.
+    """
+    path = Path(place)
+    paths = sorted(path.glob("*.npz"), key=_natural) if path.is_dir() else [path]
+    if not paths or not all(p.is_file() for p in paths):
+        raise InputError(
+            f"path={place!r}: no such file, bank, run or folder with .npz; expected stored "
+            "predictions"
+        )
+    return by_seed(Item(p, _seed_in(p)) for p in paths)
+
+
+def by_seed(items: Iterable[Item]) -> list[Item]:
+    """Sort models by seed; those without one come last, in the order given.
+
+    Which oracles are held out goes by position: the same models must give the same numbers
+    whether they come from a bank, a run or files.
+    """
+    return sorted(items, key=lambda item: math.inf if item.seed is None else item.seed)
+
+
+def _natural(path: Path) -> list[tuple[bool, int, str]]:
+    """Key by which model2 comes before model10."""
+    parts = re.findall(r"\d+|\D+", path.name)
+    return [(not p.isdecimal(), int(p) if p.isdecimal() else 0, p) for p in parts]
+
+
+def _seed_in(path: Path) -> int | None:
+    found = re.search(r"-(\d+)$", path.stem)
+    return int(found.group(1)) if found else None
+
+
+def in_bank(path: Path) -> bool:
+    """Whether a path is that of the outputs of a model in a bank."""
+    return path.name == "outputs.npz" and path.parent.parent.name == "models"
+
+
+def _bank_sources(path: Path) -> list[Sources]:
+    bank = open_bank(path)
+    records = bank.records()
+    originals = [r for r in records if r.ingredients["kind"] == "original"]
+    found = []
+    for request, text in bank.requests().items():
+        mine = [r for r in records if r.ingredients["request"] == request]
+        oracles = [r for r in mine if r.ingredients["kind"] == "oracle"]
+        recipes = {digest([r.ingredients["network"], r.ingredients["recipe"]]) for r in oracles}
+        if len(recipes) > 1:
+            raise InputError(
+                f"oracles={str(path)!r}: oracles of {text} are of {len(recipes)} recipes or "
+                "networks: expected one; keep a bank for each"
+            )
+        # Other recipes' originals, such as those that only score examples, are no comparison.
+        fit = [r for r in originals if _recipe(r) in recipes and _is_audited(r, oracles)]
+        sources = Sources(request, text)
+        sources.original = bank_items(bank, fit, request)
+        sources.oracle = bank_items(bank, oracles, request)
+        halves = [r for r in records if r.ingredients["kind"] == "half" and _recipe(r) in recipes]
+        sources.halves = bank_items(bank, halves, request)
+        for record in mine:
+            if record.ingredients["kind"] != "unlearned":
+                continue
+            name, arguments = (record.ingredients["method"][k] for k in ("name", "arguments"))
+            name = _variant(sources.arguments, name, arguments)
+            sources.arguments[name] = arguments
+            sources.methods.setdefault(name, []).extend(bank_items(bank, [record], request))
+        found.append(sources)
+    return found
+
+
+def _recipe(record: Record) -> str:
+    return digest([record.ingredients["network"], record.ingredients["recipe"]])
+
+
+def _is_audited(record: Record, oracles: Sequence[Record]) -> bool:
+    """Whether an original has an oracle of its seed, which those that score examples have not."""
+    return record.ingredients["seed"] in {r.ingredients["seed"] for r in oracles}
+
+
+def _variant(known: Mapping[str, Any], name: str, arguments: Any) -> str:
+    """The method's name, with a number from the second set of arguments on."""
+    number, candidate = 1, name
+    while candidate in known and known[candidate] != arguments:
+        number += 1
+        candidate = f"{name}-{number}"
+    return candidate
+
+
+def bank_items(bank: Bank, records: Iterable[Record], request: str) -> list[Item]:
+    """Return models of a bank with what it knows of them."""
+    insides = {r.address: inside_path(bank, request, r.address) for r in records}
+    return [
+        Item(
+            bank.path / "models" / record.address / "outputs.npz",
+            record.ingredients["seed"],
+            float(record.outcome.get("run_seconds", math.nan)),
+            str(record.outcome.get("status", "")),
+            _course(record.outcome.get("history", [])),
+            insides[record.address] if insides[record.address].is_file() else None,
+            request,
+            float(record.outcome.get("compile_seconds", math.nan)),
+        )
+        for record in records
+    ]
+
+
+def _course(history: Iterable[Mapping[str, Any]]) -> tuple[float, ...]:
+    values = [entry.get("forget_accuracy") for entry in history]
+    return tuple(float(v) for v in values if v is not None)
+
+
+def _run_sources(path: Path) -> list[Sources]:
+    try:
+        settings = json.loads((path / "config.json").read_text())["settings"]
+        hashes = settings.get("request_hashes", {})
+        requests = settings["requests"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"path={str(path)!r}: its config.json is not that of a run") from error
+    if not (path / "predictions").is_dir():
+        raise InputError(
+            f"path={str(path)!r}: its predictions are missing (no folder predictions/): expected "
+            "the whole folder of a run; copy them too, or start the run again"
+        )
+    parts, epochs = _run_parts(path / "metrics.jsonl")
+    found = []
+    for text, methods in requests.items():
+        slug = data.parse_request(text).slug
+        given = hashes.get(text) if isinstance(hashes, dict) else None
+        sources = Sources(given or "", text)
+        groups = {"original": sources.original, "oracle": sources.oracle}
+        for (of, name, seed), part in parts.items():
+            file = path / "predictions" / slug / f"{name}-{seed}.npz"
+            if of != slug or not file.is_file():
+                continue
+            item = Item(
+                file,
+                seed + SECOND if name == "second_oracle" else seed,
+                float(part.get("run_seconds") or math.nan),
+                str(part.get("status", "")),
+                _course(epochs.get((of, name, seed), [])),
+                compile_seconds=float(part.get("compile_seconds") or math.nan),
+            )
+            kind = "oracle" if name == "second_oracle" else name
+            if kind in groups:
+                groups[kind].append(item)
+            else:
+                sources.methods.setdefault(name, []).append(item)
+                sources.arguments[name] = methods.get(name, {}).get("arguments")
+        found.append(sources)
+    return found
+
+
+def _run_parts(path: Path) -> tuple[dict[tuple, dict], dict[tuple, list[dict]]]:
+    parts, epochs = {}, {}
+    for line in path.read_text().splitlines():
+        try:
+            row = json.loads(line)
+            part = (row["request"], row["name"], row["seed"])
+        except (ValueError, KeyError, TypeError):
+            # A line that a crash cut off belongs to a part that is not finished.
+            continue
+        if row.get("kind") == "epoch":
+            epochs.setdefault(part, []).append(row)
+        else:
+            parts[part] = row
+    return parts, epochs

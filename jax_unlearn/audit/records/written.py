@@ -1,0 +1,143 @@
+"""The record of one request's audit: what the models gave, and the files that it came from."""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jax_unlearn.audit import (
+    AuditProtocol,
+    accuracies,
+    area_over_course,
+    interval,
+    overshoot,
+    worst_over_course,
+)
+from jax_unlearn.audit.comparison.compare import NO_INSIDE, compare
+from jax_unlearn.audit.comparison.models import gather_models
+from jax_unlearn.audit.comparison.record import NO_HALVES, number, to_record
+from jax_unlearn.audit.records.stores import (
+    Item,
+    Sources,
+    file_digest,
+    in_bank,
+    read_runs,
+    way_of_looking,
+)
+from jax_unlearn.bank import ids_digest
+from jax_unlearn.bank.subset_models import read_memorization
+from jax_unlearn.report.figures.style import display_name
+
+ADDED_BY = {
+    NO_INSIDE: "python -m experiments.bank with the bank's flags and --inside 16",
+    NO_HALVES: "python -m experiments.bank with the bank's flags and --halves 64",
+}
+"""Commands that add what a measure lacks, by the reason why it was not taken."""
+
+ADDED_TO_FILES = {
+    NO_INSIDE: "the arrays of jax_unlearn.audit.Inside in the files of predictions",
+    NO_HALVES: "a bank of models trained on random halves as --oracles: experiments.bank --halves",
+}
+"""The same where the oracles are in no bank."""
+
+
+def audit_sources(
+    sources: Sources,
+    level: str,
+    protocol: AuditProtocol,
+    folder: Path,
+    on_step: Callable[[int, int], None],
+) -> dict[str, Any]:
+    """Read the models of a request, audit them and return the record.
+
+    Args:
+      sources: what to audit.
+      level: as in the command.
+      protocol: as in the command.
+      folder: that the paths in the record are relative to.
+      on_step: called with the number of parts done and planned.
+
+    Raises:
+      InputError: if something does not match; see :func:`gather_models`.
+    """
+    groups = (sources.original, sources.oracle, *sources.methods.values())
+    looked = way_of_looking(item for items in groups for item in items)
+    models = gather_models(
+        read_runs(sources.oracle, sources.hash),
+        {name: read_runs(items, sources.hash) for name, items in sources.methods.items()},
+        read_runs(sources.original, sources.hash),
+    )
+    comparison = compare(models, level=level, protocol=protocol, on_step=on_step)
+    ids = models.oracle.runs[0].predictions.forget.id
+    request = {"hash": sources.hash, "text": sources.text, "ids_hash": ids_digest(ids)}
+    halves = [item.path.parent for item in sources.halves]
+    memorization = read_memorization(halves, ids)
+    record = to_record(comparison, request, memorization=memorization, display=display_name)
+    record["protocol"]["asked_level"] = level
+    record["protocol"]["inside"] = looked
+    stored = any(in_bank(item.path) for item in sources.oracle)
+    for absent in record["not_measured"]:
+        absent["add"] = (ADDED_BY if stored else ADDED_TO_FILES).get(absent["why"], "")
+    for name, items in sources.methods.items():
+        method = record["models"]["methods"][name]
+        method["arguments"] = sources.arguments.get(name)
+        method["files"] = _described(items, folder)
+        watched = [list(item.history) for item in items if len(item.history) > 1]
+        if watched:
+            record["curves"]["forget_accuracy"][name] = watched
+    record["courses"] = _courses(
+        record["curves"]["forget_accuracy"],
+        float(np.mean([accuracies(run.predictions)["FA"] for run in models.oracle.kept])),
+        comparison.confidence,
+    )
+    record["files"] = {
+        "original": _described(sources.original, folder),
+        "oracle": _described(sources.oracle, folder),
+        "halves": _described(sources.halves, folder),
+    }
+    return record
+
+
+def _courses(
+    watched: Mapping[str, list[list[float]]], oracle: float, confidence: float
+) -> dict[str, Any]:
+    """How far the forget accuracy strays from the oracles' on the way, per method."""
+    measures = {
+        "worst": worst_over_course,
+        "overshoot": overshoot,
+        "area": area_over_course,
+    }
+    methods = {}
+    for name, courses in watched.items():
+        methods[name] = {}
+        for key, function in measures.items():
+            found = interval([function(course, oracle) for course in courses], confidence)
+            mean, low, high, n = found
+            methods[name][key] = {
+                "value": number(mean),
+                "low": number(low),
+                "high": number(high),
+                "n": n,
+            }
+    return {"oracle": oracle, "methods": methods}
+
+
+def _described(items: list[Item], folder: Path) -> list[dict[str, Any]]:
+    def file(path: Path) -> dict[str, str]:
+        relative = Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+        return {"path": relative, "sha256": file_digest(path)}
+
+    return [
+        {
+            **file(item.path),
+            "inside": None if item.inside is None else file(item.inside),
+            "seed": item.seed,
+            "seconds": number(item.seconds),
+            "compile_seconds": number(item.compile_seconds),
+            "status": item.status,
+            "history": list(item.history),
+        }
+        for item in items
+    ]

@@ -1,0 +1,98 @@
+"""Loops over batches that are not training: evaluation, importances, measures."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jax_unlearn.core import InputError, check_number
+from jax_unlearn.transfer import put, to_host
+
+
+def _batches(
+    arrays: Sequence[Any], batch_size: int, sharding: jax.sharding.Sharding | None
+) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """Yield batches of one size and their weights, float32 [batch], 0 where row 0 is padding."""
+    check_number("batch_size", batch_size, low=1, whole=True)
+    lengths = [len(array) for array in arrays]
+    if not lengths or lengths[0] == 0 or len(set(lengths)) > 1:
+        raise InputError(
+            f"arrays: lengths {lengths}; expected one or more arrays of one length >= 1"
+        )
+    size = min(batch_size, lengths[0])
+    # Devices that do not divide a batch get more padding, not more rows: what a batch holds must
+    # not depend on their number.
+    padded = size if sharding is None else size + -size % sharding.num_devices
+    for start in range(0, lengths[0], size):
+        rows = np.arange(start, start + padded)
+        real = rows < min(start + size, lengths[0])
+        weight = real.astype(np.float32)
+        rows = np.where(real, rows, 0)
+        batch = (*(array[rows] for array in arrays), weight)
+        *batch, weight = batch if sharding is None else [put(x, sharding) for x in batch]
+        yield tuple(batch), weight
+
+
+def map_batches(
+    fn: Callable[..., Any],
+    arrays: Sequence[Any],
+    batch_size: int,
+    *,
+    sharding: jax.sharding.Sharding | None = None,
+) -> Any:
+    """Apply a function to batches and join what it returns, as if it had seen all rows at once.
+
+    Every batch has the same size, so a jitted ``fn`` compiles once: the last one is filled up
+    with row 0 and its surplus results are cut off. ``fn`` must treat rows independently.
+
+    Args:
+      fn: ``fn(*batch) -> pytree of arrays [batch, ...]``, jitted by the caller.
+      arrays: arrays [N, ...] of one length N >= 1, NumPy or JAX.
+      batch_size: rows per call; at most N are used.
+      sharding: placement of a batch over devices; None leaves it to ``fn``. Beside arguments that
+        lie on several devices an unplaced batch is computed by each of them.
+
+    Returns:
+      A pytree of NumPy arrays [N, ...].
+
+    Raises:
+      InputError: for a batch size below 1, no rows, or arrays of different lengths.
+    """
+    results = [(fn(*batch), weight) for batch, weight in _batches(arrays, batch_size, sharding)]
+    results, weights = zip(*jax.tree.map(to_host, results), strict=True)
+    real = np.concatenate(weights) > 0
+    return jax.tree.map(lambda *parts: np.concatenate(parts)[real], *results)
+
+
+def fold_batches(
+    fn: Callable[..., Any],
+    carry: Any,
+    arrays: Sequence[Any],
+    batch_size: int,
+    *,
+    sharding: jax.sharding.Sharding | None = None,
+) -> Any:
+    """Run a function over batches, handing its result from one to the next.
+
+    Every batch has the same size, so a jitted ``fn`` compiles once: the last one is filled up
+    with row 0 at weight 0.
+
+    Args:
+      fn: ``fn(carry, *batch, weight) -> carry``, jitted by the caller; weight is float32
+        [batch], 1 for a row and 0 for padding.
+      carry: what the first call gets, a pytree.
+      arrays: arrays [N, ...] of one length N >= 1, NumPy or JAX.
+      batch_size: rows per call; at most N are used.
+      sharding: placement of a batch over devices; None leaves it to ``fn``. Beside arguments that
+        lie on several devices an unplaced batch is computed by each of them.
+
+    Returns:
+      The last carry.
+
+    Raises:
+      InputError: for a batch size below 1, no rows, or arrays of different lengths.
+    """
+    for batch, weight in _batches(arrays, batch_size, sharding):
+        carry = fn(carry, *batch, weight)
+    return carry

@@ -1,0 +1,1 @@
+"""Saving runs and going on with them."""

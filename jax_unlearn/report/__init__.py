@@ -1,0 +1,1 @@
+"""Figures, pages and tables; needs the extra `report`."""

@@ -1,0 +1,30 @@
+"""Figures of a run: arrays in, a matplotlib figure out; drawn without any global state."""
+
+from jax_unlearn.report.figures.comparison import gap_against_kl_figure, time_figure
+from jax_unlearn.report.figures.confidence import density_figure, strip_figure
+from jax_unlearn.report.figures.cost import gap_against_time_figure
+from jax_unlearn.report.figures.course import forget_accuracy_figure, mumis_figure
+from jax_unlearn.report.figures.entropy import entropy_figure
+from jax_unlearn.report.figures.epsilon import epsilon_figure
+from jax_unlearn.report.figures.hybrids import hybrid_figure
+from jax_unlearn.report.figures.roc import roc_figure
+from jax_unlearn.report.figures.style import display_name, save, styles
+from jax_unlearn.report.figures.sweep import sweep_figure
+
+__all__ = [
+    "density_figure",
+    "display_name",
+    "entropy_figure",
+    "epsilon_figure",
+    "forget_accuracy_figure",
+    "gap_against_kl_figure",
+    "gap_against_time_figure",
+    "hybrid_figure",
+    "mumis_figure",
+    "roc_figure",
+    "save",
+    "strip_figure",
+    "styles",
+    "sweep_figure",
+    "time_figure",
+]

@@ -1,0 +1,213 @@
+"""Sentences and numbers of an audit's report; every sentence follows from the audit's record."""
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from jax_unlearn.report.figures.style import display_name, duration, percent
+
+
+def finite(value: Any) -> float:
+    """Return a number of the record as float; NaN where it is missing."""
+    return math.nan if value is None else float(value)
+
+
+def number(value: Any) -> str:
+    """Write a number with about three figures; a dash where it is missing."""
+    value = finite(value)
+    if not math.isfinite(value):
+        return "\u2013" if math.isnan(value) else ("\u221e" if value > 0 else "-\u221e")
+    size = abs(value)
+    if size >= 100:
+        return f"{value:.1f}"
+    if size >= 1:
+        return f"{value:.2f}"
+    if size >= 0.001:
+        return f"{value:.3f}"
+    return f"{value:.1e}" if size else "0"
+
+
+def interval(low: Any, high: Any) -> str:
+    """Write an interval; empty where either end is missing."""
+    if math.isnan(finite(low)) or math.isnan(finite(high)):
+        return ""
+    return f"{number(low)} to {number(high)}"
+
+
+def band_ends(low: Any, high: Any, side: str, write: Callable[[Any], str] = number) -> str:
+    """Write a null band by the ends that count: no distance is too small to be retraining.
+
+    Args:
+      low: lower end, None for unknown.
+      high: upper end.
+      side: on which side of the band a measure tells from retraining: 'both', 'above' or 'below'.
+      write: how a number is written.
+    """
+    if side == "above":
+        return f"up to {write(high)}"
+    if side == "below":
+        return f"from {write(low)}"
+    unknown = math.isnan(finite(low)) or math.isnan(finite(high))
+    return "none" if unknown else f"{write(low)} to {write(high)}"
+
+
+def ranking_rule(audit: Mapping[str, Any], name: str, write: Callable[[Any], str] = number) -> str:
+    """Say by what a ranking goes: by the value, or by how far it lies from retraining."""
+    measure = next((m for m in audit["measures"] if m["name"] == name), {})
+    side = measure.get("outside", "both")
+    if side != "both":
+        return "lowest first" if side == "above" else "highest first"
+    band = audit["bands"].get(name)
+    if band:
+        return f"nearest first to {write(band['median'])}, the middle of the null band"
+    if measure.get("oracle_value") is None:
+        return "lowest first"
+    return f"nearest first to {write(measure['oracle_value'])}, what retraining is expected to have"
+
+
+def row_name(name: str) -> str:
+    """Name a row as a reader knows it, on one line."""
+    return " ".join(display_name(str(name)).split()) or "(no name)"
+
+
+def listed(words: Iterable[str]) -> str:
+    """Join words into 'a, b and c'."""
+    words = list(words)
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def counted(count: int, word: str) -> str:
+    """Write a count with its word: '1 oracle', '2 oracles'."""
+    return f"{count} {word}" + "s" * (count != 1)
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """List nested settings as (dotted name, value) in the order given."""
+    pairs: list[tuple[str, str]] = []
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            pairs += flat(value, f"{prefix}{key}.")
+        elif isinstance(value, str):
+            pairs.append((f"{prefix}{key}", value))
+        elif isinstance(value, Sequence) and all(isinstance(v, str) for v in value) and value:
+            pairs.append((f"{prefix}{key}", ", ".join(value)))
+        else:
+            pairs.append((f"{prefix}{key}", json.dumps(value, default=str)))
+    return pairs
+
+
+def absent_sentence(measure: Mapping[str, Any]) -> str:
+    """Say of a measure that was not taken what it needs, why it is not there, and what adds it."""
+    text = f"{measure['title']}: {measure['does']}; needs {measure['needs']}."
+    if measure.get("why"):
+        text += f" Not taken: {measure['why']}."
+    if measure.get("add"):
+        text += f" To add it: {measure['add']}."
+    return text
+
+
+def forgotten_sentence(request: Mapping[str, Any]) -> str:
+    """Say what was forgotten, how it was chosen and what is left."""
+    training = request["forget"] + request["retain"]
+    kind = "as whole classes" if request["class_wise"] else "example by example"
+    return (
+        f"Forgotten: {request['forget']} of {training} training examples "
+        f"({percent(request['forget'] / training)}), chosen {kind} by {request['text']}; "
+        f"{request['retain']} retained, {counted(request['test'], 'test example')}."
+    )
+
+
+def compared_sentences(audit: Mapping[str, Any]) -> list[str]:
+    """Say which models were compared with which, and how deep the audit went."""
+    models = audit["models"]
+    oracles = counted(models["oracle"], "oracle")
+    text = f"Compared with {oracles}: the same training without the forgotten examples"
+    if "reference" in models and "held_out" in models:
+        text += f"; {models['reference']} of them as reference, {models['held_out']} held out"
+    sentences = [text + "."]
+    if models["original"]:
+        count = counted(models["original"], "original model")
+        sentences.append(f"Measures are put to the test by {count}, which forgot nothing.")
+    else:
+        sentences.append("No original model was given, so the power of the measures is not known.")
+    sentences.append(f"Level of the audit: {audit['level']}.")
+    return sentences
+
+
+def methods_sentence(models: Mapping[str, Any]) -> str:
+    """Say how many models of each method there are, and how many of them do not count."""
+    texts = []
+    for name, method in models["methods"].items():
+        counts = (
+            (method.get("collapsed"), "collapsed, left out of every number"),
+            (method.get("no_op"), "unchanged from the original"),
+        )
+        remarks = "; ".join(f"{count} {what}" for count, what in counts if count)
+        texts.append(f"{row_name(name)} {method['n']}" + f" ({remarks})" * bool(remarks))
+    return f"Unlearned models: {', '.join(texts) or 'none'}."
+
+
+def verdict_sentences(audit: Mapping[str, Any]) -> list[str]:
+    """Say of every row by which measures it lies outside the null band, and how many judge it."""
+    titles = {measure["name"]: measure["title"] for measure in audit["measures"]}
+    sentences = []
+    for row in audit["rows"]:
+        marks = {name: cell.get("mark") for name, cell in row["cells"].items()}
+        outside = [titles.get(name, name) for name, mark in marks.items() if mark == "outside"]
+        others = [
+            titles.get(n, n) for n, mark in marks.items() if mark in ("inside", "uninformative")
+        ]
+        powerless = sum(mark == "uninformative" for mark in marks.values())
+        inside = len(others) - powerless
+        # The shorter list says the same.
+        many = len(outside) > len(others) > 0
+        which = f"all but {listed(others)}" if many else listed(outside)
+        judged = len(outside) + len(others)
+        facts = [f"outside by {len(outside)} ({which})"] if outside else []
+        facts += [f"inside by {inside}"] if inside else []
+        facts += [f"{powerless} without power"] if powerless else []
+        if judged in (len(outside), inside):
+            facts = ["outside by all" if outside else "inside by all"]
+        text = f"of {counted(judged, 'measure')} with a null band, {', '.join(facts)}"
+        text = text if judged else "not judged"
+        sentences.append(f"{row_name(row['name'])}: {text}.")
+    return sentences
+
+
+def power_sentence(audit: Mapping[str, Any]) -> str:
+    """Say which measures cannot tell the original from retraining."""
+    titles = {measure["name"]: measure["title"] for measure in audit["measures"]}
+    without = [titles.get(name, name) for name in audit["uninformative"]]
+    if not audit["models"]["original"]:
+        return "Without an original model nobody knows which measures have power."
+    if not without:
+        return "Every measure tells the original from retraining."
+    return (
+        f"No power here, because the original itself lies inside the band: {listed(without)}. "
+        "A method that lies inside as well may have forgotten nothing."
+    )
+
+
+def time_sentences(seconds: Mapping[str, Sequence[float]]) -> list[str]:
+    """Name the fastest method, its share of retraining, and those retraining would have beaten."""
+    means = {}
+    for name, given in seconds.items():
+        times = [t for t in map(finite, given) if math.isfinite(t)]
+        if times:
+            means[name] = sum(times) / len(times)
+    retrain = means.pop("oracle", None)
+    means.pop("original", None)
+    if not means:
+        return []
+    fastest = min(means, key=means.get)
+    text = f"Fastest: {row_name(fastest)}, {duration(means[fastest])} per model"
+    if not retrain:
+        return [text + "."]
+    sentences = [
+        f"{text}, {percent(means[fastest] / retrain)} of retraining ({duration(retrain)})."
+    ]
+    slower = [row_name(name) for name, mean in means.items() if mean >= retrain]
+    if slower:
+        sentences.append(f"Not faster than retraining: {listed(slower)}.")
+    return sentences
