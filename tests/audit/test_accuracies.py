@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from jax_unlearn.audit import accuracies
-from jax_unlearn.audit.measures import accuracy
+from jax_unlearn.audit import accuracies, accuracy
 from jax_unlearn.audit.measures.accuracy import select
 from jax_unlearn.core import InputError, Outputs, Predictions
 

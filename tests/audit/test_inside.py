@@ -13,10 +13,10 @@ from jax_unlearn.audit import (
     relearn_curve,
     relearn_time,
     save_predictions,
+    zrf,
 )
 from jax_unlearn.audit.comparison.compare import NO_INSIDE, compare
 from jax_unlearn.audit.comparison.models import Run, gather_models
-from jax_unlearn.audit.measures import zrf
 from jax_unlearn.audit.measures.evaluation import CUT_OFF, measure_inside, measure_inside_pair
 from jax_unlearn.audit.predictions import load_predictions
 from jax_unlearn.audit.probes.inside import (
