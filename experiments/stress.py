@@ -9,6 +9,7 @@ for bit. Then another one begins.
 It takes some minutes; exit code 1 and one line tell what was lost.
 """
 
+import contextlib
 import dataclasses
 import json
 import multiprocessing
@@ -21,6 +22,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from multiprocessing import connection
 from typing import Any, NamedTuple
 
 import jax
@@ -124,14 +126,18 @@ def settings(methods: Sequence[str], epochs: int) -> list[str]:
 
 def _start(folder: pathlib.Path, flags: Sequence[str], seconds: float) -> multiprocessing.Process:
     flags = [*flags, "--checkpoint-seconds", str(seconds), "--out", str(folder)]
-    process = multiprocessing.get_context("fork").Process(
-        target=_command, args=(flags, folder.with_suffix(".log"))
-    )
+    context = multiprocessing.get_context("fork")
+    hears, ready = context.Pipe(duplex=False)
+    process = context.Process(target=_command, args=(flags, folder.with_suffix(".log"), ready))
     process.start()
+    ready.close()
+    # Until then a signal would end the process as it ends any other.
+    with contextlib.suppress(EOFError):
+        hears.recv()
     return process
 
 
-def _command(flags: Sequence[str], log: pathlib.Path) -> None:
+def _command(flags: Sequence[str], log: pathlib.Path, ready: connection.Connection) -> None:
     """The command in a process of its own; what it prints goes to a file."""
     with log.open("w") as file:
         for stream in (sys.stdout, sys.stderr):
@@ -139,7 +145,15 @@ def _command(flags: Sequence[str], log: pathlib.Path) -> None:
     # A shell's background jobs ignore this signal, and their children with them.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = ["experiments.run", *flags]
-    program(run.main)
+
+    def main() -> None:
+        ready.send(True)
+        run.main()
+
+    # A signal that comes when all is done breaks nothing off.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with contextlib.suppress(KeyboardInterrupt):
+        program(lambda: guarded(main))
 
 
 def check_start(before: Position, now: Position, printed: str) -> str:
@@ -237,16 +251,12 @@ def execute(stress: Stress) -> None:
             process = _start(folder, flags, stress.checkpoint_seconds)
             name = draw.choice(list(SIGNALS)) if stress.signal == "any" else stress.signal
             pause = draw.uniform(0.3, stress.longest)
-            if kills < stress.kills:
-                process.join(pause)
-            else:
-                process.join()
-            ended = process.exitcode is not None
-            if ended:
-                _finish(process, folder)
-            else:
+            process.join(pause if kills < stress.kills else None)
+            if process.exitcode is None:
                 os.kill(process.pid, SIGNALS[name])
                 process.join()
+            # The signal may come after the last step: then it broke nothing off.
+            ended = process.exitcode == 0
             kills += not ended
             did = check_start(before, position(folder), folder.with_suffix(".log").read_text())
             if ended:

@@ -130,7 +130,9 @@ try:
 except Interrupted as stopped:
     sys.exit(stopped.exit_code)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    # The limit is for a loop that no signal ends.
+    run = [sys.executable, "-c", code]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=600)
     assert (done.returncode, done.stdout) == (143, "step done\n")
 
 

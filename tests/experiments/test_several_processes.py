@@ -1,7 +1,6 @@
 """Two processes run one experiment: one folder, one voice, the numbers of one process."""
 
 import os
-import socket
 import subprocess
 import sys
 
@@ -20,16 +19,13 @@ FLAGS = (
 PARTS = ("original", "oracle", "second_oracle", "natmu")
 
 
-def start_two(out, *own):
-    """Start two processes with two devices each, and flags of their own: code, stdout, stderr."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        coordinator = f"127.0.0.1:{probe.getsockname()[1]}"
+def start_two(coordinator, out, *own):
+    """Start two processes with two devices each, and flags of their own."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM_", "OMPI_"))}
     environment |= {"JAX_PLATFORMS": "cpu", "PJRT_NPROC": "32"}
     command = [sys.executable, "-m", "experiments.run", *FLAGS, "--out", out, "--cpu-devices", 2]
     command += ["--coordinator", coordinator, "--num-processes", 2, "--process-id"]
-    started = [
+    return [
         subprocess.Popen(
             [*map(str, command), str(rank), *map(str, flags)],
             env=environment,
@@ -39,29 +35,23 @@ def start_two(out, *own):
         )
         for rank, flags in enumerate(own)
     ]
-    ended = []
-    try:
-        for process in started:
-            told = process.communicate(timeout=300)
-            ended.append((process.returncode, *told))
-    finally:
-        for process in started:
-            process.kill()
-    return ended
 
 
 @pytest.fixture(scope="module")
-def together(tmp_path_factory):
+def together(tmp_path_factory, new_coordinator, wait_for_all):
     """The folder of two processes, and what each of them printed."""
     out = tmp_path_factory.mktemp("together") / "run"
-    ended = start_two(out, (), ())
+    ended = wait_for_all(start_two(new_coordinator(), out, (), ()))
     for code, _, complaints in ended:
         assert code == 0, complaints[-3000:]
     return out, [told for _, told, _ in ended]
 
 
-def test_processes_with_other_settings_all_end_and_name_them(tmp_path):
-    ended = start_two(tmp_path / "run", (), ("--training.epochs", 4))
+def test_processes_with_other_settings_all_end_and_name_them(
+    tmp_path, new_coordinator, wait_for_all
+):
+    started = start_two(new_coordinator(), tmp_path / "run", (), ("--training.epochs", 4))
+    ended = wait_for_all(started)
     assert [code for code, _, _ in ended] == [2, 2]
     assert (
         "error: process 1: started with other settings than process 0: training.epochs is 1 for "
