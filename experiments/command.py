@@ -30,7 +30,7 @@ def guarded(main: Callable[[], None]) -> None:
         with acting(), _only_our_own_words():
             main()
     except InputError as error:
-        _tell(f"error: {error}")
+        _tell(f"error: {as_called(str(error))}")
         raise SystemExit(2) from None
     except OSError as error:
         if error.errno not in NO_ROOM:
@@ -79,6 +79,12 @@ def program(main: Callable[[], None]) -> None:
         os._exit(stop.code)
 
 
+def as_called(text: str) -> str:
+    """Name commands as they are called here: an installed package has no ``experiments``."""
+    installed = __package__ == "jax_unlearn.commands"
+    return text.replace("python -m experiments.", "jax-unlearn ") if installed else text
+
+
 _T = TypeVar("_T")
 
 
@@ -97,7 +103,12 @@ def parse(cls: type[_T], module: str, description: str, **options: Any) -> _T:
     heard = io.StringIO()
     try:
         with contextlib.redirect_stderr(heard):
-            return tyro.cli(cls, prog=f"python -m {module}", description=description, **options)
+            return tyro.cli(
+                cls,
+                prog=as_called(f"python -m {module}"),
+                description=as_called(description),
+                **options,
+            )
     except SystemExit as stop:
         if not stop.code:
             raise
