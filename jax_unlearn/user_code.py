@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import importlib.abc
 import importlib.util
+import os
 import re
 import sys
 import traceback
@@ -124,7 +125,7 @@ def _parts(source: str, text: str) -> tuple[str, str]:
 
 
 def _file(source: str, place: str) -> Path:
-    path = Path(place).expanduser()
+    path = Path(os.path.expanduser(place))
     if path.is_file():
         return path.resolve()
     folder = path.parent

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import hashlib
+import warnings
 
 import numpy as np
 
@@ -153,12 +154,36 @@ def subset(
             np.arange(total) if size is None else stratified_rows(examples.label, size, seed)
         )
     train, test = keep
+    lost = np.setdiff1d(dataset.train.label, dataset.train.label[train])
+    if len(lost):
+        _warn_absent(f"train_size={train_size!r}", dataset, lost, "take more images")
     return dataclasses.replace(
         dataset,
         train=take(dataset.train, train),
         test=take(dataset.test, test),
         train_fine=None if dataset.train_fine is None else dataset.train_fine[train],
         test_fine=None if dataset.test_fine is None else dataset.test_fine[test],
+    )
+
+
+def warn_absent_classes(dataset: Dataset) -> None:
+    """Warn of classes without a training image: a network has outputs that never learn."""
+    absent = np.setdiff1d(np.arange(dataset.num_classes), dataset.train.label)
+    if not len(absent):
+        return
+    remedy = "number the labels from 0 without gaps, or name only the classes that there are"
+    if absent.tolist() == [0]:
+        remedy = "labels that count from 1 need 1 subtracted"
+    _warn_absent(f"dataset={dataset.name!r}", dataset, absent, remedy)
+
+
+def _warn_absent(source: str, dataset: Dataset, absent: np.ndarray, remedy: str) -> None:
+    shown = ", ".join(f"{k} ({dataset.class_names[k]})" for k in absent[:5])
+    more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
+    warnings.warn(
+        f"{source}: no training images for {len(absent)} of the {dataset.num_classes} classes: "
+        f"{shown}{more}; models cannot learn these, yet methods and measures count them; {remedy}",
+        stacklevel=4,
     )
 
 
@@ -175,11 +200,22 @@ def _check_names(source: str, argument: str, names: tuple[str, ...], count: int)
 
 
 def _check_split(source: str, split: str, examples: Examples, num_classes: int) -> None:
+    if not isinstance(examples, Examples):
+        raise InputError(
+            f"{source}: {split} is a {type(examples).__name__}: expected jax_unlearn.Examples"
+        )
+    for name, column in examples._asdict().items():
+        _check_array(f"{source}: {split}.{name}", column)
     image, label, ids = examples
     if image.dtype != np.uint8 or image.ndim != 4 or 0 in image.shape:
         raise InputError(
             f"{source}: {split} images are {image.dtype} {_shape(image.shape)}: expected uint8 "
             "[N, H, W, C], none of them 0; a grey image needs C = 1"
+        )
+    if _is_channel_first(image.shape):
+        raise InputError(
+            f"{source}: {split} images are {_shape(image.shape)}, which looks like [N, C, H, W]: "
+            "expected [N, H, W, C]; move the channels to the end with images.transpose(0, 2, 3, 1)"
         )
     _check_labels(source, f"{split} labels", label, examples, num_classes)
     if ids.dtype != np.int64 or ids.shape != label.shape:
@@ -195,16 +231,37 @@ def _check_split(source: str, split: str, examples: Examples, num_classes: int) 
         )
 
 
+def _check_array(what: str, array: object) -> None:
+    if not all(hasattr(array, name) for name in ("dtype", "shape", "ndim")):
+        raise InputError(
+            f"{what} is a {type(array).__name__}: expected an array; make one with numpy.asarray"
+        )
+
+
+def _is_channel_first(shape: tuple[int, ...]) -> bool:
+    """Whether axes [H, W, C] of images are more likely their [C, H, W].
+
+    True for 1, 3 or 4 rows of pixels whose other axes are as long as those of a picture: longer
+    than the rows are many, and neither more than twice the other. Signals of several channels
+    (1 x 128 x 9) and small patches of many bands (3 x 3 x 200) are none.
+    """
+    _, rows, columns, channels = shape
+    likely = rows in (1, 3, 4) and min(columns, channels) > max(rows, 2)
+    return likely and max(columns, channels) <= 2 * min(columns, channels)
+
+
 def _check_labels(
     source: str, what: str, labels: np.ndarray, examples: Examples, num_classes: int
 ) -> None:
+    _check_array(f"{source}: {what}", labels)
     if labels.dtype != np.int32 or labels.shape != (len(examples.image),):
         raise InputError(
             f"{source}: {what} are {labels.dtype} {_shape(labels.shape)}: expected int32 "
             f"[{len(examples.image)}], one for each image"
         )
     if labels.min() < 0 or labels.max() >= num_classes:
+        hidden = "; a label of -1 often stands for one that is not published"
         raise InputError(
             f"{source}: {what} reach from {labels.min()} to {labels.max()}: expected 0 to "
-            f"{num_classes - 1} for {num_classes} classes"
+            f"{num_classes - 1} for {num_classes} classes{hidden * bool(labels.min() == -1)}"
         )

@@ -1,27 +1,25 @@
 """Loading a dataset by name: prepared by TFDS, decoded once, then read from a cache."""
 
+import functools
 import hashlib
-import json
 import os
-import re
-import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from jax_unlearn.core import Examples, InputError, check_choice
+import numpy as np
+
+from jax_unlearn.core import Examples, InputError
 from jax_unlearn.data.builders import SOURCES, Source
-from jax_unlearn.data.builders.prepare import prepare
-from jax_unlearn.data.cache import cache_root, read_arrays, write_arrays
-from jax_unlearn.data.dataset import Dataset
-from jax_unlearn.data.npz import load_npz
-from jax_unlearn.data.tfds_reader import one_line, read_split
+from jax_unlearn.data.builders.prepare import UnwritableError
+from jax_unlearn.data.cache import Arrays, cache_root, read_or_make, warn_uncached
+from jax_unlearn.data.dataset import Dataset, warn_absent_classes
+from jax_unlearn.data.npz import SPLITS, load_npz
+from jax_unlearn.data.own import load_own
+from jax_unlearn.data.prepared import COARSE, parse_name, plain_name, prepared_folder
+from jax_unlearn.data.tfds_reader import read_split
+from jax_unlearn.user_code import is_reference
 
-COARSE = {"cifar20": "cifar100"}
-"""Datasets that are another one with its coarse labels."""
-
-Arrays = Mapping[str, Any]
-"""Columns of a split by name, as :func:`jax_unlearn.data.tfds_reader.read_split` gives them."""
+READER = 2
+"""Changes whenever the same records would give other arrays, so that old caches are not read."""
 
 
 def load(
@@ -36,107 +34,85 @@ def load(
     ``digits`` needs nothing. The others are read from ``data_dir/<name>/<version>``, as TFDS
     prepares it in array_record, whoever prepared it; or prepared there from the original archive,
     which lies in ``data_dir`` or ``data_dir/downloads/manual``. Images are decoded once and cached
-    as arrays, keyed by name, version, split and what lies in that folder.
+    as arrays, keyed by name, version, split and what lies in that folder; where the cache cannot
+    be written, a warning says so.
 
     Args:
       name: ``digits``, ``cifar10``, ``cifar100``, ``cifar20`` (CIFAR-100's images with the 20
-        superclasses as labels), ``tiny_imagenet200``, any dataset with the features image and
-        label and the splits train and test that is prepared in ``data_dir``, or the path of an
-        ``.npz`` (see :func:`jax_unlearn.data.load_npz`).
-      data_dir: root of prepared datasets; None means ``<cache_dir>/tfds``.
+        superclasses as labels), ``tiny_imagenet200``; any dataset with the features image (uint8)
+        and label and the splits train and test that is prepared in ``data_dir``, written as TFDS
+        writes it (``name``, ``name/config``, ``name:1.0.0``); the path of an ``.npz`` (see
+        :func:`jax_unlearn.data.load_npz`); or ``FILE.py:NAME`` or ``pkg.module:NAME``, a
+        :class:`Dataset` of the user's own or a function that returns one. It is called with
+        ``data_dir`` if it has an argument of that name, else without any.
+      data_dir: root of prepared datasets, or the folder of this very dataset; None means
+        ``<cache_dir>/tfds``.
       cache_dir: folder of decoded arrays; None means $JAX_UNLEARN_CACHE or ~/.cache/jax_unlearn.
       download: whether a missing archive may be downloaded from its official address.
 
     Raises:
-      InputError: if the name is unknown, the folder is missing or holds something else, or the
-        dataset is stored as tfrecord.
+      InputError: if the name is unknown, the folder is missing or holds something else, the
+        dataset is stored as tfrecord, its images are not uint8 or have another number of channels
+        than it says, or the user's own code fails.
     """
-    if str(name).endswith(".npz"):
+    name = str(name)
+    if name.lower().endswith(".npz"):
         return load_npz(name)
+    if is_reference(name):
+        return load_own(name, data_dir)
     root = cache_root(cache_dir)
-    folder = prepared_folder(name, data_dir, root, download=download)
-    key = source_key(folder)
-    train, test = (_split(folder, split, key, root) for split in ("train", "test"))
-    return assemble(name, folder, train, test)
-
-
-def prepared_folder(
-    name: str, data_dir: str | os.PathLike | None, root: Path, *, download: bool
-) -> Path:
-    """Find the prepared dataset, or prepare it; ``root`` is the cache's."""
-    stored = COARSE.get(name, name)
-    own = root / "tfds"
-    base = own if data_dir is None else Path(data_dir).expanduser()
-    if data_dir is not None and not base.is_dir():
-        raise InputError(
-            f"data_dir={str(data_dir)!r}: no such folder: expected a folder that holds "
-            f"{stored}/<version>/dataset_info.json; check the path"
-        )
-    there = {folder.name for folder in base.glob("*") if _versions(folder)}
-    check_choice("dataset", name, {*SOURCES, *COARSE, *there})
-    formats = {version: _file_format(version) for version in _versions(base / stored)}
-    readable = [version for version in formats if formats[version] == "array_record"]
-    if readable:
-        return readable[-1]
-    source = SOURCES.get(stored)
-    if source is not None and not source.archive:
-        return _prepared_by_us(source, own)
-    manual = base / "downloads" / "manual"
-    for place in (manual, base):
-        if source is not None and (place / source.archive).is_file():
-            return prepare(source, base, place / source.archive)
-    archive = f"; or put {source.archive} into {manual}" if source is not None else ""
-    if formats:
-        version = list(formats)[-1]
-        raise InputError(
-            f"data_dir={str(base)!r}: {stored}/{version.name} is stored as {formats[version]}, "
-            f"which only TensorFlow reads: expected array_record; prepare it again, where "
-            f"TensorFlow is installed, with tfds.builder({stored!r}, data_dir=..., "
-            f"file_format='array_record').download_and_prepare(){archive}"
-        )
-    return _fetched(SOURCES[stored], base, manual, download)
-
-
-def _fetched(source: Source, base: Path, manual: Path, download: bool) -> Path:
-    if download and source.url:
-        return prepare(source, base)
-    fetch = "pass download=True, or " if source.url else ""
-    raise InputError(
-        f"data_dir={str(base)!r}: {source.name} is not there: expected {source.name}/<version>/"
-        f"dataset_info.json or the archive {source.archive}; {fetch}put the archive from "
-        f"{source.url or source.homepage} into {manual}"
-    )
-
-
-def _prepared_by_us(source: Source, base: Path) -> Path:
-    folder = base / source.name / source.version
-    return folder if (folder / "dataset_info.json").is_file() else prepare(source, base)
-
-
-def _versions(folder: Path) -> list[Path]:
-    """List the prepared versions of a dataset, oldest first."""
-    found = [
-        info.parent
-        for info in folder.glob("*/dataset_info.json")
-        if re.fullmatch(r"\d+\.\d+\.\d+", info.parent.name)
-    ]
-    return sorted(found, key=lambda version: tuple(map(int, version.name.split("."))))
-
-
-def _file_format(version: Path) -> str:
-    path = version / "dataset_info.json"
     try:
-        # TFDS wrote no format while tfrecord was the only one.
-        return json.loads(path.read_text()).get("fileFormat", "tfrecord")
-    except (OSError, ValueError, AttributeError) as error:
-        raise InputError(
-            f"data_dir: {path} cannot be read ({one_line(error)}): expected what TFDS "
-            "writes; prepare the dataset again"
-        ) from error
+        folder = prepared_folder(name, data_dir, root, download=download)
+    except UnwritableError as error:
+        dataset = embedded(name, error)
+        warn_uncached(root, error.reason)
+        return dataset
+    key = source_key(folder)
+    (train, first), (test, second) = (
+        read_or_make(
+            array_folder(folder, split, key, root),
+            ("image", "label", "id", "label_names"),
+            functools.partial(read_split, folder, split),
+        )
+        for split in SPLITS
+    )
+    warn_uncached(root, first, second)
+    dataset = assemble(name, folder, train, test)
+    warn_absent_classes(dataset)
+    return dataset
+
+
+def embedded(name: str, error: UnwritableError) -> Dataset:
+    """Make a dataset that comes without any file straight from its source.
+
+    Args:
+      name: of the dataset.
+      error: why it cannot be prepared; raised again for a dataset that comes in a file.
+    """
+    source = SOURCES[parse_name(name).name]
+    if source.archive:
+        raise error
+    train, test = _embedded_arrays(source)
+    return assemble(name, Path(), train, test)
+
+
+def _embedded_arrays(source: Source) -> tuple[Arrays, Arrays]:
+    content = source.read(None)
+    train, test = (
+        {
+            "image": np.asarray(rows.image),
+            "label": rows.label.astype(np.int32),
+            "id": rows.id.astype(np.int64),
+            "label_names": np.array(content.class_names),
+        }
+        for rows in (content.train, content.test)
+    )
+    return train, test
 
 
 def assemble(name: str, folder: Path, train: Arrays, test: Arrays) -> Dataset:
     """Make a dataset of what was read of its splits, with coarse labels where ``name`` has them."""
+    name = plain_name(name)
     class_names = tuple(map(str, train["label_names"]))
     examples = [Examples(a["image"], a["label"], a["id"]) for a in (train, test)]
     if name not in COARSE:
@@ -159,18 +135,13 @@ def assemble(name: str, folder: Path, train: Arrays, test: Arrays) -> Dataset:
     )
 
 
-def _split(folder: Path, split: str, key: str, root: Path) -> Arrays:
-    cached = root / "arrays" / f"{folder.parent.name}-{folder.name}-{key}-{split}"
-    arrays = read_arrays(cached)
-    if not arrays or not {"image", "label", "id", "label_names"} <= set(arrays):
-        shutil.rmtree(cached, ignore_errors=True)
-        arrays = read_split(folder, split)
-        write_arrays(cached, arrays)
-    return arrays
+def array_folder(folder: Path, split: str, key: str, root: Path) -> Path:
+    """Where the arrays of a split are cached; ``key`` is :func:`source_key`'s."""
+    return root / "arrays" / f"{folder.parent.name}-{folder.name}-{key}-{split}"
 
 
 def source_key(folder: Path) -> str:
-    """Twelve digits that change with where the prepared files lie and with each of them."""
+    """Twelve digits that change with where the prepared files lie, each of them and the reader."""
     files = sorted(p for p in folder.iterdir() if p.is_file())
     stats = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files]
-    return hashlib.sha256(repr((str(folder.resolve()), stats)).encode()).hexdigest()[:12]
+    return hashlib.sha256(repr((READER, str(folder.resolve()), stats)).encode()).hexdigest()[:12]

@@ -3,14 +3,14 @@
 import os
 import uuid
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jax_unlearn.core import Examples, InputError
-from jax_unlearn.data.dataset import Dataset
+from jax_unlearn.data.dataset import Dataset, warn_absent_classes
+from jax_unlearn.data.tfds_reader import one_line
 
 SPLITS = ("train", "test")
 REQUIRED = ("train_images", "train_labels", "test_images", "test_labels")
@@ -46,7 +46,7 @@ def load_npz(path: str | os.PathLike) -> Dataset:
         shape, has labels out of range, an id twice, or fewer than two classes.
     """
     source = f"dataset={str(path)!r}"
-    arrays = _read(source, Path(path))
+    arrays = _read(source, Path(os.path.expanduser(path)))
     coarse = [key for key in arrays if key.endswith("_coarse_labels")]
     if len(coarse) == 1:
         raise InputError(
@@ -109,10 +109,10 @@ def _read(source: str, path: Path) -> dict[str, np.ndarray]:
         # ZipFile first: numpy would take a single array under the name for the content.
         with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files if key in (*REQUIRED, *OPTIONAL)}
-    except (OSError, EOFError, ValueError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+    except Exception as error:  # numpy, zipfile and what unpacks each have their own
         raise InputError(
-            f"{source}: cannot be read ({error}): expected an .npz of plain arrays; write it again "
-            "with numpy.savez"
+            f"{source}: cannot be read ({one_line(error)}): expected an .npz of plain arrays; "
+            "write it again with numpy.savez"
         ) from error
     missing = [key for key in REQUIRED if key not in arrays]
     if missing:
@@ -162,4 +162,6 @@ def _dataset(
         Examples(arrays[f"{split}_images"], label, number)
         for split, label, number in zip(SPLITS, labels, ids, strict=True)
     )
-    return Dataset(Path(path).stem, train, test, len(names), names, **fine)
+    dataset = Dataset(Path(path).stem, train, test, len(names), names, **fine)
+    warn_absent_classes(dataset)
+    return dataset

@@ -27,16 +27,24 @@ import dataclasses
 import functools
 import hashlib
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from jax_unlearn.core import InputError
-from jax_unlearn.data.cache import cache_root, read_arrays, write_arrays
-from jax_unlearn.data.dataset import Dataset
-from jax_unlearn.data.loading import Arrays, assemble, prepared_folder, source_key
+from jax_unlearn.data.builders.prepare import UnwritableError
+from jax_unlearn.data.cache import (
+    Arrays,
+    cache_root,
+    read_or_make,
+    warn_uncached,
+)
+from jax_unlearn.data.dataset import Dataset, warn_absent_classes
+from jax_unlearn.data.loading import array_folder, assemble, embedded, source_key
+from jax_unlearn.data.npz import SPLITS
+from jax_unlearn.data.own import load_own
+from jax_unlearn.data.prepared import prepared_folder
 from jax_unlearn.data.tfds_reader import (
     one_line,
     open_split,
@@ -45,6 +53,7 @@ from jax_unlearn.data.tfds_reader import (
     unreadable,
 )
 from jax_unlearn.lazy import LazyImages
+from jax_unlearn.user_code import is_reference
 
 READERS = 8
 """Batches that are read at the same time, each in a thread of its own."""
@@ -88,6 +97,8 @@ class Records(LazyImages):
         try:
             records = self._records.__getitems__(rows.tolist())
             images = self._decode([record["image"] for record in records])
+        except InputError:
+            raise
         except Exception as error:  # TFDS, array_record and pillow each have their own
             raise unreadable(self._folder, error) from error
         return stack_images(images, self._folder)
@@ -112,9 +123,11 @@ class StreamedDataset(Dataset):
 
     Attributes:
       cache_dir: where its fingerprint is kept, see :func:`open_stream`.
+      warned: whether the user knows already that the cache cannot be written.
     """
 
     cache_dir: str | os.PathLike | None = None
+    warned: bool = False
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -128,13 +141,16 @@ class StreamedDataset(Dataset):
         digest = hashlib.sha256(repr([images.identity for images in splits]).encode())
         for array in (*self.train[1:], *self.test[1:], self.train_fine, self.test_fine):
             digest.update(b"none" if array is None else np.ascontiguousarray(array).data)
-        folder = cache_root(self.cache_dir) / "fingerprints" / digest.hexdigest()
-        stored = read_arrays(folder)
-        if stored is not None:
-            return str(stored["fingerprint"])
-        computed = super().fingerprint
-        write_arrays(folder, {"fingerprint": np.array(computed)})
-        return computed
+        root = cache_root(self.cache_dir)
+        folder = root / "fingerprints" / digest.hexdigest()
+        # Not through super(), which a nested function cannot use.
+        whole = Dataset.fingerprint.func
+        stored, error = read_or_make(
+            folder, ("fingerprint",), lambda: {"fingerprint": np.array(whole(self))}
+        )
+        if not self.warned:
+            warn_uncached(root, error)
+        return str(stored["fingerprint"])
 
 
 def open_stream(
@@ -151,27 +167,58 @@ def open_stream(
     records are read for their labels and ids.
 
     Args:
-      name: as for :func:`jax_unlearn.data.load`, but for ``.npz`` files.
+      name: as for :func:`jax_unlearn.data.load`, except ``.npz`` files; a dataset of the user's own
+        must have :class:`jax_unlearn.lazy.LazyImages`.
       data_dir: root of prepared datasets; None means ``<cache_dir>/tfds``.
       cache_dir: folder of labels and ids; None means $JAX_UNLEARN_CACHE or ~/.cache/jax_unlearn.
       download: whether a missing archive may be downloaded from its official address.
 
     Raises:
-      InputError: as :func:`jax_unlearn.data.load`; also where grain is not installed, or for an
-        ``.npz``.
+      InputError: as :func:`jax_unlearn.data.load`; also where grain is not installed, for an
+        ``.npz``, or for a dataset of the user's own whose images are in memory.
     """
-    if str(name).endswith(".npz"):
+    name = str(name)
+    if name.lower().endswith(".npz"):
         raise InputError(
-            f"dataset={str(name)!r}: an .npz cannot be streamed: expected a dataset prepared by "
-            "TFDS; or load it whole"
+            f"dataset={name!r}: an .npz cannot be streamed: expected a dataset prepared by TFDS; "
+            "or load it whole"
         )
+    if is_reference(name):
+        return _own(name, data_dir, cache_dir)
     _need_grain()
     root = cache_root(cache_dir)
-    folder = prepared_folder(name, data_dir, root, download=download)
-    train, test = (_split(folder, split, root) for split in ("train", "test"))
+    try:
+        folder = prepared_folder(name, data_dir, root, download=download)
+    except UnwritableError as error:
+        # Small enough to come without a file, so small enough for memory.
+        whole = embedded(name, error)
+        warn_uncached(root, error.reason)
+        return _streamed(whole, cache_dir, warned=True)
+    key = source_key(folder)
+    (train, first), (test, second) = (_split(folder, split, key, root) for split in SPLITS)
+    warn_uncached(root, first, second)
     whole = assemble(name, folder, train, test)
-    fields = {field.name: getattr(whole, field.name) for field in dataclasses.fields(whole)}
-    return StreamedDataset(**fields, cache_dir=cache_dir)
+    warn_absent_classes(whole)
+    return _streamed(whole, cache_dir, warned=first is not None or second is not None)
+
+
+def _streamed(
+    whole: Dataset, cache_dir: str | os.PathLike | None, *, warned: bool = False
+) -> StreamedDataset:
+    fields = {field.name: getattr(whole, field.name) for field in dataclasses.fields(Dataset)}
+    return StreamedDataset(**fields, cache_dir=cache_dir, warned=warned)
+
+
+def _own(
+    name: str, data_dir: str | os.PathLike | None, cache_dir: str | os.PathLike | None
+) -> StreamedDataset:
+    dataset = load_own(name, data_dir)
+    if not isinstance(dataset.train.image, LazyImages):
+        raise InputError(
+            f"dataset={name!r}: its images are in memory: expected jax_unlearn.lazy.LazyImages to "
+            "stream from; load it whole"
+        )
+    return dataset if isinstance(dataset, StreamedDataset) else _streamed(dataset, cache_dir)
 
 
 def _need_grain() -> None:
@@ -184,12 +231,11 @@ def _need_grain() -> None:
         ) from error
 
 
-def _split(folder: Path, split: str, root: Path) -> Arrays:
-    key = source_key(folder)
-    cached = root / "arrays" / f"{folder.parent.name}-{folder.name}-{key}-{split}-index"
-    arrays = read_arrays(cached)
-    if not arrays or not {"position", "label", "id", "label_names"} <= set(arrays):
-        shutil.rmtree(cached, ignore_errors=True)
-        arrays = read_split(folder, split, images=False)
-        write_arrays(cached, arrays)
-    return {**arrays, "image": Records(folder, split, f"{key} {split}").view(arrays["position"])}
+def _split(folder: Path, split: str, key: str, root: Path) -> tuple[Arrays, OSError | None]:
+    arrays, error = read_or_make(
+        array_folder(folder, f"{split}-index", key, root),
+        ("position", "label", "id", "label_names"),
+        functools.partial(read_split, folder, split, images=False),
+    )
+    images = Records(folder, split, f"{key} {split}").view(arrays["position"])
+    return {**arrays, "image": images}, error

@@ -13,7 +13,7 @@ import pytest
 import jax_unlearn as ju
 from jax_unlearn.core import InputError
 from jax_unlearn.data import by_class, load, random, split, subset
-from jax_unlearn.data.loading import prepared_folder
+from jax_unlearn.data.prepared import prepared_folder
 from jax_unlearn.data.stream import READERS, Records, open_stream
 from jax_unlearn.engine import make_mesh
 

@@ -15,7 +15,25 @@ from jax_unlearn.data.builders.source import Rows, Source
 from jax_unlearn.data.tfds_reader import import_tfds, one_line
 
 
-def prepare(source: Source, data_dir: Path, archive: Path | None = None) -> Path:
+class UnwritableError(InputError):
+    """A dataset cannot be prepared because of the folder that it is to be prepared in.
+
+    Attributes:
+      reason: what the operating system or array_record says.
+    """
+
+    def __init__(self, message: str, reason: Exception):
+        super().__init__(message)
+        self.reason = reason
+
+
+def prepare(
+    source: Source,
+    data_dir: Path,
+    archive: Path | None = None,
+    *,
+    argument: str = "data_dir",
+) -> Path:
     """Prepare a dataset as ``data_dir/name/version``, where any TFDS finds it.
 
     Records keep the original order and carry their ``id``; ``label`` is the finest class and
@@ -26,12 +44,14 @@ def prepare(source: Source, data_dir: Path, archive: Path | None = None) -> Path
       data_dir: root of prepared datasets; made if it is missing.
       archive: the original archive; None downloads it from its official address and checks it,
         except for embedded datasets.
+      argument: what the folder comes from, for error messages.
 
     Returns:
       The folder with the records.
 
     Raises:
-      InputError: if the archive is damaged, cannot be fetched, or the folder cannot be written.
+      InputError: if the archive is damaged or cannot be fetched.
+      UnwritableError: if the folder cannot be written.
     """
     tfds = import_tfds()
     folder = data_dir / source.name / source.version
@@ -47,10 +67,12 @@ def prepare(source: Source, data_dir: Path, archive: Path | None = None) -> Path
             )
             folder.parent.mkdir(exist_ok=True)
             _move(Path(builder.data_dir), folder)
-    except OSError as error:
-        raise InputError(
-            f"data_dir={str(data_dir)!r}: {source.name} cannot be written there "
-            f"({one_line(error)}): expected a folder that can be written, with enough space"
+    except (OSError, RuntimeError) as error:  # array_record raises the latter on a full disk
+        raise UnwritableError(
+            f"{argument}={str(data_dir)!r}: {source.name} cannot be written there "
+            f"({one_line(error)}): expected a folder that can be written, with enough space; "
+            "choose another",
+            error,
         ) from error
     return folder
 

@@ -1,0 +1,75 @@
+"""Decoding image files to uint8 arrays, or refusing them, but never losing a part unsaid."""
+
+import io
+from typing import Any
+
+import numpy as np
+
+MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+"""Pillow's names for 8 bits of grey, grey and opacity, colour, colour and opacity."""
+
+_OWN = {"1": 1, "L": 1, "LA": 2, "P": 3, "PA": 4, "RGB": 3, "RGBA": 4, "CMYK": 3, "YCbCr": 3}
+"""Channels of the modes that 8 bits a channel can hold."""
+
+_PNG, _PNG_BITS = b"\x89PNG\r\n\x1a\n", 24
+
+
+class UnfitError(ValueError):
+    """A sound file that the array asked for cannot hold; the message says what the file holds."""
+
+
+def decode_image(file: bytes, channels: int | None) -> np.ndarray:
+    """Decode an image file.
+
+    Grey is repeated where colour is asked for, a palette is looked up, opacity that hides nothing
+    is dropped or added.
+
+    Args:
+      file: the file's bytes, of any kind that Pillow reads.
+      channels: 1 (grey), 2 (grey, opacity), 3 (red, green, blue) or 4 (and opacity); None or 0
+        takes those of the file.
+
+    Returns:
+      uint8 [H, W, C].
+
+    Raises:
+      UnfitError: the file has more than 8 bits a channel, several frames, or colour or opacity that
+        ``channels`` cannot hold.
+    """
+    from PIL import Image
+
+    # Pillow cuts 16-bit colour down to 8 without a word.
+    if file.startswith(_PNG) and file[_PNG_BITS] > 8:
+        raise UnfitError(f"{file[_PNG_BITS]} bits a channel")
+    with Image.open(io.BytesIO(file)) as image:
+        if image.mode not in _OWN:
+            raise UnfitError(f"pixels of Pillow's mode {image.mode}")
+        # A camera's MPO carries its preview beside the picture.
+        if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+            raise UnfitError(f"{image.n_frames} frames")
+        pixels = _pixels(image, channels or _own_channels(image))
+    return pixels if pixels.ndim == 3 else pixels[..., None]
+
+
+def _own_channels(image: Any) -> int:
+    channels = _OWN[image.mode]
+    return channels + (channels % 2 == 1 and image.has_transparency_data)
+
+
+def _pixels(image: Any, channels: int) -> np.ndarray:
+    if image.mode == MODES[channels] and channels % 2 == 0:
+        return np.asarray(image)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        if channels % 2 and np.asarray(image)[..., 3].min() < 255:
+            raise UnfitError("transparent pixels")
+    if channels <= 2 and image.mode not in ("1", "L"):
+        colour = np.asarray(image.convert("RGB"))
+        if (colour != colour[..., :1]).any():
+            raise UnfitError("colours")
+    # Not every mode becomes every other at once.
+    if image.mode not in ("1", "L", "RGB", "RGBA"):
+        image = image.convert("RGB")
+    if channels == 2:
+        image = image.convert("RGBA")
+    return np.asarray(image.convert(MODES[channels]))

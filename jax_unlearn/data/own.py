@@ -1,0 +1,56 @@
+"""A dataset of the user's own, from a file or module."""
+
+import inspect
+import os
+
+from jax_unlearn.core import InputError
+from jax_unlearn.data.dataset import Dataset, warn_absent_classes
+from jax_unlearn.data.tfds_reader import one_line
+from jax_unlearn.user_code import load_object
+
+
+def load_own(text: str, data_dir: str | os.PathLike | None = None) -> Dataset:
+    """Load the dataset that ``FILE.py:NAME`` or ``pkg.module:NAME`` names.
+
+    Args:
+      text: names a :class:`Dataset`, or a function (or class) that gives one.
+      data_dir: passed on to a function that has an argument of this name.
+
+    Raises:
+      InputError: if it cannot be imported, fails, gives something else, or does not take the
+        ``data_dir`` that is given.
+    """
+    source = f"dataset={text!r}"
+    found = load_object(text, argument="dataset")
+    takes_folder = callable(found) and _takes_folder(found)
+    if data_dir is not None and not takes_folder:
+        raise InputError(
+            f"data_dir={str(data_dir)!r}: {text} has no argument data_dir: expected none; drop it, "
+            "or give the function this argument"
+        )
+    if callable(found):
+        given = {"data_dir": data_dir} if takes_folder and data_dir is not None else {}
+        try:
+            found = found(**given)
+        except InputError:
+            raise
+        except Exception as error:  # it is the user's code
+            raise InputError(
+                f"{source}: fails ({type(error).__name__}: {one_line(error)}): expected a function "
+                "without other arguments than data_dir that returns a jax_unlearn.data.Dataset; "
+                "call it in Python to see the whole error"
+            ) from error
+    if not isinstance(found, Dataset):
+        raise InputError(
+            f"{source}: gives a {type(found).__name__}: expected a jax_unlearn.data.Dataset, or a "
+            "function that returns one"
+        )
+    warn_absent_classes(found)
+    return found
+
+
+def _takes_folder(function: object) -> bool:
+    try:
+        return "data_dir" in inspect.signature(function).parameters  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False

@@ -1,0 +1,282 @@
+"""Finding a dataset that TFDS prepared, by the conventions of its folders, or preparing it.
+
+TFDS keeps ``data_dir/<name>/<version>`` or, for a dataset with configs,
+``data_dir/<name>/<config>/<version>``.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from jax_unlearn.core import InputError, check_choice
+from jax_unlearn.data.builders import SOURCES, Source
+from jax_unlearn.data.builders.prepare import prepare
+from jax_unlearn.data.tfds_reader import one_line
+
+COARSE = {"cifar20": "cifar100"}
+"""Datasets that are another one with its coarse labels."""
+
+FORMAT = "array_record"
+INFO = "dataset_info.json"
+
+_NUMBER = r"(?:\d+|\*)"
+_VERSION = rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}"
+
+
+class Wanted(NamedTuple):
+    """A dataset's name as TFDS writes it, ``name/config:version``, in its parts.
+
+    Attributes:
+      name: of the dataset.
+      config: '' where none is asked for.
+      version: three numbers; ``*`` in the place of one stands for any, '' for the newest.
+    """
+
+    name: str
+    config: str = ""
+    version: str = ""
+
+    @property
+    def text(self) -> str:
+        """Name and config."""
+        return f"{self.name}/{self.config}" if self.config else self.name
+
+
+def parse_name(name: str) -> Wanted:
+    """Take a dataset's name apart; the version may also follow a slash, as in the folders.
+
+    Raises:
+      InputError: it is a path, or written otherwise.
+    """
+    found = re.fullmatch(
+        rf"(?P<name>[\w.-]+)(?:/(?!{_VERSION}$)(?P<config>[^/:]+))?(?:[:/](?P<version>{_VERSION}))?",
+        name,
+    )
+    if found is None or found["name"] in (".", "..") or found["config"] in (".", ".."):
+        raise InputError(
+            f"dataset={name!r}: expected a name such as cifar10, NAME/CONFIG or NAME:1.0.0 (its "
+            "folder is data_dir), the path of an .npz, or FILE.py:NAME"
+        )
+    stored = COARSE.get(found["name"], found["name"])
+    return Wanted(stored, found["config"] or "", found["version"] or "")
+
+
+def plain_name(name: str) -> str:
+    """The name without a version: what a dataset is called in tables and looked up by."""
+    return re.sub(rf"[:/]{_VERSION}$", "", name)
+
+
+def prepared_folder(
+    name: str, data_dir: str | os.PathLike | None, root: Path, *, download: bool
+) -> Path:
+    """Find the prepared dataset, or prepare it.
+
+    Args:
+      name: as for :func:`jax_unlearn.data.load`.
+      data_dir: root of prepared datasets, or the folder of this dataset, of its config or of one
+        of its versions; None means ``<root>/tfds``.
+      root: of the cache.
+      download: whether a missing archive may be downloaded.
+
+    Returns:
+      The folder of one version, stored as array_record: the newest that fits the name.
+
+    Raises:
+      InputError: as :func:`jax_unlearn.data.load` says.
+      UnwritableError: as :func:`jax_unlearn.data.builders.prepare.prepare` says.
+    """
+    wanted = parse_name(name)
+    own = root / "tfds"
+    base = own if data_dir is None else Path(os.path.expanduser(data_dir))
+    if data_dir is not None and not base.is_dir():
+        raise InputError(
+            f"data_dir={str(data_dir)!r}: no such folder: expected a folder that holds "
+            f"{wanted.text}/<version>/{INFO}; check the path"
+        )
+    found = _find(name, base, wanted)
+    source = None if wanted.config else SOURCES.get(wanted.name)
+    if source is not None and wanted.version not in ("", source.version):
+        source = None
+    readable = [version for version in found if FORMAT in _formats(version)]
+    # Where TFDS's own version is one that only TensorFlow reads, ours is taken, if it was made.
+    if readable and (readable[-1] == found[-1] or _is_ours(readable[-1], source)):
+        return readable[-1]
+    if source is not None and not source.archive:
+        return _is_prepared(source, own) or prepare(source, own, argument="cache_dir")
+    argument = "cache_dir" if data_dir is None else "data_dir"
+    manual = base / "downloads" / "manual"
+    for place in (manual, base):
+        if source is not None and (place / source.archive).is_file():
+            return prepare(source, base, place / source.archive, argument=argument)
+    if found:
+        raise _other_format(base, wanted, found[-1], readable, source)
+    if source is None:
+        raise _unknown(name, base, wanted)
+    _check_elsewhere(name, base, wanted)
+    if download and source.url:
+        return prepare(source, base, argument=argument)
+    fetch = "pass download=True, or " if source.url else ""
+    raise InputError(
+        f"data_dir={str(base)!r}: {source.name} is not there: expected {source.name}/<version>/"
+        f"{INFO} or the archive {source.archive}; {fetch}put the archive from "
+        f"{source.url or source.homepage} into {manual}"
+    )
+
+
+def _is_ours(version: Path, source: Source | None) -> bool:
+    return source is not None and version.name == source.version
+
+
+def _is_prepared(source: Source, base: Path) -> Path | None:
+    folder = base / source.name / source.version
+    return folder if (folder / INFO).is_file() else None
+
+
+def _find(name: str, base: Path, wanted: Wanted) -> list[Path]:
+    """Folders of the prepared versions that fit, oldest first.
+
+    Raises:
+      InputError: there are several configs and none is asked for.
+    """
+    home = base / wanted.name / wanted.config
+    found = [version for version in _versions(home) if _fits(version, wanted.version)]
+    if found:
+        return found
+    if not wanted.config and not _versions(home):
+        for folder in (home, base) if _is_home(base, wanted) else (home,):
+            configs = [part for part in _folders(folder) if _versions(part)]
+            if len(configs) > 1:
+                names = sorted(f"{wanted.name}/{config.name}" for config in configs)
+                raise InputError(
+                    f"dataset={name!r}: has several configs: expected one of {', '.join(names)}"
+                )
+            found += [v for config in configs for v in _versions(config)]
+    # The folder given may be that of the dataset, of its config or of its version.
+    inside = [base] if (base / INFO).is_file() else []
+    for folder in (base, base / wanted.config):
+        inside += [v for v in _versions(folder) if v not in inside]
+    found += [version for version in inside if _is_named(version, wanted)]
+    return [version for version in found if _fits(version, wanted.version)]
+
+
+def _is_home(base: Path, wanted: Wanted) -> bool:
+    return base.resolve().name == wanted.name
+
+
+def _is_named(version: Path, wanted: Wanted) -> bool:
+    """Whether a version's folders, or what TFDS wrote into it, bear the name."""
+    *_, above, parent, _ = ("", "", "", *version.resolve().parts)
+    info = _info(version)
+    names = {
+        (parent, ""),
+        (above, parent),
+        (str(info.get("name", "")), str(info.get("configName", ""))),
+    }
+    return any(name == wanted.name and wanted.config in ("", config) for name, config in names)
+
+
+def _versions(folder: Path) -> list[Path]:
+    """The prepared versions in a folder, oldest first."""
+    found = [
+        info.parent
+        for info in folder.glob(f"*/{INFO}")
+        if re.fullmatch(r"\d+\.\d+\.\d+", info.parent.name)
+    ]
+    return sorted(found, key=lambda version: tuple(map(int, version.name.split("."))))
+
+
+def _fits(version: Path, pattern: str) -> bool:
+    given = version.name if re.fullmatch(_VERSION, version.name) else _info(version).get("version")
+    parts = zip(pattern.split("."), str(given).split("."), strict=False)
+    return not pattern or all(part in ("*", number) for part, number in parts)
+
+
+def _folders(folder: Path) -> list[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(Path(entry.path) for entry in entries if entry.is_dir())
+    except OSError:
+        return []
+
+
+def _info(version: Path) -> dict[str, object]:
+    path = version / INFO
+    try:
+        info = json.loads(path.read_bytes())
+        if isinstance(info, dict):
+            return info
+        error: Exception = ValueError(f"a {type(info).__name__}")
+    except (OSError, ValueError, RecursionError) as problem:
+        error = problem
+    raise InputError(
+        f"data_dir: {path} cannot be read ({one_line(error)}): expected what TFDS writes; prepare "
+        "the dataset again"
+    ) from error
+
+
+def _formats(version: Path) -> list[str]:
+    """File formats that a version is stored in, its own first."""
+    info = _info(version)
+    others = info.get("alternativeFileFormats", [])
+    # TFDS wrote no format while tfrecord was the only one.
+    return [str(info.get("fileFormat", "tfrecord")), *map(str, others if others else ())]
+
+
+def _other_format(
+    base: Path, wanted: Wanted, newest: Path, readable: list[Path], source: Source | None
+) -> InputError:
+    """Refuse a version that only TensorFlow reads, rather than take an older one unsaid."""
+    older = f"ask for {wanted.text}:{readable[-1].name}, which is; or " if readable else ""
+    archive = (
+        f"; or put {source.archive} into {base / 'downloads' / 'manual'}"
+        if source is not None
+        else ""
+    )
+    return InputError(
+        f"data_dir={str(base)!r}: {wanted.text}/{newest.name} is stored as {_formats(newest)[0]}, "
+        f"which only TensorFlow reads: expected {FORMAT}; {older}prepare it again, where "
+        f"TensorFlow is installed, with tfds.builder({wanted.text!r}, data_dir=..., "
+        f"file_format='{FORMAT}').download_and_prepare(){archive}"
+    )
+
+
+def _unknown(name: str, base: Path, wanted: Wanted) -> InputError:
+    """What to say of a name that no folder bears."""
+    _check_elsewhere(name, base, wanted)
+    there = _find(name, base, wanted._replace(version=""))
+    if there:
+        versions = ", ".join(f"{wanted.text}:{version.name}" for version in there)
+        return InputError(f"dataset={name!r}: no such version: expected one of {versions}")
+    names = {*SOURCES, *COARSE, *_names(base)}
+    try:
+        check_choice("dataset", name, names)
+    except InputError as error:
+        return error
+    # Only with a version or a config that a dataset of ours does not have.
+    return InputError(f"dataset={name!r}: expected {wanted.name} alone; drop the rest")
+
+
+def _names(base: Path) -> Iterator[str]:
+    """Names of the datasets in a folder, with their configs."""
+    for folder in _folders(base):
+        if _versions(folder):
+            yield folder.name
+            continue
+        for config in _folders(folder):
+            if _versions(config):
+                yield f"{folder.name}/{config.name}"
+
+
+def _check_elsewhere(name: str, base: Path, wanted: Wanted) -> None:
+    """Name the folder beside, above or below in which the dataset lies, if there is one."""
+    base = base.resolve()
+    for place in (base.parent, base.parent.parent, *_folders(base)):
+        home = place / wanted.name / wanted.config
+        if _versions(home) or any(_versions(config) for config in _folders(home)):
+            raise InputError(
+                f"dataset={name!r}: is not in data_dir={str(base)!r}: expected the folder that "
+                f"holds {wanted.text}; pass data_dir={str(place)!r}"
+            )
