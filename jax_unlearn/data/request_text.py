@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ OPTIONS = {
     "hardest": ("seed", "models"),
     "ids": (),
 }
+_DIGITS = r"[0-9]{1,18}"
 EXAMPLES = "class:3, class:rocket,sea, random:0.1, random:500,seed=3, hardest:0.1, ids:set.npy"
 
 
@@ -27,7 +29,7 @@ class RequestSpec:
 
     Attributes:
       kind: class, subclass, random, hardest or ids.
-      classes: numbers or names of classes or fine classes.
+      classes: numbers or names of classes or fine classes, each once: numbers first, in order.
       fraction: share of the training images; None where a count is given.
       count: number of training images; None where a fraction is given.
       seed: randomness of a random draw; the first scoring model's seed for ``hardest``.
@@ -69,7 +71,8 @@ class RequestSpec:
 def parse_request(text: str) -> RequestSpec:
     """Read a forget request written as ``kind:value[,option=value...]``.
 
-    - ``class:3``, ``class:3,5``, ``class:rocket``: whole classes, by number or name
+    - ``class:3``, ``class:3,5``, ``class:rocket``: whole classes, by number or name, in any order;
+      a class whose name has a comma or an equals sign goes by its number
     - ``subclass:69``, ``subclass:rocket``: whole fine classes inside coarse ones
     - ``random:0.1``, ``random:500``: a fraction (with a point) or a count; options ``seed``,
       ``stratified`` (true or false)
@@ -88,13 +91,11 @@ def parse_request(text: str) -> RequestSpec:
         return RequestSpec(kind, path=body)
     words = [word.strip() for word in body.split(",")]
     values = [word for word in words if "=" not in word]
-    options = dict(word.split("=", 1) for word in words if "=" in word)
-    for name in options:
-        check_choice(f"request={text!r}: option", name, OPTIONS[kind] or ("none",))
+    options = _options(text, kind, [word for word in words if "=" in word])
     if kind in ("class", "subclass"):
         if not all(values):
             raise InputError(f"request={text!r}: expected classes such as {EXAMPLES}")
-        return RequestSpec(kind, classes=tuple(values))
+        return RequestSpec(kind, classes=_in_order(values))
     if len(values) != 1:
         raise InputError(
             f"request={text!r}: expected one fraction or count, such as {kind}:0.1 or {kind}:500"
@@ -135,13 +136,38 @@ def make_request(
     return requests.hardest(dataset, margins, spec.fraction, spec.count, arguments)
 
 
+def _in_order(classes: Sequence[str]) -> tuple[str, ...]:
+    """Classes in one order, each once, so that one request has one text and one folder."""
+    plain = {re.sub(r"^0+(?=[0-9]+$)", "", name) for name in classes}
+    numbers = {name for name in plain if re.fullmatch(r"[0-9]+", name)}
+    return *sorted(numbers, key=lambda name: (len(name), name)), *sorted(plain - numbers)
+
+
+def _options(text: str, kind: str, words: Sequence[str]) -> dict[str, str]:
+    pairs = [(name.strip(), value.strip()) for name, _, value in (w.partition("=") for w in words)]
+    names = [name for name, _ in pairs]
+    for name in names:
+        try:
+            check_choice(f"request={text!r}: option", name, OPTIONS[kind] or ("none",))
+        except InputError as error:
+            if OPTIONS[kind]:
+                raise
+            raise InputError(
+                f"{error}; a class whose name has an equals sign is given by its number"
+            ) from error
+        if names.count(name) > 1:
+            raise InputError(f"request={text!r}: {name} is given twice: expected it once")
+    return dict(pairs)
+
+
 def _size(text: str, word: str) -> dict[str, Any]:
     """Read a count if the word is a whole number, else a fraction."""
-    if word.isdecimal():
+    if re.fullmatch(_DIGITS, word):
         check_number(f"request={text!r}: count", int(word), low=1, whole=True)
         return {"count": int(word)}
     try:
-        fraction = float(word)
+        # Python's float() also takes 0.1_5 and the digits of other scripts.
+        fraction = float(word if word.isascii() and "_" not in word else "")
     except ValueError:
         raise InputError(
             f"request={text!r}: {word!r} is no number: expected a fraction such as 0.1 or a count "
@@ -155,7 +181,9 @@ def _option(text: str, name: str, word: str) -> int | bool:
     if name == "stratified":
         check_choice(f"request={text!r}: stratified", word, ("false", "true"))
         return word == "true"
-    if not word.isdecimal():
-        raise InputError(f"request={text!r}: {name}={word!r}: expected a whole number >= 0")
+    if not re.fullmatch(_DIGITS, word):
+        raise InputError(
+            f"request={text!r}: {name}={word!r}: expected a whole number >= 0 of at most 18 digits"
+        )
     check_number(f"request={text!r}: {name}", int(word), low=1 if name == "models" else 0)
     return int(word)

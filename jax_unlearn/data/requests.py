@@ -1,10 +1,15 @@
 """Forget requests: which training examples a model must forget, and how they were chosen."""
 
+import codecs
 import dataclasses
 import hashlib
 import json
+import operator
 import os
-from collections.abc import Mapping, Sequence
+import re
+import reprlib
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +17,10 @@ import numpy as np
 
 from jax_unlearn.core import Examples, InputError, check_choice, check_number
 from jax_unlearn.data.dataset import Dataset, random_order, stratified_rows, take
+from jax_unlearn.data.tfds_reader import one_line
+
+LARGEST = 2**63 - 1
+"""The largest id: they are int64."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -120,7 +129,11 @@ def hardest(
       InputError: if the margins do not fit the data or are not finite, not exactly one of
         fraction and count is given, it is out of range, or nothing would be forgotten or remain.
     """
-    margins = np.asarray(margins)
+    try:
+        margins = np.asarray(margins)
+    except ValueError:
+        # Lists of different lengths; as an array of lists they are refused below.
+        margins = np.asarray(margins, object)
     total = len(dataset.train.label)
     if margins.shape != (total,) or margins.dtype.kind != "f" or not np.isfinite(margins).all():
         raise InputError(
@@ -145,12 +158,22 @@ def by_ids(dataset: Dataset, ids: np.ndarray | Sequence[int] | str | os.PathLike
       InputError: if the file is unusable, an id is given twice or unknown, or nothing would be
         forgotten or remain.
     """
-    source = f"ids={str(ids)!r}" if isinstance(ids, (str, os.PathLike)) else "ids"
-    numbers = read_ids(ids) if isinstance(ids, (str, os.PathLike)) else np.asarray(ids)
+    source = "ids"
+    if isinstance(ids, (str, os.PathLike)):
+        source = f"ids={str(ids)!r}"
+        numbers = read_ids(ids)
+    else:
+        try:
+            numbers = _from_list(ids) if isinstance(ids, (list, tuple)) else np.asarray(ids)
+        except ValueError as error:
+            raise InputError(f"{source}: {error}: expected a list of whole numbers") from error
     if numbers.ndim != 1 or (numbers.size and numbers.dtype.kind not in "iu"):
         raise InputError(
             f"{source}: {numbers.dtype} {list(numbers.shape)}: expected a list of whole numbers"
         )
+    if numbers.size and numbers.max() > LARGEST:
+        raise InputError(f"{source}: {numbers.max()} is too large: expected ids below 2**63")
+    numbers = numbers.astype(np.int64)
     values, counts = np.unique(numbers, return_counts=True)
     if len(values) < len(numbers):
         raise InputError(
@@ -169,23 +192,80 @@ def by_ids(dataset: Dataset, ids: np.ndarray | Sequence[int] | str | os.PathLike
 def read_ids(path: str | os.PathLike) -> np.ndarray:
     """Read ids from a ``.npy``, ``.json`` or ``.txt`` file, unchecked but for their being numbers.
 
+    Text may be UTF-8, or any that a byte-order mark tells.
+
     Raises:
       InputError: if the file is missing, of another kind or damaged.
     """
-    path = Path(path)
+    path = Path(os.path.expanduser(path))
     if not path.is_file():
-        raise InputError(f"ids={str(path)!r}: no such file: expected a .npy, .json or .txt file")
+        raise InputError(
+            f"ids={str(path)!r}: no such file: expected a .npy, .json or .txt file; check the path"
+        )
     check_choice("ids: kind of file", path.suffix, (".npy", ".json", ".txt"))
     try:
         if path.suffix == ".npy":
-            return np.load(path, allow_pickle=False)
+            return _from_npy(path)
+        text = _text(path.read_bytes())
         if path.suffix == ".json":
-            return np.asarray(json.loads(path.read_text()))
-        return np.array([int(word) for word in path.read_text().split()], np.int64)
-    except (OSError, EOFError, ValueError) as error:
+            found = json.loads(text)
+            return _from_list(found) if isinstance(found, list) else np.asarray(found, object)
+        return _from_list([_whole(word) for word in text.split()])
+    except (OSError, EOFError, ValueError, RecursionError) as error:
         raise InputError(
-            f"ids={str(path)!r}: cannot be read ({error}): expected whole numbers"
+            f"ids={str(path)!r}: cannot be read ({one_line(error)}): expected whole numbers"
         ) from error
+
+
+def _from_npy(path: Path) -> np.ndarray:
+    found = np.load(path, allow_pickle=False)
+    if isinstance(found, np.ndarray):
+        return found
+    # Whatever its name, numpy takes a zip for an .npz.
+    with found:
+        names = ", ".join(found.files)
+    raise ValueError(f"it is an .npz with the arrays {names}; write one of them with numpy.save")
+
+
+def _text(content: bytes) -> str:
+    # UTF-32's mark begins with UTF-16's.
+    for mark, encoding in (
+        (codecs.BOM_UTF8, "utf-8"),
+        (codecs.BOM_UTF32_LE, "utf-32-le"),
+        (codecs.BOM_UTF32_BE, "utf-32-be"),
+        (codecs.BOM_UTF16_LE, "utf-16-le"),
+        (codecs.BOM_UTF16_BE, "utf-16-be"),
+    ):
+        if content.startswith(mark):
+            return content[len(mark) :].decode(encoding)
+    return content.decode("utf-8")
+
+
+def _whole(word: str) -> int:
+    # Python's int() also takes 1_0 and the digits of other scripts.
+    if not re.fullmatch(r"[+-]?[0-9]+", word):
+        raise ValueError(f"{reprlib.repr(word)} is no whole number")
+    return int(word)
+
+
+def _from_list(values: Sequence[Any]) -> np.ndarray:
+    """Ids int64 [F] of a list.
+
+    Raises:
+      ValueError: something in it is no whole number, or too large.
+    """
+    numbers = []
+    for value in values:
+        try:
+            number = operator.index(value)
+        except TypeError:
+            number = None
+        if number is None or isinstance(value, (bool, np.bool_)):
+            raise ValueError(f"{reprlib.repr(value)} is no whole number")
+        if abs(number) > LARGEST:
+            raise ValueError(f"{reprlib.repr(number)} is too large; ids are below 2**63")
+        numbers.append(number)
+    return np.array(numbers, np.int64)
 
 
 def split(dataset: Dataset, request: Request) -> tuple[Examples, Examples]:
@@ -242,19 +322,49 @@ def _numbers(
     argument: str, classes: Sequence[int | str] | int | str, names: tuple[str, ...]
 ) -> tuple[int, ...]:
     """Class numbers, distinct and increasing, of numbers and names."""
-    given = [classes] if np.ndim(classes) == 0 else [*classes]
+    single = isinstance(classes, str) or getattr(classes, "ndim", 1) == 0
+    given = [*classes] if isinstance(classes, Iterable) and not single else [classes]
     numbers = set()
     for value in given:
-        number = value
-        if isinstance(value, str):
-            if value.isdecimal():
-                number = int(value)
-            else:
-                check_choice(argument, value, names)
-                number = names.index(value)
+        number = _number(argument, value, names) if isinstance(value, str) else value
         check_number(argument, number, low=0, high=len(names) - 1, whole=True)
         numbers.add(int(number))
     return tuple(sorted(numbers))
+
+
+def _number(argument: str, text: str, names: tuple[str, ...]) -> int:
+    """The number of a class that is given as text: its digits or its name."""
+    if not re.fullmatch(r"[0-9]+", text):
+        try:
+            check_choice(argument, text, names)
+        except InputError as error:
+            raise InputError(f"{error}{_by_number(text, names)}") from error
+        return names.index(text)
+    # So many digits are out of range in any case.
+    number = int(text[-18:] if not text[:-18].strip("0") else "9" * 18)
+    if number < len(names) and text in names and names[number] != text:
+        warnings.warn(
+            f"{argument}={text!r}: taken as the number of the class named {names[number]!r}; "
+            f"expected so for a text of digits; for the class named {text!r} give its number, "
+            f"{names.index(text)}",
+            stacklevel=2,
+        )
+    return number
+
+
+def _by_number(text: str, names: tuple[str, ...]) -> str:
+    """How to ask for the classes that a command cannot name, if one of them may be meant."""
+    meant = [
+        f"{name!r} is {number}"
+        for number, name in enumerate(names)
+        if ("," in name or "=" in name or name != name.strip()) and text.strip() in name
+    ]
+    if not meant:
+        return ""
+    return (
+        "; in a command a name with a comma, an equals sign or a space at its end is given by its "
+        f"number: {', '.join(meant[:3])}"
+    )
 
 
 def _request(

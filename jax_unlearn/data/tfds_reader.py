@@ -56,7 +56,7 @@ def open_split(folder: Path, split: str) -> Stored:
     """Open a split of a prepared dataset.
 
     Raises:
-      InputError: if a feature or the split is missing or unusable, or the files are.
+      InputError: if a feature or the split is missing or unusable, or the files are damaged.
     """
     tfds = import_tfds()
     with _readable(folder):
@@ -67,6 +67,11 @@ def open_split(folder: Path, split: str) -> Stored:
                 f"data_dir: {folder} has the features {', '.join(sorted(features))} and the splits "
                 f"{', '.join(sorted(builder.info.splits))}: expected the features image and label "
                 "and the splits train and test; prepare it with these names"
+            )
+        if not builder.info.splits[split].num_examples:
+            raise InputError(
+                f"data_dir: {folder} has no example in the split {split}: expected at least one; "
+                "prepare the dataset again"
             )
         _check_label(folder, features["label"])
         image = features["image"]
@@ -96,8 +101,8 @@ def read_split(folder: Path, split: str, *, images: bool = True) -> dict[str, np
       and, where they are stored, ``coarse_label`` int32 [N] and ``coarse_label_names``.
 
     Raises:
-      InputError: if a feature is missing or unusable, the split is empty, or the images differ in
-        size.
+      InputError: if a feature or the split is missing or unusable, the files are damaged, or the
+        images differ in size.
     """
     records, features, decode = open_split(folder, split)
     names = [
@@ -107,11 +112,6 @@ def read_split(folder: Path, split: str, *, images: bool = True) -> dict[str, np
         *(["coarse_label"] if _has_coarse(features) else []),
     ]
     columns: dict[str, list[Any]] = {name: [] for name in names}
-    if not len(records):
-        raise InputError(
-            f"data_dir: {folder} has no example in the split {split}: expected at least one; "
-            "prepare the dataset again"
-        )
     with _readable(folder):
         for start in range(0, len(records), CHUNK):
             rows = range(start, min(start + CHUNK, len(records)))
@@ -204,9 +204,9 @@ def _decode(files: Sequence[bytes], channels: int | None, folder: Path) -> list[
             images.append(decode_image(file, channels))
         except UnfitError as error:
             raise InputError(
-                f"data_dir: {folder} stores images as uint8 with {_channels(channels)}, but one of them has "
-                f"{error}: expected files that fit; convert them, or prepare the dataset again "
-                "with the number of channels that they have"
+                f"data_dir: {folder} stores images as uint8 with {_channels(channels)}, but one of "
+                f"them has {error}: expected files that fit; convert them, or prepare the dataset "
+                "again with the number of channels that they have"
             ) from error
     return images
 
@@ -246,7 +246,7 @@ def _arrays(
 
 def _numbers(stored: Sequence[Any], feature: Any, folder: Path) -> np.ndarray:
     """Whole numbers of ids, int64 [N]."""
-    if all(isinstance(value, (int, np.integer)) for value in stored):
+    if all(np.asarray(value).dtype.kind in "iu" and np.ndim(value) == 0 for value in stored):
         numbers = [int(value) for value in stored]
     elif all(isinstance(value, (str, bytes)) for value in stored):
         numbers = _ends(stored, folder)

@@ -86,22 +86,24 @@ def save_safetensors(
     write_whole(path, content, durable=True)
 
 
-def load_safetensors(path: str | os.PathLike, like: Variables) -> Variables:
+def load_safetensors(path: str | os.PathLike, like: Variables, *, finite: bool = True) -> Variables:
     """Read the arrays that :func:`save_safetensors`, or any other program, stored by our names.
 
     Args:
       path: the file.
       like: pytree of arrays, or of their shapes and types as ``jax.eval_shape`` gives them, for
         example ``jax.eval_shape(model.init, key)``.
+      finite: whether NaN and infinite numbers are refused; False reads a diverged network, to find
+        out why.
 
     Returns:
       A pytree like ``like``: a leaf that is a NumPy array there is one here, any other is a JAX
       array, on the devices that ``like`` names.
 
     Raises:
-      InputError: there is no such file, it is damaged or a pickle, or its arrays are not exactly
-        those of ``like``; all that are missing, not expected, misshapen or of another type are
-        named.
+      InputError: there is no such file, it is damaged or a pickle, its arrays are not exactly
+        those of ``like``, or some are not finite; all that are missing, not expected, misshapen,
+        of another type or not finite are named.
     """
     expected = _named_leaves(like)
     with open_safetensors("path", path) as file:
@@ -117,9 +119,12 @@ def load_safetensors(path: str | os.PathLike, like: Variables) -> Variables:
                 f"path={str(path)!r}: not the arrays of these variables: {wrong}; expected the "
                 "weights of this very network"
             )
-        return jax.tree_util.tree_map_with_path(
-            lambda path, leaf: _placed(file.get_tensor(tensor_name(path)), leaf), like
-        )
+        arrays = {name: file.get_tensor(name) for name in expected}
+    if finite:
+        check_finite(f"path={str(path)!r}", arrays)
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: _placed(arrays[tensor_name(path)], leaf), like
+    )
 
 
 def safetensors_metadata(path: str | os.PathLike) -> dict[str, str]:
@@ -201,6 +206,27 @@ def differences(found: Mapping[str, Spec], expected: Mapping[str, Spec]) -> str:
         ],
     }
     return "; ".join(f"{what}: {', '.join(names)}" for what, names in groups.items() if names)
+
+
+def check_finite(source: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Raise InputError if an array holds NaN or infinity, naming each that does.
+
+    Args:
+      source: what holds the arrays, for the message.
+      arrays: by name, of any type.
+    """
+    wrong = []
+    for name, array in arrays.items():
+        # bfloat16 is no float to NumPy's own kinds.
+        countable = array.dtype.kind in "biu"
+        bad = 0 if countable else int(array.size - np.isfinite(array).sum())
+        if bad:
+            wrong.append(f"{name or 'the leaf'} ({bad} of {array.size})")
+    if wrong:
+        raise InputError(
+            f"{source}: NaN or infinite numbers in {', '.join(wrong)}: expected finite weights; "
+            "these come from a training that diverged, so take an earlier checkpoint"
+        )
 
 
 def _named_leaves(variables: Variables) -> dict[str, Any]:

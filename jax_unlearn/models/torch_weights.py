@@ -12,6 +12,7 @@ import numpy as np
 from jax_unlearn.core import InputError, Model, Variables
 from jax_unlearn.models.safetensors_io import (
     Spec,
+    check_finite,
     differences,
     open_safetensors,
     read_specs,
@@ -58,8 +59,8 @@ def import_torch(
 
     Raises:
       InputError: the file is missing, damaged or a pickle; the network is of another kind; arrays
-        are missing, not expected, misshapen or not floating (all are named); or the state dict
-        normalises images otherwise.
+        are missing, not expected, misshapen, not floating or not finite (all are named); or the
+        state dict normalises images otherwise.
     """
     if not isinstance(model, Model):
         raise InputError(f"model={model!r}: expected a Model; build one with make_model(...)")
@@ -109,11 +110,14 @@ def _convert(
             "the same width, classes and channels, a 3x3 first convolution and one linear layer"
         )
     _check_normalization(label, normalization, normalize)
+    arrays = {}
+    for path, leaf in leaves:
+        usual = theirs[tensor_name(path)]
+        with np.errstate(over="ignore"):  # what overflows float32 is found infinite below
+            arrays[usual] = np.asarray(read(names[usual])).astype(leaf.dtype)
+    check_finite(label, {names[usual]: array for usual, array in arrays.items()})
     return jax.tree_util.tree_map_with_path(
-        lambda path, leaf: jnp.asarray(
-            _our_layout(read(names[theirs[tensor_name(path)]])), leaf.dtype
-        ),
-        blank,
+        lambda path, _: jnp.asarray(_our_layout(arrays[theirs[tensor_name(path)]])), blank
     )
 
 
