@@ -31,17 +31,24 @@ def check_fit(
       Hash of each request whose ids lie in a file: its text does not say which they are.
 
     Raises:
-      InputError: the network cannot take the images, a request does not fit the data, a batch is
-        larger than what it is drawn from, or NatMU has too few retain images.
+      InputError: the network cannot take the images, a request does not fit the data or comes twice
+        in other words, a batch is larger than what it is drawn from, or NatMU has too few retain
+        images.
     """
     model = make_network(experiment, dataset)
     _check_batch("training", experiment.training.batch_size, len(dataset.train.label), "the data")
     hashes = {}
+    seen: dict[str, str] = {}
     for text in experiment.requests:
         spec = data.parse_request(text)
         # Which examples are hardest is not known before models are trained, but how many are.
         stand_in = np.zeros(len(dataset.train.label)) if spec.kind == "hardest" else None
         request = data.make_request(spec, dataset, stand_in)
+        same = seen.setdefault(request.hash, text)
+        if same != text:
+            raise InputError(
+                f"requests={text!r}: forgets the same as {same!r}; expected each request once"
+            )
         if spec.kind == "ids":
             hashes[text] = request.hash
         if data.test_forgotten(dataset, request).all():

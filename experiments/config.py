@@ -20,7 +20,9 @@ class Data:
     """The data set.
 
     Attributes:
-      name: digits, cifar10, cifar20, cifar100, tiny_imagenet200, or the path of an .npz file.
+      name: digits, cifar10, cifar20, cifar100, tiny_imagenet200; any data set that TFDS prepared
+        (NAME, NAME/CONFIG, NAME:VERSION); the path of an .npz file; or your own as FILE.py:NAME or
+        pkg.module:NAME.
       dir: folder that holds the TFDS data sets, or the original archives to prepare them from;
         digits needs none.
       train_size: number of training images, drawn class by class; 0 takes all.

@@ -241,12 +241,12 @@ def _check_array(what: str, array: object) -> None:
 def _is_channel_first(shape: tuple[int, ...]) -> bool:
     """Whether axes [H, W, C] of images are more likely their [C, H, W].
 
-    True for 1, 3 or 4 rows of pixels whose other axes are as long as those of a picture: longer
-    than the rows are many, and neither more than twice the other. Signals of several channels
+    True for 1, 3 or 4 rows of pixels whose other axes are those of a picture: longer, and neither
+    more than twice the other. Signals of several channels
     (1 x 128 x 9) and small patches of many bands (3 x 3 x 200) are none.
     """
     _, rows, columns, channels = shape
-    likely = rows in (1, 3, 4) and min(columns, channels) > max(rows, 2)
+    likely = rows in (1, 3, 4) and min(columns, channels) > max(rows, 3)
     return likely and max(columns, channels) <= 2 * min(columns, channels)
 
 

@@ -120,7 +120,7 @@ def prepared_folder(
         return prepare(source, base, argument=argument)
     fetch = "pass download=True, or " if source.url else ""
     raise InputError(
-        f"data_dir={str(base)!r}: {source.name} is not there: expected {source.name}/<version>/"
+        f"{argument}={str(base)!r}: {source.name} is not there: expected {source.name}/<version>/"
         f"{INFO} or the archive {source.archive}; {fetch}put the archive from "
         f"{source.url or source.homepage} into {manual}"
     )
@@ -250,13 +250,17 @@ def _unknown(name: str, base: Path, wanted: Wanted) -> InputError:
     if there:
         versions = ", ".join(f"{wanted.text}:{version.name}" for version in there)
         return InputError(f"dataset={name!r}: no such version: expected one of {versions}")
+    if wanted.name in SOURCES and not wanted.config:
+        return InputError(
+            f"dataset={name!r}: no such version: expected {plain_name(name)} alone or "
+            f"{plain_name(name)}:{SOURCES[wanted.name].version}"
+        )
     names = {*SOURCES, *COARSE, *_names(base)}
     try:
         check_choice("dataset", name, names)
     except InputError as error:
         return error
-    # Only with a version or a config that a dataset of ours does not have.
-    return InputError(f"dataset={name!r}: expected {wanted.name} alone; drop the rest")
+    raise AssertionError(f"{name} is among {sorted(names)} and was not found")
 
 
 def _names(base: Path) -> Iterator[str]:
@@ -275,7 +279,10 @@ def _check_elsewhere(name: str, base: Path, wanted: Wanted) -> None:
     base = base.resolve()
     for place in (base.parent, base.parent.parent, *_folders(base)):
         home = place / wanted.name / wanted.config
-        if _versions(home) or any(_versions(config) for config in _folders(home)):
+        folders = [home] if wanted.config else [home, *_folders(home)]
+        if any(
+            _fits(version, wanted.version) for folder in folders for version in _versions(folder)
+        ):
             raise InputError(
                 f"dataset={name!r}: is not in data_dir={str(base)!r}: expected the folder that "
                 f"holds {wanted.text}; pass data_dir={str(place)!r}"

@@ -213,7 +213,8 @@ def read_ids(path: str | os.PathLike) -> np.ndarray:
         return _from_list([_whole(word) for word in text.split()])
     except (OSError, EOFError, ValueError, RecursionError) as error:
         raise InputError(
-            f"ids={str(path)!r}: cannot be read ({one_line(error)}): expected whole numbers"
+            f"ids={str(path)!r}: cannot be read ({one_line(error)}): expected "
+            f"{'a list of ' if path.suffix == '.json' else ''}whole numbers"
         ) from error
 
 

@@ -76,10 +76,12 @@ def open_split(folder: Path, split: str) -> Stored:
         _check_label(folder, features["label"])
         image = features["image"]
         _check_image(folder, image)
-        if not isinstance(image, tfds.features.Image):
-            return Stored(builder.as_data_source(split=split), features, list)
-        decoders = {"image": tfds.decode.SkipDecoding()}
-        records = builder.as_data_source(split=split, decoders=decoders)
+        # TFDS decodes all features, and fails at image files that nobody asked for.
+        files = [name for name in features if isinstance(features[name], tfds.features.Image)]
+        decoders = {name: tfds.decode.SkipDecoding() for name in files}
+        records = builder.as_data_source(split=split, decoders=decoders or None)
+    if "image" not in files:
+        return Stored(records, features, list)
     decode = functools.partial(_decode, channels=image.shape[-1], folder=folder)
     return Stored(records, features, decode)
 

@@ -1,10 +1,11 @@
 import dataclasses
+import warnings
 
 import numpy as np
 import pytest
 
 from jax_unlearn.core import InputError
-from jax_unlearn.data import load_npz, save_npz
+from jax_unlearn.data import load, load_npz, save_npz
 
 
 def plain(**changes):
@@ -55,7 +56,84 @@ def test_coarse_labels_are_learned_and_labels_become_the_fine_ones(tmp_path):
 
 def test_names_may_name_classes_without_images(tmp_path):
     np.savez(tmp_path / "own.npz", **plain(class_names=np.array(["a", "b", "c", "d"])))
-    assert load_npz(tmp_path / "own.npz").num_classes == 4
+    with pytest.warns(UserWarning, match=r"no training images for 1 of the 4 classes: 3 \(d\); "):
+        assert load_npz(tmp_path / "own.npz").num_classes == 4
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "message"),
+    [
+        (
+            np.arange(6) % 3 + 1,
+            np.arange(3) + 1,
+            r"1 of the 4 classes: 0 \(0\); .*from 1 need 1 sub",
+        ),
+        (
+            np.arange(6) % 3 * 2,
+            np.arange(3) * 2,
+            r"2 of the 5 classes: 1 \(1\), 3 \(3\); .*out gaps",
+        ),
+        (np.arange(6) % 2 + 7, np.arange(3) + 7, r"8 of the 10 classes: 0 .*4 \(4\) and 3 more; "),
+        (np.arange(6) % 2, np.arange(3), r"1 of the 3 classes: 2 \(2\); models cannot learn"),
+    ],
+)
+def test_classes_without_training_images_are_reported(tmp_path, train, test, message):
+    np.savez(tmp_path / "own.npz", **plain(train_labels=train, test_labels=test))
+    with pytest.warns(UserWarning, match=message) as caught:
+        load(tmp_path / "own.npz")
+    assert len(caught) == 1
+    assert "\n" not in str(caught[0].message)
+
+
+def test_labels_without_gaps_are_no_reason_to_warn(tmp_path):
+    np.savez(tmp_path / "own.npz", **plain(test_labels=np.zeros(3, int)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_npz(tmp_path / "own.npz")
+
+
+def with_shape(*shape):
+    return {
+        "train_images": np.zeros((6, *shape), np.uint8),
+        "test_images": np.zeros((3, *shape), np.uint8),
+    }
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 8, 8), (3, 32, 32), (1, 28, 28), (3, 24, 48), (4, 9, 9), (1, 4, 4), (3, 5, 7)]
+)
+def test_channels_before_pixels_are_refused(tmp_path, shape):
+    np.savez(tmp_path / "own.npz", **plain(**with_shape(*shape)))
+    with pytest.raises(InputError, match=r"looks like \[N, C, H, W\]: .*transpose\(0, 2, 3, 1\)"):
+        load_npz(tmp_path / "own.npz")
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(8, 8, 1), (4, 4, 3), (5, 4, 1), (3, 3, 200), (1, 128, 9), (1, 100, 1), (2, 2, 2), (4, 4, 4)],
+)
+def test_unusual_shapes_with_channels_last_are_not(tmp_path, shape):
+    np.savez(tmp_path / "own.npz", **plain(**with_shape(*shape)))
+    assert load_npz(tmp_path / "own.npz").train.image.shape[1:] == shape
+
+
+def test_an_encrypted_file_is_refused(tmp_path):
+    path = tmp_path / "own.npz"
+    np.savez(path, **plain())
+    content = bytearray(path.read_bytes())
+    for mark, place in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        at = -1
+        while (at := content.find(mark, at + 1)) >= 0:
+            content[at + place] |= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"cannot be read \(.*password"):
+        load_npz(path)
+
+
+def test_the_ending_counts_in_either_case(tmp_path):
+    with (tmp_path / "OWN.NPZ").open("wb") as file:
+        np.savez(file, **plain())
+    assert load(tmp_path / "OWN.NPZ").name == "OWN"
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,20 @@ def test_a_large_count_keeps_its_digits_in_the_slug():
     assert parse_request("random:1234567").slug == "random-1234567"
 
 
+@pytest.mark.parametrize(
+    ("texts", "classes"),
+    [
+        (("class:1,0", "class:0,1", "class:0,1,1", "class:01, 00"), ("0", "1")),
+        (("class:10,9,2", "class:2,9,10"), ("2", "9", "10")),
+        (("subclass:b,a,3", "subclass:3,a,b,a"), ("3", "a", "b")),
+    ],
+)
+def test_the_order_of_classes_makes_no_other_request(texts, classes):
+    specs = [parse_request(text) for text in texts]
+    assert {spec.classes for spec in specs} == {classes}
+    assert len({spec.slug for spec in specs}) == 1
+
+
 def test_only_the_hardest_need_scoring_models():
     assert parse_request("hardest:0.1,models=2,seed=5").scoring_seeds == (5, 6)
     assert parse_request("random:0.1,seed=5").scoring_seeds == ()
@@ -92,6 +106,13 @@ def test_the_hardest_without_margins_are_refused(dataset):
         ("random:0.1,models=3", "option='models': expected one of seed, stratified"),
         ("random:0.1,seed=x", "seed='x': expected a whole number >= 0"),
         ("random:0.1,stratified=no", "stratified='no': expected one of false, true"),
+        ("random:1_0", "'1_0' is no number: expected a fraction"),
+        ("random:0.1_5", "'0.1_5' is no number"),
+        ("random:\u0663", "is no number"),
+        ("random:" + "9" * 5000, "expected a number > 0 and <= 1"),
+        ("random:0.1,seed=1,seed=2", "seed is given twice: expected it once"),
+        ("random:0.1,seed=1_0", "seed='1_0': expected a whole number >= 0"),
+        ("random:0.1,seed=" + "9" * 5000, "expected a whole number >= 0 of at most 18 digits"),
         ("random:nan", "fraction=nan: expected a number"),
         ("random:1.5", "fraction=1.5: expected a number > 0 and <= 1"),
         ("random:-0.1", "fraction=-0.1: expected"),

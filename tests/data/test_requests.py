@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from jax_unlearn.data import (
     by_ids,
     by_subclass,
     hardest,
+    make_request,
     random,
     split,
     subset,
@@ -96,6 +98,32 @@ def test_ids_come_from_every_kind_of_file_and_from_memory(dataset, tmp_path, kin
     assert request.hash == by_ids(dataset, ids).hash
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("ids.txt", "\ufeff510\n505\n".encode()),
+        ("ids.txt", "\ufeff510\n505\n".encode("utf-16-le")),
+        ("ids.txt", "\ufeff510\r\n505\r\n".encode("utf-16-be")),
+        ("ids.txt", "\ufeff510\n505\n".encode("utf-32-le")),
+        ("ids.txt", b"+510 0505"),
+        ("ids.json", "\ufeff[510, 505]".encode()),
+        ("ids.json", "\ufeff[510, 505]".encode("utf-16-le")),
+    ],
+)
+def test_a_byte_order_mark_tells_the_encoding(dataset, tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    np.testing.assert_array_equal(by_ids(dataset, tmp_path / name).ids, [505, 510])
+
+
+def test_large_unsigned_ids_are_compared_exactly(dataset):
+    near = 2**62 + np.arange(60, dtype=np.int64)
+    large = dataclasses.replace(dataset, train=dataset.train._replace(id=near))
+    ids = near[[3, 4]].astype(np.uint64)
+    np.testing.assert_array_equal(by_ids(large, ids).ids, near[[3, 4]])
+    with pytest.raises(InputError, match=r"1 of 1 are no training ids"):
+        by_ids(large, np.array([2**62 - 1], np.uint64))
+
+
 def test_a_split_parts_the_training_set_and_keeps_its_order(dataset):
     request = random(dataset, count=7, seed=2)
     forget, retain = split(dataset, request)
@@ -157,6 +185,10 @@ def test_arguments_can_be_written_as_json(dataset):
         (lambda d: by_class(d, "fire"), "classes='fire': .*expected one of air, earth, water"),
         (lambda d: by_class(d, "eart"), "did you mean earth"),
         (lambda d: by_class(d, []), "forgets 0 of 60"),
+        (lambda d: by_class(d, [[0], [1, 2]]), r"classes=\[0\]: expected a whole number"),
+        (lambda d: by_class(d, True), "classes=True: expected a whole number"),
+        (lambda d: by_class(d, "1_0"), "classes='1_0': .*expected one of air"),
+        (lambda d: by_class(d, "9" * 5000), "expected a whole number >= 0 and <= 2"),
         (lambda d: by_class(d, [0, 1, 2]), "forgets 60 of 60 .*expected 1 to 59"),
         (lambda d: by_subclass(d, 6), "fine_classes=6: expected a whole number >= 0 and <= 5"),
         (lambda d: by_subclass(d, range(6)), "forgets 60 of 60"),
@@ -175,11 +207,19 @@ def test_arguments_can_be_written_as_json(dataset):
         (lambda d: hardest(d, np.zeros(59), 0.1), r"margins=float64 \[59\]: expected 60 finite"),
         (lambda d: hardest(d, np.full(60, np.nan), 0.1), "expected 60 finite floats"),
         (lambda d: hardest(d, np.zeros(60, int), 0.1), "margins=int64"),
+        (lambda d: hardest(d, [[0.1]] * 59 + [[0.1, 0.2]], 0.1), "margins=object .*60 finite fl"),
         (lambda d: hardest(d, np.zeros(60), 0.1, arguments={"m": {1}}), "arguments=.*plain"),
         (lambda d: by_ids(d, [501, 501]), "ids: 501 occurs 2 times: expected each id once"),
         (lambda d: by_ids(d, [501, 7]), "ids: 1 of 2 are no training ids of toy, 7 the first"),
         (lambda d: by_ids(d, [1.5]), "expected a list of whole numbers"),
         (lambda d: by_ids(d, [[501]]), "expected a list of whole numbers"),
+        (lambda d: by_ids(d, [501, [502, 503]]), r"ids: \[502, 503\] is no whole number: expected"),
+        (lambda d: by_ids(d, [501, True]), "ids: True is no whole number: expected a list"),
+        (lambda d: by_ids(d, [501, "502"]), "ids: '502' is no whole number"),
+        (lambda d: by_ids(d, [501, None]), "ids: None is no whole number"),
+        (lambda d: by_ids(d, [501, 2**64]), "ids: 18446744073709551616 is too large"),
+        (lambda d: by_ids(d, np.array([2**64 - 1], np.uint64)), "ids: 1844.*5 is too large: ex"),
+        (lambda d: by_ids(d, np.array([True, False])), "ids: bool .*expected a list of whole"),
         (lambda d: by_ids(d, []), "forgets 0 of 60"),
         (lambda d: by_ids(d, d.train.id), "forgets 60 of 60"),
     ],
@@ -201,6 +241,19 @@ def test_an_impossible_request_is_refused_in_one_line(dataset, make, message):
         ("ids.json", b'{"a": 1}', "expected a list of whole numbers"),
         ("ids.json", b"[1, [2, 3]]", "cannot be read"),
         ("ids.txt", b"", "forgets 0 of 60"),
+        ("ids.txt", b"501\n1_0\n", r"cannot be read \('1_0' is no whole number\): expected whole"),
+        ("ids.txt", "501 \u0665".encode(), "cannot be read .*is no whole number"),
+        ("ids.txt", b"501\n9223372036854775808", "cannot be read .*5808 is too large; ids are"),
+        ("ids.txt", b"1" * 5000, "cannot be read"),
+        ("ids.txt", b"\xff\xfe\x35", "cannot be read"),
+        ("ids.txt", b"\x93NUMPY", "cannot be read"),
+        ("ids.json", b"[501, true]", "cannot be read .*True is no whole number"),
+        ("ids.json", b"[501, 1.0]", "cannot be read .*1.0 is no whole number"),
+        ("ids.json", b'[501, "502"]', "cannot be read .*'502' is no whole number"),
+        ("ids.json", b"[501, null]", "cannot be read .*None is no whole number"),
+        ("ids.json", b"[1" + b"0" * 30 + b"]", "cannot be read .*is too large"),
+        ("ids.json", b"[" * 100_000, "cannot be read"),
+        ("ids.json", b"7", "expected a list of whole numbers"),
     ],
 )
 def test_a_bad_file_of_ids_is_refused_in_one_line(dataset, tmp_path, name, content, message):
@@ -209,6 +262,34 @@ def test_a_bad_file_of_ids_is_refused_in_one_line(dataset, tmp_path, name, conte
     with pytest.raises(InputError, match=message) as caught:
         by_ids(dataset, tmp_path / name)
     assert "\n" not in str(caught.value)
+
+
+def test_an_npz_under_an_npy_s_name_is_refused_with_its_arrays(dataset, tmp_path):
+    with (tmp_path / "ids.npy").open("wb") as file:
+        np.savez(file, forget=np.array([501]), retain=np.array([502]))
+    with pytest.raises(InputError, match=r"an \.npz with the arrays forget, retain; write one of"):
+        by_ids(dataset, tmp_path / "ids.npy")
+
+
+def test_a_name_that_a_command_cannot_give_comes_with_its_number(dataset):
+    names = ("fish, tropical", "a=b", "plain")
+    renamed = dataclasses.replace(dataset, class_names=names)
+    assert by_class(renamed, "fish, tropical").classes == (0,)
+    with pytest.raises(InputError, match=r"classes='fish': .*by its number: 'fish, tropical' is 0"):
+        make_request("class:fish, tropical", renamed)
+    with pytest.raises(InputError, match=r"option='a': .*an equals sign is given by its number"):
+        make_request("class:a=b", renamed)
+    assert make_request("class:0", renamed).classes == (0,)
+
+
+def test_a_number_that_is_also_another_class_s_name_is_reported(dataset):
+    counted = dataclasses.replace(dataset, class_names=("1", "2", "3"))
+    with pytest.warns(UserWarning, match="classes='1': taken as the number of the class named '2'"):
+        assert by_class(counted, "1").classes == (1,)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert by_class(counted, 1).classes == (1,)
+        assert by_class(dataset, "1").classes == (1,)
 
 
 def test_subclasses_need_fine_labels(dataset):

@@ -152,6 +152,16 @@ def test_image_files_of_another_depth_are_refused(tmp_path, dtype, reading):
     )
 
 
+def test_other_features_do_not_matter(tmp_path, reading):
+    depth = tfds.features.Image(shape=(4, 5, 1), dtype=np.uint16, encoding_format="png")
+    image = tfds.features.Tensor(shape=(4, 5, 4), dtype=np.uint8)
+    files = [png(WIDE[k]).getvalue() for k in range(COUNT)]
+    coarse = (tfds.features.Scalar(np.float32), np.ones(COUNT, np.float32))
+    stored(tmp_path, image, lambda k: RGBA[k], depth=(depth, files), coarse_label=coarse)
+    image, _ = loaded(tmp_path, reading)
+    np.testing.assert_array_equal(image, RGBA)
+
+
 def test_files_that_lie_about_their_channels_are_refused(tmp_path, reading):
     stored(tmp_path, tfds.features.Image(shape=(4, 5, 3)), lambda k: png(RGBA[k]))
     message = refused(tmp_path, reading)

@@ -142,6 +142,7 @@ def test_batches_are_read_ahead_in_the_order_asked_for(both, monkeypatch):
     assert threading.active_count() == before
 
 
+@pytest.mark.filterwarnings("ignore:.*no training images for 70 of the 100 classes")
 def test_cifar_archives_stream_in_the_order_of_their_ids(cifar100_archive, tmp_path):
     where = (cifar100_archive.data_dir, tmp_path / "cache")
     for name in ("cifar100", "cifar20"):

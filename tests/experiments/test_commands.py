@@ -66,6 +66,7 @@ def refuse(call, tmp_path, images_npz):
         (["--requests", "random:200"], "count=200: expected a whole number >= 1 and <= 199"),
         (["--requests", "hardest:200"], "count=200: expected"),
         (["--requests", "hardest:0.1", "class:77"], "classes=77: expected"),
+        (["--requests", "class:1,0", "class:0,1"], "another one has the same short name class-0-1"),
         (["--requests", "ids:none.npy"], "ids='none.npy': no such file"),
         (["--training.batch-size", 201], "training.batch_size=201: there are only 200 examples"),
         (["--training.batch-size", 160], "only 150 examples to draw from for class:3's oracle"),
@@ -153,6 +154,21 @@ def test_wrong_ids_are_refused(refuse, tmp_path, ids, message):
     path = tmp_path / "ids.json"
     path.write_text(json.dumps(ids))
     assert message in refuse("--requests", f"ids:{path}")
+
+
+def test_one_request_in_two_texts_is_refused(refuse, tmp_path):
+    texts = []
+    for name in ("one.json", "two.json"):
+        (tmp_path / name).write_text("[1, 2, 3]")
+        texts.append(f"ids:{tmp_path / name}")
+    message = refuse("--requests", *texts)
+    assert f"requests='{texts[1]}': forgets the same as '{texts[0]}'" in message
+
+
+def test_a_dataset_of_the_user_s_own_is_refused_in_one_line_too(refuse, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("import nothing_of_this_name\n")
+    assert "importing mine.py fails in line 1" in refuse("--data.name", f"{path}:blobs")
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,18 @@ def test_other_floating_types_are_cast_to_float32(dtype, tmp_path):
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {np.dtype("float32")}
 
 
+@pytest.mark.parametrize("name", ["conv1.weight", "layer1.0.bn1.running_var", "fc.bias"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e300])
+def test_numbers_that_are_not_finite_in_float32_are_named(name, bad, tmp_path):
+    arrays = {k: v.astype(np.float64) for k, v in next(renamed("resnet34")).items()}
+    name = name if name in arrays else next(k for k in arrays if k.startswith("linear.bias"))
+    arrays[name].reshape(-1)[0] = bad
+    save_file(arrays, tmp_path / "sick.safetensors")
+    for source in (arrays, tmp_path / "sick.safetensors"):
+        message = error_of(source, model_of("resnet34"))
+        assert f": NaN or infinite numbers in {name} (1 of {arrays[name].size}): expec" in message
+
+
 def test_everything_wrong_with_a_state_dict_is_listed_in_one_line():
     arrays = next(renamed("vgg16_bn"))
     del arrays["features.0.bias"], arrays["features.1.running_var"]

@@ -162,6 +162,21 @@ def test_everything_wrong_with_a_files_arrays_is_listed_in_one_line(tmp_path):
     )
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64", "complex64"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_not_finite_are_named(bad, dtype, tmp_path):
+    path = tmp_path / "weights.safetensors"
+    sick = np.ones((2, 3)).astype(jnp.dtype(dtype))
+    sick[1, 1:] = bad
+    tree = {"sick": sick, "sound": np.ones(2, np.float32), "count": np.ones(2, np.int32)}
+    save_safetensors(path, tree)
+    message = error_of(load_safetensors, path, tree)
+    assert message.startswith(
+        f"path={str(path)!r}: NaN or infinite numbers in sick (2 of 6): expected finite weights; "
+    )
+    assert_same(load_safetensors(path, tree, finite=False), tree)
+
+
 @pytest.mark.parametrize("length", [0, 5, 40, -1])
 @pytest.mark.parametrize(
     "read", [lambda path: load_safetensors(path, WEIGHTS), safetensors_metadata]
