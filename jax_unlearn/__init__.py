@@ -7,6 +7,7 @@ from jax_unlearn.core import (
     FORGET,
     HYBRID,
     RETAIN,
+    Augmentation,
     Batch,
     Examples,
     InputError,
@@ -18,13 +19,13 @@ from jax_unlearn.core import (
     StepInfo,
     Unlearner,
     concatenate_pools,
-    method,
     pool_rows,
     shuffled_rows,
     split_variables,
     static,
     with_params,
 )
+from jax_unlearn.data.augment import crop_and_flip
 from jax_unlearn.engine import Result, RunSpec, make_mesh, predict, run, run_many, sweep, train
 from jax_unlearn.functional import (
     draw_irrelevant,
@@ -35,18 +36,19 @@ from jax_unlearn.functional import (
     mumis_loss,
     target_classes,
 )
-from jax_unlearn.methods import (
-    METHODS,
-    amnesiac,
-    bad_teacher,
-    finetune,
-    gradient_ascent,
-    mumis,
-    natmu,
-    neggrad_plus,
-    retrain,
-    salun,
-)
+from jax_unlearn.methods.amnesiac import amnesiac
+from jax_unlearn.methods.bad_teacher import bad_teacher
+from jax_unlearn.methods.constructor import constructor
+from jax_unlearn.methods.descent import Descent
+from jax_unlearn.methods.finetune import finetune
+from jax_unlearn.methods.forward import Forward
+from jax_unlearn.methods.gradient_ascent import gradient_ascent
+from jax_unlearn.methods.mumis import mumis
+from jax_unlearn.methods.natmu import natmu
+from jax_unlearn.methods.neggrad_plus import neggrad_plus
+from jax_unlearn.methods.retrain import retrain
+from jax_unlearn.methods.salun import salun
+from jax_unlearn.registry import METHODS, find_method, register_method
 
 if TYPE_CHECKING:
     from jax_unlearn.engine.checkpointing.checkpoints import Checkpoints
@@ -64,9 +66,12 @@ __all__ = [
     "METHODS",
     "MODELS",
     "RETAIN",
+    "Augmentation",
     "Batch",
     "Checkpoints",
+    "Descent",
     "Examples",
+    "Forward",
     "InputError",
     "Model",
     "Outputs",
@@ -80,8 +85,11 @@ __all__ = [
     "amnesiac",
     "bad_teacher",
     "concatenate_pools",
+    "constructor",
+    "crop_and_flip",
     "draw_irrelevant",
     "draw_partners",
+    "find_method",
     "finetune",
     "gradient_ascent",
     "import_torch",
@@ -89,7 +97,6 @@ __all__ = [
     "load_safetensors",
     "make_mesh",
     "make_model",
-    "method",
     "mix",
     "mixing_masks",
     "mumis",
@@ -98,6 +105,7 @@ __all__ = [
     "neggrad_plus",
     "pool_rows",
     "predict",
+    "register_method",
     "retrain",
     "run",
     "run_many",

@@ -6,19 +6,49 @@ in which order they are shown, and gives one pure update step. The engine owns t
 """
 
 import dataclasses
-import difflib
 import functools
 import inspect
 import warnings
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NamedTuple, TypeVar, dataclass_transform
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jax_unlearn.checks import InputError, check_choice, check_number
+from jax_unlearn.hyperparameters import Hyperparameters, static
 from jax_unlearn.lazy import concatenate_images
+
+__all__ = [
+    "FORGET",
+    "HYBRID",
+    "RETAIN",
+    "Augmentation",
+    "Batch",
+    "Examples",
+    "InputError",
+    "Model",
+    "Outputs",
+    "Pool",
+    "Predictions",
+    "Problem",
+    "SearchRange",
+    "State",
+    "StepInfo",
+    "Unlearner",
+    "Variables",
+    "check_batch_size",
+    "check_choice",
+    "check_number",
+    "concatenate_pools",
+    "pool_rows",
+    "shuffled_rows",
+    "split_variables",
+    "static",
+    "with_params",
+]
 
 Variables = Any
 """Any pytree. A mapping with the key ``'params'`` is trained under that key only, and its other
@@ -31,8 +61,18 @@ RETAIN, FORGET, HYBRID = 0, 1, 2
 """Roles of a pool's rows: a retain example, a forget example, a blend of both (NatMU)."""
 
 
-class InputError(ValueError):
-    """A value that a user gave is wrong: one line with the argument, its value and the remedy."""
+class Augmentation(Protocol):
+    """Random changes of the images of a batch; hashable, since it is part of the compiled step."""
+
+    def __call__(self, key: chex.PRNGKey, images: jax.Array, /) -> jax.Array:
+        """Images uint8 [B, H, W, C] from images uint8 [B, H, W, C]."""
+        ...
+
+
+def _default_augmentation() -> Augmentation:
+    from jax_unlearn.data.augment import crop_and_flip
+
+    return crop_and_flip()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,8 +191,9 @@ class Problem:
       num_classes: number of outputs K.
       initial: the weights from which the original was trained; retraining starts there. None
         draws fresh ones.
-      padding: pixels by which augmentation pads before it crops; 0 crops nothing.
-      flip: whether augmentation flips images horizontally.
+      augment: random changes of those rows that a method marks for it, drawn afresh at every step
+        (:func:`jax_unlearn.crop_and_flip` or a function ``(key, images) -> images`` of your own on
+        uint8 [B, H, W, C]); None for none.
     """
 
     model: Model
@@ -161,8 +202,7 @@ class Problem:
     retain: Examples | None
     num_classes: int
     initial: Variables | None = None
-    padding: int = 4
-    flip: bool = True
+    augment: Augmentation | None = dataclasses.field(default_factory=_default_augmentation)
 
 
 class Pool(NamedTuple):
@@ -172,13 +212,16 @@ class Pool(NamedTuple):
       image: uint8 [M, H, W, C].
       label: int32 [M].
       role: int32 [M], one of RETAIN, FORGET, HYBRID.
-      augment: bool [M], whether crop and flip apply to the row.
+      augment: bool [M], whether the problem's augmentation applies to the row.
+      extra: further leaves per row by name, arrays [M, ...]: soft targets, weights. Every batch
+        carries its rows of them.
     """
 
     image: jax.Array | np.ndarray
     label: jax.Array | np.ndarray
     role: jax.Array | np.ndarray
     augment: jax.Array | np.ndarray
+    extra: dict[str, Any] = {}  # noqa: RUF012 - a NamedTuple's default; nothing ever changes it
 
 
 class Batch(NamedTuple):
@@ -189,28 +232,32 @@ class Batch(NamedTuple):
       label: int32 [B].
       role: int32 [B].
       weight: float32 [B], 1 for a row and 0 for padding.
+      extra: the rows of the pool's further leaves by name, arrays [B, ...].
     """
 
     image: jax.Array
     label: jax.Array
     role: jax.Array
     weight: jax.Array
+    extra: dict[str, Any] = {}  # noqa: RUF012 - a NamedTuple's default; nothing ever changes it
 
 
 class StepInfo(NamedTuple):
-    """Where in the run a step stands; int32 scalars, traced, so a longer run compiles nothing.
+    """Where in the run a step stands, and its randomness; traced, so a longer run compiles nothing.
 
     Attributes:
-      step: number of this step, from 0.
-      steps: number of steps planned.
-      epoch: number of this epoch, from 0.
-      epochs: number of epochs planned.
+      step: number of this step, from 0, int32.
+      steps: number of steps planned, int32.
+      epoch: number of this epoch, from 0, int32.
+      epochs: number of epochs planned, int32.
+      key: randomness of this step alone.
     """
 
     step: jax.Array
     steps: jax.Array
     epoch: jax.Array
     epochs: jax.Array
+    key: chex.PRNGKey
 
 
 def pool_rows(examples: Examples, role: int, *, augment: bool) -> Pool:
@@ -225,49 +272,23 @@ def pool_rows(examples: Examples, role: int, *, augment: bool) -> Pool:
 
 
 def concatenate_pools(*pools: Pool) -> Pool:
-    """Join pools row by row, in the order given, on the host; images not yet read stay unread."""
-    images, *others = zip(*pools, strict=True)
-    return Pool(concatenate_images(images), *(np.concatenate(parts) for parts in others))
+    """Join pools row by row, in the order given, on the host; images not yet read stay unread.
 
-
-def static(default: Any = dataclasses.MISSING) -> Any:
-    """Declare a method's field as structure: part of the compiled program, never traced."""
-    return dataclasses.field(default=default, metadata={"static": True})
-
-
-_T = TypeVar("_T")
-
-
-@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(static,))
-def method(cls: type[_T]) -> type[_T]:
-    """Make a class an unlearning method: a frozen dataclass that is also a pytree.
-
-    Fields are numbers that may be traced (a sweep over them compiles once) unless they are
-    declared with :func:`static`.
+    Raises:
+      InputError: one pool has a further leaf that another lacks.
     """
-    cls = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
-    fields = dataclasses.fields(cls)
-    traced = tuple(field.name for field in fields if not field.metadata.get("static"))
-    fixed = tuple(field.name for field in fields if field.metadata.get("static"))
-
-    def flatten_with_keys(instance):
-        children = [(jax.tree_util.GetAttrKey(name), getattr(instance, name)) for name in traced]
-        return children, tuple(getattr(instance, name) for name in fixed)
-
-    def flatten(instance):
-        return [getattr(instance, name) for name in traced], tuple(
-            getattr(instance, name) for name in fixed
-        )
-
-    def unflatten(structure, leaves):
-        # Not through __init__: JAX rebuilds trees with placeholders that no check should see.
-        instance = object.__new__(cls)
-        instance.__dict__.update(zip(traced, leaves, strict=True))
-        instance.__dict__.update(zip(fixed, structure, strict=True))
-        return instance
-
-    jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
-    return cls
+    for pool in pools[1:]:
+        for name in sorted(set(pool.extra) ^ set(pools[0].extra)):
+            raise InputError(
+                f"extra={sorted(pool.extra)}: not every pool has the leaf {name!r}: expected the "
+                "same further leaves in all; add it to the others"
+            )
+    images, labels, roles, augments, extras = zip(*pools, strict=True)
+    return Pool(
+        concatenate_images(images),
+        *(np.concatenate(parts) for parts in (labels, roles, augments)),
+        jax.tree.map(lambda *parts: np.concatenate(parts), *extras),
+    )
 
 
 def shuffled_rows(
@@ -302,13 +323,26 @@ def shuffled_rows(
     return dealt[start - first * per_pass : end - first * per_pass]
 
 
-@method
-class Unlearner:
+class SearchRange(NamedTuple):
+    """Where a search draws a hyperparameter from.
+
+    Attributes:
+      scale: ``'log'`` or ``'float'`` (even on that scale), or ``'int'``.
+      low: smallest value.
+      high: largest value.
+    """
+
+    scale: str
+    low: float
+    high: float
+
+
+class Unlearner(Hyperparameters):
     """An unlearning method as pure functions over pytrees; subclasses fill in ``step``.
 
-    The engine calls ``init`` and ``pool`` once, then for every epoch ``order`` once and ``step``
-    for each of its rows, then ``measure`` and ``stop``, and ``finish`` at the end. A method never
-    loops over batches, never reads or writes files and never asks about devices.
+    The engine calls ``init`` and ``pool`` once, then for every epoch ``batch_indices`` once and
+    ``step`` for each of its rows, then ``measure`` and ``stop``, and ``finish`` at the end. A
+    method never loops over batches, never reads or writes files and never asks about devices.
 
     Attributes:
       batch_size: rows per step.
@@ -319,10 +353,49 @@ class Unlearner:
     needs_retain: ClassVar[bool] = True
     """Whether ``Problem.retain`` must be given."""
 
+    keeps_structure: ClassVar[bool] = True
+    """Whether the unlearned weights have the structure, shapes and types of the original's."""
+
+    search_space: ClassVar[Mapping[str, SearchRange]] = {}
+    """What a search varies, by the field's name; empty where nothing is worth searching."""
+
+    limit_note: ClassVar[str] = ""
+    """What a report says of a run that its own rule has not stopped; '' if that is as planned."""
+
+    history_figure: ClassVar[str] = ""
+    """Name of the figure that a report draws of the run's history; '' for none of its own."""
+
+    pool_figure: ClassVar[str] = ""
+    """Name of the figure that a report draws of the rows shown; '' for none of its own."""
+
+    def __post_init__(self) -> None:
+        check_number("batch_size", self.batch_size, low=1, whole=True)
+
     @property
     def num_epochs(self) -> int:
-        """How often ``order`` is asked for rows; 0 for a one-shot method."""
+        """How often ``batch_indices`` is asked for rows; 0 for a one-shot method."""
         return 0
+
+    def check(self, problem: Problem, *, exact: bool = True) -> None:
+        """Raise InputError where the method cannot work on a problem, as far as sizes tell.
+
+        Asked before anything is trained; the model must not be.
+
+        Args:
+          problem: what the method is to see; its weights may be missing.
+          exact: whether the forget set is the one meant. Otherwise only its size is, and labels
+            say nothing.
+        """
+
+    def count_rows(self, problem: Problem) -> int:
+        """Number of rows of the pool; ``batch_size`` must not exceed it. Nothing is computed."""
+        # Without pixels: a pool of the images would be a copy of the data set.
+        bare = {
+            name: examples
+            and examples._replace(image=np.empty((len(examples.label), 0, 0, 0), np.uint8))
+            for name, examples in (("forget", problem.forget), ("retain", problem.retain))
+        }
+        return len(self.pool(jax.random.key(0), dataclasses.replace(problem, **bare)).label)
 
     def init(self, key: chex.PRNGKey, problem: Problem) -> State:
         """Build the state; the place to edit weights and to make teachers and masks."""
@@ -341,7 +414,7 @@ class Unlearner:
         return shuffled_rows(key, jnp.arange(pool.label.shape[0]), self.batch_size)
 
     def step(
-        self, model: Model, key: chex.PRNGKey, state: State, batch: Batch, step_info: StepInfo
+        self, model: Model, state: State, batch: Batch, info: StepInfo
     ) -> tuple[State, dict[str, jax.Array]]:
         """One update: the new state and float32 scalars worth recording. Pure; jitted outside."""
         raise NotImplementedError
@@ -351,58 +424,26 @@ class Unlearner:
         del model, state, problem
         return {}
 
-    def stop(self, history: list[dict[str, float]]) -> bool:
+    def stop(self, history: Sequence[Mapping[str, float]], problem: Problem) -> bool:
         """Whether to end early; ``history[0]`` is before the first epoch, one entry per epoch."""
-        del history
+        del history, problem
         return False
 
-    def collapsed(self, history: list[dict[str, float]]) -> bool:
+    def collapsed(self, history: Sequence[Mapping[str, float]], problem: Problem) -> bool:
         """Whether the last entry shows a destroyed model; the engine then keeps the one before."""
+        del problem
         return not all(np.isfinite(value) for value in history[-1].values())
 
-    def finish(self, state: State) -> Variables:
-        """The unlearned weights."""
+    def finish(self, state: State, history: Sequence[Mapping[str, float]]) -> Variables:
+        """The unlearned weights; the history tells a method that keeps several which to return."""
+        del history
         return state.variables
 
 
-def check_number(
-    name: str,
-    value: Any,
-    *,
-    low: float = -np.inf,
-    high: float = np.inf,
-    above: float = -np.inf,
-    whole: bool = False,
-) -> None:
-    """Raise InputError unless ``value`` is a finite number in range; traced values pass unseen.
-
-    Args:
-      name: the argument's name, for the message.
-      value: what the user gave.
-      low: smallest value allowed.
-      high: largest value allowed.
-      above: value that must be exceeded.
-      whole: whether it must be an integer.
-    """
-    if isinstance(value, jax.core.Tracer):
-        return
-    if isinstance(value, jax.Array) and value.ndim == 0:
-        value = value.item()
-    numbers = (int, np.integer) if whole else (int, float, np.integer, np.floating)
-    number = isinstance(value, numbers) and not isinstance(value, bool)
-    kind = "a whole number" if whole else "a number"
-    limits = ((">=", low), (">", above), ("<=", high))
-    bounds = [f"{sign} {limit:g}" for sign, limit in limits if np.isfinite(limit)]
-    expected = " ".join([kind, " and ".join(bounds)]).strip()
-    if not (number and np.isfinite(value) and low <= value <= high and value > above):
-        raise InputError(f"{name}={value!r}: expected {expected}")
-
-
-def check_choice(name: str, value: Any, choices: Any) -> None:
-    """Raise InputError unless ``value`` is one of ``choices``, naming those that come near."""
-    choices = sorted(map(str, choices))
-    if value in choices:
-        return
-    near = difflib.get_close_matches(str(value), choices, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}? " if near else ""
-    raise InputError(f"{name}={value!r}: {hint}expected one of {', '.join(choices)}")
+def check_batch_size(unlearner: Unlearner, rows: int) -> None:
+    """Raise InputError where a method shows fewer rows than it takes at a time."""
+    if unlearner.batch_size > rows:
+        raise InputError(
+            f"batch_size={unlearner.batch_size}: {type(unlearner).__name__} has only {rows} "
+            f"examples to show; use at most {rows}"
+        )

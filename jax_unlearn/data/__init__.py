@@ -1,6 +1,6 @@
 """Datasets in memory, forget requests and augmentation."""
 
-from jax_unlearn.data.augment import augment, draw_offsets
+from jax_unlearn.data.augment import crop_and_flip, draw_offsets
 from jax_unlearn.data.dataset import Dataset, subset, take
 from jax_unlearn.data.loading import load
 from jax_unlearn.data.npz import load_npz, save_npz
@@ -21,10 +21,10 @@ __all__ = [
     "Dataset",
     "Request",
     "RequestSpec",
-    "augment",
     "by_class",
     "by_ids",
     "by_subclass",
+    "crop_and_flip",
     "draw_offsets",
     "hardest",
     "load",

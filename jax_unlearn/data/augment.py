@@ -1,12 +1,13 @@
 """Random crop and flip on the device, as one gather."""
 
+import dataclasses
 from typing import Literal, NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
 
-from jax_unlearn.core import InputError, check_choice, check_number
+from jax_unlearn.core import Augmentation, InputError, check_choice, check_number
 
 
 class Offsets(NamedTuple):
@@ -33,50 +34,89 @@ def draw_offsets(key: chex.PRNGKey, batch_size: int, *, padding: int, flip: bool
     )
 
 
-def augment(
-    key: chex.PRNGKey,
-    images: jax.Array,
-    flags: jax.Array,
-    *,
-    padding: int,
-    flip: bool,
-    fill: Literal["zero", "reflect"] = "zero",
-) -> jax.Array:
-    """Pad, crop at random to the old size and flip at random the images that are flagged.
+@dataclasses.dataclass(frozen=True)
+class CropAndFlip:
+    """Pad, crop at random to the old size, and flip at random; see :func:`crop_and_flip`."""
+
+    padding: int = 4
+    flip: bool = True
+    fill: Literal["zero", "reflect"] = "zero"
+
+    def __post_init__(self) -> None:
+        check_number("padding", self.padding, low=0, whole=True)
+        check_choice("fill", self.fill, ("zero", "reflect"))
+
+    def __call__(self, key: chex.PRNGKey, images: jax.Array, /) -> jax.Array:
+        """Augment images uint8 [B, H, W, C], each with draws of its own.
+
+        Raises:
+          InputError: if padding is not below the image's size where it is mirrored.
+        """
+        chex.assert_rank(images, 4)
+        batch, height, width, _ = images.shape
+        if self.fill == "reflect" and self.padding >= min(height, width):
+            raise InputError(
+                f"padding={self.padding}: expected less than the {height} x {width} pixels of the "
+                "images, which are mirrored; take a smaller padding"
+            )
+        if self.padding == 0 and not self.flip:
+            return images
+        offsets = draw_offsets(key, batch, padding=self.padding, flip=self.flip)
+        shift = jnp.int32(self.padding)
+        top, left = offsets.row - shift, offsets.column - shift
+        return _gather(images, top, left, offsets.flip, self.fill)
+
+
+def crop_and_flip(
+    padding: int = 4, flip: bool = True, *, fill: Literal["zero", "reflect"] = "zero"
+) -> CropAndFlip:
+    """Make the augmentation of small images: pad, crop at random to the old size, flip at random.
 
     The same distribution as torchvision's RandomCrop(size, padding) and RandomHorizontalFlip.
 
     Args:
-      key: randomness of crops and flips.
+      padding: pixels of padding on each side, >= 0.
+      flip: whether every other image, drawn at random, is mirrored left to right.
+      fill: what the padding holds: zeros, or the image mirrored at its edge.
+
+    Returns:
+      A function ``(key, images) -> images`` on uint8 [B, H, W, C]; two of the same settings are
+      equal and share a program.
+
+    Raises:
+      InputError: for a padding or fill out of range.
+    """
+    return CropAndFlip(padding=padding, flip=flip, fill=fill)
+
+
+def augment_flagged(
+    augment: Augmentation | None, key: chex.PRNGKey, images: jax.Array, flags: jax.Array
+) -> jax.Array:
+    """Augment the images that are flagged; one without a flag comes back bit for bit.
+
+    Args:
+      augment: what changes images; None changes none.
+      key: its randomness.
       images: uint8 [B, H, W, C].
-      flags: bool [B]; an image without a flag comes back bit for bit.
-      padding: pixels of padding on each side; static.
-      flip: whether to flip; static.
-      fill: what the padding holds: zeros, or the image mirrored at its edge; static.
+      flags: bool [B].
 
     Returns:
       uint8 [B, H, W, C].
 
     Raises:
-      InputError: if padding is negative, or not below the image's size where it is mirrored.
+      InputError: ``augment`` changes the images' shape or type.
     """
     chex.assert_rank([images, flags], [4, 1])
-    batch, height, width, _ = images.shape
-    check_number("padding", padding, low=0, whole=True)
-    check_choice("fill", fill, ("zero", "reflect"))
-    if fill == "reflect" and padding >= min(height, width):
-        raise InputError(
-            f"padding={padding}: expected less than the {height} x {width} pixels of the images, "
-            "which are mirrored; take a smaller padding"
-        )
-    if padding == 0 and not flip:
+    if augment is None:
         return images
-    offsets = draw_offsets(key, batch, padding=padding, flip=flip)
-    shift = jnp.int32(padding)
-    top = jnp.where(flags, offsets.row - shift, jnp.int32(0))
-    left = jnp.where(flags, offsets.column - shift, jnp.int32(0))
-    mirrored = jnp.where(flags, offsets.flip, False)
-    return _gather(images, top, left, mirrored, fill)
+    changed = augment(key, images)
+    if (changed.shape, changed.dtype) != (images.shape, images.dtype):
+        raise InputError(
+            f"augment={augment!r}: it makes {changed.dtype}{list(changed.shape)} of "
+            f"{images.dtype}{list(images.shape)}: expected the same shape and type; round and "
+            "crop in it"
+        )
+    return jnp.where(flags[:, None, None, None], changed, images)
 
 
 def _gather(

@@ -8,6 +8,7 @@ import jax
 from jax.sharding import Mesh
 
 from jax_unlearn.core import (
+    Augmentation,
     Examples,
     InputError,
     Model,
@@ -16,6 +17,7 @@ from jax_unlearn.core import (
     Variables,
     check_choice,
 )
+from jax_unlearn.data.augment import CropAndFlip
 from jax_unlearn.engine import steps
 from jax_unlearn.engine.mesh import make_mesh
 from jax_unlearn.engine.run_spec import Options, Result, RunSpec, check_spec, group_alike
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     # Orbax is slow to import; who gives checkpoints has it already.
     from jax_unlearn.engine.checkpointing.checkpoints import Checkpoints
 
+_AUGMENT = CropAndFlip()
 LOOPS = ("auto", "python", "scan")
 
 
@@ -180,8 +183,7 @@ def train(
     *,
     num_classes: int,
     initial: Variables | None = None,
-    padding: int = 4,
-    flip: bool = True,
+    augment: Augmentation | None = _AUGMENT,
     **options,
 ) -> Result:
     """Train a network on all the examples given: an original, an oracle or a shadow model.
@@ -193,8 +195,7 @@ def train(
       key: all of the run's randomness.
       num_classes: number of outputs K.
       initial: weights to start from; None draws them from ``key``.
-      padding: see :class:`~jax_unlearn.core.Problem`.
-      flip: see :class:`~jax_unlearn.core.Problem`.
+      augment: random changes of the images; see :class:`~jax_unlearn.core.Problem`.
       **options: further arguments of :func:`run`.
     """
     init_key, run_key = jax.random.split(key)
@@ -206,7 +207,6 @@ def train(
         retain=examples,
         num_classes=num_classes,
         initial=initial,
-        padding=padding,
-        flip=flip,
+        augment=augment,
     )
     return run(recipe, problem, run_key, **options)

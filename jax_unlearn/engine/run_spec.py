@@ -97,8 +97,7 @@ def group_alike(jobs: Sequence[RunSpec]) -> list[list[int]]:
                 for examples in (problem.forget, problem.retain)
             ),
             problem.model,
-            problem.padding,
-            problem.flip,
+            problem.augment,
         )
         groups.setdefault(structure, []).append(index)
     return list(groups.values())

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jax_unlearn.core import Batch, Pool, StepInfo, check_choice
+from jax_unlearn.core import Augmentation, Batch, Pool, StepInfo, check_choice
 from jax_unlearn.engine import steps
 from jax_unlearn.engine.mesh import over_models, over_rows
 from jax_unlearn.engine.steps import Alone, Beside, Turn
@@ -26,10 +26,10 @@ class OnDevice:
       pool: the rows, stacked where several models are trained.
     """
 
-    def __init__(self, layout: Alone | Beside, pools: list[Pool], padding: int, flip: bool):
+    def __init__(self, layout: Alone | Beside, pools: list[Pool], augment: Augmentation | None):
         self.pool = layout.put([_read(pool) for pool in pools])
         self._layout = layout
-        self._options = {"padding": padding, "flip": flip, "beside": layout.beside}
+        self._options = {"augment": augment, "beside": layout.beside}
         self._rows: Any = None
 
     def begin(self, rows: list[np.ndarray], offset: int) -> None:
@@ -37,9 +37,9 @@ class OnDevice:
         del offset
         self._rows = self._layout.put_rows(rows, 1)
 
-    def draw(self, key: jax.Array, turn: Turn) -> tuple[Batch, jax.Array, StepInfo, Turn]:
-        """The next batch, its step's key and step_info, and the turn after it."""
-        return steps.draw(self.pool, self._rows, key, turn, **self._options)
+    def draw(self, turn: Turn) -> tuple[Batch, StepInfo, Turn]:
+        """The next batch and its step_info, and the turn after it."""
+        return steps.draw(self.pool, self._rows, turn, **self._options)
 
     def close(self) -> None:
         """Nothing is under way."""
@@ -52,10 +52,10 @@ class OnHost:
     the rows of its own devices only.
     """
 
-    def __init__(self, layout: Alone | Beside, pools: list[Pool], padding: int, flip: bool):
+    def __init__(self, layout: Alone | Beside, pools: list[Pool], augment: Augmentation | None):
         self._pools = [_on_host(pool) for pool in pools]
         self._layout = layout
-        self._options = {"padding": padding, "flip": flip, "beside": layout.beside}
+        self._options = {"augment": augment, "beside": layout.beside}
         self._left = 0
         self._thread: ThreadPoolExecutor | None = None
         self._pending: deque[Future] = deque()
@@ -76,13 +76,13 @@ class OnHost:
         for _ in range(AHEAD):
             self._ask()
 
-    def draw(self, key: jax.Array, turn: Turn) -> tuple[Batch, jax.Array, StepInfo, Turn]:
+    def draw(self, turn: Turn) -> tuple[Batch, StepInfo, Turn]:
         """See :class:`OnDevice`; raises what went wrong in the thread."""
         taken, rows = self._pending.popleft().result()
         self._ask()
         if not self._pending:
             self.close()
-        return steps.draw_sent(taken, rows, key, turn, **self._options)
+        return steps.draw_sent(taken, rows, turn, **self._options)
 
     def close(self) -> None:
         """End the thread; batches that are under way are dropped."""
@@ -114,14 +114,13 @@ class OnHost:
                 taken = {}
                 for model, stream in streams.items():
                     positions = np.maximum(own[model], 0)
-                    others = (column[positions] for column in self._pools[model][1:])
-                    taken[model] = Pool(next(stream), *others)
+                    rest = self._pools[model]._replace(image=())
+                    others = jax.tree.map(lambda column, at=positions: column[at], rest)
+                    taken[model] = others._replace(image=next(stream))
                 yield (
-                    Pool(
-                        *(
-                            shares.put({model: pool[field] for model, pool in taken.items()})
-                            for field in range(len(Pool._fields))
-                        )
+                    jax.tree.map(
+                        lambda *own: shares.put(dict(zip(taken, own, strict=True))),  # noqa: B023
+                        *taken.values(),
                     ),
                     shares.put(own),
                 )
@@ -170,7 +169,7 @@ class _Shares:
 
 
 def make_source(
-    placement: str, layout: Alone | Beside, pools: list[Pool], padding: int, flip: bool
+    placement: str, layout: Alone | Beside, pools: list[Pool], augment: Augmentation | None
 ) -> OnDevice | OnHost:
     """Make the source of batches.
 
@@ -178,11 +177,10 @@ def make_source(
       placement: where the pool lies: ``'device'`` or ``'host'``.
       layout: how models and batches are laid out on devices.
       pools: the pool of each model.
-      padding: see :class:`~jax_unlearn.core.Problem`.
-      flip: see :class:`~jax_unlearn.core.Problem`.
+      augment: see :class:`~jax_unlearn.core.Problem`.
     """
     check_choice("placement", placement, PLACEMENTS)
-    return (OnDevice if placement == "device" else OnHost)(layout, pools, padding, flip)
+    return (OnDevice if placement == "device" else OnHost)(layout, pools, augment)
 
 
 def _read(pool: Pool) -> Pool:
@@ -194,6 +192,9 @@ def _read(pool: Pool) -> Pool:
 def _on_host(pool: Pool) -> Pool:
     """The pool's columns in the host's memory, in the types that devices would have."""
     image = np.asarray(pool.image) if isinstance(pool.image, jax.Array) else pool.image
-    others = [np.asarray(column) for column in pool[1:]]
-    others = [x.astype(jax.dtypes.canonicalize_dtype(x.dtype), copy=False) for x in others]
-    return Pool(image, *others)
+
+    def on_host(column: Any) -> np.ndarray:
+        column = np.asarray(column)
+        return column.astype(jax.dtypes.canonicalize_dtype(column.dtype), copy=False)
+
+    return jax.tree.map(on_host, pool._replace(image=()))._replace(image=image)

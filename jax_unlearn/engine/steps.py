@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
-from jax_unlearn.core import Batch, Model, Pool, StepInfo
-from jax_unlearn.data.augment import augment
+from jax_unlearn.core import Augmentation, Batch, Model, Pool, StepInfo
+from jax_unlearn.data.augment import augment_flagged
 from jax_unlearn.engine.mesh import make_mesh, over_models, over_rows, place, replicated
 from jax_unlearn.models.predict import to_unit
 
@@ -33,22 +33,27 @@ def run_keys(key: chex.PRNGKey) -> RunKeys:
     return RunKeys(*jax.random.split(key, 4))
 
 
-def take_batch(pool: Pool, rows: jax.Array, key: chex.PRNGKey, padding: int, flip: bool) -> Batch:
+def take_batch(
+    pool: Pool, rows: jax.Array, key: chex.PRNGKey, augment: Augmentation | None
+) -> Batch:
     """Gather pool rows int32 [B] into a batch, augmented where the pool says so; -1 is padding."""
     taken = jax.tree.map(lambda x: x[jnp.maximum(rows, 0)], pool)
-    return make_batch(taken, rows, key, padding, flip)
+    return make_batch(taken, rows, key, augment)
 
 
-def make_batch(taken: Pool, rows: jax.Array, key: chex.PRNGKey, padding: int, flip: bool) -> Batch:
+def make_batch(
+    taken: Pool, rows: jax.Array, key: chex.PRNGKey, augment: Augmentation | None
+) -> Batch:
     """Make a batch of pool rows that are gathered already; where ``rows`` is -1 it is padding."""
-    image = augment(key, taken.image, taken.augment, padding=padding, flip=flip)
+    image = augment_flagged(augment, key, taken.image, taken.augment)
     weight = (rows >= 0).astype(jnp.float32)
-    return Batch(to_unit(image), taken.label, taken.role, weight)
+    return Batch(to_unit(image), taken.label, taken.role, weight, taken.extra)
 
 
-def _step_keys(key: chex.PRNGKey, step: jax.Array) -> tuple[chex.PRNGKey, chex.PRNGKey]:
-    augment_key, step_key = jax.random.split(jax.random.fold_in(key, step))
-    return augment_key, step_key
+def _step_keys(info: StepInfo) -> tuple[chex.PRNGKey, StepInfo]:
+    """Of the key of all steps make the one of this step's augmentation and the one of the step."""
+    augment_key, step_key = jax.random.split(jax.random.fold_in(info.key, info.step))
+    return augment_key, info._replace(key=step_key)
 
 
 def _for_each(fn, beside: Mesh | None):
@@ -74,7 +79,7 @@ class Turn(NamedTuple):
     """Where the loop stands within an epoch; lies on the device, so that no step sends anything.
 
     Attributes:
-      step_info: that of the epoch's first step.
+      step_info: that of the epoch's first step, with the key of all steps.
       position: int32, number of the step within the epoch.
     """
 
@@ -86,61 +91,56 @@ class Turn(NamedTuple):
         return self.step_info._replace(step=self.step_info.step + self.position)
 
 
-@functools.partial(jax.jit, static_argnames=("padding", "flip", "beside"))
-def draw(pool, rows, key, turn, *, padding, flip, beside):
-    """Batch, step key and step_info of the turn, and the next turn; rows int32 [steps, B]."""
+@functools.partial(jax.jit, static_argnames=("augment", "beside"))
+def draw(pool, rows, turn, *, augment, beside):
+    """Batch and step_info of the turn, and the next turn; rows int32 [steps, B]."""
 
-    def one(pool, rows, key, turn):
-        step_info = turn.now()
-        augment_key, step_key = _step_keys(key, step_info.step)
-        batch = take_batch(pool, rows[turn.position], augment_key, padding, flip)
-        return batch, step_key, step_info, turn._replace(position=turn.position + 1)
+    def one(pool, rows, turn):
+        augment_key, step_info = _step_keys(turn.now())
+        batch = take_batch(pool, rows[turn.position], augment_key, augment)
+        return batch, step_info, turn._replace(position=turn.position + 1)
 
-    return _for_each(one, beside)(pool, rows, key, turn)
+    return _for_each(one, beside)(pool, rows, turn)
 
 
-@functools.partial(jax.jit, static_argnames=("padding", "flip", "beside"))
-def draw_sent(taken, rows, key, turn, *, padding, flip, beside):
+@functools.partial(jax.jit, static_argnames=("augment", "beside"))
+def draw_sent(taken, rows, turn, *, augment, beside):
     """As :func:`draw`, of pool rows that the host has gathered; rows int32 [B]."""
 
-    def one(taken, rows, key, turn):
-        step_info = turn.now()
-        augment_key, step_key = _step_keys(key, step_info.step)
-        batch = make_batch(taken, rows, augment_key, padding, flip)
-        return batch, step_key, step_info, turn._replace(position=turn.position + 1)
+    def one(taken, rows, turn):
+        augment_key, step_info = _step_keys(turn.now())
+        batch = make_batch(taken, rows, augment_key, augment)
+        return batch, step_info, turn._replace(position=turn.position + 1)
 
-    return _for_each(one, beside)(taken, rows, key, turn)
+    return _for_each(one, beside)(taken, rows, turn)
 
 
 @functools.partial(jax.jit, static_argnames=("model", "beside"), donate_argnames="state")
-def step(unlearner, key, state, batch, step_info, *, model: Model, beside):
+def step(unlearner, state, batch, step_info, *, model: Model, beside):
     """One update. The heavy program: it knows neither the pool's size nor the epoch's length."""
 
-    def one(unlearner, key, state, batch, step_info):
-        return unlearner.step(model, key, state, batch, step_info)
+    def one(unlearner, state, batch, step_info):
+        return unlearner.step(model, state, batch, step_info)
 
-    return _for_each(one, beside)(unlearner, key, state, batch, step_info)
+    return _for_each(one, beside)(unlearner, state, batch, step_info)
 
 
-@functools.partial(
-    jax.jit, static_argnames=("model", "padding", "flip", "beside"), donate_argnames="state"
-)
-def scan(unlearner, key, state, pool, rows, turn, *, model: Model, padding, flip, beside):
+@functools.partial(jax.jit, static_argnames=("model", "augment", "beside"), donate_argnames="state")
+def scan(unlearner, state, pool, rows, turn, *, model: Model, augment, beside):
     """As many updates as ``rows`` int32 [steps, B] has, as one compiled loop."""
 
-    def one(unlearner, key, state, pool, rows, turn):
+    def one(unlearner, state, pool, rows, turn):
         def body(carry, rows):
             state, turn = carry
-            step_info = turn.now()
-            augment_key, step_key = _step_keys(key, step_info.step)
-            batch = take_batch(pool, rows, augment_key, padding, flip)
-            state, info = unlearner.step(model, step_key, state, batch, step_info)
+            augment_key, step_info = _step_keys(turn.now())
+            batch = take_batch(pool, rows, augment_key, augment)
+            state, info = unlearner.step(model, state, batch, step_info)
             return (state, turn._replace(position=turn.position + 1)), info
 
         (state, turn), infos = jax.lax.scan(body, (state, turn), rows)
         return state, turn, infos
 
-    return _for_each(one, beside)(unlearner, key, state, pool, rows, turn)
+    return _for_each(one, beside)(unlearner, state, pool, rows, turn)
 
 
 @functools.partial(jax.jit, static_argnames="stacked")

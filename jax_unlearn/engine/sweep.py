@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 from jax_unlearn.core import InputError, Problem, Unlearner, Variables, check_choice
 from jax_unlearn.engine.loop import run_many
 from jax_unlearn.engine.run_spec import Result, RunSpec
+from jax_unlearn.methods.constructor import method_class
 
 
 class Trial(NamedTuple):
@@ -65,13 +66,14 @@ def sweep(
         method does not have or what is fixed, or holds a value out of range; before anything is
         run.
     """
-    if not (isinstance(constructor, type) and dataclasses.is_dataclass(constructor)):
+    cls = method_class(constructor)
+    if not (isinstance(cls, type) and issubclass(cls, Unlearner)):
         raise InputError(f"constructor={constructor!r}: expected a method's, such as natmu")
     settings = _settings(grid)
-    names = [field.name for field in dataclasses.fields(constructor)]
+    names = [field.name for field in dataclasses.fields(cls)]
     for setting in settings:
         for name in (*setting, *fixed):
-            check_choice(f"hyperparameter of {constructor.__name__}", name, names)
+            check_choice(f"hyperparameter of {cls.__name__}", name, names)
         for name in set(setting) & set(fixed):
             raise InputError(f"{name}={fixed[name]!r}: fixed, and in the grid; give it once")
     unlearners = [constructor(**fixed, **setting) for setting in settings]

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jax_unlearn.core import InputError, Pool, StepInfo, Unlearner
+from jax_unlearn.core import Pool, StepInfo, Unlearner, check_batch_size
 from jax_unlearn.engine import steps
 from jax_unlearn.engine.checkpointing.policy import CheckpointPolicy
 from jax_unlearn.engine.checkpointing.progress import (
@@ -32,15 +32,6 @@ SCAN_STEPS = 128
 AHEAD = 16
 """Most steps that the host is ahead of the device, or one compiled loop. Without a bound it would
 have asked for the whole epoch in a moment, and seen no signal until the device is through."""
-
-
-def _check_pool(unlearner: Unlearner, pool: Pool) -> None:
-    rows = pool.label.shape[0]
-    if unlearner.batch_size > rows:
-        raise InputError(
-            f"batch_size={unlearner.batch_size}: {type(unlearner).__name__} has only {rows} "
-            f"examples to show; use at most {rows}"
-        )
 
 
 def _as_arrays(unlearner: Unlearner) -> Unlearner:
@@ -109,17 +100,14 @@ class Trainer:
             if self.epochs:
                 for unlearner, problem, keys in self._each():
                     self.pools.append(unlearner.pool(keys.pool, problem))
-                    _check_pool(unlearner, self.pools[-1])
-                self.source = make_source(
-                    options.placement, layout, self.pools, self.lead.padding, self.lead.flip
-                )
+                    check_batch_size(unlearner, self.pools[-1].label.shape[0])
+                self.source = make_source(options.placement, layout, self.pools, self.lead.augment)
             # A copy, since steps donate the state: the caller's weights must outlive the run.
             # (device_put's may_alias=False does not prevent sharing when the devices change.)
             states = [method.init(keys.init, problem) for method, problem, keys in self._each()]
             state = steps.copy(layout.put(states))
             # One transfer for the run; every step traces them.
             self.traced = layout.put([_as_arrays(unlearner) for unlearner in self.unlearners])
-            self.step_key = layout.put([keys.step for keys in self.keys])
             jax.block_until_ready(state)
         count = len(jobs)
         self.progress = Progress(state, state, [[] for _ in jobs], [""] * count, [0] * count)
@@ -142,7 +130,7 @@ class Trainer:
         count = len(self.unlearners)
         return [
             Result(
-                variables=unlearner.finish(self.layout.take(at.state, index)),
+                variables=unlearner.finish(self.layout.take(at.state, index), at.histories[index]),
                 history=at.histories[index],
                 status=at.statuses[index] or "finished",
                 steps=at.ends[index],
@@ -168,8 +156,10 @@ class Trainer:
             ]
             count = len(rows[0])
             planned = at.first + count * (self.epochs - at.epoch)
-            step_info = StepInfo(*map(np.int32, (at.first, planned, at.epoch, self.epochs)))
-            turn = layout.put([steps.Turn(step_info, np.int32(at.offset))] * len(rows))
+            where = [np.int32(n) for n in (at.first, planned, at.epoch, self.epochs)]
+            turn = layout.put(
+                [steps.Turn(StepInfo(*where, keys.step), np.int32(at.offset)) for keys in self.keys]
+            )
             self.source.begin(rows, at.offset)
         while at.offset < count:
             with self.stopwatch.running():
@@ -185,10 +175,9 @@ class Trainer:
         """Take steps, each a call of the compiled one, to the end of the epoch or to a pause."""
         at, infos, count = self.progress, [], len(rows[0])
         while at.offset < count:
-            batch, key, step_info, turn = self.source.draw(self.step_key, turn)
+            batch, step_info, turn = self.source.draw(turn)
             at.state, info = steps.step(
                 self.traced,
-                key,
                 at.state,
                 batch,
                 step_info,
@@ -214,14 +203,12 @@ class Trainer:
             chunk = [part[at.offset : at.offset + length] for part in rows]
             at.state, turn, info = steps.scan(
                 self.traced,
-                self.step_key,
                 at.state,
                 self.source.pool,
                 self.layout.put_rows(chunk, 1),
                 turn,
                 model=self.lead.model,
-                padding=self.lead.padding,
-                flip=self.lead.flip,
+                augment=self.lead.augment,
                 beside=self.layout.beside,
             )
             jax.block_until_ready(infos[-1:])
@@ -268,7 +255,7 @@ class Trainer:
             self._look(index, means)
             history = at.histories[index]
             # The last update's damage shows in no loss yet, and a later copy would hold it as good.
-            if not sound[index] or unlearner.collapsed(history):
+            if not sound[index] or unlearner.collapsed(history, self.problems[index]):
                 at.statuses[index], good[index] = "collapsed", False
                 warnings.warn(
                     f"{type(unlearner).__name__} collapsed by step {at.first}: "
@@ -276,7 +263,7 @@ class Trainer:
                     "kept",
                     stacklevel=6,
                 )
-            elif unlearner.stop(history):
+            elif unlearner.stop(history, self.problems[index]):
                 at.statuses[index] = "stopped"
         at.infos = {}
         if not good.all():
@@ -292,7 +279,7 @@ class Trainer:
                 problem = self.problems[index]
                 entry = {**entry, **unlearner.measure(problem.model, state, problem)}
         if self.options.watch is not None:
-            entry = {**entry, **self.options.watch(unlearner.finish(state))}
+            entry = {**entry, **self.options.watch(unlearner.finish(state, at.histories[index]))}
         # Plain numbers, whatever a method or a caller measures with: a checkpoint is JSON.
         plain = {name: float(value) for name, value in entry.items()}
         at.histories[index].append({"step": float(at.first), **plain})

@@ -1,5 +1,7 @@
 """Amnesiac unlearning: train on with random wrong labels on the forget set."""
 
+from typing import ClassVar
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -10,20 +12,19 @@ from jax_unlearn.core import (
     RETAIN,
     Pool,
     Problem,
+    SearchRange,
     check_choice,
     concatenate_pools,
-    method,
     pool_rows,
     shuffled_rows,
-    static,
 )
+from jax_unlearn.methods.constructor import constructor
 from jax_unlearn.methods.descent import Descent, needs_examples
 
 RELABELLINGS = ("once", "every_step")
 STREAMS = ("shuffled", "forget_first")
 
 
-@method
 class Amnesiac(Descent):
     """Fine-tune on retain rows with their labels and forget rows with random labels.
 
@@ -44,13 +45,18 @@ class Amnesiac(Descent):
     epochs: int = 5
     learning_rate: float = 1.8e-5
     weight_decay: float = 4e-4
-    optimizer: str = static("adamw")
-    schedule: str = static("cosine")
-    augment: bool = static(False)
-    relabel: str = static("once")
-    stream: str = static("shuffled")
+    optimizer: str = "adamw"
+    schedule: str = "cosine"
+    augment: bool = False
+    relabel: str = "once"
+    stream: str = "shuffled"
 
-    def __post_init__(self):
+    search_space: ClassVar = {
+        "learning_rate": SearchRange("log", 1e-5, 3e-2),
+        "weight_decay": SearchRange("log", 1e-5, 1e-1),
+    }
+
+    def __post_init__(self) -> None:
         super().__post_init__()
         check_choice("relabel", self.relabel, RELABELLINGS)
         check_choice("stream", self.stream, STREAMS)
@@ -77,13 +83,14 @@ class Amnesiac(Descent):
         ]
         return jnp.concatenate(passes)
 
-    def loss(self, model, key, state, variables, batch, step_info):
-        """Mean cross-entropy, on fresh labels where the forget rows get one every step."""
+    def losses(self, logits, batch, extra, info):
+        """Cross-entropy, on fresh labels where the forget rows get one every step."""
+        del extra
+        labels = batch.label
         if self.relabel == "every_step":
-            num_classes = jax.eval_shape(model.logits, variables, batch.image).shape[1]
-            drawn = jax.random.randint(key, batch.label.shape, 0, num_classes)
-            batch = batch._replace(label=jnp.where(batch.role == FORGET, drawn, batch.label))
-        return super().loss(model, key, state, variables, batch, step_info)
+            drawn = jax.random.randint(info.key, labels.shape, 0, logits.shape[1])
+            labels = jnp.where(batch.role == FORGET, drawn, labels)
+        return functional.cross_entropy(logits, labels)
 
 
-amnesiac = Amnesiac
+amnesiac = constructor(Amnesiac)

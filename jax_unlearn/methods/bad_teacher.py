@@ -1,6 +1,6 @@
 """Bad Teacher: imitate the original on the retain set and an ignorant network on the forget set."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import chex
 import jax
@@ -13,20 +13,21 @@ from jax_unlearn.core import (
     RETAIN,
     Pool,
     Problem,
+    SearchRange,
     check_choice,
     check_number,
     concatenate_pools,
-    method,
     pool_rows,
     static,
 )
 from jax_unlearn.data.dataset import take
+from jax_unlearn.methods.constructor import constructor
 from jax_unlearn.methods.descent import Descent, needs_examples
+from jax_unlearn.models.predict import predict_logits
 
 REDUCTIONS = ("batch", "batch_and_classes")
 
 
-@method
 class BadTeacher(Descent):
     """Distil two teachers: the original for retain rows, a random network for forget rows.
 
@@ -47,47 +48,70 @@ class BadTeacher(Descent):
     batch_size: int = static(256)
     learning_rate: float = 1e-4
     weight_decay: float = 0.0
-    optimizer: str = static("adam")
-    augment: bool = static(False)
+    optimizer: str = "adam"
+    augment: bool = False
     temperature: float = 1.0
     retain_fraction: float = static(0.3)
-    reduction: str = static("batch")
+    reduction: str = "batch"
 
-    def __post_init__(self):
+    search_space: ClassVar = {
+        "learning_rate": SearchRange("log", 1e-5, 3e-2),
+        "temperature": SearchRange("log", 0.5, 8.0),
+    }
+
+    def __post_init__(self) -> None:
         super().__post_init__()
         check_number("temperature", self.temperature, above=0)
         check_number("retain_fraction", self.retain_fraction, above=0, high=1)
         check_choice("reduction", self.reduction, REDUCTIONS)
 
     def extra(self, key: chex.PRNGKey, problem: Problem) -> dict[str, Any]:
-        """The two teachers' weights."""
+        """The two teachers' weights, where augmented rows have them asked afresh at every step."""
+        if not self.augment:
+            return {}
         return {"good": problem.variables, "bad": problem.model.init(key)}
 
     def pool(self, key: chex.PRNGKey, problem: Problem) -> Pool:
-        """A share of the retain rows, then all forget rows."""
+        """A share of the retain rows, then all forget rows, each with its teacher's logits.
+
+        The rows that are augmented have none: what a teacher says changes with every crop.
+        """
         needs_examples("forget", problem.forget)
         n = len(problem.retain.label)
-        kept = jax.random.permutation(key, n)[: max(1, round(self.retain_fraction * n))]
+        kept = jax.random.permutation(key, n)[: self._num_retain(n)]
         kept = np.sort(np.asarray(kept))
-        return concatenate_pools(
+        pools = [
             pool_rows(take(problem.retain, kept), RETAIN, augment=self.augment),
             pool_rows(problem.forget, FORGET, augment=self.augment),
-        )
+        ]
+        if not self.augment:
+            # A key of its own: the other one has drawn the retain rows.
+            bad = problem.model.init(jax.random.fold_in(key, 1))
+            for index, weights in enumerate((problem.variables, bad)):
+                logits = predict_logits(problem.model, weights, pools[index].image)
+                pools[index] = pools[index]._replace(extra={"teacher": logits})
+        return concatenate_pools(*pools)
 
-    def loss(self, model, key, state, variables, batch, step_info):
+    def count_rows(self, problem: Problem) -> int:
+        """The share of the retain rows, and all forget rows."""
+        return self._num_retain(len(problem.retain.label)) + len(problem.forget.label)
+
+    def _num_retain(self, n: int) -> int:
+        return max(1, round(self.retain_fraction * n))
+
+    def loss(self, forward, batch, extra, info):
         """Mean divergence of the student from the teacher of each example."""
-        del key, step_info
-        student, variables = model.forward(
-            variables, batch.image, train=self.train_mode, weight=batch.weight
-        )
-        good = model.logits(state.extra["good"], batch.image)
-        bad = model.logits(state.extra["bad"], batch.image)
-        teacher = jnp.where((batch.role == FORGET)[:, None], bad, good)
+        del info
+        if self.augment:
+            good, bad = (forward.model.logits(extra[name], batch.image) for name in ("good", "bad"))
+            teacher = jnp.where((batch.role == FORGET)[:, None], bad, good)
+        else:
+            teacher = batch.extra["teacher"]
+        student = forward(batch)
         divergence = functional.kl_divergence(teacher, student, self.temperature)
         if self.reduction == "batch_and_classes":
             divergence = divergence / student.shape[1]
-        loss = functional.weighted_mean(divergence, batch.weight)
-        return loss, (variables, {"loss": loss})
+        return functional.weighted_mean(divergence, batch.weight), {}
 
 
-bad_teacher = BadTeacher
+bad_teacher = constructor(BadTeacher)

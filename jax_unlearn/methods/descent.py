@@ -1,6 +1,7 @@
 """Gradient descent on a loss over the pool: what most unlearning methods are, but for the loss."""
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
 
 import chex
 import jax
@@ -22,16 +23,21 @@ from jax_unlearn.core import (
     check_choice,
     check_number,
     concatenate_pools,
-    method,
     pool_rows,
     split_variables,
-    static,
     with_params,
 )
+from jax_unlearn.methods.forward import Forward
 from jax_unlearn.methods.reinit import reinit_linear_layers
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("constant", "cosine", "step")
+
+OptimizerFactory = Callable[[float], optax.GradientTransformation]
+"""Makes an optax optimizer of a learning rate, as ``optax.adam`` does."""
+
+Schedule = Callable[[jax.Array], jax.Array]
+"""A multiplier of the learning rate by the number of the update, as optax's schedules are."""
 
 
 class DescentState(NamedTuple):
@@ -39,7 +45,7 @@ class DescentState(NamedTuple):
 
     Attributes:
       variables: the weights being changed.
-      opt_state: the optimizer's moments.
+      opt_state: the optimizer's moments, float32 where weights are narrower.
       extra: what else a method keeps, such as teachers or a mask.
     """
 
@@ -48,21 +54,23 @@ class DescentState(NamedTuple):
     extra: Any = ()
 
 
-@method
 class Optimized(Unlearner):
-    """Minimise a loss with SGD, Adam or AdamW; subclasses give loss, pool and number of steps.
+    """Minimise a loss; subclasses give the losses, the pool and the number of steps.
 
     Attributes:
       learning_rate: peak rate, >= 0.
-      weight_decay: for ``sgd`` and ``adam`` the coefficient of an L2 term added to the gradient (as
-        in PyTorch), for ``adamw`` decoupled; acts on every parameter.
-      momentum: of ``sgd``; heavy ball without dampening.
-      optimizer: ``'sgd'``, ``'adam'`` or ``'adamw'`` (betas 0.9 and 0.999, eps 1e-8).
-      schedule: ``'constant'``; ``'cosine'`` to zero, step by step; or ``'step'``: linear warm-up,
-        then a tenth at 60 % and again at 80 % of all steps.
+      weight_decay: for ``'sgd'`` and ``'adam'`` the coefficient of an L2 term added to the gradient
+        (as in PyTorch), for ``'adamw'`` decoupled; acts on every parameter.
+      momentum: of ``'sgd'``; heavy ball without dampening.
+      optimizer: ``'sgd'``, ``'adam'`` or ``'adamw'`` (betas 0.9 and 0.999, eps 1e-8); or a function
+        from the learning rate to an optax optimizer, such as ``optax.lion``, to which
+        ``weight_decay`` and ``momentum`` do not apply.
+      schedule: ``'constant'``; ``'cosine'`` to zero, step by step; ``'step'``: linear warm-up, then
+        a tenth at 60 % and again at 80 % of all steps; or an optax schedule, a function from the
+        number of the update to a multiplier of the learning rate.
       warmup_epochs: length of the ``'step'`` schedule's warm-up.
       train_mode: whether BatchNorm uses the batch's statistics and updates its running ones.
-      augment: whether retain and forget rows are cropped and flipped.
+      augment: whether retain and forget rows are augmented, as the problem says.
       reinit_linear: whether linear layers are re-initialised before the first step; arXiv
         2405.15495 does so for some methods when a whole class or sub-class is forgotten.
     """
@@ -70,41 +78,70 @@ class Optimized(Unlearner):
     learning_rate: float = 0.01
     weight_decay: float = 5e-4
     momentum: float = 0.9
-    optimizer: str = static("sgd")
-    schedule: str = static("constant")
+    optimizer: str | OptimizerFactory = "sgd"
+    schedule: str | Schedule = "constant"
     warmup_epochs: float = 0.0
-    train_mode: bool = static(True)
-    augment: bool = static(True)
-    reinit_linear: bool = static(False)
+    train_mode: bool = True
+    augment: bool = True
+    reinit_linear: bool = False
 
-    def __post_init__(self):
-        check_number("batch_size", self.batch_size, low=1, whole=True)
+    roles: ClassVar[tuple[int, ...]] = (RETAIN, FORGET)
+    """Which rows are shown, in the order in which they lie in the pool."""
+
+    def __init_subclass__(cls, **options: Any):
+        if "roles" in cls.__dict__ and "needs_retain" not in cls.__dict__:
+            cls.needs_retain = RETAIN in cls.roles
+        super().__init_subclass__(**options)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         check_number("learning_rate", self.learning_rate, low=0)
         check_number("weight_decay", self.weight_decay, low=0)
         check_number("momentum", self.momentum, low=0, high=1)
         check_number("warmup_epochs", self.warmup_epochs, low=0)
-        check_choice("optimizer", self.optimizer, OPTIMIZERS)
-        check_choice("schedule", self.schedule, SCHEDULES)
+        if not callable(self.optimizer):
+            check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        if not callable(self.schedule):
+            check_choice("schedule", self.schedule, SCHEDULES)
 
-    def direction(self) -> optax.GradientTransformation:
-        """The optimizer without its rate: it gives the direction that the rate scales."""
-        if self.optimizer == "adamw":
-            return optax.chain(optax.scale_by_adam(), optax.add_decayed_weights(self.weight_decay))
-        scale = optax.scale_by_adam() if self.optimizer == "adam" else optax.trace(self.momentum)
-        return optax.chain(optax.add_decayed_weights(self.weight_decay), scale)
+    def losses(self, logits: jax.Array, batch: Batch, extra: Any, info: StepInfo) -> jax.Array:
+        """Loss of every row; the step minimises its mean over the rows that are not padding.
 
-    def rate(self, step_info: StepInfo) -> jax.Array:
-        """Learning rate of this step."""
-        if self.schedule == "cosine":
-            multiplier = functional.cosine(step_info.step, step_info.steps)
-        elif self.schedule == "step":
-            warmup = self.warmup_epochs * step_info.steps / step_info.epochs
-            multiplier = functional.step_decay(
-                step_info.step, step_info.steps, jnp.round(warmup).astype(jnp.int32)
-            )
-        else:
-            multiplier = functional.constant(step_info.step, step_info.steps)
-        return self.learning_rate * multiplier
+        The default is cross-entropy.
+
+        Args:
+          logits: float32 [B, K] of the weights that are being changed.
+          batch: images, labels, roles and further leaves of the rows.
+          extra: what :meth:`extra` made.
+          info: step, epoch and this step's key.
+
+        Returns:
+          float32 [B].
+        """
+        del extra, info
+        return functional.cross_entropy(logits, batch.label)
+
+    def loss(
+        self, forward: Forward, batch: Batch, extra: Any, info: StepInfo
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """Loss of a batch and float32 scalars worth recording beside it.
+
+        The default is one forward pass and the mean of :meth:`losses`. To be replaced where that
+        does not do: several forward passes, penalties on weights, means over parts of a batch.
+
+        Args:
+          forward: the network at the weights that are being changed; ``forward(batch)`` are logits.
+          batch: the rows of this step.
+          extra: what :meth:`extra` made.
+          info: step, epoch and this step's key.
+        """
+        losses = self.losses(forward(batch), batch, extra, info)
+        return functional.weighted_mean(losses, batch.weight), {}
+
+    def extra(self, key: chex.PRNGKey, problem: Problem) -> Any:
+        """What the state carries besides weights and moments, such as a teacher: a pytree."""
+        del key, problem
+        return ()
 
     def start(self, key: chex.PRNGKey, problem: Problem) -> Variables:
         """The weights from which the method sets out."""
@@ -112,69 +149,100 @@ class Optimized(Unlearner):
             return reinit_linear_layers(key, problem.variables)
         return problem.variables
 
-    def extra(self, key: chex.PRNGKey, problem: Problem) -> Any:
-        """What the state carries besides weights and moments."""
-        del key, problem
-        return ()
+    def transform(
+        self, optimizer: optax.GradientTransformation, extra: Any
+    ) -> optax.GradientTransformation:
+        """Compose the optimizer with what masks, clips or changes gradients and updates.
+
+        The optimizer gives a direction, which the learning rate scales afterwards and the step
+        subtracts. Transformations that take extra arguments get ``batch`` and ``info``.
+
+        Args:
+          optimizer: what :attr:`optimizer` names.
+          extra: what :meth:`extra` made.
+        """
+        del extra
+        return optimizer
+
+    def pool(self, key: chex.PRNGKey, problem: Problem) -> Pool:
+        """The rows of every role in ``roles``, each with its own label."""
+        del key
+        pools = []
+        for role in self.roles:
+            name = "forget" if role == FORGET else "retain"
+            examples = getattr(problem, name)
+            needs_examples(name, examples)
+            pools.append(pool_rows(examples, role, augment=self.augment))
+        return concatenate_pools(*pools) if len(pools) > 1 else pools[0]
+
+    def rate(self, info: StepInfo) -> jax.Array:
+        """Learning rate of this step."""
+        return self.learning_rate * self._multiplier(info)
+
+    def _multiplier(self, info: StepInfo) -> jax.Array:
+        if callable(self.schedule):
+            return jnp.asarray(self.schedule(info.step), jnp.float32)
+        if self.schedule == "cosine":
+            return functional.cosine(info.step, info.steps)
+        if self.schedule == "step":
+            steps, epochs = (jnp.asarray(n, jnp.float32) for n in (info.steps, info.epochs))
+            warmup = self.warmup_epochs * steps / epochs
+            warmup_steps = jnp.round(warmup).astype(jnp.int32)
+            return functional.step_decay(info.step, info.steps, warmup_steps)
+        return functional.constant(info.step, info.steps)
+
+    def _direction(self, extra: Any) -> optax.GradientTransformationExtraArgs:
+        """What turns gradients into the direction that the rate scales."""
+        decay = optax.add_decayed_weights(self.weight_decay)
+        if callable(self.optimizer):
+            # Its rate and sign are in it already: the step adds the schedule, and subtracts.
+            optimizer = optax.chain(self.optimizer(self.learning_rate), optax.scale(-1.0))
+        elif self.optimizer == "adamw":
+            optimizer = optax.chain(optax.scale_by_adam(), decay)
+        elif self.optimizer == "adam":
+            optimizer = optax.chain(decay, optax.scale_by_adam())
+        else:
+            optimizer = optax.chain(decay, optax.trace(self.momentum))
+        return optax.with_extra_args_support(self.transform(optimizer, extra))
 
     def init(self, key: chex.PRNGKey, problem: Problem) -> DescentState:
         """Build the state from the original weights."""
         start_key, extra_key = jax.random.split(key)
-        variables = self.start(start_key, problem)
-        opt_state = self.direction().init(split_variables(variables)[0])
-        return DescentState(variables, opt_state, self.extra(extra_key, problem))
-
-    def loss(
-        self,
-        model: Model,
-        key: chex.PRNGKey,
-        state: DescentState,
-        variables: Variables,
-        batch: Batch,
-        step_info: StepInfo,
-    ) -> tuple[jax.Array, tuple[Variables, dict[str, jax.Array]]]:
-        """Loss of ``variables`` on a batch, the variables after the forward pass, and scalars.
-
-        The default is mean cross-entropy.
-        """
-        del key, state, step_info
-        logits, variables = model.forward(
-            variables, batch.image, train=self.train_mode, weight=batch.weight
-        )
-        loss = functional.weighted_mean(functional.cross_entropy(logits, batch.label), batch.weight)
-        return loss, (variables, {"loss": loss})
-
-    def edit_gradients(self, state: DescentState, gradients: Any) -> Any:
-        """Change the gradients before the optimizer sees them."""
-        del state
-        return gradients
+        variables, extra = self.start(start_key, problem), self.extra(extra_key, problem)
+        opt_state = self._direction(extra).init(_widened(split_variables(variables)[0]))
+        return DescentState(variables, opt_state, extra)
 
     def step(
-        self,
-        model: Model,
-        key: chex.PRNGKey,
-        state: DescentState,
-        batch: Batch,
-        step_info: StepInfo,
+        self, model: Model, state: DescentState, batch: Batch, info: StepInfo
     ) -> tuple[DescentState, dict[str, jax.Array]]:
         """One update of the weights."""
         params, _ = split_variables(state.variables)
 
         def objective(params):
-            variables = with_params(state.variables, params)
-            return self.loss(model, key, state, variables, batch, step_info)
+            forward = Forward(model, with_params(state.variables, params), train=self.train_mode)
+            loss, scalars = self.loss(forward, batch, state.extra, info)
+            return loss, (forward.variables, {"loss": loss, **scalars})
 
-        gradients, (variables, info) = jax.grad(objective, has_aux=True)(params)
-        gradients = self.edit_gradients(state, gradients)
-        updates, opt_state = self.direction().update(gradients, state.opt_state, params)
-        rate = self.rate(step_info)
+        gradients, (variables, scalars) = jax.grad(objective, has_aux=True)(params)
+        updates, opt_state = self._direction(state.extra).update(
+            _widened(gradients), state.opt_state, _widened(params), batch=batch, info=info
+        )
+        rate = self._multiplier(info) if callable(self.optimizer) else self.rate(info)
         params = jax.tree.map(lambda p, u: p - (rate * u).astype(p.dtype), params, updates)
-        return DescentState(with_params(variables, params), opt_state, state.extra), info
+        variables = _as_before(with_params(variables, params), state.variables)
+        return DescentState(variables, opt_state, state.extra), scalars
 
 
-@method
 class Descent(Optimized):
     """Minimise a loss in a number of passes over a pool; by default cross-entropy on all data.
+
+    Most methods are this class with other rows and losses::
+
+        class GradientAscent(Descent):
+            roles = (FORGET,)
+
+            def losses(self, logits, batch, extra, info):
+                return -cross_entropy(logits, batch.label)
 
     Attributes:
       epochs: passes over the pool.
@@ -182,7 +250,7 @@ class Descent(Optimized):
 
     epochs: int = 10
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         check_number("epochs", self.epochs, low=1, whole=True)
 
@@ -191,14 +259,20 @@ class Descent(Optimized):
         """Passes over the pool."""
         return self.epochs
 
-    def pool(self, key: chex.PRNGKey, problem: Problem) -> Pool:
-        """Retain rows, then forget rows, each with its own label."""
-        del key
-        needs_examples("forget", problem.forget)
-        return concatenate_pools(
-            pool_rows(problem.retain, RETAIN, augment=self.augment),
-            pool_rows(problem.forget, FORGET, augment=self.augment),
-        )
+
+def _widened(tree: Any) -> Any:
+    """Half-precision leaves as float32: moments and updates are computed in float32 at least."""
+
+    def widen(x: jax.Array) -> jax.Array:
+        narrow = jnp.issubdtype(x.dtype, jnp.floating) and jnp.finfo(x.dtype).bits < 32
+        return x.astype(jnp.float32) if narrow else x
+
+    return jax.tree.map(widen, tree)
+
+
+def _as_before(tree: Any, before: Any) -> Any:
+    """Leaves in the types that they had: a network may compute its statistics in another one."""
+    return jax.tree.map(lambda new, old: new.astype(old.dtype), tree, before)
 
 
 def needs_examples(name: str, examples: Any) -> None:

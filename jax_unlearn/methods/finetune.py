@@ -1,12 +1,12 @@
 """Fine-tuning: train on with the retain set and hope that the rest fades."""
 
-import chex
+from typing import ClassVar
 
-from jax_unlearn.core import RETAIN, Pool, Problem, method, pool_rows, static
+from jax_unlearn.core import RETAIN, SearchRange, static
+from jax_unlearn.methods.constructor import constructor
 from jax_unlearn.methods.descent import Descent
 
 
-@method
 class FineTune(Descent):
     """Minimise cross-entropy on the retain set, from the original weights.
 
@@ -17,10 +17,11 @@ class FineTune(Descent):
 
     batch_size: int = static(256)
 
-    def pool(self, key: chex.PRNGKey, problem: Problem) -> Pool:
-        """The retain rows."""
-        del key
-        return pool_rows(problem.retain, RETAIN, augment=self.augment)
+    roles = (RETAIN,)
+    search_space: ClassVar = {
+        "learning_rate": SearchRange("log", 1e-3, 3e-1),
+        "weight_decay": SearchRange("log", 1e-4, 3e-2),
+    }
 
 
-finetune = FineTune
+finetune = constructor(FineTune)

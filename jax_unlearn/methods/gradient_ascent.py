@@ -2,14 +2,12 @@
 
 from typing import ClassVar
 
-import chex
-
 from jax_unlearn import functional
-from jax_unlearn.core import FORGET, Pool, Problem, method, pool_rows, static
-from jax_unlearn.methods.descent import Descent, needs_examples
+from jax_unlearn.core import FORGET, SearchRange, static
+from jax_unlearn.methods.constructor import constructor
+from jax_unlearn.methods.descent import Descent
 
 
-@method
 class GradientAscent(Descent):
     """Maximise cross-entropy on the forget set; the retain set is never touched.
 
@@ -23,24 +21,16 @@ class GradientAscent(Descent):
     batch_size: int = static(256)
     learning_rate: float = 1e-4
 
-    needs_retain: ClassVar[bool] = False
+    roles = (FORGET,)
+    search_space: ClassVar = {
+        "learning_rate": SearchRange("log", 1e-5, 1e-2),
+        "epochs": SearchRange("int", 1, 10),
+    }
 
-    def pool(self, key: chex.PRNGKey, problem: Problem) -> Pool:
-        """The forget rows."""
-        del key
-        needs_examples("forget", problem.forget)
-        return pool_rows(problem.forget, FORGET, augment=self.augment)
-
-    def loss(self, model, key, state, variables, batch, step_info):
-        """Negative mean cross-entropy."""
-        del key, state, step_info
-        logits, variables = model.forward(
-            variables, batch.image, train=self.train_mode, weight=batch.weight
-        )
-        cross_entropy = functional.weighted_mean(
-            functional.cross_entropy(logits, batch.label), batch.weight
-        )
-        return -cross_entropy, (variables, {"loss": -cross_entropy})
+    def losses(self, logits, batch, extra, info):
+        """Negative cross-entropy."""
+        del extra, info
+        return -functional.cross_entropy(logits, batch.label)
 
 
-gradient_ascent = GradientAscent
+gradient_ascent = constructor(GradientAscent)

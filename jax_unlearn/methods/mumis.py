@@ -13,15 +13,14 @@ from jax_unlearn import functional
 from jax_unlearn.core import (
     FORGET,
     Pool,
-    Problem,
+    SearchRange,
     check_choice,
     check_number,
-    method,
-    pool_rows,
     shuffled_rows,
     static,
 )
-from jax_unlearn.methods.descent import Optimized, needs_examples
+from jax_unlearn.methods.constructor import constructor
+from jax_unlearn.methods.descent import Optimized
 from jax_unlearn.models.predict import batch_sharding, predict_logits, to_unit
 
 DIFFERENTIATIONS = ("auto", "reverse", "forward")
@@ -51,7 +50,6 @@ def _in_units(logits_fn, images, scale):
     return (lambda x: logits_fn(x * scale)), images / scale
 
 
-@method
 class MUMis(Optimized):
     """Lower the input sensitivity of the true class against that of an irrelevant class.
 
@@ -93,20 +91,26 @@ class MUMis(Optimized):
     learning_rate: float = 1e-4
     weight_decay: float = 0.0
     momentum: float = 0.0
-    train_mode: bool = static(False)
-    augment: bool = static(False)
+    train_mode: bool = False
+    augment: bool = False
     max_steps: int = 200
     stop_ratio: float = 1.5
     check_every: int = static(5)
     check_examples: int = static(256)
-    stop_classes: str = static("all")
-    input_scale: float | tuple[float, ...] = static(1.0)
-    differentiate: str = static("auto")
-    terms: str = static("both")
+    stop_classes: str = "all"
+    input_scale: float | tuple[float, ...] = 1.0
+    differentiate: str = "auto"
+    terms: str = "both"
 
-    needs_retain: ClassVar[bool] = False
+    roles = (FORGET,)
+    search_space: ClassVar = {
+        "learning_rate": SearchRange("log", 1e-6, 1e-3),
+        "stop_ratio": SearchRange("log", 1.05, 6.0),
+    }
+    limit_note = "ended at the step limit"
+    history_figure = "mumis"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         check_number("max_steps", self.max_steps, low=1, whole=True)
         check_number("stop_ratio", self.stop_ratio, above=0)
@@ -124,12 +128,6 @@ class MUMis(Optimized):
         """Stretches of ``check_every`` steps; the stop rule is looked at after each."""
         return math.ceil(self.max_steps / self.check_every)
 
-    def pool(self, key: chex.PRNGKey, problem: Problem) -> Pool:
-        """The forget rows."""
-        del key
-        needs_examples("forget", problem.forget)
-        return pool_rows(problem.forget, FORGET, augment=self.augment)
-
     def batch_indices(self, key: chex.PRNGKey, epoch: int, pool: Pool) -> jax.Array:
         """The next ``check_every`` steps of passes over the forget set, fewer at the limit."""
         start = epoch * self.check_every
@@ -137,21 +135,15 @@ class MUMis(Optimized):
         rows = jnp.arange(pool.label.shape[0])
         return shuffled_rows(key, rows, self.batch_size, start=start, steps=steps)
 
-    def loss(self, model, key, state, variables, batch, step_info):
+    def loss(self, forward, batch, extra, info):
         """Mean difference of the two sensitivities."""
-        del state, step_info
-        logits, updated = model.forward(
-            variables, batch.image, train=self.train_mode, weight=batch.weight
-        )
-        irrelevant = functional.draw_irrelevant(key, batch.label, logits.shape[1])
+        del extra
+        logits_fn, images = _in_units(forward.as_function(batch), batch.image, self.input_scale)
+        logits = forward(batch)
+        irrelevant = functional.draw_irrelevant(info.key, batch.label, logits.shape[1])
         differentiate = self.differentiate
         if differentiate == "auto":
             differentiate = "forward" if jax.default_backend() == "cpu" else "reverse"
-
-        def logits_fn(images):
-            return model.forward(variables, images, train=self.train_mode, weight=batch.weight)[0]
-
-        logits_fn, images = _in_units(logits_fn, batch.image, self.input_scale)
         loss = functional.mumis_loss(
             logits_fn,
             images,
@@ -161,13 +153,12 @@ class MUMis(Optimized):
             differentiate=differentiate,
             terms=self.terms,
         )
-        return loss, (updated, {"loss": loss})
+        return loss, {}
 
     def measure(self, model, state, problem):
         """Mean sensitivities and accuracy (percent) on the forget examples.
 
-        ``sensitivity_irrelevant`` averages over the classes of the stop rule; ``forget_classes`` is
-        how many classes the forget set holds.
+        ``sensitivity_irrelevant`` averages over the classes of the stop rule.
         """
         size = len(problem.forget.label)
         rows = np.linspace(0, size - 1, min(self.check_examples or size, size)).astype(int)
@@ -192,29 +183,28 @@ class MUMis(Optimized):
         return {
             **{name: float(np.mean(values)) for name, values in means.items()},
             "checked_accuracy": 100.0 * float(np.mean(predicted == labels)),
-            "forget_classes": float(len(np.unique(problem.forget.label))),
-            "num_classes": float(problem.num_classes),
         }
 
-    def stop(self, history):
+    def stop(self, history, problem):
         """Whether the irrelevant sensitivity has turned upward and reached the ratio."""
+        del problem
         course = [entry["sensitivity_irrelevant"] for entry in history]
         return course[-1] > min(course) and course[-1] >= self.stop_ratio * course[0]
 
-    def collapsed(self, history):
+    def collapsed(self, history, problem):
         """Whether values are no longer finite, or accuracy is at chance.
 
         Accuracy at chance counts on the retain set where the caller watches it, else on a forget
         set that holds every class; a forget set of few classes is meant to end below chance.
         """
-        if super().collapsed(history):
+        if super().collapsed(history, problem):
             return True
         last = history[-1]
-        chance = 100.0 / last["num_classes"]
+        chance = 100.0 / problem.num_classes
         if "retain_accuracy" in last:
             return last["retain_accuracy"] <= 1.1 * chance
-        every_class = last["forget_classes"] == last["num_classes"]
+        every_class = len(np.unique(problem.forget.label)) == problem.num_classes
         return every_class and last["checked_accuracy"] <= 1.1 * chance
 
 
-mumis = MUMis
+mumis = constructor(MUMis)

@@ -1,6 +1,6 @@
 """NatMU: blend correct information from the retain set into the forget images, then fine-tune."""
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import chex
 import jax
@@ -14,13 +14,14 @@ from jax_unlearn.core import (
     InputError,
     Pool,
     Problem,
+    SearchRange,
     check_choice,
     check_number,
     concatenate_pools,
-    method,
     pool_rows,
     static,
 )
+from jax_unlearn.methods.constructor import constructor
 from jax_unlearn.methods.descent import Descent, needs_examples
 from jax_unlearn.models.predict import predict_logits
 
@@ -45,7 +46,6 @@ class Hybrids(NamedTuple):
     mask: jax.Array
 
 
-@method
 class NatMU(Descent):
     """Fine-tune on the retain set plus hybrids of forget and retain images, labelled truthfully.
 
@@ -76,16 +76,22 @@ class NatMU(Descent):
     epochs: int = 5
     learning_rate: float = 1e-3
     weight_decay: float = 2e-3
-    optimizer: str = static("adamw")
-    schedule: str = static("cosine")
+    optimizer: str = "adamw"
+    schedule: str = "cosine"
     delta: float = -0.19
     num: int = static(4)
-    masks: str = static("gradual")
-    targets: str = static("top")
-    hybrid_label: str = static("retain")
-    inject: bool = static(True)
+    masks: str = "gradual"
+    targets: str = "top"
+    hybrid_label: str = "retain"
+    inject: bool = True
 
-    def __post_init__(self):
+    search_space: ClassVar = {
+        "learning_rate": SearchRange("log", 1e-4, 3e-2),
+        "delta": SearchRange("float", -0.4, 0.4),
+    }
+    pool_figure = "hybrids"
+
+    def __post_init__(self) -> None:
         super().__post_init__()
         check_number("delta", self.delta, low=-1, high=1)
         check_number("num", self.num, low=1, high=4, whole=True)
@@ -131,6 +137,18 @@ class NatMU(Descent):
                 f"{self.num} of different classes, and the retain set has {found[worst]} for them; "
                 "lower num or forget fewer"
             )
+
+    def check(self, problem: Problem, *, exact: bool = True) -> None:
+        """Raise InputError where the retain set is too small for ``num`` partners per image."""
+        if exact:
+            self.check_supply(problem)
+        else:
+            forget, retain = len(problem.forget.label), len(problem.retain.label)
+            self.check_sizes(forget, retain, problem.num_classes)
+
+    def count_rows(self, problem: Problem) -> int:
+        """Retain rows and ``num`` hybrids per forget image."""
+        return len(problem.retain.label) + self.num * len(problem.forget.label)
 
     def hybrids(self, key: chex.PRNGKey, problem: Problem) -> Hybrids:
         """Blend every forget image with its partners.
@@ -203,4 +221,4 @@ def _check_partners(partner: np.ndarray, num: int) -> None:
         )
 
 
-natmu = NatMU
+natmu = constructor(NatMU)

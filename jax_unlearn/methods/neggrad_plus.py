@@ -1,15 +1,17 @@
 """NegGrad+: descend on the retain set while ascending on the forget set."""
 
+from typing import ClassVar
+
 import chex
 import jax
 import jax.numpy as jnp
 
 from jax_unlearn import functional
-from jax_unlearn.core import FORGET, RETAIN, Pool, check_number, method, shuffled_rows, static
+from jax_unlearn.core import FORGET, RETAIN, Pool, SearchRange, check_number, shuffled_rows
+from jax_unlearn.methods.constructor import constructor
 from jax_unlearn.methods.descent import Descent
 
 
-@method
 class NegGradPlus(Descent):
     """Minimise ``alpha * CE(retain) - (1 - alpha) * CE(forget)``, batch paired with batch.
 
@@ -25,9 +27,14 @@ class NegGradPlus(Descent):
     """
 
     alpha: float = 0.95
-    train_mode: bool = static(False)
+    train_mode: bool = False
 
-    def __post_init__(self):
+    search_space: ClassVar = {
+        "learning_rate": SearchRange("log", 1e-5, 1e-2),
+        "alpha": SearchRange("float", 0.7, 0.999),
+    }
+
+    def __post_init__(self) -> None:
         super().__post_init__()
         check_number("alpha", self.alpha, low=0, high=1)
 
@@ -43,17 +50,14 @@ class NegGradPlus(Descent):
         )
         return jnp.concatenate([retain, forget], axis=1)
 
-    def loss(self, model, key, state, variables, batch, step_info):
+    def loss(self, forward, batch, extra, info):
         """Weighted difference of the two mean cross-entropies."""
-        del key, state, step_info
-        logits, variables = model.forward(
-            variables, batch.image, train=self.train_mode, weight=batch.weight
-        )
-        cross_entropy = functional.cross_entropy(logits, batch.label)
+        del extra, info
+        cross_entropy = functional.cross_entropy(forward(batch), batch.label)
         retain = functional.weighted_mean(cross_entropy, batch.weight * (batch.role == RETAIN))
         forget = functional.weighted_mean(cross_entropy, batch.weight * (batch.role == FORGET))
         loss = self.alpha * retain - (1.0 - self.alpha) * forget
-        return loss, (variables, {"loss": loss, "retain_loss": retain, "forget_loss": forget})
+        return loss, {"retain_loss": retain, "forget_loss": forget}
 
 
-neggrad_plus = NegGradPlus
+neggrad_plus = constructor(NegGradPlus)

@@ -2,11 +2,11 @@
 
 import chex
 
-from jax_unlearn.core import RETAIN, Pool, Problem, Variables, method, pool_rows, static
+from jax_unlearn.core import RETAIN, Problem, Variables
+from jax_unlearn.methods.constructor import constructor
 from jax_unlearn.methods.descent import Descent
 
 
-@method
 class Retrain(Descent):
     """Train from the original's initial weights on the retain set alone; the exact answer.
 
@@ -16,17 +16,14 @@ class Retrain(Descent):
 
     epochs: int = 100
     learning_rate: float = 0.1
-    schedule: str = static("step")
+    schedule: str = "step"
     warmup_epochs: float = 2.0
+
+    roles = (RETAIN,)
 
     def start(self, key: chex.PRNGKey, problem: Problem) -> Variables:
         """The weights from which the original started, or fresh ones."""
         return problem.model.init(key) if problem.initial is None else problem.initial
 
-    def pool(self, key: chex.PRNGKey, problem: Problem) -> Pool:
-        """The retain rows."""
-        del key
-        return pool_rows(problem.retain, RETAIN, augment=self.augment)
 
-
-retrain = Retrain
+retrain = constructor(Retrain)

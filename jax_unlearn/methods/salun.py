@@ -1,22 +1,25 @@
 """SalUn: random relabelling of which only the weights that matter to the forget set take part."""
 
 import functools
+from typing import Any, ClassVar
 
 import chex
 import jax
 import jax.numpy as jnp
+import optax
 
 from jax_unlearn import functional
 from jax_unlearn.core import (
     Problem,
+    SearchRange,
     check_choice,
     check_number,
-    method,
     split_variables,
     static,
     with_params,
 )
 from jax_unlearn.methods.amnesiac import Amnesiac
+from jax_unlearn.methods.constructor import constructor
 from jax_unlearn.models.predict import batch_sharding, to_unit
 
 MASKINGS = ("update", "gradient")
@@ -33,7 +36,6 @@ def _add_gradient(model, variables, total, images, labels, weight):
     return jax.tree.map(jnp.add, total, jax.grad(objective)(params))
 
 
-@method
 class SalUn(Amnesiac):
     """Random relabelling masked to the weights that are most salient for the forget set.
 
@@ -57,15 +59,20 @@ class SalUn(Amnesiac):
     batch_size: int = static(256)
     learning_rate: float = 0.013
     weight_decay: float = 5e-4
-    optimizer: str = static("sgd")
-    schedule: str = static("constant")
-    augment: bool = static(True)
-    relabel: str = static("every_step")
-    stream: str = static("forget_first")
+    optimizer: str = "sgd"
+    schedule: str = "constant"
+    augment: bool = True
+    relabel: str = "every_step"
+    stream: str = "forget_first"
     keep: float = 0.5
-    masking: str = static("update")
+    masking: str = "update"
 
-    def __post_init__(self):
+    search_space: ClassVar = {
+        "learning_rate": SearchRange("log", 1e-4, 3e-1),
+        "keep": SearchRange("float", 0.05, 1.0),
+    }
+
+    def __post_init__(self) -> None:
         super().__post_init__()
         check_number("keep", self.keep, low=0, high=1)
         check_choice("masking", self.masking, MASKINGS)
@@ -83,22 +90,22 @@ class SalUn(Amnesiac):
         )
         return functional.top_share_mask(jax.tree.map(jnp.abs, total), self.keep)
 
-    def edit_gradients(self, state, gradients):
-        """Gradients of the salient weights, zero elsewhere."""
-        return functional.where_mask(
-            state.extra, gradients, jax.tree.map(jnp.zeros_like, gradients)
-        )
-
-    def step(self, model, key, state, batch, step_info):
-        """One update of the salient weights."""
-        new, info = super().step(model, key, state, batch, step_info)
-        if self.masking == "update":
-            # Selecting, not multiplying: 0 * update would turn -0.0 into 0.0 and inf into NaN.
-            params = functional.where_mask(
-                state.extra, split_variables(new.variables)[0], split_variables(state.variables)[0]
-            )
-            new = new._replace(variables=with_params(new.variables, params))
-        return new, info
+    def transform(self, optimizer, extra):
+        """Gradients, and with ``'update'`` also what the optimizer makes of them, are masked."""
+        mask = _keep_where(extra)
+        after = mask if self.masking == "update" else optax.identity()
+        return optax.chain(mask, optimizer, after)
 
 
-salun = SalUn
+def _keep_where(mask: Any) -> optax.GradientTransformation:
+    """Let what the mask marks pass, and make the rest zero."""
+
+    def update(updates, params=None):
+        del params
+        # Selecting, not multiplying: inf * 0 would be NaN.
+        return functional.where_mask(mask, updates, jax.tree.map(jnp.zeros_like, updates))
+
+    return optax.stateless(update)
+
+
+salun = constructor(SalUn)

@@ -94,8 +94,7 @@ def make_lab(model, train, test, **recipe):
         jax.random.key(1),
         num_classes=10,
         initial=initial,
-        padding=0,
-        flip=False,
+        augment=None,
         mesh=mesh,
     )
 
@@ -107,8 +106,7 @@ def make_lab(model, train, test, **recipe):
             retain=take(train, ~forgotten),
             num_classes=10,
             initial=initial,
-            padding=1,
-            flip=False,
+            augment=ju.crop_and_flip(padding=1, flip=False),
         )
 
     drawn = np.zeros(len(train.label), bool)
@@ -165,7 +163,7 @@ def batch_of():
 @pytest.fixture(scope="session")
 def step_info():
     """The first of four steps of the first of two epochs."""
-    return ju.StepInfo(*(jnp.int32(n) for n in (0, 4, 0, 2)))
+    return ju.StepInfo(*(jnp.int32(n) for n in (0, 4, 0, 2)), jax.random.key(3))
 
 
 @pytest.fixture(scope="session")
@@ -201,6 +199,5 @@ def linear_problem(linear_model):
         forget=examples(12, 0),
         retain=examples(60, 12),
         num_classes=5,
-        padding=0,
-        flip=False,
+        augment=None,
     )

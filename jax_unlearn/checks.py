@@ -1,0 +1,54 @@
+"""What is said about a value that a user gave and that cannot be used."""
+
+import difflib
+from typing import Any
+
+import jax
+import numpy as np
+
+
+class InputError(ValueError):
+    """A value that a user gave is wrong: one line with the argument, its value and the remedy."""
+
+
+def check_number(
+    name: str,
+    value: Any,
+    *,
+    low: float = -np.inf,
+    high: float = np.inf,
+    above: float = -np.inf,
+    whole: bool = False,
+) -> None:
+    """Raise InputError unless ``value`` is a finite number in range; traced values pass unseen.
+
+    Args:
+      name: the argument's name, for the message.
+      value: what the user gave.
+      low: smallest value allowed.
+      high: largest value allowed.
+      above: value that must be exceeded.
+      whole: whether it must be an integer.
+    """
+    if isinstance(value, jax.core.Tracer):
+        return
+    if isinstance(value, jax.Array) and value.ndim == 0:
+        value = value.item()
+    numbers = (int, np.integer) if whole else (int, float, np.integer, np.floating)
+    number = isinstance(value, numbers) and not isinstance(value, bool)
+    kind = "a whole number" if whole else "a number"
+    limits = ((">=", low), (">", above), ("<=", high))
+    bounds = [f"{sign} {limit:g}" for sign, limit in limits if np.isfinite(limit)]
+    expected = " ".join([kind, " and ".join(bounds)]).strip()
+    if not (number and np.isfinite(value) and low <= value <= high and value > above):
+        raise InputError(f"{name}={value!r}: expected {expected}")
+
+
+def check_choice(name: str, value: Any, choices: Any) -> None:
+    """Raise InputError unless ``value`` is one of ``choices``, naming those that come near."""
+    choices = sorted(map(str, choices))
+    if value in choices:
+        return
+    near = difflib.get_close_matches(str(value), choices, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    raise InputError(f"{name}={value!r}: {hint}expected one of {', '.join(choices)}")

@@ -1,0 +1,131 @@
+"""Methods by name: the built-in ones, a user's own, and those of installed packages."""
+
+from collections.abc import Callable, Iterator, Mapping
+from importlib import metadata
+from typing import Any
+
+from jax_unlearn.core import InputError, Unlearner, check_choice
+from jax_unlearn.methods.amnesiac import amnesiac
+from jax_unlearn.methods.bad_teacher import bad_teacher
+from jax_unlearn.methods.constructor import constructor, method_class
+from jax_unlearn.methods.finetune import finetune
+from jax_unlearn.methods.gradient_ascent import gradient_ascent
+from jax_unlearn.methods.mumis import mumis
+from jax_unlearn.methods.natmu import natmu
+from jax_unlearn.methods.neggrad_plus import neggrad_plus
+from jax_unlearn.methods.retrain import retrain
+from jax_unlearn.methods.salun import salun
+
+Constructor = Callable[..., Unlearner]
+
+ENTRY_POINTS = "jax_unlearn.methods"
+"""Group of entry points by which an installed package offers methods."""
+
+_CONSTRUCTORS: dict[str, Constructor] = {
+    "retrain": retrain,
+    "finetune": finetune,
+    "gradient_ascent": gradient_ascent,
+    "neggrad_plus": neggrad_plus,
+    "amnesiac": amnesiac,
+    "bad_teacher": bad_teacher,
+    "salun": salun,
+    "natmu": natmu,
+    "mumis": mumis,
+}
+
+
+class _Methods(Mapping[str, Constructor]):
+    """A view of the registered methods, in the order in which they were registered."""
+
+    def __getitem__(self, name: str) -> Constructor:
+        return _CONSTRUCTORS[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_CONSTRUCTORS)
+
+    def __len__(self) -> int:
+        return len(_CONSTRUCTORS)
+
+    def __repr__(self) -> str:
+        return f"METHODS({', '.join(self)})"
+
+
+METHODS: Mapping[str, Constructor] = _Methods()
+"""Constructor of each registered method by name; see :func:`register_method`."""
+
+
+def register_method(made_by: Any, name: str = "") -> Constructor:
+    """Give a method a name, under which every command and ``METHODS`` find it.
+
+    Args:
+      made_by: a class derived from :class:`~jax_unlearn.core.Unlearner`, or its constructor.
+      name: an identifier; '' takes the constructor's name, or the class's in lower case
+        (``MyMethod`` is ``my_method``).
+
+    Returns:
+      The constructor that was registered.
+
+    Raises:
+      InputError: ``made_by`` makes no method, ``name`` is no identifier, or another method has it.
+    """
+    made_by = checked(made_by, "method")
+    cls = method_class(made_by)
+    if made_by is cls:
+        made_by = constructor(cls, name)
+    name = name or made_by.__name__
+    if not name.isidentifier():
+        raise InputError(f"name={name!r}: expected an identifier, such as my_method")
+    known = _CONSTRUCTORS.get(name)
+    if known is not None and method_class(known) is not cls:
+        raise InputError(
+            f"name={name!r}: {method_class(known).__name__} has it: expected a name that no other "
+            "method has; take another"
+        )
+    return _CONSTRUCTORS.setdefault(name, made_by)
+
+
+def find_method(text: str, *, argument: str = "method") -> Constructor:
+    """Find a method's constructor.
+
+    Args:
+      text: the name of a registered method or of an installed package's entry point in the group
+        ``jax_unlearn.methods``; or ``FILE.py:NAME`` or ``pkg.module:NAME`` of a class or a
+        constructor of your own.
+      argument: what the text was given for, for error messages.
+
+    Raises:
+      InputError: there is no such method, or what the text names makes none.
+    """
+    from jax_unlearn.user_code import is_reference, load_object
+
+    if text in _CONSTRUCTORS:
+        return _CONSTRUCTORS[text]
+    if is_reference(text):
+        return _constructor(checked(load_object(text, argument=argument), argument, text))
+    offered = {point.name: point for point in metadata.entry_points(group=ENTRY_POINTS)}
+    if text not in offered:
+        check_choice(argument, text, [*_CONSTRUCTORS, *offered])
+    try:
+        found = offered[text].load()
+    except Exception as error:
+        raise InputError(
+            f"{argument}={text!r}: importing {offered[text].value} fails ({type(error).__name__}: "
+            f"{' '.join(str(error).split())}): expected a package that works; mend or remove it"
+        ) from error
+    return _constructor(checked(found, argument, text))
+
+
+def _constructor(made_by: Any) -> Constructor:
+    return constructor(made_by) if method_class(made_by) is made_by else made_by
+
+
+def checked(made_by: Any, argument: str, text: str = "") -> Any:
+    """What was given if it makes a method, else an InputError."""
+    cls = method_class(made_by)
+    if isinstance(cls, type) and issubclass(cls, Unlearner):
+        return made_by
+    kind = "an instance" if isinstance(made_by, Unlearner) else f"a {type(made_by).__name__}"
+    raise InputError(
+        f"{argument}={text or made_by!r}: it is {kind}: expected a class derived from "
+        "jax_unlearn.Unlearner, or its constructor; give the class"
+    )
