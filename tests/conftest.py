@@ -1,7 +1,9 @@
 """Settings of the whole suite."""
 
 import os
+import shutil
 import socket
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,12 +14,38 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # More threads than devices: see experiments.command.use_cpu_devices.
 os.environ.setdefault("PJRT_NPROC", "32")
 
+# Nearly all of the suite's time is compilation. Without LLVM's optimisations and XLA's way of
+# building fused loops, each program in one piece, it takes a third: 322 -> 190 -> 106 s of CPU on
+# 119 tests. Tests marked `optimised` run once more with all of it, see test_full_optimisation.py.
+if os.environ["JAX_PLATFORMS"] == "cpu":
+    os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+    os.environ.setdefault(
+        "XLA_FLAGS",
+        "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters "
+        "--xla_cpu_parallel_codegen_split_count=1",
+    )
+
+COMPILES_FAST = os.environ.get("JAX_DISABLE_MOST_OPTIMIZATIONS") == "1"
+
+# What one process has compiled the others of this run read: pytest's workers, whose environment is
+# this one's, and the processes that tests start. Every run starts with nothing.
+OWN_CACHE = None
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    OWN_CACHE = os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="compiled-")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
+# JAX reads a program while another process writes it, says so and compiles it itself.
+os.environ.setdefault("PYTHONWARNINGS", "ignore:Error reading persistent compilation cache")
+
 import jax
 import pytest
 
 # Tests that need more start a process of their own, see tests/methods/test_eight_devices.py.
 jax.config.update("jax_num_cpu_devices", int(os.environ.get("JAX_NUM_CPU_DEVICES", "4")))
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# Formulas, and tests against golden files, hold for programs as users compile them.
+OPTIMISED = ("functional",)
 
 # optax's Adam relies on implicit promotion, so what goes through it cannot be held to this.
 STRICT_TYPES = ("functional", "data", "models")
@@ -30,12 +58,38 @@ MANY_MAPS = 10_000
 LAST_RESORT_SECONDS = 3600
 
 
+def pytest_collection_modifyitems(items):
+    """Mark whole folders."""
+    for item in items:
+        if item.path.parent.name in OPTIMISED:
+            item.add_marker("optimised")
+
+
+def pytest_unconfigure():
+    """Remove what this run compiled."""
+    if OWN_CACHE:
+        shutil.rmtree(OWN_CACHE, ignore_errors=True)
+
+
 @pytest.fixture(autouse=True)
 def strict_types(request):
     """Make silent dtype promotion an error in the folders of pure formulas."""
     strict = request.path.parent.name in STRICT_TYPES and "adam" not in request.keywords
     with jax.numpy_dtype_promotion("strict" if strict else "standard"):
         yield
+
+
+@pytest.fixture(autouse=True)
+def compile_for_long_runs(request):
+    """Optimise the programs of a test that runs for longer than it compiles."""
+    if not COMPILES_FAST or "runs_long" not in request.keywords:
+        yield
+        return
+    jax.clear_caches()
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)
+    jax.clear_caches()
 
 
 @pytest.fixture(autouse=True, scope="module")

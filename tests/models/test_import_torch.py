@@ -58,6 +58,7 @@ def error_of(*args, **kwargs):
     return message
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize("name", WIDTHS)
 def test_logits_equal_pytorchs(name):
     logits = jax.jit(model_of(name).logits)(imported(name), IMAGES)

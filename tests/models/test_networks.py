@@ -128,6 +128,7 @@ def test_layers_have_pytorchs_names_and_shapes(torch_twin):
     assert shapes == expected
 
 
+@pytest.mark.optimised
 def test_eval_logits_equal_pytorchs(torch_twin):
     name, model, variables, _, images = torch_twin
     expected = GOLDEN[f"{name}/eval_logits"]
@@ -135,6 +136,7 @@ def test_eval_logits_equal_pytorchs(torch_twin):
     np.testing.assert_allclose(logits, expected, atol=1e-5 * np.abs(expected).max())
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize("torch_twin", ["resnet18", "vgg16_bn"], indirect=True)
 def test_training_pass_equals_pytorchs_but_for_the_biased_running_variance(torch_twin):
     name, model, variables, _, images = torch_twin

@@ -88,6 +88,7 @@ def test_statistics_that_padding_would_enter_are_warned_of():
 
 
 @pytest.mark.adam
+@pytest.mark.runs_long
 def test_convnet_learns_the_digits():
     datasets = pytest.importorskip("sklearn.datasets")
     digits = datasets.load_digits()

@@ -1,0 +1,31 @@
+"""Golden and numerical tests once more, with all of the compiler's optimisations.
+
+The suite compiles with few of them. They are settings of a process, so this is another one.
+"""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+HERE = pathlib.Path(__file__).parent
+ALL = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "0", "XLA_FLAGS": ""}
+
+
+@pytest.mark.skipif(
+    os.environ.get("XLA_FLAGS") == "", reason="this run has all optimisations already"
+)
+@pytest.mark.parametrize("folder", ["functional", "models"])
+def test_what_is_marked_optimised_passes_with_all_optimisations(folder):
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "optimised"]
+        + [str(HERE / folder)],
+        env={**os.environ, **ALL},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert re.search(r"^[1-9]\d* passed", done.stdout, re.MULTILINE)
