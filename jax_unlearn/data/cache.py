@@ -38,7 +38,7 @@ def cache_root(cache_dir: str | os.PathLike | None = None) -> Path:
     except RuntimeError as error:
         name = "cache_dir" if cache_dir else f"${ENVIRONMENT}"
         raise InputError(
-            f"{name}={str(chosen)!r}: expected a folder; there is no home to put for ~"
+            f"{name}={str(chosen)!r}: expected a folder; the home that ~ stands for does not exist"
         ) from error
 
 
@@ -74,9 +74,8 @@ def warn_uncached(root: Path, *errors: Exception | None) -> None:
         return
     reason = getattr(error, "strerror", None) or " ".join(str(error).split()).partition(";")[0]
     warnings.warn(
-        f"cache_dir={str(root)!r}: cannot be written ({reason}), so the data is read anew each "
-        f"time: expected a folder that can be written, with enough space; set ${ENVIRONMENT} to "
-        "one",
+        f"cache_dir={str(root)!r}: cannot be written ({reason}), so the data is read again each "
+        f"time: expected a writable folder with enough space; set ${ENVIRONMENT} to one",
         stacklevel=3,
     )
 

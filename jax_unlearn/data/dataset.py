@@ -51,7 +51,7 @@ class Dataset:
         if self.train.image.shape[1:] != self.test.image.shape[1:]:
             raise InputError(
                 f"{source}: test images are {_shape(self.test.image.shape[1:])}: expected "
-                f"{_shape(self.train.image.shape[1:])} as the train images; resize one of them"
+                f"{_shape(self.train.image.shape[1:])} as the train images have; resize one of them"
             )
         if (self.train_fine is None) != (self.test_fine is None):
             raise InputError(f"{source}: only one split has fine labels: expected both or neither")
@@ -195,14 +195,14 @@ def _check_names(source: str, argument: str, names: tuple[str, ...], count: int)
     if len(names) != count or len(set(names)) != count:
         raise InputError(
             f"{source}: {argument} holds {len(names)} names, {len(set(names))} of them different: "
-            f"expected one name of its own for each of {count} classes"
+            f"expected {count} different names, one for each class"
         )
 
 
 def _check_split(source: str, split: str, examples: Examples, num_classes: int) -> None:
     if not isinstance(examples, Examples):
         raise InputError(
-            f"{source}: {split} is a {type(examples).__name__}: expected jax_unlearn.Examples"
+            f"{source}: {split} is of type {type(examples).__name__}: expected jax_unlearn.Examples"
         )
     for name, column in examples._asdict().items():
         _check_array(f"{source}: {split}.{name}", column)
@@ -227,14 +227,15 @@ def _check_split(source: str, split: str, examples: Examples, num_classes: int) 
     if len(values) < len(ids):
         raise InputError(
             f"{source}: {split} id {values[counts > 1][0]} occurs {counts.max()} times: expected "
-            "each id once; number the images anew"
+            "each id once; renumber the images"
         )
 
 
 def _check_array(what: str, array: object) -> None:
     if not all(hasattr(array, name) for name in ("dtype", "shape", "ndim")):
         raise InputError(
-            f"{what} is a {type(array).__name__}: expected an array; make one with numpy.asarray"
+            f"{what} is of type {type(array).__name__}: expected an array; make one with "
+            "numpy.asarray"
         )
 
 

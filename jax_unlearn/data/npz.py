@@ -130,8 +130,11 @@ def _integers(source: str, arrays: dict[str, np.ndarray], key: str, dtype: type)
             "each image"
         )
     bounds = np.iinfo(dtype)
-    if array.max() > bounds.max or array.min() < bounds.min:
-        raise InputError(f"{source}: {key} reaches {array.max()}: expected at most {bounds.max}")
+    for value in (array.max(), array.min()):
+        if not bounds.min <= value <= bounds.max:
+            raise InputError(
+                f"{source}: {key} reaches {value}: expected {bounds.min} to {bounds.max}"
+            )
     return array.astype(dtype)
 
 

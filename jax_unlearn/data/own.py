@@ -36,14 +36,15 @@ def load_own(text: str, data_dir: str | os.PathLike | None = None) -> Dataset:
             raise
         except Exception as error:  # it is the user's code
             raise InputError(
-                f"{source}: fails ({type(error).__name__}: {one_line(error)}): expected a function "
-                "without other arguments than data_dir that returns a jax_unlearn.data.Dataset; "
+                f"{source}: the function fails ({type(error).__name__}: {one_line(error)}): "
+                "expected one with no arguments other than data_dir that returns a "
+                "jax_unlearn.data.Dataset; "
                 "call it in Python to see the whole error"
             ) from error
     if not isinstance(found, Dataset):
         raise InputError(
-            f"{source}: gives a {type(found).__name__}: expected a jax_unlearn.data.Dataset, or a "
-            "function that returns one"
+            f"{source}: gives an object of type {type(found).__name__}: expected a "
+            "jax_unlearn.data.Dataset, or a function that returns one"
         )
     warn_absent_classes(found)
     return found

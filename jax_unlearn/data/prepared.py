@@ -237,7 +237,7 @@ def _other_format(
     )
     return InputError(
         f"data_dir={str(base)!r}: {wanted.text}/{newest.name} is stored as {_formats(newest)[0]}, "
-        f"which only TensorFlow reads: expected {FORMAT}; {older}prepare it again, where "
+        f"which only TensorFlow can read: expected {FORMAT}; {older}prepare it again, where "
         f"TensorFlow is installed, with tfds.builder({wanted.text!r}, data_dir=..., "
         f"file_format='{FORMAT}').download_and_prepare(){archive}"
     )
@@ -245,6 +245,11 @@ def _other_format(
 
 def _unknown(name: str, base: Path, wanted: Wanted) -> InputError:
     """What to say of a name that no folder bears."""
+    if Path(name).is_file():
+        return InputError(
+            f"dataset={name!r}: is a file: expected the name of a dataset, the path of an .npz "
+            "(see load_npz) or FILE.py:NAME"
+        )
     _check_elsewhere(name, base, wanted)
     there = _find(name, base, wanted._replace(version=""))
     if there:

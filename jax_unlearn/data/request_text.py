@@ -147,16 +147,14 @@ def _options(text: str, kind: str, words: Sequence[str]) -> dict[str, str]:
     pairs = [(name.strip(), value.strip()) for name, _, value in (w.partition("=") for w in words)]
     names = [name for name, _ in pairs]
     for name in names:
-        try:
-            check_choice(f"request={text!r}: option", name, OPTIONS[kind] or ("none",))
-        except InputError as error:
-            if OPTIONS[kind]:
-                raise
+        if not OPTIONS[kind]:
             raise InputError(
-                f"{error}; a class whose name has an equals sign is given by its number"
-            ) from error
+                f"request={text!r}: option={name!r}: expected no options; refer to a class whose "
+                "name has an equals sign by its number"
+            )
+        check_choice(f"request={text!r}: option", name, OPTIONS[kind])
         if names.count(name) > 1:
-            raise InputError(f"request={text!r}: {name} is given twice: expected it once")
+            raise InputError(f"request={text!r}: {name} is given twice: expected once")
     return dict(pairs)
 
 
@@ -170,8 +168,8 @@ def _size(text: str, word: str) -> dict[str, Any]:
         fraction = float(word if word.isascii() and "_" not in word else "")
     except ValueError:
         raise InputError(
-            f"request={text!r}: {word!r} is no number: expected a fraction such as 0.1 or a count "
-            "such as 500"
+            f"request={text!r}: {word!r} is not a number: expected a fraction such as 0.1 or a "
+            "count such as 500"
         ) from None
     check_number(f"request={text!r}: fraction", fraction, above=0, high=1)
     return {"fraction": fraction}

@@ -182,7 +182,7 @@ def by_ids(dataset: Dataset, ids: np.ndarray | Sequence[int] | str | os.PathLike
     unknown = np.setdiff1d(values, dataset.train.id)
     if len(unknown):
         raise InputError(
-            f"{source}: {len(unknown)} of {len(values)} are no training ids of {dataset.name}, "
+            f"{source}: {len(unknown)} of {len(values)} are not training ids of {dataset.name}, "
             f"{unknown[0]} the first: expected ids from {dataset.train.id.min()} to "
             f"{dataset.train.id.max()} that the dataset holds"
         )
@@ -245,7 +245,7 @@ def _text(content: bytes) -> str:
 def _whole(word: str) -> int:
     # Python's int() also takes 1_0 and the digits of other scripts.
     if not re.fullmatch(r"[+-]?[0-9]+", word):
-        raise ValueError(f"{reprlib.repr(word)} is no whole number")
+        raise ValueError(f"{reprlib.repr(word)} is not a whole number")
     return int(word)
 
 
@@ -253,7 +253,7 @@ def _from_list(values: Sequence[Any]) -> np.ndarray:
     """Ids int64 [F] of a list.
 
     Raises:
-      ValueError: something in it is no whole number, or too large.
+      ValueError: something in it is not a whole number, or too large.
     """
     numbers = []
     for value in values:
@@ -262,7 +262,7 @@ def _from_list(values: Sequence[Any]) -> np.ndarray:
         except TypeError:
             number = None
         if number is None or isinstance(value, (bool, np.bool_)):
-            raise ValueError(f"{reprlib.repr(value)} is no whole number")
+            raise ValueError(f"{reprlib.repr(value)} is not a whole number")
         if abs(number) > LARGEST:
             raise ValueError(f"{reprlib.repr(number)} is too large; ids are below 2**63")
         numbers.append(number)
@@ -279,7 +279,7 @@ def split(dataset: Dataset, request: Request) -> tuple[Examples, Examples]:
     if mask.sum() != len(request.ids):
         raise InputError(
             f"request={request.name!r}: {len(request.ids) - mask.sum()} of {len(request.ids)} ids "
-            f"are no training ids of {dataset.name}: expected the dataset it was made for"
+            f"are not training ids of {dataset.name}: expected the dataset it was made for"
         )
     return take(dataset.train, mask), take(dataset.train, ~mask)
 
@@ -345,8 +345,8 @@ def _number(argument: str, text: str, names: tuple[str, ...]) -> int:
     number = int(text[-18:] if not text[:-18].strip("0") else "9" * 18)
     if number < len(names) and text in names and names[number] != text:
         warnings.warn(
-            f"{argument}={text!r}: taken as the number of the class named {names[number]!r}; "
-            f"expected so for a text of digits; for the class named {text!r} give its number, "
+            f"{argument}={text!r}: digits are a class number, so this is the class named "
+            f"{names[number]!r}; for the class named {text!r} give its number, "
             f"{names.index(text)}",
             stacklevel=2,
         )
@@ -363,8 +363,8 @@ def _by_number(text: str, names: tuple[str, ...]) -> str:
     if not meant:
         return ""
     return (
-        "; in a command a name with a comma, an equals sign or a space at its end is given by its "
-        f"number: {', '.join(meant[:3])}"
+        "; on the command line, refer to a class whose name has a comma, an equals sign or outer "
+        f"spaces by its number: {', '.join(meant[:3])}"
     )
 
 

@@ -187,7 +187,7 @@ def _described(feature: Any) -> str:
     """Kind, dtype and shape of a feature, and how many channels that makes."""
     kind = type(feature).__name__
     if kind not in ("Image", "LabeledImage", "Tensor", "Scalar", "ClassLabel", "Text"):
-        return f"a feature of the kind {kind}"
+        return f"a {kind} feature"
     shape = ", ".join("?" if size is None else str(size) for size in feature.shape)
     text = f"{kind} of {np.dtype(feature.np_dtype).name} [{shape}]"
     if len(feature.shape) != 3:
@@ -260,8 +260,8 @@ def _numbers(stored: Sequence[Any], feature: Any, folder: Path) -> np.ndarray:
     large = [number for number in numbers if abs(number) >= 2**63]
     if large:
         raise InputError(
-            f"data_dir: {folder} has the id {large[0]}: expected numbers below 2**63; number the "
-            "images anew"
+            f"data_dir: {folder} has the id {large[0]}: expected numbers below 2**63; renumber the "
+            "images"
         )
     return np.array(numbers, np.int64)
 
@@ -282,7 +282,7 @@ def _ends(stored: Sequence[str | bytes], folder: Path) -> list[int]:
         if number in owner:
             raise InputError(
                 f"data_dir: {folder} has the ids {owner[number]!r} and {text!r}, which end in the "
-                "same number: expected a number of its own for each image; prepare the dataset "
+                "same number: expected a different number for each image; prepare the dataset "
                 "with whole numbers as ids"
             )
         owner[number] = text

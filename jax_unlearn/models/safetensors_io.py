@@ -168,7 +168,7 @@ def open_safetensors(argument: str, path: str | os.PathLike) -> Any:
     except safetensors.SafetensorError as error:
         reason = str(error).splitlines()[0]
         raise InputError(
-            f"{source}: damaged, or no .safetensors file ({reason}); write or copy it again"
+            f"{source}: damaged, or not a .safetensors file ({reason}); write or copy it again"
         ) from error
 
 
@@ -237,8 +237,8 @@ def _named_leaves(variables: Variables) -> dict[str, Any]:
     twice = [name for name, count in Counter(name for name, _ in named).items() if count > 1]
     if twice or _RESERVED in dict(named):
         raise InputError(
-            f"variables: no names of their own for {', '.join(twice) or _RESERVED}: expected keys "
-            f"that differ once joined with dots, and none called {_RESERVED}; rename the keys"
+            f"variables: cannot use the name {', '.join(twice) or _RESERVED}: expected keys that "
+            f"still differ when joined with dots, and none called {_RESERVED}; rename the keys"
         )
     return dict(named)
 

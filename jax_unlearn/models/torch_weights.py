@@ -128,7 +128,7 @@ def _array(name: str, value: Any) -> np.ndarray:
         reason = str(error).splitlines()[0]
         raise InputError(
             f"source: {name} cannot be read as an array ({reason}); expected arrays by name on the "
-            "CPU, in a type that NumPy has; value.float().cpu().numpy() makes one of a tensor"
+            "CPU, in a type that NumPy has; value.float().cpu().numpy() converts a tensor"
         ) from error
 
 
@@ -139,7 +139,7 @@ def _torch_names(model: Model, blank: Variables) -> dict[str, str]:
     if not layers and not any(name.startswith("params.layer1_0.") for name in ours):
         raise InputError(
             f"model={model.name!r}: PyTorch's names are known for resnet18, resnet34, vgg16_bn "
-            "and their like only; rename the arrays after our own and use load_safetensors"
+            "and similar networks only; rename the arrays after our own and use load_safetensors"
         )
 
     def vgg(module: str) -> str:
@@ -192,5 +192,5 @@ def _check_normalization(label: str, stored: Mapping[str, np.ndarray], given: An
         )
         raise InputError(
             f"normalize={given!r}: {label} normalises images by {wanted}; build the model with "
-            "these as normalize=(mean, std) and give the same here"
+            "these as normalize=(mean, std) and pass the same here"
         )

@@ -148,5 +148,5 @@ def test_one_class_is_too_few(dataset):
 
 @pytest.mark.parametrize("names", [("air", "earth"), ("air", "earth", "air")])
 def test_names_that_do_not_fit_the_classes_are_refused(dataset, names):
-    with pytest.raises(InputError, match="one name of its own for each of 3 classes"):
+    with pytest.raises(InputError, match="expected 3 different names, one for each class"):
         dataclasses.replace(dataset, class_names=names)

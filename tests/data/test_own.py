@@ -103,12 +103,18 @@ def test_unread_images_are_streamed(file, tmp_path):
     ("name", "message"),
     [
         ("blob", "has no blob: did you mean blobs"),
-        ("NUMBER", "gives a int: expected a jax_unlearn.data.Dataset"),
-        ("split", r"fails \(TypeError: split\(\) missing 2 required positional arguments"),
-        ("asks", r"fails \(TypeError: asks\(\) missing 1 required"),
-        ("fails", r"fails \(RuntimeError: no disk attached\): expected a function"),
-        ("lists", r"dataset='lists': train.label is a list: expected an array"),
-        ("pair", r"dataset='pair': train is a tuple: expected jax_unlearn.Examples"),
+        ("NUMBER", "gives an object of type int: expected a jax_unlearn.data.Dataset"),
+        (
+            "split",
+            r"the function fails \(TypeError: split\(\) missing 2 required positional arguments",
+        ),
+        ("asks", r"the function fails \(TypeError: asks\(\) missing 1 required"),
+        (
+            "fails",
+            r"the function fails \(RuntimeError: no disk attached\): expected one with no arg",
+        ),
+        ("lists", r"dataset='lists': train.label is of type list: expected an array"),
+        ("pair", r"dataset='pair': train is of type tuple: expected jax_unlearn.Examples"),
     ],
 )
 def test_what_is_no_dataset_is_refused(file, name, message):

@@ -171,7 +171,7 @@ def test_files_that_lie_about_their_channels_are_refused(tmp_path, reading):
 def test_several_images_in_one_example_are_refused(tmp_path, reading):
     feature = tfds.features.Sequence(tfds.features.Image(shape=(4, 5, 4)))
     stored(tmp_path, feature, lambda k: [png(RGBA[k])])
-    assert "stores the image as a feature of the kind Sequence" in refused(tmp_path, reading)
+    assert "stores the image as a Sequence feature" in refused(tmp_path, reading)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_several_images_in_one_example_are_refused(tmp_path, reading):
         (
             tfds.features.Sequence(tfds.features.ClassLabel(num_classes=2)),
             [[0], [0, 1]] * 3,
-            "a feature of the kind Sequence",
+            "a Sequence feature",
         ),
         (
             tfds.features.Tensor(shape=(2,), dtype=np.float32),

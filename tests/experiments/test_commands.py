@@ -142,7 +142,7 @@ def test_a_corrupt_npz_is_refused(refuse, images_npz, tmp_path):
 @pytest.mark.parametrize(
     ("ids", "message"),
     [
-        ([1, 2, 9999], "1 of 3 are no training ids of four, 9999 the first"),
+        ([1, 2, 9999], "1 of 3 are not training ids of four, 9999 the first"),
         ([1, 2, 2], "2 occurs 2 times: expected each id once"),
         ([], "forgets 0 of 200"),
         (list(range(200)), "forgets 200 of 200"),
@@ -159,7 +159,7 @@ def test_wrong_ids_are_refused(refuse, tmp_path, ids, message):
 def test_one_request_in_two_texts_is_refused(refuse, tmp_path):
     texts = []
     for name in ("one.json", "two.json"):
-        (tmp_path / name).write_text("[1, 2, 3]")
+        (tmp_path / name).write_text(json.dumps(list(range(30))))
         texts.append(f"ids:{tmp_path / name}")
     message = refuse("--requests", *texts)
     assert f"requests='{texts[1]}': forgets the same as '{texts[0]}'" in message

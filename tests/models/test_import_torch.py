@@ -215,7 +215,7 @@ def test_a_damaged_or_missing_file_is_named(tmp_path):
     path = tmp_path / "half.safetensors"
     assert f"source={str(path)!r}: no such file" in error_of(path, model_of("resnet34"))
     path.write_bytes(file_of("resnet34").read_bytes()[:-1])
-    assert "damaged, or no .safetensors file (" in error_of(path, model_of("resnet34"))
+    assert "damaged, or not a .safetensors file (" in error_of(path, model_of("resnet34"))
 
 
 def test_networks_of_another_kind_are_refused():

@@ -185,13 +185,13 @@ def test_a_truncated_file_is_named(read, length, tmp_path):
     path = tmp_path / "weights.safetensors"
     save_safetensors(path, WEIGHTS)
     path.write_bytes(path.read_bytes()[:length])
-    assert f"path={str(path)!r}: damaged, or no .safetensors file (" in error_of(read, path)
+    assert f"path={str(path)!r}: damaged, or not a .safetensors file (" in error_of(read, path)
 
 
 def test_a_foreign_file_is_named(tmp_path):
     path = tmp_path / "weights.safetensors"
     path.write_text("these are not the weights that you are looking for")
-    assert "damaged, or no .safetensors file (" in error_of(load_safetensors, path, WEIGHTS)
+    assert "damaged, or not a .safetensors file (" in error_of(load_safetensors, path, WEIGHTS)
 
 
 def test_arrays_of_types_unknown_here_are_listed(tmp_path):
@@ -221,8 +221,8 @@ def test_a_missing_file_is_named(tmp_path):
         (2, "variables: the leaf is of type int: expected arrays"),
         ({"a": np.ones(2, np.complex128)}, "variables: a is of type complex128"),
         ({"a": np.array(["x"])}, "variables: a is of type <U1"),
-        ({"a.b": WEIGHTS["a"], "a": {"b": WEIGHTS["a"]}}, "no names of their own for a.b"),
-        ({"__metadata__": WEIGHTS["a"]}, "no names of their own for __metadata__"),
+        ({"a.b": WEIGHTS["a"], "a": {"b": WEIGHTS["a"]}}, "cannot use the name a.b"),
+        ({"__metadata__": WEIGHTS["a"]}, "cannot use the name __metadata__"),
     ],
 )
 def test_what_cannot_be_stored_is_named_and_nothing_written(tree, said, tmp_path):

@@ -70,7 +70,7 @@ def prepare(
     except (OSError, RuntimeError) as error:  # array_record raises the latter on a full disk
         raise UnwritableError(
             f"{argument}={str(data_dir)!r}: {source.name} cannot be written there "
-            f"({one_line(error)}): expected a folder that can be written, with enough space; "
+            f"({one_line(error)}): expected a writable folder with enough space; "
             "choose another",
             error,
         ) from error
