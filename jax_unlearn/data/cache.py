@@ -7,6 +7,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from jax_unlearn.core import InputError
 ENVIRONMENT = "JAX_UNLEARN_CACHE"
 
 
-Arrays = Mapping[str, np.ndarray]
+Arrays = Mapping[str, Any]
 """Arrays by name."""
 
 

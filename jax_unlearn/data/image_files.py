@@ -39,7 +39,7 @@ def decode_image(file: bytes, channels: int | None) -> np.ndarray:
     from PIL import Image
 
     # Pillow cuts 16-bit colour down to 8 without a word.
-    if file.startswith(_PNG) and file[_PNG_BITS] > 8:
+    if file.startswith(_PNG) and file[_PNG_BITS : _PNG_BITS + 1] > b"\x08":
         raise UnfitError(f"{file[_PNG_BITS]} bits a channel")
     with Image.open(io.BytesIO(file)) as image:
         if image.mode not in _OWN:

@@ -3,9 +3,12 @@
 import inspect
 import os
 
+import numpy as np
+
 from jax_unlearn.core import InputError
 from jax_unlearn.data.dataset import Dataset, warn_absent_classes
 from jax_unlearn.data.tfds_reader import one_line
+from jax_unlearn.lazy import LazyImages
 from jax_unlearn.user_code import load_object
 
 
@@ -38,16 +41,30 @@ def load_own(text: str, data_dir: str | os.PathLike | None = None) -> Dataset:
             raise InputError(
                 f"{source}: the function fails ({type(error).__name__}: {one_line(error)}): "
                 "expected one with no arguments other than data_dir that returns a "
-                "jax_unlearn.data.Dataset; "
-                "call it in Python to see the whole error"
+                "jax_unlearn.data.Dataset; call it in Python to see the whole error"
             ) from error
     if not isinstance(found, Dataset):
         raise InputError(
             f"{source}: gives an object of type {type(found).__name__}: expected a "
             "jax_unlearn.data.Dataset, or a function that returns one"
         )
+    for split in (found.train, found.test):
+        _check_lazy(source, split.image)
     warn_absent_classes(found)
     return found
+
+
+def _check_lazy(source: str, images: object) -> None:
+    """Read one of the images that are not in memory: nothing looks at them until they train."""
+    if not isinstance(images, LazyImages):
+        return
+    first = images.read(np.array([0]))
+    expected = (1, *images.shape[1:])
+    if getattr(first, "dtype", None) != np.uint8 or first.shape != expected:
+        raise InputError(
+            f"{source}: reading an image gives {getattr(first, 'dtype', type(first).__name__)} "
+            f"{list(np.shape(first))}: expected uint8 {list(expected)}; mend the method read"
+        )
 
 
 def _takes_folder(function: object) -> bool:

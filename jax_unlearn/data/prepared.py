@@ -56,12 +56,18 @@ def parse_name(name: str) -> Wanted:
         name,
     )
     if found is None or found["name"] in (".", "..") or found["config"] in (".", ".."):
-        raise InputError(
-            f"dataset={name!r}: expected a name such as cifar10, NAME/CONFIG or NAME:1.0.0 (its "
-            "folder is data_dir), the path of an .npz, or FILE.py:NAME"
-        )
+        raise _no_name(name)
     stored = COARSE.get(found["name"], found["name"])
     return Wanted(stored, found["config"] or "", found["version"] or "")
+
+
+def _no_name(name: str) -> InputError:
+    path = Path(name)
+    what = "is a file: " if path.is_file() else "is a folder: " if path.is_dir() else ""
+    return InputError(
+        f"dataset={name!r}: {what}expected a name such as cifar10, NAME/CONFIG or NAME:1.0.0 (with "
+        "its folder as data_dir), the path of an .npz (see load_npz), or FILE.py:NAME"
+    )
 
 
 def plain_name(name: str) -> str:
@@ -115,9 +121,9 @@ def prepared_folder(
         raise _other_format(base, wanted, found[-1], readable, source)
     if source is None:
         raise _unknown(name, base, wanted)
-    _check_elsewhere(name, base, wanted)
     if download and source.url:
         return prepare(source, base, argument=argument)
+    _check_elsewhere(name, base, wanted)
     fetch = "pass download=True, or " if source.url else ""
     raise InputError(
         f"{argument}={str(base)!r}: {source.name} is not there: expected {source.name}/<version>/"
@@ -246,10 +252,7 @@ def _other_format(
 def _unknown(name: str, base: Path, wanted: Wanted) -> InputError:
     """What to say of a name that no folder bears."""
     if Path(name).is_file():
-        return InputError(
-            f"dataset={name!r}: is a file: expected the name of a dataset, the path of an .npz "
-            "(see load_npz) or FILE.py:NAME"
-        )
+        return _no_name(name)
     _check_elsewhere(name, base, wanted)
     there = _find(name, base, wanted._replace(version=""))
     if there:

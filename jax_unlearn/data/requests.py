@@ -9,7 +9,7 @@ import os
 import re
 import reprlib
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +164,9 @@ def by_ids(dataset: Dataset, ids: np.ndarray | Sequence[int] | str | os.PathLike
         numbers = read_ids(ids)
     else:
         try:
-            numbers = _from_list(ids) if isinstance(ids, (list, tuple)) else np.asarray(ids)
+            numbers = np.asarray(ids) if hasattr(ids, "dtype") else _from_list(ids)
+            if numbers.dtype == object:
+                numbers = _from_list(numbers.tolist())
         except ValueError as error:
             raise InputError(f"{source}: {error}: expected a list of whole numbers") from error
     if numbers.ndim != 1 or (numbers.size and numbers.dtype.kind not in "iu"):
@@ -209,7 +211,9 @@ def read_ids(path: str | os.PathLike) -> np.ndarray:
         text = _text(path.read_bytes())
         if path.suffix == ".json":
             found = json.loads(text)
-            return _from_list(found) if isinstance(found, list) else np.asarray(found, object)
+            if not isinstance(found, list):
+                raise ValueError(f"it holds an object of type {type(found).__name__}")
+            return _from_list(found)
         return _from_list([_whole(word) for word in text.split()])
     except (OSError, EOFError, ValueError, RecursionError) as error:
         raise InputError(
@@ -249,12 +253,14 @@ def _whole(word: str) -> int:
     return int(word)
 
 
-def _from_list(values: Sequence[Any]) -> np.ndarray:
+def _from_list(values: Any) -> np.ndarray:
     """Ids int64 [F] of a list.
 
     Raises:
       ValueError: something in it is not a whole number, or too large.
     """
+    if not isinstance(values, (Sequence, Set)) or isinstance(values, (str, bytes)):
+        raise ValueError(f"an object of type {type(values).__name__}")
     numbers = []
     for value in values:
         try:

@@ -36,6 +36,15 @@ def lazy():
     train, test = (s._replace(image=Stored(s.image)) for s in (split(12, 0), split(6, 1)))
     return Dataset("blobs", train, test, 3, ("a", "b", "c"))
 
+class Floats(Stored):
+    def read(self, rows):
+        return self.images[rows] / 255
+
+def floats():
+    train = split(12, 0)
+    train = train._replace(image=Floats(train.image))
+    return Dataset("floats", train, split(6, 1), 3, ("a", "b", "c"))
+
 def gaps():
     return Dataset("gaps", split(12, 0), split(6, 1), 4, ("a", "b", "c", "d"))
 
@@ -113,6 +122,7 @@ def test_unread_images_are_streamed(file, tmp_path):
             "fails",
             r"the function fails \(RuntimeError: no disk attached\): expected one with no arg",
         ),
+        ("floats", r"reading an image gives float64 \[1, 4, 4, 3\]: expected uint8 \[1, 4"),
         ("lists", r"dataset='lists': train.label is of type list: expected an array"),
         ("pair", r"dataset='pair': train is of type tuple: expected jax_unlearn.Examples"),
     ],

@@ -57,6 +57,14 @@ def test_what_is_no_name_is_refused(name):
         parse_name(name)
 
 
+def test_a_path_is_refused_as_what_it_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "images.npy").touch()
+    for name in ("images.npy", str(tmp_path / "images.npy")):
+        assert "is a file: expected a name such as cifar10" in refused(name, tmp_path)
+    assert "is a folder: expected a name such as cifar10" in refused(str(tmp_path), tmp_path)
+
+
 def test_a_version_is_no_part_of_what_a_dataset_is_called():
     assert plain_name("cifar10:3.0.2") == plain_name("cifar10/3.0.2") == "cifar10"
     assert plain_name("c4/en:2.3.1") == "c4/en"
