@@ -101,8 +101,7 @@ def _problem(plan: Plan, **parts: Any) -> ju.Problem:
     return ju.Problem(
         model=plan.model,
         num_classes=plan.dataset.num_classes,
-        padding=plan.experiment.data.padding,
-        flip=plan.experiment.data.flip,
+        augment=ju.crop_and_flip(plan.experiment.data.padding, plan.experiment.data.flip),
         **parts,
     )
 

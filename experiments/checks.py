@@ -1,10 +1,8 @@
 """Whether an experiment can run to its end, as far as sizes tell, before anything is trained."""
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
 import jax_unlearn as ju
@@ -77,20 +75,8 @@ def check_fit(
 
 def _rows(method: ju.Unlearner, problem: ju.Problem, *, exact: bool) -> int:
     """Number of rows of a method's pool."""
-    if isinstance(method, ju.natmu):
-        forget, retain = len(problem.forget.label), len(problem.retain.label)
-        if exact:
-            method.check_supply(problem)
-        else:
-            method.check_sizes(forget, retain, problem.num_classes)
-        return retain + method.num * forget
-    # Without pixels: a pool of the images would be a copy of the data set for every method.
-    forget, retain = (
-        examples._replace(image=np.empty((len(examples.label), 0, 0, 0), np.uint8))
-        for examples in (problem.forget, problem.retain)
-    )
-    bare = dataclasses.replace(problem, forget=forget, retain=retain)
-    return len(method.pool(jax.random.key(0), bare).label)
+    method.check(problem, exact=exact)
+    return method.count_rows(problem)
 
 
 def _check_batch(owner: str, batch_size: int, rows: int, whose: str) -> None:

@@ -12,6 +12,7 @@ import jax_unlearn as ju
 from jax_unlearn import data
 from jax_unlearn.core import InputError, check_choice, check_number
 from jax_unlearn.data.request_text import OPTIONS
+from jax_unlearn.methods import method_class
 from jax_unlearn.models.linen import DTYPES
 
 
@@ -228,7 +229,9 @@ def build_method(name: str, arguments: Mapping[str, Any]) -> ju.Unlearner:
       InputError: unknown method or hyperparameter (with near names), or a value out of range.
     """
     check_choice("method", name, ju.METHODS)
-    defaults = {field.name: field.default for field in dataclasses.fields(ju.METHODS[name])}
+    defaults = {
+        field.name: field.default for field in dataclasses.fields(method_class(ju.METHODS[name]))
+    }
     given = {}
     for field, value in arguments.items():
         check_choice(f"hyperparameter of {name}", field, defaults)

@@ -155,8 +155,7 @@ def _train(
             make_key(seed, purpose),
             num_classes=bench.dataset.num_classes,
             initial=initial,
-            padding=settings.data.padding,
-            flip=settings.data.flip,
+            augment=ju.crop_and_flip(settings.data.padding, settings.data.flip),
             mesh=bench.mesh,
             loop=settings.loop,
             **safety,
@@ -302,8 +301,7 @@ def make_problem(
         retain=forgetting.retain if method.needs_retain else None,
         num_classes=bench.dataset.num_classes,
         initial=initial,
-        padding=bench.experiment.data.padding,
-        flip=bench.experiment.data.flip,
+        augment=ju.crop_and_flip(bench.experiment.data.padding, bench.experiment.data.flip),
     )
 
 

@@ -18,8 +18,10 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from jax_unlearn import audit
-from jax_unlearn.core import InputError, check_choice, check_number
+from jax_unlearn.core import InputError, check_number
 from jax_unlearn.files import write_whole
+from jax_unlearn.methods import method_class
+from jax_unlearn.registry import find_method
 
 from . import pipeline
 from .checks import check_fit
@@ -31,18 +33,6 @@ from .progress import phases
 
 COLLAPSED = 100.0
 """Objective of a run that collapsed: as far from the oracle as percentages go."""
-
-SPACES: dict[str, dict[str, tuple[str, float, float]]] = {
-    "finetune": {"learning_rate": ("log", 1e-3, 3e-1), "weight_decay": ("log", 1e-4, 3e-2)},
-    "gradient_ascent": {"learning_rate": ("log", 1e-5, 1e-2), "epochs": ("int", 1, 10)},
-    "neggrad_plus": {"learning_rate": ("log", 1e-5, 1e-2), "alpha": ("float", 0.7, 0.999)},
-    "amnesiac": {"learning_rate": ("log", 1e-5, 3e-2), "weight_decay": ("log", 1e-5, 1e-1)},
-    "bad_teacher": {"learning_rate": ("log", 1e-5, 3e-2), "temperature": ("log", 0.5, 8.0)},
-    "salun": {"learning_rate": ("log", 1e-4, 3e-1), "keep": ("float", 0.05, 1.0)},
-    "natmu": {"learning_rate": ("log", 1e-4, 3e-2), "delta": ("float", -0.4, 0.4)},
-    "mumis": {"learning_rate": ("log", 1e-6, 1e-3), "stop_ratio": ("log", 1.05, 6.0)},
-}
-"""Two hyperparameters per method: the scale they are drawn on, and their bounds."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -97,7 +87,7 @@ def search_one(
     ]
 
     def objective(trial: optuna.Trial) -> float:
-        arguments = {**fixed, **_suggest(trial, SPACES[name])}
+        arguments = {**fixed, **_suggest(trial, _space(name))}
         gaps = []
         for seed, original, oracle in zip(seeds, originals, oracles, strict=True):
             predictions, outcome = pipeline.unlearn(
@@ -119,6 +109,11 @@ def search_one(
         "trials": len(done),
         "collapsed": sum(trial.user_attrs["collapsed"] for trial in done),
     }
+
+
+def _space(name: str) -> Mapping[str, tuple[str, float, float]]:
+    """What the method declares to be worth searching."""
+    return method_class(find_method(name)).search_space
 
 
 def _suggest(
@@ -168,7 +163,11 @@ def execute(search: Search) -> None:
     if search.result and pathlib.Path(search.result).is_dir():
         raise InputError(f"result={search.result!r}: a folder stands there; expected a file")
     for name in experiment.methods:
-        check_choice("method", name, SPACES)
+        if not _space(name):
+            raise InputError(
+                f"method={name!r}: it declares nothing to search: expected a method with a "
+                "search_space; leave it out"
+            )
     use_cpu_devices(experiment.cpu_devices, keep_memory=experiment.keeps_memory)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     dataset = pipeline.load_data(experiment)
@@ -191,7 +190,7 @@ def execute(search: Search) -> None:
                 terminal.print(f"{text} {name}: gap {best['gap']:.2f} with {best['arguments']}")
     result = {
         "objective": f"average gap over {', '.join(audit.AuditProtocol().terms)}, mean over seeds",
-        "spaces": {name: SPACES[name] for name in experiment.methods},
+        "spaces": {name: _space(name) for name in experiment.methods},
         "seeds": search.seeds,
         "trials_per_method": search.trials,
         "requests": found,

@@ -15,6 +15,8 @@ from rich.table import Table as RichTable
 from jax_unlearn import audit
 from jax_unlearn.engine import run_keys
 from jax_unlearn.files import write_whole
+from jax_unlearn.methods import method_class
+from jax_unlearn.registry import find_method
 from jax_unlearn.report import figures
 from jax_unlearn.report.run_report import RowSummary, Section, write_report
 
@@ -81,8 +83,8 @@ def summarize(
 
 def _status(name: str, part: Mapping[str, Any]) -> str:
     """What a reader must know of how a run ended; '' for nothing."""
-    if name == "mumis" and part["status"] == "finished":
-        return "ended at the step limit"
+    if part["status"] == "finished" and (note := method_class(find_method(name)).limit_note):
+        return note
     return "collapsed" if part["status"] == "collapsed" else ""
 
 

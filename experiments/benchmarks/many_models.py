@@ -104,8 +104,7 @@ def sweep_natmu(count: int) -> dict[str, float]:
         forget=forget,
         retain=retain,
         num_classes=dataset.num_classes,
-        padding=experiment.data.padding,
-        flip=experiment.data.flip,
+        augment=ju.crop_and_flip(experiment.data.padding, experiment.data.flip),
     )
     rates, deltas = (np.linspace(*ends, 4).tolist() for ends in ((1e-3, 1e-2), (-0.2, 0.2)))
     decays = np.linspace(0, 5e-3, count // 16).tolist()

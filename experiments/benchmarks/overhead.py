@@ -10,7 +10,7 @@ import numpy as np
 
 import jax_unlearn as ju
 from jax_unlearn.core import Batch, Pool, StepInfo, Variables
-from jax_unlearn.data.augment import augment
+from jax_unlearn.data.augment import augment_flagged
 
 from .cases import DIGITS, Case, Plan, Row, Setting, training
 
@@ -46,17 +46,12 @@ class ByHand:
         def update(state, number, pool: Pool, rows, key):
             augment_key, step_key = jax.random.split(jax.random.fold_in(key, number))
             taken = jax.tree.map(lambda x: x[jnp.maximum(rows, 0)], pool)
-            image = augment(
-                augment_key,
-                taken.image,
-                taken.augment,
-                padding=problem.padding,
-                flip=problem.flip,
-            )
+            image = augment_flagged(problem.augment, augment_key, taken.image, taken.augment)
             image = image.astype(jnp.float32) / 255.0
             batch = Batch(image, taken.label, taken.role, (rows >= 0).astype(jnp.float32))
-            step_info = StepInfo(number, jnp.int32(total), jnp.int32(0), jnp.int32(epochs))
-            state, info = recipe.step(problem.model, step_key, state, batch, step_info)
+            counts = (number, jnp.int32(total), jnp.int32(0), jnp.int32(epochs))
+            step_info = StepInfo(*counts, step_key)
+            state, info = recipe.step(problem.model, state, batch, step_info)
             return state, number + 1, info["loss"]
 
         @functools.partial(jax.jit, donate_argnums=0)

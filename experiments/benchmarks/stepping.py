@@ -34,18 +34,18 @@ class Stepper:
         init_key, pool_key, step_key = jax.random.split(jax.random.key(0), 3)
         pool = method.pool(pool_key, problem)
         self._scanned, self._model = scanned, problem.model
-        self._options = {"padding": problem.padding, "flip": problem.flip, "beside": None}
+        self._options = {"augment": problem.augment, "beside": None}
         # Numbers as the engine traces them.
         numbers = {float: np.float32, int: np.int32}
         numeric = jax.tree.map(lambda x: numbers[type(x)](x), method)
-        self._method, self._key = layout.put([numeric]), layout.put([step_key])
+        self._method = layout.put([numeric])
         rng = np.random.default_rng(0)
         # The batch is padded to what the devices divide, as the engine does.
         width = -(-method.batch_size // layout.columns) * layout.columns
         rows = rng.integers(0, len(pool.label), (SCANNED, width), dtype=np.int32)
         rows[:, method.batch_size :] = -1
         self._pool, self._rows = layout.put([pool]), layout.put_rows([rows], 1)
-        step_info = StepInfo(*map(np.int32, (0, 1000, 0, 10)))
+        step_info = StepInfo(*map(np.int32, (0, 1000, 0, 10)), step_key)
         self._start = layout.put([Turn(step_info, np.int32(0))])
         self.state = steps.copy(layout.put([method.init(init_key, problem)]))
 
@@ -55,30 +55,28 @@ class Stepper:
             count = -(-count // SCANNED) * SCANNED
             for _ in range(count // SCANNED):
                 self.state, _, _ = steps.scan(
-                    *(self._method, self._key, self.state, self._pool, self._rows, self._start),
+                    *(self._method, self.state, self._pool, self._rows, self._start),
                     model=self._model,
                     **self._options,
                 )
         for number in range(0 if self._scanned else count):
             if number % SCANNED == 0:
                 turn = self._start
-            batch, key, step_info, turn = steps.draw(
-                self._pool, self._rows, self._key, turn, **self._options
-            )
+            batch, step_info, turn = steps.draw(self._pool, self._rows, turn, **self._options)
             self.state, _ = steps.step(
-                *(self._method, key, self.state, batch, step_info), model=self._model, beside=None
+                *(self._method, self.state, batch, step_info), model=self._model, beside=None
             )
         jax.block_until_ready(self.state)
         return count
 
     def flops(self) -> float:
         """Floating-point operations of one step, as XLA counts them before it optimises."""
-        batch, key, step_info, _ = jax.eval_shape(
+        batch, step_info, _ = jax.eval_shape(
             lambda *given: steps.draw(*given, **self._options),
-            *(self._pool, self._rows, self._key, self._start),
+            *(self._pool, self._rows, self._start),
         )
         lowered = steps.step.lower(
-            *(self._method, key, self.state, batch, step_info), model=self._model, beside=None
+            *(self._method, self.state, batch, step_info), model=self._model, beside=None
         )
         return float(lowered.cost_analysis()["flops"])
 

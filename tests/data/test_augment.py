@@ -4,9 +4,16 @@ import numpy as np
 import pytest
 
 from jax_unlearn.core import InputError
-from jax_unlearn.data import augment, draw_offsets
+from jax_unlearn.data import draw_offsets
+from jax_unlearn.data.augment import augment_flagged, crop_and_flip
 
 KEY = jax.random.key(7)
+
+
+def augment(key, images, flags, **settings):
+    return augment_flagged(crop_and_flip(**settings), key, images, flags)
+
+
 jitted = jax.jit(augment, static_argnames=("padding", "flip", "fill"))
 
 

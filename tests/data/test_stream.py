@@ -84,7 +84,9 @@ def problem_of(dataset):
     forget, retain = split(small, random(small, count=15))
     model = ju.Model(init, apply, "linear")
     variables = model.init(jax.random.key(0))
-    return ju.Problem(model, variables, forget, retain, 10, variables, padding=1, flip=True)
+    return ju.Problem(
+        model, variables, forget, retain, 10, variables, augment=ju.crop_and_flip(padding=1)
+    )
 
 
 @pytest.mark.parametrize("name", ["finetune", "neggrad_plus", "bad_teacher", "natmu"])

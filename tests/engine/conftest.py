@@ -58,8 +58,7 @@ def problem():
         retain=make_examples(37, first=13, seed=2),
         num_classes=5,
         initial=model.init(jax.random.key(1)),
-        padding=1,
-        flip=True,
+        augment=ju.crop_and_flip(padding=1),
     )
 
 
@@ -71,7 +70,6 @@ class Carried:
     variables: object
 
 
-@ju.method
 class Scripted(ju.Unlearner):
     """Adds ``move`` to the weights; ends as it is told."""
 
@@ -93,9 +91,13 @@ class Scripted(ju.Unlearner):
         del key
         return ju.pool_rows(problem.retain, ju.RETAIN, augment=False)
 
-    def step(self, model, key, state, batch, step_info):
-        del model, key, batch
-        clocked = {name: value.astype(jnp.float32) for name, value in step_info._asdict().items()}
+    def step(self, model, state, batch, info):
+        del model, batch
+        clocked = {
+            name: value.astype(jnp.float32)
+            for name, value in info._asdict().items()
+            if name != "key"
+        }
         return Carried(jax.tree.map(lambda x: x + self.move, state.variables)), {
             "of_" + name: value for name, value in clocked.items()
         }
@@ -105,10 +107,12 @@ class Scripted(ju.Unlearner):
         # Of whatever type a method or a caller may give.
         return {"bias": state.variables["bias"][0], "size": np.float32(5), "count": 3}
 
-    def stop(self, history):
+    def stop(self, history, problem):
+        del problem
         return len(history) - 1 >= self.stop_after
 
-    def collapsed(self, history):
+    def collapsed(self, history, problem):
+        del problem
         return len(history) - 1 >= self.collapse_after
 
 

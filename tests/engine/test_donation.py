@@ -23,21 +23,18 @@ def first_state(layout, name, problem):
     keys = steps.run_keys(jax.random.key(0))
     pool = layout.put([method.pool(keys.pool, problem)] * count)
     rows = layout.put_rows([np.zeros((2, 8), np.int32)] * count, 1)
-    step_info = ju.StepInfo(*map(np.int32, (0, 2, 0, 1)))
+    step_info = ju.StepInfo(*map(np.int32, (0, 2, 0, 1)), keys.step)
     turn = layout.put([steps.Turn(step_info, np.int32(0))] * count)
-    key = layout.put([keys.step] * count)
     traced = layout.put([jax.tree.map(np.float32, method)] * count)
-    options = {"padding": 0, "flip": False, "beside": layout.beside}
+    options = {"augment": None, "beside": layout.beside}
     state = steps.copy(layout.put([method.init(keys.init, problem)] * count))
 
     def take(program):
         if program == "scan":
-            return steps.scan(traced, key, state, pool, rows, turn, model=problem.model, **options)[
-                0
-            ]
-        batch, step_key, step_info, _ = steps.draw(pool, rows, key, turn, **options)
+            return steps.scan(traced, state, pool, rows, turn, model=problem.model, **options)[0]
+        batch, step_info, _ = steps.draw(pool, rows, turn, **options)
         return steps.step(
-            traced, step_key, state, batch, step_info, model=problem.model, beside=layout.beside
+            traced, state, batch, step_info, model=problem.model, beside=layout.beside
         )[0]
 
     return state, take

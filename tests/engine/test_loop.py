@@ -191,7 +191,7 @@ def test_the_clock_counts_steps_and_epochs(loop, problem, scripted):
 
 def test_a_batch_holds_the_rows_asked_for_in_unit_range_and_marks_padding(problem):
     pool = ju.pool_rows(problem.retain, ju.RETAIN, augment=False)
-    batch = take_batch(pool, jnp.array([5, 2, -1]), KEY, 1, True)
+    batch = take_batch(pool, jnp.array([5, 2, -1]), KEY, ju.crop_and_flip(1))
     np.testing.assert_allclose(batch.image[:2], problem.retain.image[[5, 2]] / 255, rtol=1e-6)
     np.testing.assert_array_equal(batch.label[:2], problem.retain.label[[5, 2]])
     np.testing.assert_array_equal(batch.weight, [1, 1, 0])
@@ -202,7 +202,7 @@ def test_a_batch_holds_the_rows_asked_for_in_unit_range_and_marks_padding(proble
 def test_only_rows_with_the_flag_are_augmented(problem):
     pool = ju.pool_rows(problem.retain, ju.RETAIN, augment=False)
     pool = pool._replace(augment=jnp.arange(37) < 20)
-    batch = take_batch(pool, jnp.arange(37), KEY, 1, True)
+    batch = take_batch(pool, jnp.arange(37), KEY, ju.crop_and_flip(1))
     same = np.isclose(batch.image, problem.retain.image / 255).all((1, 2, 3))
     assert same[20:].all()
     assert same[:20].mean() < 0.5
@@ -243,10 +243,9 @@ def test_steps_overwrite_the_state_they_are_given(problem):
     state = jax.tree.map(jnp.copy, state)
     pool = SHORT.pool(jax.random.key(1), problem)
     rows = jnp.arange(SHORT.batch_size)
-    step_info = ju.StepInfo(*map(np.int32, (0, 1, 0, 1)))
-    batch = steps.take_batch(pool, rows, jax.random.key(2), 0, False)
-    key = jax.random.key(3)
-    steps.step(SHORT, key, state, batch, step_info, model=problem.model, beside=None)
+    step_info = ju.StepInfo(*map(np.int32, (0, 1, 0, 1)), jax.random.key(3))
+    batch = steps.take_batch(pool, rows, jax.random.key(2), None)
+    steps.step(SHORT, state, batch, step_info, model=problem.model, beside=None)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.variables))
 
 
@@ -259,7 +258,6 @@ def test_one_program_serves_every_spelling_of_a_number(problem):
 
 
 def test_a_one_shot_method_is_only_its_init(problem):
-    @ju.method
     class Halve(ju.Unlearner):
         def init(self, key, problem):
             return DescentState(jax.tree.map(lambda x: x / 2, problem.variables), ())

@@ -49,7 +49,9 @@ def digits():
     model = ju.Model(init, apply, "linear")
     forget, retain = part(np.arange(17)), part(np.arange(17, 130))
     variables = model.init(jax.random.key(0))
-    return ju.Problem(model, variables, forget, retain, 10, variables, padding=1, flip=True)
+    return ju.Problem(
+        model, variables, forget, retain, 10, variables, augment=ju.crop_and_flip(padding=1)
+    )
 
 
 def one_device(method, problem, **options):
@@ -139,13 +141,13 @@ class Watched:
 def sources(digits, images=None, devices=1):
     pool = ju.pool_rows(digits.retain, ju.RETAIN, augment=True)
     layout = steps.Alone(make_mesh(devices))
-    host = OnHost(layout, [pool if images is None else pool._replace(image=images)], 1, True)
-    return OnDevice(layout, [pool], 1, True), host, layout
+    host = OnHost(layout, [pool if images is None else pool._replace(image=images)], ju.crop_and_flip(1))
+    return OnDevice(layout, [pool], ju.crop_and_flip(1)), host, layout
 
 
 def first_turn(layout, offset=0):
-    step_info = ju.StepInfo(*map(np.int32, (0, 6, 0, 1)))
-    return layout.put([steps.Turn(step_info, np.int32(offset))]), layout.put([KEY])
+    step_info = ju.StepInfo(*map(np.int32, (0, 6, 0, 1)), KEY)
+    return layout.put([steps.Turn(step_info, np.int32(offset))])
 
 
 @pytest.mark.parametrize("devices", [1, 2, 4])
@@ -153,13 +155,13 @@ def first_turn(layout, offset=0):
 def test_batches_keys_and_clocks_agree_from_any_step_on(devices, offset, digits):
     rows = np.random.default_rng(0).integers(-1, 113, (6, 8)).astype(np.int32)
     device, host, layout = sources(digits, devices=devices)
-    turn, key = first_turn(layout, offset)
+    turn = first_turn(layout, offset)
     turns = [turn, turn]
     device.begin([rows], offset)
     host.begin([rows], offset)
     for step in range(offset, 6):
         (a, *a_rest, turns[0]), (b, *b_rest, turns[1]) = (
-            source.draw(key, turn) for source, turn in zip((device, host), turns, strict=True)
+            source.draw(turn) for source, turn in zip((device, host), turns, strict=True)
         )
         chex.assert_trees_all_equal(jax.device_get(a), jax.device_get(b))
         chex.assert_trees_all_equal(a_rest, b_rest)
@@ -171,10 +173,10 @@ def test_batches_keys_and_clocks_agree_from_any_step_on(devices, offset, digits)
 def test_only_a_few_batches_are_gathered_ahead(digits):
     images = Watched(digits.retain.image)
     _, host, layout = sources(digits, images)
-    turn, key = first_turn(layout)
+    turn = first_turn(layout)
     host.begin([np.arange(48, dtype=np.int32).reshape(6, 8)], 0)
     for drawn in range(1, 4):
-        *_, turn = host.draw(key, turn)
+        *_, turn = host.draw(turn)
         time.sleep(0.05)
         assert len(images.asked) == min(drawn + AHEAD, 6)
     host.close()
@@ -183,9 +185,9 @@ def test_only_a_few_batches_are_gathered_ahead(digits):
 
 def test_the_thread_ends_when_the_source_is_closed_in_the_middle(digits):
     _, host, layout = sources(digits)
-    turn, key = first_turn(layout)
+    turn = first_turn(layout)
     host.begin([np.zeros((6, 8), np.int32)], 0)
-    host.draw(key, turn)
+    host.draw(turn)
     assert len(threads()) == 1
     host.close()
     assert threads() == []
@@ -259,12 +261,12 @@ for name, layout in (
     host = OnHost(layout, pools, 0, False)
     rows = np.arange(64, dtype=np.int32).reshape(8, 8)
     host.begin([rows for _ in range(models)], 0)
-    step_info = StepInfo(*map(np.int32, (0, 8, 0, 1)))
+    step_info = StepInfo(*map(np.int32, (0, 8, 0, 1)), key)
     turn = layout.put([steps.Turn(step_info, np.int32(0))] * models)
     key = layout.put([jax.random.key(m) for m in range(models)])
     good = True
     for step in range(8):
-        batch, _, _, turn = host.draw(key, turn)
+        batch, _, turn = host.draw(turn)
         for shard in batch.image.addressable_shards:
             expected = np.broadcast_to(rows[step], (models, 8)) if models > 1 else rows[step]
             got = np.asarray(shard.data)[..., 0, 0, 0] * 255

@@ -34,7 +34,12 @@ def trained():
     """Result of training in bfloat16."""
     recipe = ju.retrain(epochs=8, batch_size=20, learning_rate=0.05, augment=False)
     return ju.train(
-        recipe, network("bfloat16"), EXAMPLES, jax.random.key(0), num_classes=CLASSES, padding=0
+        recipe,
+        network("bfloat16"),
+        EXAMPLES,
+        jax.random.key(0),
+        num_classes=CLASSES,
+        augment=None,
     )
 
 

@@ -16,14 +16,14 @@ RATE, DECAY = 0.05, 0.1
 
 
 def clock_at(step, steps, epochs=1):
-    return ju.StepInfo(*map(jnp.int32, (step, steps, 0, epochs)))
+    return ju.StepInfo(*map(jnp.int32, (step, steps, 0, epochs)), jax.random.key(0))
 
 
 def three_steps(unlearner, problem, batch):
     state = unlearner.init(jax.random.key(0), problem)
     course = [state.variables]
     for step in range(3):
-        state, _ = unlearner.step(problem.model, jax.random.key(0), state, batch, clock_at(step, 3))
+        state, _ = unlearner.step(problem.model, state, batch, clock_at(step, 3))
         course.append(state.variables)
     return course
 

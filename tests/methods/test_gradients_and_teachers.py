@@ -21,7 +21,7 @@ def mean_loss(problem, variables, examples):
 
 def step_with(unlearner, problem, batch, step_info, key=KEY):
     state = unlearner.init(key, problem)
-    return unlearner.step(problem.model, key, state, batch, step_info)
+    return unlearner.step(problem.model, state, batch, step_info._replace(key=key))
 
 
 def both(batch_of, problem):
@@ -143,8 +143,7 @@ def test_retraining_is_training_on_the_retain_set(lab):
         KEY,
         num_classes=10,
         initial=problem.initial,
-        padding=problem.padding,
-        flip=problem.flip,
+        augment=problem.augment,
         mesh=lab.mesh,
     )
     run_key = jax.random.split(KEY)[1]
@@ -156,7 +155,7 @@ def test_retraining_is_training_on_the_retain_set(lab):
 
 
 def test_the_loss_and_the_step_are_zero_where_student_and_teacher_agree(lab, batch_of, step_info):
-    unlearner = ju.bad_teacher(train_mode=False, optimizer="sgd", learning_rate=1.0)
+    unlearner = ju.bad_teacher(train_mode=False, optimizer="sgd", learning_rate=1.0, augment=True)
     batch = batch_of(lab.problem.retain, ju.RETAIN, 20)
     state, info = step_with(unlearner, lab.problem, batch, step_info)
     assert float(info["loss"]) == 0
@@ -165,7 +164,7 @@ def test_the_loss_and_the_step_are_zero_where_student_and_teacher_agree(lab, bat
 
 def test_forget_rows_follow_the_random_network(lab, batch_of, step_info):
     unlearner = ju.bad_teacher(
-        train_mode=False, optimizer="sgd", learning_rate=0.0, temperature=2.0
+        train_mode=False, optimizer="sgd", learning_rate=0.0, temperature=2.0, augment=True
     )
     batch = both(batch_of, lab.problem)
     state, info = step_with(unlearner, lab.problem, batch, step_info)
@@ -183,7 +182,10 @@ def test_averaging_over_classes_too_divides_by_their_number(lab, batch_of, step_
     losses = [
         float(
             step_with(
-                ju.bad_teacher(reduction=reduction, train_mode=False), lab.problem, batch, step_info
+                ju.bad_teacher(reduction=reduction, train_mode=False, augment=True),
+                lab.problem,
+                batch,
+                step_info,
             )[1]["loss"]
         )
         for reduction in ("batch", "batch_and_classes")
@@ -192,13 +194,28 @@ def test_averaging_over_classes_too_divides_by_their_number(lab, batch_of, step_
 
 
 def test_the_teachers_are_the_original_and_a_fresh_network_and_stay_so(lab, batch_of, step_info):
-    unlearner = ju.bad_teacher(reinit_linear=True)
+    unlearner = ju.bad_teacher(reinit_linear=True, augment=True)
     before = unlearner.init(KEY, lab.problem)
     chex.assert_trees_all_equal(before.extra["good"], lab.problem.variables)
     after, _ = step_with(unlearner, lab.problem, both(batch_of, lab.problem), step_info)
     chex.assert_trees_all_equal(after.extra, before.extra)
     kernels = [before.extra[name]["params"]["first"]["kernel"] for name in ("good", "bad")]
     assert np.all(np.asarray(kernels[0] != kernels[1]))
+
+
+def test_targets_laid_out_once_teach_what_the_teachers_say_at_every_step(lab):
+    """One network of fixed weights as the random teacher, so that both ways have the same one."""
+    fixed = dataclasses.replace(
+        lab.problem.model, init=lambda key: lab.problem.model.init(jax.random.key(9))
+    )
+    problem = dataclasses.replace(lab.problem, model=fixed, augment=None)
+    settings = {"epochs": 2, "batch_size": 50, "learning_rate": 0.01, "optimizer": "sgd"}
+    ways = [ju.bad_teacher(augment=way, **settings) for way in (False, True)]
+    pool = ways[0].pool(KEY, problem)
+    assert pool.extra["teacher"].shape == (len(pool.label), 10)
+    assert ways[1].pool(KEY, problem).extra == {}
+    once, every_step = (ju.run(way, problem, KEY, mesh=lab.mesh) for way in ways)
+    chex.assert_trees_all_close(once.variables, every_step.variables, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("fraction", [0.3, 1.0])

@@ -48,9 +48,9 @@ def test_amnesiac_labels_are_drawn_once(lab, batch_of, step_info):
         state = unlearner.init(KEY, lab.problem)
         infos[relabel] = {
             float(
-                unlearner.step(lab.problem.model, jax.random.key(k), state, batch, step_info)[1][
-                    "loss"
-                ]
+                unlearner.step(
+                    lab.problem.model, state, batch, step_info._replace(key=jax.random.key(k))
+                )[1]["loss"]
             )
             for k in range(3)
         }
@@ -67,7 +67,7 @@ def test_fresh_labels_may_be_the_true_class_and_leave_retain_rows_alone(linear_p
     state = unlearner.init(KEY, dataclasses.replace(linear_problem, variables=far))
     for role, share in ((ju.FORGET, 0.2), (ju.RETAIN, 1.0)):
         batch = ju.Batch(image, jnp.zeros(rows, jnp.int32), jnp.full(rows, role), jnp.ones(rows))
-        _, info = unlearner.step(linear_problem.model, KEY, state, batch, step_info)
+        _, info = unlearner.step(linear_problem.model, state, batch, step_info)
         assert 1 - float(info["loss"]) / 50 == pytest.approx(share, abs=0.03)
 
 

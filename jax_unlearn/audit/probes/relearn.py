@@ -1,7 +1,7 @@
 """Relearn time: how soon fine-tuning on the forget set brings the forgotten back."""
 
 import math
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import chex
 import numpy as np
@@ -17,8 +17,6 @@ from jax_unlearn.core import (
     Problem,
     Variables,
     check_number,
-    method,
-    pool_rows,
     shuffled_rows,
     static,
 )
@@ -85,7 +83,6 @@ def relearn_time(curve: RelearnCurve, target: float) -> float:
     return float(steps[reached]) if back.any() else math.inf
 
 
-@method
 class Relearn(Descent):
     """Fine-tune on the forget set alone, with a look at its loss every few steps.
 
@@ -105,18 +102,14 @@ class Relearn(Descent):
     learning_rate: float = 0.01
     weight_decay: float = 0.0
     momentum: float = 0.0
-    train_mode: bool = static(False)
-    augment: bool = static(False)
-    needs_retain: ClassVar[bool] = False
+    train_mode: bool = False
+    augment: bool = False
+
+    roles = (FORGET,)
 
     def __post_init__(self):
         super().__post_init__()
         check_number("every", self.every, low=1, whole=True)
-
-    def pool(self, key: chex.PRNGKey, problem: Problem) -> Pool:
-        """The forget rows with their true labels."""
-        del key
-        return pool_rows(problem.forget, FORGET, augment=self.augment)
 
     def batch_indices(self, key: chex.PRNGKey, epoch: int, pool: Pool):
         """The next ``every`` steps of a stream of passes over the forget set."""
@@ -129,8 +122,9 @@ class Relearn(Descent):
         logits = predict_logits(model, state.variables, forget.image)
         return {"forget_loss": mean_loss(Outputs(logits, forget.label, forget.id))}
 
-    def stop(self, history: list[dict[str, float]]) -> bool:
+    def stop(self, history, problem: Problem) -> bool:
         """Whether the loss is back at the target."""
+        del problem
         return history[-1]["forget_loss"] <= self.target
 
 
