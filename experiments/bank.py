@@ -37,8 +37,8 @@ from jax_unlearn.bank import (
 from jax_unlearn.bank.subset_models import half_rows
 from jax_unlearn.core import InputError, Model, Variables, check_number
 from jax_unlearn.engine import RunSpec
-from jax_unlearn.engine.mesh import parse_mesh
 from jax_unlearn.engine.signals import deferred
+from jax_unlearn.sharding import parse_mesh
 
 from . import pipeline
 from .checks import check_fit

@@ -1,7 +1,6 @@
 """What every command shares: one line per user error, exit codes, the console."""
 
 import contextlib
-import ctypes
 import errno
 import io
 import logging
@@ -17,6 +16,7 @@ import tyro
 from rich.console import Console
 
 from jax_unlearn.core import InputError
+from jax_unlearn.engine.cpu import use_cpu_devices as use_cpu_devices
 from jax_unlearn.engine.signals import Interrupted, acting
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -130,46 +130,3 @@ def console() -> Console:
     """The terminal, or plain text of a fixed width where there is none."""
     probe = Console()
     return probe if probe.is_terminal else Console(width=160)
-
-
-def use_cpu_devices(count: int, *, keep_memory: bool = True) -> None:
-    """Split a CPU's cores into virtual devices, and keep memory between steps.
-
-    No effect on accelerators. Must come before anything touches a device.
-
-    Args:
-      count: number of virtual devices; 0 leaves JAX's own.
-      keep_memory: whether what XLA frees stays with the process; see
-        :attr:`experiments.config.Experiment.keeps_memory`.
-    """
-    if keep_memory:
-        _keep_freed_memory()
-    if count:
-        jax.config.update("jax_num_cpu_devices", count)
-    if count > 1:
-        # XLA's pool has no more threads than there are devices or cores. All-reduces that do not
-        # depend on each other start in any order and hold a thread while they wait: with so few
-        # threads the devices can wait for each other for ever. More threads than cores slow a
-        # single device down.
-        os.environ.setdefault("PJRT_NPROC", str(8 * count))
-
-
-_MMAP_FROM, _TRIM_FROM = -3, -1
-"""Numbers of mallopt's parameters in glibc's malloc.h."""
-
-
-def _keep_freed_memory() -> None:
-    """Have glibc keep what XLA frees.
-
-    To hand 100 MB back after every step and to fault them in again costs a fourth of a small
-    ResNet's step on CPU.
-    """
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    # Other C libraries have no mallopt; older ones refuse to keep arrays above 32 MiB.
-    if hasattr(libc, "mallopt") and (
-        libc.mallopt(_MMAP_FROM, 2**30) or libc.mallopt(_MMAP_FROM, 2**25)
-    ):
-        libc.mallopt(_TRIM_FROM, 2**31 - 1)
-        # glibc keeps nothing above 64 MiB for other threads than the main one: the thread that
-        # calls a step must be the one that allocates for it.
-        jax.config.update("jax_cpu_enable_async_dispatch", False)

@@ -14,12 +14,13 @@ from jax.sharding import Mesh
 import jax_unlearn as ju
 from jax_unlearn import data
 from jax_unlearn.core import Examples, InputError, Model, Predictions, Variables
-from jax_unlearn.engine.checkpointing.checkpoints import Checkpoints, load_weights, save_weights
-from jax_unlearn.engine.mesh import parse_mesh
+from jax_unlearn.engine.checkpointing.checkpoints import Checkpoints
+from jax_unlearn.engine.checkpointing.weights import load_weights, save_weights
 from jax_unlearn.engine.signals import deferred
 from jax_unlearn.lazy import concatenate_images
 from jax_unlearn.models import CENTRED, NORMALIZATIONS
 from jax_unlearn.models.predict import predict_logits
+from jax_unlearn.sharding import parse_mesh
 
 from .config import LAST_SEED, Experiment, build_method, naming
 from .execution import ORDINARY, Execution

@@ -26,7 +26,7 @@ from rich.console import Console
 from jax_unlearn.core import InputError
 from jax_unlearn.engine import distributed
 from jax_unlearn.engine.agreement import check_same, same_everywhere
-from jax_unlearn.engine.mesh import parse_mesh
+from jax_unlearn.sharding import parse_mesh
 
 from . import pipeline, summary
 from .checks import check_fit

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from jax_unlearn.core import InputError, check_number
-from jax_unlearn.transfer import put, to_host
+from jax_unlearn.sharding import shard, to_host
 
 
 def _batches(
@@ -30,7 +30,7 @@ def _batches(
         weight = real.astype(np.float32)
         rows = np.where(real, rows, 0)
         batch = (*(array[rows] for array in arrays), weight)
-        *batch, weight = batch if sharding is None else [put(x, sharding) for x in batch]
+        *batch, weight = batch if sharding is None else shard(batch, sharding)
         yield tuple(batch), weight
 
 
@@ -50,8 +50,8 @@ def map_batches(
       fn: ``fn(*batch) -> pytree of arrays [batch, ...]``, jitted by the caller.
       arrays: arrays [N, ...] of one length N >= 1, NumPy or JAX.
       batch_size: rows per call; at most N are used.
-      sharding: placement of a batch over devices; None leaves it to ``fn``. Beside arguments that
-        lie on several devices an unplaced batch is computed by each of them.
+      sharding: of a batch; None leaves it to ``fn``. Beside arguments that lie on several devices a
+        batch without one is computed by each of them.
 
     Returns:
       A pytree of NumPy arrays [N, ...].
@@ -84,8 +84,8 @@ def fold_batches(
       carry: what the first call gets, a pytree.
       arrays: arrays [N, ...] of one length N >= 1, NumPy or JAX.
       batch_size: rows per call; at most N are used.
-      sharding: placement of a batch over devices; None leaves it to ``fn``. Beside arguments that
-        lie on several devices an unplaced batch is computed by each of them.
+      sharding: of a batch; None leaves it to ``fn``. Beside arguments that lie on several devices a
+        batch without one is computed by each of them.
 
     Returns:
       The last carry.

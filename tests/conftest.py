@@ -11,7 +11,7 @@ from pathlib import Path
 # Before any backend starts: small tests gain nothing from a GPU's start-up, and the sharding tests
 # need several devices. On an accelerator: JAX_PLATFORMS=cuda pytest -m accelerator.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# More threads than devices: see experiments.command.use_cpu_devices.
+# More threads than devices: see jax_unlearn.engine.cpu.use_cpu_devices.
 os.environ.setdefault("PJRT_NPROC", "32")
 
 # Nearly all of the suite's time is compilation. Without LLVM's optimisations and XLA's way of

@@ -27,7 +27,7 @@ def run_apart(
       function: MODULE.NAME in this package; returns JSON values.
       cpu_devices: virtual devices to run on, which makes it run on the CPU; 0 takes the devices
         that this process has.
-      keep_memory: see :func:`experiments.command.use_cpu_devices`.
+      keep_memory: see :func:`jax_unlearn.engine.cpu.use_cpu_devices`.
       environment: variables to set or replace.
       **given: JSON values for the function.
 

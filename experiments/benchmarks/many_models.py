@@ -113,6 +113,6 @@ def sweep_natmu(count: int) -> dict[str, float]:
     trials = ju.engine.sweep(ju.natmu, grid, problem, jax.random.key(1), batch_size=50)
     return {
         "seconds": time.perf_counter() - start,
-        "steps": trials[0].outcome.steps,
-        "programs": sum(trial.outcome.compile_seconds for trial in trials),
+        "steps": trials[0].result.steps,
+        "programs": sum(trial.result.compile_seconds for trial in trials),
     }

@@ -8,15 +8,14 @@ import numpy as np
 
 import jax_unlearn as ju
 from jax_unlearn.core import StepInfo
-from jax_unlearn.engine import steps
-from jax_unlearn.engine.mesh import make_mesh
-from jax_unlearn.engine.steps import Turn
+from jax_unlearn.engine import make_mesh, steps
+from jax_unlearn.engine.layout import Layout
 
 ROUNDS = 30
 """Most repeats of a comparison."""
 
 STRETCH = 0.25
-"""Seconds of steps between two looks at the step_info."""
+"""Seconds of steps between two looks at the clock."""
 
 SCANNED = 20
 """Steps of one compiled loop."""
@@ -30,24 +29,24 @@ class Stepper:
     """
 
     def __init__(self, method: ju.Unlearner, problem: ju.Problem, *, scanned: bool):
-        layout = steps.Alone(make_mesh())
+        self._layout = layout = Layout(make_mesh())
         init_key, pool_key, step_key = jax.random.split(jax.random.key(0), 3)
         pool = method.pool(pool_key, problem)
         self._scanned, self._model = scanned, problem.model
-        self._options = {"augment": problem.augment, "beside": None}
+        self._options = {"augment": problem.augment, "layout": layout}
         # Numbers as the engine traces them.
         numbers = {float: np.float32, int: np.int32}
         numeric = jax.tree.map(lambda x: numbers[type(x)](x), method)
-        self._method = layout.put([numeric])
+        self._method = layout.shard([numeric])
         rng = np.random.default_rng(0)
         # The batch is padded to what the devices divide, as the engine does.
-        width = -(-method.batch_size // layout.columns) * layout.columns
+        width = -(-method.batch_size // layout.batch_shards) * layout.batch_shards
         rows = rng.integers(0, len(pool.label), (SCANNED, width), dtype=np.int32)
         rows[:, method.batch_size :] = -1
-        self._pool, self._rows = layout.put([pool]), layout.put_rows([rows], 1)
-        step_info = StepInfo(*map(np.int32, (0, 1000, 0, 10)), step_key)
-        self._start = layout.put([Turn(step_info, np.int32(0))])
-        self.state = steps.copy(layout.put([method.init(init_key, problem)]))
+        self._pool, self._rows = layout.shard([pool]), layout.shard_rows([rows], 1)
+        self._first = layout.shard([np.int32(0)])
+        self._start = layout.shard([StepInfo(*map(np.int32, (0, 1000, 0, 10)), step_key)])
+        self.state = steps.copy(layout.shard([method.init(init_key, problem)]))
 
     def __call__(self, count: int) -> int:
         """Take at least ``count`` steps, in whole loops if scanned; return how many, when done."""
@@ -61,22 +60,26 @@ class Stepper:
                 )
         for number in range(0 if self._scanned else count):
             if number % SCANNED == 0:
-                turn = self._start
-            batch, step_info, turn = steps.draw(self._pool, self._rows, turn, **self._options)
+                following = self._start
+            batch, info, following = steps.draw(
+                self._pool, self._rows, self._first, following, **self._options
+            )
             self.state, _ = steps.step(
-                *(self._method, self.state, batch, step_info), model=self._model, beside=None
+                *(self._method, self.state, batch, info),
+                model=self._model,
+                layout=self._layout,
             )
         jax.block_until_ready(self.state)
         return count
 
     def flops(self) -> float:
         """Floating-point operations of one step, as XLA counts them before it optimises."""
-        batch, step_info, _ = jax.eval_shape(
+        batch, info, _ = jax.eval_shape(
             lambda *given: steps.draw(*given, **self._options),
-            *(self._pool, self._rows, self._start),
+            *(self._pool, self._rows, self._first, self._start),
         )
         lowered = steps.step.lower(
-            *(self._method, self.state, batch, step_info), model=self._model, beside=None
+            *(self._method, self.state, batch, info), model=self._model, layout=self._layout
         )
         return float(lowered.cost_analysis()["flops"])
 

@@ -19,10 +19,10 @@ from jax_unlearn.bank.record import Record
 from jax_unlearn.bank.store import Bank
 from jax_unlearn.core import InputError, Model, Unlearner, Variables
 from jax_unlearn.engine.loop import run_many
-from jax_unlearn.engine.mesh import make_mesh
 from jax_unlearn.engine.run_spec import Result, RunSpec, group_alike
 from jax_unlearn.lazy import concatenate_images
 from jax_unlearn.models.predict import predict_logits
+from jax_unlearn.sharding import make_mesh
 
 RECIPE_VERSION = 1
 """Version of the code that training goes through; part of every address. To be raised when that

@@ -1,16 +1,23 @@
 """What is to be run, how, and what comes of it."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import chex
 import jax
+from jax.sharding import Mesh
 
-from jax_unlearn.core import InputError, Problem, Unlearner, Variables
+from jax_unlearn.core import InputError, Problem, Unlearner, Variables, check_choice
+from jax_unlearn.engine.callbacks import Callback, ReportSteps, Watch
+from jax_unlearn.engine.checkpointing.policy import CheckpointPolicy
+from jax_unlearn.engine.source import PLACEMENTS
 
 if TYPE_CHECKING:
     # Orbax is slow to import; who gives checkpoints has it already.
     from jax_unlearn.engine.checkpointing.checkpoints import Checkpoints
+
+LOOPS = ("auto", "python", "scan")
 
 
 class RunSpec(NamedTuple):
@@ -47,26 +54,84 @@ class Result(NamedTuple):
     run_seconds: float
     compile_seconds: float
 
+    def __repr__(self) -> str:
+        count = sum(getattr(leaf, "size", 1) for leaf in jax.tree.leaves(self.variables))
+        last = self.history[-1] if self.history else {}
+        told = ", ".join(f"{name} {value:.4g}" for name, value in last.items())
+        return (
+            f"Result({self.status} after {self.steps} steps, {self.run_seconds:.1f} s and "
+            f"{self.compile_seconds:.1f} s of compilation, {count:,} weights; {told})"
+        )
 
-class Options(NamedTuple):
-    """How runs are made; see :func:`jax_unlearn.engine.loop.run` for what is not explained here.
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """How runs are made; a run's result does not depend on it, but for rounding.
 
     Attributes:
-      scanned: whether many steps are one compiled loop.
-      placement: where the data set stays.
-      watch: called with the weights before the first and after every epoch.
-      checkpoints: where runs are saved now and then.
-      interrupted: asked for a signal to end at after every step, in compiled loops after at most
-        128 of them, among several processes after 64.
+      mesh: the devices. One run spreads its batches over all of them; several runs take one place
+        each on the axis ``model``. None is all devices for one run, and for several one of this
+        process's devices each.
+      loop: ``'scan'`` compiles many steps into one loop; ``'python'`` calls the compiled step;
+        ``'auto'`` takes scan on accelerators and the Python loop on CPU, where a convolution's
+        weight gradient is many times slower inside a compiled loop (jax issue 12868). The steps are
+        the same.
+      placement: where the data set stays: on the ``'device'``; or on the ``'host'``, from which a
+        thread sends batches ahead, for a data set too large for the device. The batches are the
+        same; the loop is the Python one.
+      watch: called with the weights before the first and after every epoch; what it returns joins
+        the history, where the method's ``collapsed`` may see it. Its time is not the method's. It
+        must copy weights that it keeps: the next step overwrites them.
       on_step: called with the number of steps done and planned.
+      checkpoints: where the run is saved now and then; one that holds a snapshot of this run
+        continues it, with the same result bit for bit on the same hardware.
+      interrupted: asked for a signal to end at after every step, in compiled loops after at most
+        128 of them, among several processes after 64; see
+        :func:`jax_unlearn.engine.signals.deferred`.
+      callbacks: further hooks, see :class:`~jax_unlearn.engine.callbacks.Callback`.
+
+    Raises:
+      InputError: ``loop`` or ``placement`` is none of the above, or the two contradict each other.
     """
 
-    scanned: bool
-    placement: str
-    watch: Callable[[Variables], dict[str, float]] | None
-    checkpoints: "Checkpoints | None"
-    interrupted: Callable[[], int | None] | None
+    mesh: Mesh | None = None
+    loop: str = "auto"
+    placement: str = "device"
+    watch: Callable[[Variables], dict[str, float]] | None = None
     on_step: Callable[[int, int], None] | None = None
+    checkpoints: "Checkpoints | None" = None
+    interrupted: Callable[[], int | None] | None = None
+    callbacks: Sequence[Callback] = ()
+
+    def __post_init__(self):
+        check_choice("loop", self.loop, LOOPS)
+        check_choice("placement", self.placement, PLACEMENTS)
+        if self.loop == "scan" and self.placement != "device":
+            raise InputError(
+                "loop='scan': a compiled loop draws from data on the device; "
+                f"placement={self.placement!r}; take loop='python', or placement='device' where "
+                "the data fits"
+            )
+
+    def scanned(self, platform: str) -> bool:
+        """Whether many steps become one compiled loop on devices of a platform."""
+        by_itself = self.loop == "auto" and self.placement == "device" and platform != "cpu"
+        return self.loop == "scan" or by_itself
+
+    def hooks(self) -> list[Callback]:
+        """All callbacks, in the order of their calls: what is saved comes last."""
+        hooks: list[Callback] = []
+        if self.watch is not None:
+            hooks.append(Watch(self.watch))
+        if self.on_step is not None:
+            hooks.append(ReportSteps(self.on_step))
+        hooks += self.callbacks
+        if self.checkpoints is not None or self.interrupted is not None:
+            hooks.append(CheckpointPolicy(self.checkpoints, self.interrupted))
+        return hooks
+
+
+OPTIONS = tuple(field.name for field in dataclasses.fields(Options))
 
 
 def check_spec(unlearner: Unlearner, problem: Problem) -> None:
@@ -83,10 +148,10 @@ def check_spec(unlearner: Unlearner, problem: Problem) -> None:
             raise InputError(f"{part}=[]: expected at least one example")
 
 
-def group_alike(jobs: Sequence[RunSpec]) -> list[list[int]]:
-    """Positions of jobs that one program serves, group by group."""
+def group_alike(specs: Sequence[RunSpec]) -> list[list[int]]:
+    """Positions of the specs that one program serves, group by group."""
     groups: dict[Any, list[int]] = {}
-    for index, (unlearner, problem, _) in enumerate(jobs):
+    for index, (unlearner, problem, _) in enumerate(specs):
         structure = (
             jax.tree.structure(unlearner),
             unlearner.num_epochs,

@@ -68,18 +68,26 @@ def acting() -> Iterator[None]:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         handled.append(signal.SIGINT)
 
+    try:
+        with _lost_ones_unsaid(), _handling(handled, act):
+            yield
+    finally:
+        _raised.clear()
+
+
+@contextlib.contextmanager
+def _lost_ones_unsaid() -> Iterator[None]:
+    """Keep Python from printing the traceback of a lost exception of ours, which is remembered."""
+
     def tell(lost):
-        # Nothing to say of ours: it is remembered.
         if not isinstance(lost.exc_value, (KeyboardInterrupt, Interrupted)):
             told(lost)
 
     told, sys.unraisablehook = sys.unraisablehook, tell
     try:
-        with _handling(handled, act):
-            yield
+        yield
     finally:
         sys.unraisablehook = told
-        _raised.clear()
 
 
 @contextlib.contextmanager

@@ -10,36 +10,49 @@ import numpy as np
 
 from jax_unlearn.core import Augmentation, Batch, Pool, StepInfo, check_choice
 from jax_unlearn.engine import steps
-from jax_unlearn.engine.mesh import over_models, over_rows
-from jax_unlearn.engine.steps import Alone, Beside, Turn
+from jax_unlearn.engine.layout import Layout
 from jax_unlearn.lazy import LazyImages, batches
+from jax_unlearn.sharding import over_models, over_rows
 
 PLACEMENTS = ("device", "host")
-AHEAD = 3
-"""Batches that are under way to the device while it works on another."""
+
+BATCHES_AHEAD = 3
+"""Batches on their way to the device while it works on another."""
 
 
 class OnDevice:
     """The pool on every device, once: a step sends and fetches nothing.
 
     Attributes:
-      pool: the rows, stacked where several models are trained.
+      pool: the rows, of each model.
     """
 
-    def __init__(self, layout: Alone | Beside, pools: list[Pool], augment: Augmentation | None):
-        self.pool = layout.put([_read(pool) for pool in pools])
+    def __init__(self, layout: Layout, pools: list[Pool], augment: Augmentation | None):
+        self.pool = layout.shard([_read(pool) for pool in pools])
         self._layout = layout
-        self._options = {"augment": augment, "beside": layout.beside}
+        self._options = {"augment": augment, "layout": layout}
         self._rows: Any = None
+        self._first: Any = None
 
-    def begin(self, rows: list[np.ndarray], offset: int) -> None:
-        """Make ready for an epoch: of each model the rows int32 [steps, B]."""
+    def begin(self, rows: list[np.ndarray], first: int, offset: int) -> None:
+        """Get ready for an epoch, or for what is left of it after ``offset`` steps.
+
+        Args:
+          rows: of each model int32 [steps, B], the pool's rows; -1 is padding.
+          first: number of the epoch's first step.
+          offset: how many of its steps are done.
+        """
         del offset
-        self._rows = self._layout.put_rows(rows, 1)
+        self._rows = self._layout.shard_rows(rows, 1)
+        self._first = self._layout.shard([np.int32(first)] * len(rows))
 
-    def draw(self, turn: Turn) -> tuple[Batch, StepInfo, Turn]:
-        """The next batch and its step_info, and the turn after it."""
-        return steps.draw(self.pool, self._rows, turn, **self._options)
+    def draw(self, info: StepInfo) -> tuple[Batch, StepInfo, StepInfo]:
+        """The batch of a step and its info, and the info of the step that follows.
+
+        Args:
+          info: of the step, with the key of all steps instead of its own.
+        """
+        return steps.draw(self.pool, self._rows, self._first, info, **self._options)
 
     def close(self) -> None:
         """Nothing is under way."""
@@ -52,37 +65,33 @@ class OnHost:
     the rows of its own devices only.
     """
 
-    def __init__(self, layout: Alone | Beside, pools: list[Pool], augment: Augmentation | None):
+    def __init__(self, layout: Layout, pools: list[Pool], augment: Augmentation | None):
         self._pools = [_on_host(pool) for pool in pools]
         self._layout = layout
-        self._options = {"augment": augment, "beside": layout.beside}
+        self._options = {"augment": augment, "layout": layout}
         self._left = 0
         self._thread: ThreadPoolExecutor | None = None
         self._pending: deque[Future] = deque()
         self._batches: Iterator[tuple[Pool, jax.Array]] = iter(())
 
-    def begin(self, rows: list[np.ndarray], offset: int) -> None:
-        """Make ready for an epoch, or for what is left of it after ``offset`` steps.
-
-        Args:
-          rows: of each model int32 [steps, B]; -1 is padding.
-          offset: number of steps that are done.
-        """
+    def begin(self, rows: list[np.ndarray], first: int, offset: int) -> None:
+        """See :class:`OnDevice`."""
+        del first
         self.close()
         rows = [part[offset:] for part in rows]
         self._batches = self._sent(rows)
         self._left = len(rows[0])
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="jax_unlearn-batches")
-        for _ in range(AHEAD):
+        for _ in range(BATCHES_AHEAD):
             self._ask()
 
-    def draw(self, turn: Turn) -> tuple[Batch, StepInfo, Turn]:
+    def draw(self, info: StepInfo) -> tuple[Batch, StepInfo, StepInfo]:
         """See :class:`OnDevice`; raises what went wrong in the thread."""
-        taken, rows = self._pending.popleft().result()
+        gathered, rows = self._pending.popleft().result()
         self._ask()
         if not self._pending:
             self.close()
-        return steps.draw_sent(taken, rows, turn, **self._options)
+        return steps.draw(gathered, rows, None, info, **self._options)
 
     def close(self) -> None:
         """End the thread; batches that are under way are dropped."""
@@ -111,19 +120,11 @@ class OnHost:
         try:
             for step in range(len(rows[0])):
                 own = {model: mine[step] for model, mine in wanted.items()}
-                taken = {}
-                for model, stream in streams.items():
-                    positions = np.maximum(own[model], 0)
-                    rest = self._pools[model]._replace(image=())
-                    others = jax.tree.map(lambda column, at=positions: column[at], rest)
-                    taken[model] = others._replace(image=next(stream))
-                yield (
-                    jax.tree.map(
-                        lambda *own: shares.put(dict(zip(taken, own, strict=True))),  # noqa: B023
-                        *taken.values(),
-                    ),
-                    shares.put(own),
-                )
+                gathered = {
+                    model: _gather(self._pools[model], np.maximum(own[model], 0), next(stream))
+                    for model, stream in streams.items()
+                }
+                yield shares.shard(gathered), shares.shard(own)
         finally:
             for stream in streams.values():
                 stream.close()
@@ -136,11 +137,11 @@ class _Shares:
       columns: model -> int [b], increasing.
     """
 
-    def __init__(self, layout: Alone | Beside, models: int, size: int):
-        self._stacked = layout.beside is not None
+    def __init__(self, layout: Layout, models: int, size: int):
+        self._stacked = layout.stacked
         self._lead = (models, size) if self._stacked else (size,)
         self._sharding = (
-            over_models(layout.beside, "data") if self._stacked else over_rows(layout.home)
+            over_models(layout.mesh, "data") if self._stacked else over_rows(layout.mesh)
         )
         held: dict[int, set[int]] = {}
         for index in self._sharding.addressable_devices_indices_map(self._lead).values():
@@ -148,18 +149,24 @@ class _Shares:
                 held.setdefault(model, set()).update(columns)
         self.columns = {model: np.array(sorted(columns)) for model, columns in held.items()}
 
-    def put(self, own: dict[int, np.ndarray]) -> jax.Array:
-        """Lay out what was gathered of each model for its ``columns``: arrays [b, ...]."""
+    def shard(self, own: dict[int, Any]) -> Any:
+        """Lay out what was gathered of each model for its ``columns``: trees of arrays [b, ...]."""
+        models = list(own)
+        return jax.tree.map(
+            lambda *leaves: self._array(dict(zip(models, leaves, strict=True))), *own.values()
+        )
+
+    def _array(self, own: dict[int, np.ndarray]) -> jax.Array:
         tail = next(iter(own.values())).shape[1:]
 
-        def shard(index: tuple[slice, ...]) -> np.ndarray:
+        def part(index: tuple[slice, ...]) -> np.ndarray:
             parts = []
             for model, columns in self._parts(index):
                 first = np.searchsorted(self.columns[model], columns.start)
                 parts.append(own[model][first : first + len(columns)])
             return np.stack(parts) if self._stacked else parts[0]
 
-        return jax.make_array_from_callback((*self._lead, *tail), self._sharding, shard)
+        return jax.make_array_from_callback((*self._lead, *tail), self._sharding, part)
 
     def _parts(self, index: tuple[slice, ...]) -> list[tuple[int, range]]:
         """Models and columns of a shard."""
@@ -169,7 +176,7 @@ class _Shares:
 
 
 def make_source(
-    placement: str, layout: Alone | Beside, pools: list[Pool], augment: Augmentation | None
+    placement: str, layout: Layout, pools: list[Pool], augment: Augmentation | None
 ) -> OnDevice | OnHost:
     """Make the source of batches.
 
@@ -190,11 +197,18 @@ def _read(pool: Pool) -> Pool:
 
 
 def _on_host(pool: Pool) -> Pool:
-    """The pool's columns in the host's memory, in the types that devices would have."""
+    """The pool in the host's memory, in the types that devices would have."""
+
+    def column(x: Any) -> np.ndarray:
+        x = np.asarray(x)
+        return x.astype(jax.dtypes.canonicalize_dtype(x.dtype), copy=False)
+
+    # Images that are not in memory stay unread.
     image = np.asarray(pool.image) if isinstance(pool.image, jax.Array) else pool.image
+    return jax.tree.map(column, pool._replace(image=None))._replace(image=image)
 
-    def on_host(column: Any) -> np.ndarray:
-        column = np.asarray(column)
-        return column.astype(jax.dtypes.canonicalize_dtype(column.dtype), copy=False)
 
-    return jax.tree.map(on_host, pool._replace(image=()))._replace(image=image)
+def _gather(pool: Pool, positions: np.ndarray, images: np.ndarray) -> Pool:
+    """The pool's rows at int positions [B], with their images, which were read apart."""
+    others = jax.tree.map(lambda column: column[positions], pool._replace(image=None))
+    return others._replace(image=images)

@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import chex
-from jax.sharding import Mesh
 
-from jax_unlearn.core import InputError, Problem, Unlearner, Variables, check_choice
+from jax_unlearn.core import InputError, Problem, Unlearner, check_choice
 from jax_unlearn.engine.loop import run_many
-from jax_unlearn.engine.run_spec import Result, RunSpec
+from jax_unlearn.engine.run_spec import OPTIONS, Result, RunSpec
 from jax_unlearn.methods.constructor import method_class
 
 
@@ -20,12 +19,12 @@ class Trial(NamedTuple):
     Attributes:
       arguments: the hyperparameters that the sweep chose.
       unlearner: the method with them.
-      outcome: of its run.
+      result: of its run.
     """
 
     arguments: dict[str, Any]
     unlearner: Unlearner
-    outcome: Result
+    result: Result
 
 
 def sweep(
@@ -34,9 +33,6 @@ def sweep(
     problem: Problem,
     key: chex.PRNGKey,
     *,
-    mesh: Mesh | None = None,
-    loop: str = "auto",
-    watch: Callable[[Variables], dict[str, float]] | None = None,
     on_done: Callable[[int, int], None] | None = None,
     **fixed: Any,
 ) -> list[Trial]:
@@ -52,11 +48,9 @@ def sweep(
         fastest; or a list of settings.
       problem: what the method may see.
       key: randomness of every run.
-      mesh: see :func:`jax_unlearn.engine.loop.run_many`.
-      loop: see :func:`jax_unlearn.run`.
-      watch: see :func:`jax_unlearn.run`.
       on_done: called with the number of runs done and asked for.
-      **fixed: hyperparameters that all settings share.
+      **fixed: hyperparameters that all settings share, and options of
+        :func:`jax_unlearn.run_many`, such as ``mesh``, ``loop`` and ``watch``.
 
     Returns:
       The trials, in the order of the grid.
@@ -70,6 +64,7 @@ def sweep(
     if not (isinstance(cls, type) and issubclass(cls, Unlearner)):
         raise InputError(f"constructor={constructor!r}: expected a method's, such as natmu")
     settings = _settings(grid)
+    options = {name: fixed.pop(name) for name in OPTIONS if name in fixed}
     names = [field.name for field in dataclasses.fields(cls)]
     for setting in settings:
         for name in (*setting, *fixed):
@@ -77,9 +72,9 @@ def sweep(
         for name in set(setting) & set(fixed):
             raise InputError(f"{name}={fixed[name]!r}: fixed, and in the grid; give it once")
     unlearners = [constructor(**fixed, **setting) for setting in settings]
-    jobs = [RunSpec(unlearner, problem, key) for unlearner in unlearners]
-    outcomes = run_many(jobs, mesh=mesh, loop=loop, watch=watch, on_done=on_done)
-    return [Trial(*trial) for trial in zip(settings, unlearners, outcomes, strict=True)]
+    specs = [RunSpec(unlearner, problem, key) for unlearner in unlearners]
+    results = run_many(specs, on_done=on_done, **options)
+    return [Trial(*trial) for trial in zip(settings, unlearners, results, strict=True)]
 
 
 def _settings(grid: Any) -> list[dict[str, Any]]:

@@ -26,26 +26,43 @@ class Stopwatch:
     run: float = 0.0
     compile: float = 0.0
 
+    def __post_init__(self):
+        self._since = 0.0
+        self._compiling: list[tuple[float, float]] = []
+
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """Let the watch run; the caller waits for the device before it leaves."""
-        intervals = []
-
-        def listen(event: str, seconds: float, **_) -> None:
-            if event in _COMPILE_EVENTS:
-                now = time.perf_counter()
-                intervals.append((now - seconds, now))
-
-        start = time.perf_counter()
-        jax.monitoring.register_event_duration_secs_listener(listen)
+        self._start()
         try:
             yield
         finally:
-            jax.monitoring.unregister_event_duration_listener(listen)
-            wall = time.perf_counter() - start
-            compiling = _covered(intervals, start)
-            self.run += wall - compiling
-            self.compile += compiling
+            self._stop()
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stop the watch for a while, inside :meth:`running`, with the time so far added."""
+        self._stop()
+        try:
+            yield
+        finally:
+            self._start()
+
+    def _start(self) -> None:
+        self._since, self._compiling = time.perf_counter(), []
+        jax.monitoring.register_event_duration_secs_listener(self._listen)
+
+    def _stop(self) -> None:
+        jax.monitoring.unregister_event_duration_listener(self._listen)
+        wall = time.perf_counter() - self._since
+        compiling = _covered(self._compiling, self._since)
+        self.run += wall - compiling
+        self.compile += compiling
+
+    def _listen(self, event: str, seconds: float, **_) -> None:
+        if event in _COMPILE_EVENTS:
+            now = time.perf_counter()
+            self._compiling.append((now - seconds, now))
 
 
 def _covered(intervals: list[tuple[float, float]], start: float) -> float:

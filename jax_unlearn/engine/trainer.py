@@ -2,36 +2,42 @@
 
 import dataclasses
 import functools
-import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jax_unlearn.core import Pool, StepInfo, Unlearner, check_batch_size
+from jax_unlearn.backend import traced_for
+from jax_unlearn.core import Pool, State, StepInfo, Unlearner, check_batch_size
 from jax_unlearn.engine import steps
-from jax_unlearn.engine.checkpointing.policy import CheckpointPolicy
+from jax_unlearn.engine.callbacks import Callback
 from jax_unlearn.engine.checkpointing.progress import (
     Progress,
     check_identity,
+    check_weights,
     identity,
-    weights_digits,
+    weights_sample,
 )
-from jax_unlearn.engine.mesh import place, replicated
+from jax_unlearn.engine.layout import Layout
 from jax_unlearn.engine.run_spec import Options, Result, RunSpec
-from jax_unlearn.engine.signals import Interrupted
 from jax_unlearn.engine.source import make_source
 from jax_unlearn.engine.steps import run_keys
 from jax_unlearn.engine.timing import Stopwatch
+from jax_unlearn.sharding import replicated, shard
+from jax_unlearn.warn import warn_user
 
-SCAN_STEPS = 128
+if TYPE_CHECKING:
+    # Orbax is slow to import; who gives checkpoints has it already.
+    from jax_unlearn.engine.checkpointing.checkpoints import Checkpoints
+
+MAX_SCAN_STEPS = 128
 """Most steps in one compiled loop: between two, a run can be saved and interrupted."""
 
-AHEAD = 16
-"""Most steps that the host is ahead of the device, or one compiled loop. Without a bound it would
-have asked for the whole epoch in a moment, and seen no signal until the device is through."""
+STEPS_AHEAD = 16
+"""Most steps that the host is ahead of the device; of compiled loops it is one. Without a bound it
+would have asked for the whole epoch in a moment, and seen no signal until the device is through."""
 
 
 def _as_arrays(unlearner: Unlearner) -> Unlearner:
@@ -48,11 +54,6 @@ def _as_arrays(unlearner: Unlearner) -> Unlearner:
     return jax.tree_util.tree_map_with_path(convert, unlearner)
 
 
-def _last_seen(history: list[dict[str, float]]) -> str:
-    """What was seen last, for a message."""
-    return ", ".join(f"{name} {value:.4g}" for name, value in history[-1].items())
-
-
 def _pad_columns(rows: Any, count: int) -> np.ndarray:
     rows = np.asarray(rows, np.int32)
     return np.pad(rows, ((0, 0), (0, -rows.shape[1] % count)), constant_values=-1)
@@ -63,70 +64,90 @@ def _loop_steps(count: int) -> int:
 
     Where only short ones divide the epoch, the last is shorter and compiled apart.
     """
-    loops = -(-count // SCAN_STEPS)
+    loops = -(-count // MAX_SCAN_STEPS)
     for number in range(loops, 2 * loops):
-        if count % number == 0 and 2 * count > number * SCAN_STEPS:
+        if count % number == 0 and 2 * count > number * MAX_SCAN_STEPS:
             return count // number
-    return min(count, SCAN_STEPS)
+    return min(count, MAX_SCAN_STEPS)
 
 
 class Trainer:
-    """Runs side by side, from their first step to their last."""
+    """Runs side by side, from their first step to their last; what callbacks see of them.
 
-    def __init__(
-        self,
-        jobs: Sequence[RunSpec],
-        layout: steps.Alone | steps.Beside,
-        options: Options,
-    ):
+    Attributes:
+      layout: how the models lie on the mesh.
+      options: how the runs are made.
+      unlearners: the method of each run.
+      problems: of each run, its weights laid out.
+      progress: how far the runs have come.
+      epoch_steps: number of steps of the epoch under way.
+      steps_planned: number of steps of the run, as far as is known.
+    """
+
+    def __init__(self, specs: Sequence[RunSpec], layout: Layout, options: Options):
         self.layout, self.options = layout, options
-        self.pausing = CheckpointPolicy(options.checkpoints, options.interrupted)
-        self.stopwatch = Stopwatch()
-        self.unlearners = [job.unlearner for job in jobs]
-        self.keys = [run_keys(job.key) for job in jobs]
-        self.lead = jobs[0].problem
-        self.epochs = jobs[0].unlearner.num_epochs
-        cpu = layout.home.devices.flat[0].platform == "cpu"
+        self.unlearners = [spec.unlearner for spec in specs]
+        self.epoch_steps = self.steps_planned = 0
+        self._callbacks = options.hooks()
+        self._stopwatch = Stopwatch()
+        self._keys = [run_keys(spec.key) for spec in specs]
+        self._lead = specs[0].problem
+        self._epochs = specs[0].unlearner.num_epochs
         # Virtual CPU devices share one pool of threads: with two steps under way their all-reduces
         # can each wait for a thread that the other holds, for ever.
-        self.waits = cpu and layout.communicates
-        with self.stopwatch.running():
+        self._waits = layout.platform == "cpu" and layout.communicates
+        self._reported: list[dict[str, jax.Array]] = []
+        with self._stopwatch.running(), traced_for(layout.platform):
             everywhere = replicated(layout.home)
             self.problems = [
-                dataclasses.replace(job.problem, variables=place(job.problem.variables, everywhere))
-                for job in jobs
+                dataclasses.replace(
+                    spec.problem, variables=shard(spec.problem.variables, everywhere)
+                )
+                for spec in specs
             ]
-            self.pools: list[Pool] = []
-            if self.epochs:
+            self._pools: list[Pool] = []
+            if self._epochs:
                 for unlearner, problem, keys in self._each():
-                    self.pools.append(unlearner.pool(keys.pool, problem))
-                    check_batch_size(unlearner, self.pools[-1].label.shape[0])
-                self.source = make_source(options.placement, layout, self.pools, self.lead.augment)
+                    self._pools.append(unlearner.pool(keys.pool, problem))
+                    check_batch_size(unlearner, self._pools[-1].label.shape[0])
+                self._source = make_source(
+                    options.placement, layout, self._pools, self._lead.augment
+                )
             # A copy, since steps donate the state: the caller's weights must outlive the run.
             # (device_put's may_alias=False does not prevent sharing when the devices change.)
             states = [method.init(keys.init, problem) for method, problem, keys in self._each()]
-            state = steps.copy(layout.put(states))
+            state = steps.copy(layout.shard(states))
             # One transfer for the run; every step traces them.
-            self.traced = layout.put([_as_arrays(unlearner) for unlearner in self.unlearners])
+            self._traced = layout.shard([_as_arrays(unlearner) for unlearner in self.unlearners])
             jax.block_until_ready(state)
-        count = len(jobs)
-        self.progress = Progress(state, state, [[] for _ in jobs], [""] * count, [0] * count)
+        count = len(specs)
+        self.progress = Progress(state, state, [[] for _ in specs], [""] * count, [0] * count)
 
     def _each(self):
-        return zip(self.unlearners, self.problems, self.keys, strict=True)
+        return zip(self.unlearners, self.problems, self._keys, strict=True)
+
+    @property
+    def steps_done(self) -> int:
+        """How many steps have been taken."""
+        return self.progress.first + self.progress.offset
 
     def run(self) -> list[Result]:
-        """Make the runs, or go on with them where the checkpoints say."""
+        """Make the runs, or go on with them where a callback resumes them."""
         at = self.progress
-        if not self._resume():
+        # What saves comes last, and restores first.
+        for callback in reversed(self._callbacks):
+            callback.on_start(self)
+        if not at.histories[0]:
             for index in range(len(self.unlearners)):
-                self._look(index, {})
+                self._record(index, {})
         try:
-            while at.epoch < self.epochs and not all(at.statuses):
+            while at.epoch < self._epochs and not all(at.statuses):
                 self._epoch()
         finally:
-            if self.epochs:
-                self.source.close()
+            if self._epochs:
+                self._source.close()
+        for callback in self._callbacks:
+            callback.on_end(self)
         count = len(self.unlearners)
         return [
             Result(
@@ -134,103 +155,95 @@ class Trainer:
                 history=at.histories[index],
                 status=at.statuses[index] or "finished",
                 steps=at.ends[index],
-                run_seconds=self.stopwatch.run / count,
-                compile_seconds=self.stopwatch.compile / count,
+                run_seconds=self._stopwatch.run / count,
+                compile_seconds=self._stopwatch.compile / count,
             )
             for index, unlearner in enumerate(self.unlearners)
         ]
 
     def _epoch(self) -> None:
-        at, layout = self.progress, self.layout
-        with self.stopwatch.running():
+        at = self.progress
+        with self._stopwatch.running():
             if at.offset == 0:
                 # A collapse falls back on this copy; donation will overwrite the state.
                 at.before = steps.copy(at.state)
-            rows = [
-                _pad_columns(
-                    unlearner.batch_indices(keys.batch_indices, at.epoch, pool), layout.columns
-                )
-                for unlearner, keys, pool in zip(
-                    self.unlearners, self.keys, self.pools, strict=True
-                )
-            ]
-            count = len(rows[0])
-            planned = at.first + count * (self.epochs - at.epoch)
-            where = [np.int32(n) for n in (at.first, planned, at.epoch, self.epochs)]
-            turn = layout.put(
-                [steps.Turn(StepInfo(*where, keys.step), np.int32(at.offset)) for keys in self.keys]
-            )
-            self.source.begin(rows, at.offset)
-        while at.offset < count:
-            with self.stopwatch.running():
-                turn = (self._scan if self.options.scanned else self._python)(rows, turn, planned)
-            if at.offset < count or self.pausing.signal:
-                self._save(wait=self.pausing.signal is not None)
-        at.epoch, at.first, at.offset = at.epoch + 1, at.first + count, 0
+            rows = self._rows()
+            self.epoch_steps = len(rows[0])
+            self.steps_planned = at.first + self.epoch_steps * (self._epochs - at.epoch)
+            where = (self.steps_done, self.steps_planned, at.epoch, self._epochs)
+            infos = [StepInfo(*map(np.int32, where), keys.step) for keys in self._keys]
+            self._source.begin(rows, at.first, at.offset)
+            self._take_steps(rows, self.layout.shard(infos))
+            self._collect()
+        at.epoch, at.first, at.offset = at.epoch + 1, at.first + self.epoch_steps, 0
         self._judge()
-        if self.pausing.ask():
-            self._save(wait=self.pausing.signal is not None)
+        for callback in self._callbacks:
+            callback.on_epoch(self)
 
-    def _python(self, rows: list[np.ndarray], turn: steps.Turn, planned: int) -> steps.Turn:
-        """Take steps, each a call of the compiled one, to the end of the epoch or to a pause."""
-        at, infos, count = self.progress, [], len(rows[0])
-        while at.offset < count:
-            batch, step_info, turn = self.source.draw(turn)
-            at.state, info = steps.step(
-                self.traced,
-                at.state,
-                batch,
-                step_info,
-                model=self.lead.model,
-                beside=self.layout.beside,
+    def _rows(self) -> list[np.ndarray]:
+        """Of each model, which rows of its pool the steps of the epoch see."""
+        of = zip(self.unlearners, self._keys, self._pools, strict=True)
+        return [
+            _pad_columns(
+                unlearner.batch_indices(keys.batch_indices, self.progress.epoch, pool),
+                self.layout.batch_shards,
             )
-            infos.append(info)
-            at.offset += 1
-            late = infos[-AHEAD - 1 : -AHEAD]
-            jax.block_until_ready(at.state if self.waits else late)
-            if self.options.on_step is not None:
-                self.options.on_step(at.first + at.offset, planned)
-            if at.offset % self.pausing.every == 0 and at.offset < count and self.pausing.ask():
-                break
-        self._collect(infos)
-        return turn
+            for unlearner, keys, pool in of
+        ]
 
-    def _scan(self, rows: list[np.ndarray], turn: steps.Turn, planned: int) -> steps.Turn:
-        """Take steps, many in one compiled loop, to the end of the epoch or to a pause."""
-        at, infos, count = self.progress, [], len(rows[0])
-        length = _loop_steps(count)
-        while at.offset < count:
-            chunk = [part[at.offset : at.offset + length] for part in rows]
-            at.state, turn, info = steps.scan(
-                self.traced,
-                at.state,
-                self.source.pool,
-                self.layout.put_rows(chunk, 1),
-                turn,
-                model=self.lead.model,
-                augment=self.lead.augment,
-                beside=self.layout.beside,
-            )
-            jax.block_until_ready(infos[-1:])
-            infos.append(info)
-            at.offset += len(chunk[0])
-            if self.options.on_step is not None:
-                self.options.on_step(at.first + at.offset, planned)
-            if at.offset < count and self.pausing.ask():
-                break
-        self._collect(infos)
-        return turn
+    def _take_steps(self, rows: list[np.ndarray], info: StepInfo) -> None:
+        """Take steps to the end of the epoch; between two, callbacks may act."""
+        take = self._scan if self.options.scanned(self.layout.platform) else self._step
+        while self.progress.offset < self.epoch_steps:
+            info = take(rows, info)
+            for callback in self._callbacks:
+                callback.on_step(self)
 
-    def _collect(self, infos: list[dict[str, jax.Array]]) -> None:
+    def _step(self, rows: list[np.ndarray], info: StepInfo) -> StepInfo:
+        """Take one step."""
+        del rows
+        at = self.progress
+        batch, info, following = self._source.draw(info)
+        at.state, reported = steps.step(
+            self._traced, at.state, batch, info, model=self._lead.model, layout=self.layout
+        )
+        self._reported.append(reported)
+        at.offset += 1
+        late = self._reported[-STEPS_AHEAD - 1 : -STEPS_AHEAD]
+        jax.block_until_ready(at.state if self._waits else late)
+        return following
+
+    def _scan(self, rows: list[np.ndarray], info: StepInfo) -> StepInfo:
+        """Take many steps in one compiled loop."""
+        at = self.progress
+        end = at.offset + _loop_steps(self.epoch_steps)
+        chunk = [part[at.offset : end] for part in rows]
+        at.state, following, reported = steps.scan(
+            self._traced,
+            at.state,
+            self._source.pool,
+            self.layout.shard_rows(chunk, 1),
+            info,
+            model=self._lead.model,
+            augment=self._lead.augment,
+            layout=self.layout,
+        )
+        jax.block_until_ready(self._reported[-1:])
+        self._reported.append(reported)
+        at.offset += len(chunk[0])
+        return following
+
+    def _collect(self) -> None:
         """Read back what steps reported; only here the host waits for the device."""
         at, count = self.progress, len(self.unlearners)
         jax.block_until_ready(at.state)
         read = [
-            {name: np.reshape(values, (count, -1)) for name, values in info.items()}
-            for info in self.layout.read(infos)
+            {name: np.reshape(values, (count, -1)) for name, values in reported.items()}
+            for reported in self.layout.read(self._reported)
         ]
+        self._reported = []
         for name in read[0] if read else ():
-            parts = [info[name].astype(np.float32) for info in read]
+            parts = [reported[name].astype(np.float32) for reported in read]
             earlier = [at.infos[name]] if name in at.infos else []
             at.infos[name] = np.concatenate([*earlier, *parts], axis=1)
 
@@ -239,94 +252,103 @@ class Trainer:
         at = self.progress
         running = [not status for status in at.statuses]
         sound = np.atleast_1d(
-            np.asarray(steps.finite(at.state.variables, stacked=self.layout.beside is not None))
+            np.asarray(steps.finite(at.state.variables, stacked=self.layout.stacked))
         )
         good = np.ones(len(running), bool)
-        for index, unlearner in enumerate(self.unlearners):
-            if not running[index]:
-                good[index] = False
-                continue
-            at.ends[index] = at.first
-            # The mean of a contiguous row: the order of summation is then the same for one model.
-            means = {
-                name: float(np.mean(np.ascontiguousarray(values[index])))
-                for name, values in at.infos.items()
-            }
-            self._look(index, means)
-            history = at.histories[index]
-            # The last update's damage shows in no loss yet, and a later copy would hold it as good.
-            if not sound[index] or unlearner.collapsed(history, self.problems[index]):
-                at.statuses[index], good[index] = "collapsed", False
-                warnings.warn(
-                    f"{type(unlearner).__name__} collapsed by step {at.first}: "
-                    f"{_last_seen(history)}; the weights of step {int(history[-2]['step'])} are "
-                    "kept",
-                    stacklevel=6,
-                )
-            elif unlearner.stop(history, self.problems[index]):
-                at.statuses[index] = "stopped"
+        for index in range(len(running)):
+            good[index] = running[index] and self._judge_one(index, sound=bool(sound[index]))
         at.infos = {}
         if not good.all():
             at.state = self.layout.choose(good, at.state, at.before)
 
-    def _look(self, index: int, entry: dict[str, float]) -> None:
+    def _judge_one(self, index: int, *, sound: bool) -> bool:
+        """Whether the weights of a model that is under way are good; notes how its run stands."""
+        at, unlearner = self.progress, self.unlearners[index]
+        at.ends[index] = at.first
+        # The mean of a contiguous row: the order of summation is then the same for one model.
+        means = {
+            name: float(np.mean(np.ascontiguousarray(values[index])))
+            for name, values in at.infos.items()
+        }
+        self._record(index, means)
+        history = at.histories[index]
+        # The last update's damage shows in no loss yet, and a later copy would hold it as good.
+        if not sound or unlearner.collapsed(history, self.problems[index]):
+            at.statuses[index] = "collapsed"
+            last = ", ".join(f"{name} {value:.4g}" for name, value in history[-1].items())
+            warn_user(
+                f"{type(unlearner).__name__} collapsed by step {at.first}: {last}; the weights of "
+                f"step {int(history[-2]['step'])} are kept"
+            )
+            return False
+        if unlearner.stop(history, self.problems[index]):
+            at.statuses[index] = "stopped"
+        return True
+
+    def _record(self, index: int, entry: dict[str, float]) -> None:
+        """Add an entry to a model's history, with what the method and callbacks measure."""
         at, unlearner = self.progress, self.unlearners[index]
         measures = type(unlearner).measure is not Unlearner.measure
-        if measures or self.options.watch is not None:
+        watching = [c for c in self._callbacks if type(c).measure is not Callback.measure]
+        if measures or watching:
             state = self.layout.take(at.state, index)
         if measures:
-            with self.stopwatch.running():
+            with self._stopwatch.running(), traced_for(self.layout.platform):
                 problem = self.problems[index]
                 entry = {**entry, **unlearner.measure(problem.model, state, problem)}
-        if self.options.watch is not None:
-            entry = {**entry, **self.options.watch(unlearner.finish(state, at.histories[index]))}
+        for callback in watching:
+            entry = {**entry, **callback.measure(unlearner.finish(state, at.histories[index]))}
         # Plain numbers, whatever a method or a caller measures with: a checkpoint is JSON.
         plain = {name: float(value) for name, value in entry.items()}
         at.histories[index].append({"step": float(at.first), **plain})
 
-    def _save(self, *, wait: bool) -> None:
-        at = self.progress
-        if self.options.checkpoints is not None:
-            before = at.before if at.offset else at.state
-            record = {
-                "progress": at.record(),
-                "seconds": [self.stopwatch.run, self.stopwatch.compile],
-                "of": self._identity,
-                "from": self._start,
-            }
-            tree = {"state": at.state, "before": before}
-            self.options.checkpoints.save(
-                at.first + at.offset, tree, record, wait=wait, metric=self._metric()
-            )
-        if self.pausing.signal:
-            raise Interrupted(self.pausing.signal)
+    def save(self, checkpoints: "Checkpoints", *, wait: bool) -> None:
+        """Save the runs between two steps or two epochs.
 
-    def _metric(self) -> float | None:
-        """What the checkpoints rank by, as last seen and where all runs have it; their mean."""
-        seen = [
-            history[-1].get(self.options.checkpoints.best) for history in self.progress.histories
-        ]
-        return None if None in seen else float(np.mean(seen))
-
-    def _resume(self) -> bool:
+        Args:
+          checkpoints: where to.
+          wait: return only when they are on disk.
+        """
         at = self.progress
-        found = self.options.checkpoints and self.options.checkpoints.restore(
+        if at.offset == 0:
+            return self._write(checkpoints, at.state, wait=wait)
+        self._collect()
+        with self._stopwatch.paused():
+            return self._write(checkpoints, at.before, wait=wait)
+
+    def _write(self, checkpoints: "Checkpoints", before: State, *, wait: bool) -> None:
+        record = {
+            "progress": self.progress.record(),
+            "seconds": [self._stopwatch.run, self._stopwatch.compile],
+            "of": self._identity,
+            "from": self._start,
+        }
+        tree = {"state": self.progress.state, "before": before}
+        checkpoints.save(self.steps_done, tree, record, wait=wait)
+
+    def resume(self, checkpoints: "Checkpoints") -> None:
+        """Go on from the newest snapshot; where there is none, from the start.
+
+        Raises:
+          InputError: the snapshots are of another run.
+        """
+        at = self.progress
+        found = checkpoints.restore(
             {"state": at.state, "before": at.before},
             check=lambda record: check_identity(record["of"], self._identity),
         )
-        if not found:
-            return False
+        if found is None:
+            return
         tree, record = found
         # Only now: of a network with other arrays the checkpoints themselves say which.
-        check_identity(record["from"], self._start)
+        check_weights(record["from"], self._start)
         at.restore(tree, record["progress"])
-        self.stopwatch.run, self.stopwatch.compile = record["seconds"]
-        return True
+        self._stopwatch.run, self._stopwatch.compile = record["seconds"]
 
     @functools.cached_property
     def _identity(self) -> dict[str, str]:
-        return identity(self.unlearners, [keys.step for keys in self.keys], self.problems)
+        return identity(self.unlearners, [keys.step for keys in self._keys], self.problems)
 
     @functools.cached_property
-    def _start(self) -> dict[str, str]:
-        return {"weights": ", ".join(weights_digits(job.variables) for job in self.problems)}
+    def _start(self) -> list[list[float]]:
+        return [weights_sample(problem.variables) for problem in self.problems]

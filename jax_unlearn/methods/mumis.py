@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jax_unlearn import functional
+from jax_unlearn.backend import platform
 from jax_unlearn.core import (
     FORGET,
     Pool,
@@ -21,7 +22,8 @@ from jax_unlearn.core import (
 )
 from jax_unlearn.methods.constructor import constructor
 from jax_unlearn.methods.descent import Optimized
-from jax_unlearn.models.predict import batch_sharding, predict_logits, to_unit
+from jax_unlearn.models.predict import predict_logits, to_unit
+from jax_unlearn.sharding import batch_sharding
 
 DIFFERENTIATIONS = ("auto", "reverse", "forward")
 STOP_CLASSES = ("all", "next")
@@ -143,7 +145,7 @@ class MUMis(Optimized):
         irrelevant = functional.draw_irrelevant(info.key, batch.label, logits.shape[1])
         differentiate = self.differentiate
         if differentiate == "auto":
-            differentiate = "forward" if jax.default_backend() == "cpu" else "reverse"
+            differentiate = "forward" if platform() == "cpu" else "reverse"
         loss = functional.mumis_loss(
             logits_fn,
             images,

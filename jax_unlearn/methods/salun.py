@@ -20,7 +20,8 @@ from jax_unlearn.core import (
 )
 from jax_unlearn.methods.amnesiac import Amnesiac
 from jax_unlearn.methods.constructor import constructor
-from jax_unlearn.models.predict import batch_sharding, to_unit
+from jax_unlearn.models.predict import to_unit
+from jax_unlearn.sharding import batch_sharding
 
 MASKINGS = ("update", "gradient")
 

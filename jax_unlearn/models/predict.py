@@ -5,24 +5,15 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
 
+from jax_unlearn.backend import platform, traced_for
 from jax_unlearn.core import Model, Variables
-from jax_unlearn.transfer import put, to_host
+from jax_unlearn.sharding import batch_sharding, shard, to_host
 
 
 def to_unit(images: jax.Array) -> jax.Array:
     """Pixels uint8 0..255 as float32 in [0, 1]."""
     return images.astype(jnp.float32) / 255.0
-
-
-def batch_sharding(variables: Variables) -> NamedSharding | None:
-    """Return the placement of a batch beside these variables; None where no mesh holds them."""
-    for leaf in jax.tree.leaves(variables):
-        sharding = getattr(leaf, "sharding", None)
-        if isinstance(sharding, NamedSharding) and "data" in sharding.mesh.axis_names:
-            return NamedSharding(sharding.mesh, PartitionSpec("data"))
-    return None
 
 
 @functools.partial(jax.jit, static_argnames="model")
@@ -47,11 +38,13 @@ def predict_logits(
     sharding = batch_sharding(variables)
     shards = sharding.mesh.shape["data"] if sharding else 1
     batch_size = -(-batch_size // shards) * shards
+    target = sharding.mesh.devices.flat[0].platform if sharding else platform()
     parts = []
     for start in range(0, len(images), batch_size):
         batch = np.asarray(images[start : start + batch_size])
         short = batch_size - len(batch)
         batch = np.pad(batch, ((0, short),) + ((0, 0),) * (batch.ndim - 1))
-        parts.append((_logits(model, variables, put(batch, sharding)), short))
+        with traced_for(target):
+            parts.append((_logits(model, variables, shard(batch, sharding)), short))
     # Only now wait for the device: every batch above is already under way.
     return np.concatenate([to_host(out)[: batch_size - short] for out, short in parts])

@@ -31,8 +31,8 @@ from jax_unlearn.audit.probes.inside import (
 )
 from jax_unlearn.audit.probes.relearn import Relearn
 from jax_unlearn.core import InputError
-from jax_unlearn.engine.mesh import make_mesh
 from jax_unlearn.models.predict import predict_logits
+from jax_unlearn.sharding import make_mesh
 
 D, STEPS = 6, 30
 TRAIN, TEST = 120, 60

@@ -203,7 +203,7 @@ def main(coordinator, num_processes, process_id, task, folder):
     jax.config.update("jax_num_cpu_devices", DEVICES // number)
     # Nearly all of the time is compilation.
     jax.config.update("jax_disable_most_optimizations", True)
-    pausing.EVERY = 2
+    pausing.AGREE_EVERY = 2
     distributed.initialize(
         coordinator=coordinator,
         num_processes=number,

@@ -21,8 +21,8 @@ import pytest
 import jax_unlearn as ju
 from jax_unlearn.core import InputError
 from jax_unlearn.engine.checkpointing.checkpoints import Checkpoints
-from jax_unlearn.engine.mesh import place, replicated
 from jax_unlearn.engine.signals import Interrupted, acting
+from jax_unlearn.sharding import replicated, shard
 
 
 class Momentum(NamedTuple):
@@ -102,7 +102,7 @@ def test_a_state_comes_back_on_another_number_of_devices(state, tmp_path):
     def on(devices):
         return jax.tree.map(
             lambda x: (
-                x if isinstance(x, np.ndarray) else place(x, replicated(ju.make_mesh(devices)))
+                x if isinstance(x, np.ndarray) else shard(x, replicated(ju.make_mesh(devices)))
             ),
             state,
         )
@@ -119,11 +119,11 @@ def test_a_state_comes_back_on_another_number_of_devices(state, tmp_path):
 def test_what_was_restored_may_be_donated(tmp_path):
     mesh = replicated(ju.make_mesh(4))
     step = jax.jit(lambda x: jax.tree.map(lambda v: v * 2 + 1, x), donate_argnums=0)
-    like = place({"x": jnp.arange(4096.0)}, mesh)
+    like = shard({"x": jnp.arange(4096.0)}, mesh)
     with Checkpoints(tmp_path, {}) as checkpoints:
         checkpoints.save(1, like, {})
         for _ in range(2):
-            tree, _ = checkpoints.restore(place({"x": jnp.zeros(4096)}, mesh))
+            tree, _ = checkpoints.restore(shard({"x": jnp.zeros(4096)}, mesh))
             np.testing.assert_array_equal(step(step(tree))["x"], np.arange(4096.0) * 4 + 3)
 
 
@@ -148,24 +148,22 @@ def test_meta_may_change_once_save_has_returned(tmp_path):
 
 def test_an_empty_folder_restores_nothing(tmp_path):
     assert restored(tmp_path / "new") is None
-    assert restored(tmp_path / "new", best=True) is None
 
 
-def test_the_last_ones_and_the_best_are_kept(tmp_path):
-    with Checkpoints(tmp_path, {"model": "a"}, keep=2, best="accuracy") as checkpoints:
-        for step, metric in enumerate([0.5, 0.9, float("nan"), 0.7, None, 0.8]):
-            checkpoints.save(step, numbered(step), {"step": step}, metric=metric)
-    assert [path.name for path in snapshots(tmp_path)] == ["1.0", "4.0", "5.0"]
+def test_the_last_ones_are_kept(tmp_path):
+    with Checkpoints(tmp_path, {"model": "a"}, keep=2) as checkpoints:
+        for step in range(6):
+            checkpoints.save(step, numbered(step), {"step": step})
+    assert [path.name for path in snapshots(tmp_path)] == ["4.0", "5.0"]
     assert restored(tmp_path)[1] == {"step": 5}
-    assert restored(tmp_path, best=True)[1] == {"step": 1}
 
 
-def test_the_best_is_remembered_by_a_run_that_goes_on(tmp_path):
-    for step, metric in enumerate([0.9, 0.5, 0.6, 0.7]):
-        with Checkpoints(tmp_path, {}, keep=1, best="accuracy") as checkpoints:
+def test_a_run_that_goes_on_keeps_as_many(tmp_path):
+    for step in range(4):
+        with Checkpoints(tmp_path, {}, keep=1) as checkpoints:
             checkpoints.restore(numbered(0))
-            checkpoints.save(step, numbered(step), {}, metric=metric)
-    assert [path.name for path in snapshots(tmp_path)] == ["0.0", "3.0"]
+            checkpoints.save(step, numbered(step), {})
+    assert [path.name for path in snapshots(tmp_path)] == ["3.0"]
 
 
 def test_steps_are_ordered_as_numbers(tmp_path):
@@ -207,13 +205,12 @@ def flip(path):
 
 
 @pytest.mark.usefixtures("signalled")
-@pytest.mark.parametrize("best", [False, True])
-def test_a_checkpoint_is_not_damaged_because_a_signal_came(best, tmp_path, monkeypatch):
+def test_a_checkpoint_is_not_damaged_because_a_signal_came(tmp_path, monkeypatch):
     with Checkpoints(tmp_path, {"model": "a"}) as checkpoints:
         for step in (1, 2):
-            checkpoints.save(step, numbered(step), {"step": step}, metric=step)
+            checkpoints.save(step, numbered(step), {"step": step})
     with pytest.raises(Interrupted), acting(), warnings.catch_warnings(action="error"):
-        restored(tmp_path, best=best)
+        restored(tmp_path)
     monkeypatch.undo()
     assert restored(tmp_path)[1] == {"step": 2}
 
@@ -323,7 +320,7 @@ def test_a_refused_folder_stays_as_it_was_and_free(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"format": 99, "identity": {}}', "have format 99, this version .* writes format 1"),
+        ('{"format": 99, "identity": {}}', "have format 99, this version .* writes format 2"),
         ('{"format": 1, "ident', "its run.json is damaged"),
         (None, "holds checkpoints but no run.json"),
     ],

@@ -6,11 +6,12 @@ import pytest
 
 import jax_unlearn as ju
 from jax_unlearn.engine import steps
+from jax_unlearn.engine.layout import Layout
 
 LAYOUTS = {
-    "one_device": lambda: steps.Alone(ju.make_mesh(1)),
-    "four_devices": lambda: steps.Alone(ju.make_mesh(4)),
-    "two_models": lambda: steps.Beside(ju.make_mesh(1, 2)),
+    "one_device": lambda: Layout(ju.make_mesh(1)),
+    "four_devices": lambda: Layout(ju.make_mesh(4)),
+    "two_models": lambda: Layout(ju.make_mesh(1, 2), stacked=True),
 }
 SIZES = {name: {"batch_size": 8} for name in ju.METHODS}
 SIZES["natmu"]["num"] = 2
@@ -18,24 +19,23 @@ SIZES["natmu"]["num"] = 2
 
 def first_state(layout, name, problem):
     """A state, and a function that takes a step of it by either program."""
-    count = layout.beside.shape["model"] if layout.beside else 1
+    count = layout.num_models
     method = ju.METHODS[name](**SIZES[name])
     keys = steps.run_keys(jax.random.key(0))
-    pool = layout.put([method.pool(keys.pool, problem)] * count)
-    rows = layout.put_rows([np.zeros((2, 8), np.int32)] * count, 1)
+    pool = layout.shard([method.pool(keys.pool, problem)] * count)
+    rows = layout.shard_rows([np.zeros((2, 8), np.int32)] * count, 1)
     step_info = ju.StepInfo(*map(np.int32, (0, 2, 0, 1)), keys.step)
-    turn = layout.put([steps.Turn(step_info, np.int32(0))] * count)
-    traced = layout.put([jax.tree.map(np.float32, method)] * count)
-    options = {"augment": None, "beside": layout.beside}
-    state = steps.copy(layout.put([method.init(keys.init, problem)] * count))
+    info = layout.shard([step_info] * count)
+    first = layout.shard([np.int32(0)] * count)
+    traced = layout.shard([jax.tree.map(np.float32, method)] * count)
+    options = {"augment": None, "layout": layout}
+    state = steps.copy(layout.shard([method.init(keys.init, problem)] * count))
 
     def take(program):
         if program == "scan":
-            return steps.scan(traced, state, pool, rows, turn, model=problem.model, **options)[0]
-        batch, step_info, _ = steps.draw(pool, rows, turn, **options)
-        return steps.step(
-            traced, state, batch, step_info, model=problem.model, beside=layout.beside
-        )[0]
+            return steps.scan(traced, state, pool, rows, info, model=problem.model, **options)[0]
+        batch, now, _ = steps.draw(pool, rows, first, info, **options)
+        return steps.step(traced, state, batch, now, model=problem.model, layout=layout)[0]
 
     return state, take
 

@@ -11,8 +11,8 @@ import pytest
 
 import jax_unlearn as ju
 from jax_unlearn.core import InputError
-from jax_unlearn.engine import steps
-from jax_unlearn.engine import trainer as course
+from jax_unlearn.engine import steps, trainer
+from jax_unlearn.engine.layout import Layout
 from jax_unlearn.engine.steps import run_keys, take_batch
 from jax_unlearn.methods import DescentState
 
@@ -245,7 +245,8 @@ def test_steps_overwrite_the_state_they_are_given(problem):
     rows = jnp.arange(SHORT.batch_size)
     step_info = ju.StepInfo(*map(np.int32, (0, 1, 0, 1)), jax.random.key(3))
     batch = steps.take_batch(pool, rows, jax.random.key(2), None)
-    steps.step(SHORT, state, batch, step_info, model=problem.model, beside=None)
+    layout = Layout(ju.make_mesh(1))
+    steps.step(SHORT, state, batch, step_info, model=problem.model, layout=layout)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.variables))
 
 
@@ -274,11 +275,11 @@ def test_a_one_shot_method_is_only_its_init(problem):
     [(7, 7), (128, 128), (352, 88), (391, 128), (390, 78), (256, 128), (130, 65)],
 )
 def test_an_epoch_is_cut_into_compiled_loops_of_one_length_where_it_can_be(count, length):
-    assert course._loop_steps(count) == length
+    assert trainer._loop_steps(count) == length
 
 
 def test_the_host_waits_for_the_device_so_that_a_signal_is_seen_in_time(problem, monkeypatch):
-    monkeypatch.setattr(course, "SCAN_STEPS", 1)
+    monkeypatch.setattr(trainer, "MAX_SCAN_STEPS", 1)
 
     def slow(variables, x, **options):
         logits, new = problem.model.apply(variables, x, **options)

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 
 import chex
 import jax
@@ -16,12 +15,14 @@ import pytest
 
 import jax_unlearn as ju
 from jax_unlearn.core import InputError
-from jax_unlearn.engine import RunSpec, make_mesh, run_many, steps
+from jax_unlearn.engine import RunSpec, make_mesh, run_many
 from jax_unlearn.engine.checkpointing.checkpoints import Checkpoints
+from jax_unlearn.engine.layout import Layout
 from jax_unlearn.engine.signals import Interrupted
-from jax_unlearn.engine.source import AHEAD, OnDevice, OnHost
+from jax_unlearn.engine.source import BATCHES_AHEAD, OnDevice, OnHost
 
 KEY = jax.random.key(3)
+CROPS = ju.crop_and_flip(padding=1)
 SHORT = {name: {"epochs": 2, "batch_size": 10} for name in ju.METHODS}
 SHORT["mumis"] = {"max_steps": 4, "check_every": 2, "batch_size": 10, "stop_ratio": 100.0}
 EVERY_METHOD = pytest.mark.parametrize("name", ju.METHODS)
@@ -140,14 +141,13 @@ class Watched:
 
 def sources(digits, images=None, devices=1):
     pool = ju.pool_rows(digits.retain, ju.RETAIN, augment=True)
-    layout = steps.Alone(make_mesh(devices))
-    host = OnHost(layout, [pool if images is None else pool._replace(image=images)], ju.crop_and_flip(1))
-    return OnDevice(layout, [pool], ju.crop_and_flip(1)), host, layout
+    layout = Layout(make_mesh(devices))
+    host = OnHost(layout, [pool if images is None else pool._replace(image=images)], CROPS)
+    return OnDevice(layout, [pool], CROPS), host, layout
 
 
-def first_turn(layout, offset=0):
-    step_info = ju.StepInfo(*map(np.int32, (0, 6, 0, 1)), KEY)
-    return layout.put([steps.Turn(step_info, np.int32(offset))])
+def first_info(layout, offset=0):
+    return layout.shard([ju.StepInfo(*map(np.int32, (offset, 6, 0, 1)), KEY)])
 
 
 @pytest.mark.parametrize("devices", [1, 2, 4])
@@ -155,13 +155,13 @@ def first_turn(layout, offset=0):
 def test_batches_keys_and_clocks_agree_from_any_step_on(devices, offset, digits):
     rows = np.random.default_rng(0).integers(-1, 113, (6, 8)).astype(np.int32)
     device, host, layout = sources(digits, devices=devices)
-    turn = first_turn(layout, offset)
-    turns = [turn, turn]
-    device.begin([rows], offset)
-    host.begin([rows], offset)
+    info = first_info(layout, offset)
+    infos = [info, info]
+    device.begin([rows], 0, offset)
+    host.begin([rows], 0, offset)
     for step in range(offset, 6):
-        (a, *a_rest, turns[0]), (b, *b_rest, turns[1]) = (
-            source.draw(turn) for source, turn in zip((device, host), turns, strict=True)
+        (a, *a_rest, infos[0]), (b, *b_rest, infos[1]) = (
+            source.draw(info) for source, info in zip((device, host), infos, strict=True)
         )
         chex.assert_trees_all_equal(jax.device_get(a), jax.device_get(b))
         chex.assert_trees_all_equal(a_rest, b_rest)
@@ -173,21 +173,22 @@ def test_batches_keys_and_clocks_agree_from_any_step_on(devices, offset, digits)
 def test_only_a_few_batches_are_gathered_ahead(digits):
     images = Watched(digits.retain.image)
     _, host, layout = sources(digits, images)
-    turn = first_turn(layout)
-    host.begin([np.arange(48, dtype=np.int32).reshape(6, 8)], 0)
+    info = first_info(layout)
+    host.begin([np.arange(48, dtype=np.int32).reshape(6, 8)], 0, 0)
     for drawn in range(1, 4):
-        *_, turn = host.draw(turn)
-        time.sleep(0.05)
-        assert len(images.asked) == min(drawn + AHEAD, 6)
+        *_, info = host.draw(info)
+        for batch in host._pending:
+            batch.exception()
+        assert len(images.asked) == min(drawn + BATCHES_AHEAD, 6)
     host.close()
     np.testing.assert_array_equal(np.concatenate(images.asked), np.arange(48))
 
 
 def test_the_thread_ends_when_the_source_is_closed_in_the_middle(digits):
     _, host, layout = sources(digits)
-    turn = first_turn(layout)
-    host.begin([np.zeros((6, 8), np.int32)], 0)
-    host.draw(turn)
+    info = first_info(layout)
+    host.begin([np.zeros((6, 8), np.int32)], 0, 0)
+    host.draw(info)
     assert len(threads()) == 1
     host.close()
     assert threads() == []
@@ -241,7 +242,8 @@ jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 2)
 jax.distributed.initialize(f"127.0.0.1:{sys.argv[1]}", 2, int(sys.argv[2]))
 from jax_unlearn.core import StepInfo, Pool
-from jax_unlearn.engine import make_mesh, steps
+from jax_unlearn.engine import make_mesh
+from jax_unlearn.engine.layout import Layout
 from jax_unlearn.engine.source import OnHost
 class Watched:
     shape, dtype, ndim, asked = (64, 2, 2, 1), np.dtype(np.uint8), 4, []
@@ -250,7 +252,7 @@ class Watched:
         return np.broadcast_to(rows.astype(np.uint8)[:, None, None, None], (len(rows), 2, 2, 1))
 seen = {}
 for name, layout in (
-    ("alone", steps.Alone(make_mesh())), ("beside", steps.Beside(make_mesh(2, 2)))
+    ("alone", Layout(make_mesh())), ("beside", Layout(make_mesh(2, 2), stacked=True))
 ):
     models = 1 if name == "alone" else 2
     images = [Watched() for _ in range(models)]
@@ -258,15 +260,14 @@ for name, layout in (
         image.asked = []
     label = np.arange(64, dtype=np.int32)
     pools = [Pool(image, label, 0 * label, label < 0) for image in images]
-    host = OnHost(layout, pools, 0, False)
+    host = OnHost(layout, pools, None)
     rows = np.arange(64, dtype=np.int32).reshape(8, 8)
-    host.begin([rows for _ in range(models)], 0)
-    step_info = StepInfo(*map(np.int32, (0, 8, 0, 1)), key)
-    turn = layout.put([steps.Turn(step_info, np.int32(0))] * models)
-    key = layout.put([jax.random.key(m) for m in range(models)])
+    host.begin([rows for _ in range(models)], 0, 0)
+    where = list(map(np.int32, (0, 8, 0, 1)))
+    info = layout.shard([StepInfo(*where, jax.random.key(m)) for m in range(models)])
     good = True
     for step in range(8):
-        batch, _, turn = host.draw(turn)
+        batch, _, info = host.draw(info)
         for shard in batch.image.addressable_shards:
             expected = np.broadcast_to(rows[step], (models, 8)) if models > 1 else rows[step]
             got = np.asarray(shard.data)[..., 0, 0, 0] * 255

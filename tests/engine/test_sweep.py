@@ -25,7 +25,7 @@ def test_a_grid_is_run_in_order_each_setting_as_alone(problem):
         assert trial.unlearner == method
         alone = ju.run(method, problem, KEY, mesh=make_mesh(1))
         chex.assert_trees_all_equal(
-            jax.device_get(trial.outcome.variables), jax.device_get(alone.variables)
+            jax.device_get(trial.result.variables), jax.device_get(alone.variables)
         )
 
 
@@ -49,7 +49,7 @@ def test_a_list_of_settings_may_differ_in_structure(problem):
         KEY,
         on_done=lambda *n: done.append(n),
     )
-    assert [trial.outcome.steps for trial in trials] == [8, 4, 8]
+    assert [trial.result.steps for trial in trials] == [8, 4, 8]
     assert done[-1] == (3, 3)
 
 

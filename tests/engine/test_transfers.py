@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import jax_unlearn as ju
-from jax_unlearn.engine import make_mesh, steps
+from jax_unlearn.engine import make_mesh
+from jax_unlearn.engine.layout import Layout
 from jax_unlearn.engine.trainer import Trainer
 
 SHORT = {name: {"epochs": 2, "batch_size": 10} for name in ju.METHODS}
@@ -68,12 +69,10 @@ def watched_epochs(monkeypatch):
 
         return call
 
-    for name in ("_python", "_scan"):
-        monkeypatch.setattr(Trainer, name, guarded(getattr(Trainer, name)))
-    monkeypatch.setattr(Trainer, "_collect", allowed(Trainer._collect))
+    monkeypatch.setattr(Trainer, "_take_steps", guarded(Trainer._take_steps))
     sent = []
 
-    def put_rows(original):
+    def shard_rows(original):
         def call(*args):
             sent.append(None)
             return allowed(original)(*args)
@@ -81,7 +80,7 @@ def watched_epochs(monkeypatch):
         return call
 
     # The scanned loop sends the order of rows, once for each compiled loop.
-    monkeypatch.setattr(steps.Alone, "put_rows", put_rows(steps.Alone.put_rows))
+    monkeypatch.setattr(Layout, "shard_rows", shard_rows(Layout.shard_rows))
     return seen, sent
 
 

@@ -14,9 +14,9 @@ import pytest
 
 import jax_unlearn as ju
 from jax_unlearn.core import InputError
-from jax_unlearn.engine.checkpointing.checkpoints import load_weights, save_weights
-from jax_unlearn.engine.mesh import place, replicated
+from jax_unlearn.engine.checkpointing.weights import load_weights, save_weights
 from jax_unlearn.engine.signals import Interrupted, acting
+from jax_unlearn.sharding import replicated, shard
 
 
 @pytest.fixture
@@ -40,9 +40,9 @@ def test_a_bare_array_can_be_saved(tmp_path):
 
 
 def test_weights_are_laid_out_as_the_template_is(variables, tmp_path):
-    save_weights(tmp_path / "weights", place(variables, replicated(ju.make_mesh(4))))
+    save_weights(tmp_path / "weights", shard(variables, replicated(ju.make_mesh(4))))
     for devices in (1, 2):
-        template = place(variables, replicated(ju.make_mesh(devices)))
+        template = shard(variables, replicated(ju.make_mesh(devices)))
         loaded = load_weights(tmp_path / "weights", template)
         chex.assert_trees_all_equal(jax.device_get(loaded), jax.device_get(variables))
         assert len(loaded["params"]["kernel"].sharding.device_set) == devices

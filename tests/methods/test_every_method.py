@@ -10,6 +10,7 @@ import pytest
 
 import jax_unlearn as ju
 from jax_unlearn.core import InputError
+from jax_unlearn.engine.layout import Layout
 from jax_unlearn.engine.steps import run_keys, step, take_batch
 
 # Adam divides a gradient by its size: where one is zero but for rounding, that sign decides a whole
@@ -122,8 +123,9 @@ def test_the_compiled_step_equals_the_step_itself(name, linear_problem, step_inf
     step_info = step_info._replace(key=jax.random.key(3))
     plain, plain_info = unlearner.step(linear_problem.model, state, batch, step_info)
     donated = jax.tree.map(jnp.copy, state)
+    layout = Layout(ju.make_mesh(1))
     jitted, info = step(
-        unlearner, donated, batch, step_info, model=linear_problem.model, beside=None
+        unlearner, donated, batch, step_info, model=linear_problem.model, layout=layout
     )
     chex.assert_trees_all_close(plain.variables, jitted.variables, rtol=1e-4, atol=1e-5)
     assert set(info) == set(plain_info)

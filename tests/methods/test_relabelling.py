@@ -10,7 +10,7 @@ import pytest
 
 import jax_unlearn as ju
 from jax_unlearn import functional
-from jax_unlearn.engine.mesh import place, replicated
+from jax_unlearn.sharding import replicated, shard
 
 KEY = jax.random.key(0)
 SGD = {"optimizer": "sgd", "schedule": "constant", "learning_rate": 0.05, "batch_size": 50}
@@ -141,7 +141,7 @@ def test_the_mask_does_not_depend_on_the_number_of_devices(lab):
     """Though the devices do not divide a batch: the batches of the sum stay the same."""
     masks = []
     for devices in (1, 4):
-        spread = place(lab.problem.variables, replicated(ju.make_mesh(devices)))
+        spread = shard(lab.problem.variables, replicated(ju.make_mesh(devices)))
         problem = dataclasses.replace(lab.problem, variables=spread)
         mask = ju.salun(keep=0.5, batch_size=10).extra(KEY, problem)
         masks.append(np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(mask)]))

@@ -20,10 +20,10 @@ from jax_unlearn.audit.probes.penultimate import penultimate_features
 from jax_unlearn.audit.probes.relearn import Relearn, RelearnCurve, relearn_curve
 from jax_unlearn.bank.files import npz_bytes
 from jax_unlearn.core import Examples, InputError, Model, Outputs, Variables
-from jax_unlearn.engine.mesh import make_mesh
 from jax_unlearn.files import write_whole
 from jax_unlearn.lazy import concatenate_images
 from jax_unlearn.models.predict import predict_logits
+from jax_unlearn.sharding import make_mesh
 
 PROBE_EXAMPLES = 2000
 """Retain examples, evenly spaced, that a linear probe is fitted to."""

@@ -1,4 +1,4 @@
-"""Weights and the progress of a run on disk, through Orbax."""
+"""Snapshots of a run on disk, through Orbax."""
 
 import concurrent.futures
 import contextlib
@@ -7,7 +7,6 @@ import pathlib
 import re
 import shutil
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -22,6 +21,7 @@ from jax_unlearn.engine.checkpointing.folder import (
     FORMAT,
     check_seal,
     claim,
+    first_cause,
     locked,
     plain_errors,
     remove,
@@ -29,101 +29,20 @@ from jax_unlearn.engine.checkpointing.folder import (
 )
 from jax_unlearn.engine.checkpointing.host_copies import describe, digest, lay_out, to_host
 from jax_unlearn.engine.signals import held
-
-
-def save_weights(path: str | pathlib.Path, variables: Any) -> None:
-    """Write a pytree of arrays to a new folder; the folder appears whole or not at all.
-
-    It carries digests of its files. Several processes make the same call.
-
-    Args:
-      path: the folder; one that exists is replaced.
-      variables: pytree of arrays.
-
-    Raises:
-      InputError: the disk is full or refuses to be written.
-    """
-    path = pathlib.Path(path).absolute()
-    with held():
-        with plain_errors(path), ocp.StandardCheckpointer() as checkpointer:
-            # Wrapped: Orbax refuses a bare array as the tree.
-            checkpointer.save(path, {"variables": variables}, force=True)
-        with same_everywhere(), plain_errors(path):
-            if jax.process_index() == 0:
-                seal(path)
-
-
-def load_weights(path: str | pathlib.Path, like: Any) -> Any:
-    """Read what :func:`save_weights` wrote, on any number of devices.
-
-    Several processes make the same call. A folder without digests is read as it is.
-
-    Args:
-      path: the folder.
-      like: pytree of arrays with the same structure, shapes and types, such as fresh weights; the
-        result is laid out as they are.
-
-    Raises:
-      InputError: there is no such folder, it is damaged, or it holds something else.
-    """
-    path = pathlib.Path(path).absolute()
-    with same_everywhere():
-        if not path.is_dir():
-            raise InputError(f"path={str(path)!r}: no such folder; expected one with saved weights")
-        if jax.process_index() == 0:
-            try:
-                check_seal(path)
-            # A damaged file shows itself as an error of any kind.
-            except Exception as error:
-                raise InputError(_damaged(path, error)) from error
-    abstract = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=getattr(x, "sharding", None)),
-        like,
-    )
-    try:
-        with held(), ocp.StandardCheckpointer() as checkpointer:
-            stored = checkpointer.metadata(path).item_metadata
-            # Orbax finds a wrong shape only amid its reads, and leaves their complaints behind.
-            if stored is None or _shapes(stored.tree) != _shapes(abstract):
-                raise ValueError("other arrays are stored there")
-            return checkpointer.restore(path, {"variables": abstract})["variables"]
-    except (ValueError, KeyError, FileNotFoundError) as error:
-        reason = str(error).splitlines()[0][:200]
-        raise InputError(
-            f"path={str(path)!r}: not the weights of this network ({reason}); train again or name "
-            "the folder of a run with the same network"
-        ) from error
-    except Exception as error:
-        # So Orbax words whatever it cannot read, and arrays that do not fit on the device.
-        if type(error) is not Exception or "RESOURCE_EXHAUSTED" in str(error):
-            raise
-        raise InputError(_damaged(path, error)) from error
-
-
-def _damaged(path: pathlib.Path, error: Exception) -> str:
-    return (
-        f"path={str(path)!r}: these weights are damaged ({_reason(error)}); delete the folder, and "
-        "the run that made it makes it again"
-    )
-
-
-def _reason(error: Exception) -> str:
-    # Orbax words what it cannot read at length; what TensorStore said is beneath.
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return (str(error).splitlines() or [type(error).__name__])[0][:120]
-
-
-def _shapes(tree: Any) -> list[tuple[int, ...]]:
-    return sorted(tuple(leaf.shape) for leaf in jax.tree.leaves(tree))
+from jax_unlearn.warn import warn_user
 
 
 class Checkpoints:
-    """Snapshots of one run in one folder: the last ``keep`` and the best.
+    """The last ``keep`` snapshots of one run in one folder.
 
     A snapshot appears whole or not at all, and carries a digest of all it holds. In a run of
     several processes every process makes the same calls with the same state, which each must hold
     whole; process 0 alone reads, writes and holds the lock.
+
+    Orbax writes and reads the arrays. Its CheckpointManager is not used: it cannot save a step
+    again in place of a damaged one, seals nothing that a digest could be checked against, and its
+    asynchronous saves meet in barriers of all processes, which the run's own collectives may hold
+    up.
 
     Attributes:
       restored: step of the snapshot that was read last; None while there was none.
@@ -133,8 +52,6 @@ class Checkpoints:
       identity: what makes the run what it is (its settings, model and data), as JSON values; a
         folder of another identity is refused.
       keep: how many of the newest snapshots stay.
-      best: name of the number that ``save`` is given as ``metric``; the snapshot in which it is
-        largest stays too. None keeps no best.
       every_seconds: how often :meth:`due` asks for a snapshot.
 
     Raises:
@@ -148,15 +65,13 @@ class Checkpoints:
         identity: Mapping[str, Any],
         *,
         keep: int = 2,
-        best: str | None = None,
         every_seconds: float = 60.0,
     ):
         check_number("keep", keep, low=1, whole=True)
         check_number("every_seconds", every_seconds, low=0)
         self._folder = pathlib.Path(folder).absolute()
-        self.best, self._keep, self._every = best, keep, every_seconds
+        self._keep, self._every = keep, every_seconds
         self._first = jax.process_index() == 0
-        self._metrics: dict[str, float | None] = {}
         self._damaged: set[str] = set()
         self._pending: concurrent.futures.Future | None = None
         self._resources = contextlib.ExitStack()
@@ -179,7 +94,7 @@ class Checkpoints:
             with self._resources:
                 self._finish()
         except InputError as failure:
-            warnings.warn(str(failure), stacklevel=2)
+            warn_user(str(failure))
 
     def due(self) -> bool:
         """Tell whether ``every_seconds`` have passed since the last save.
@@ -197,7 +112,6 @@ class Checkpoints:
         tree: Any,
         meta: Mapping[str, Any],
         *,
-        metric: float | None = None,
         wait: bool = False,
     ) -> None:
         """Store a snapshot; it is written while the caller goes on.
@@ -209,7 +123,6 @@ class Checkpoints:
           step: number of steps done; not less than in the snapshots that are there.
           tree: pytree of arrays and typed keys.
           meta: JSON values to keep beside the tree.
-          metric: the number called ``best``; larger is better.
           wait: return only when the snapshot is on disk.
 
         Raises:
@@ -220,7 +133,7 @@ class Checkpoints:
         with same_everywhere():
             if self._first:
                 self._finish()
-                self._start(step, tree, meta, metric)
+                self._start(step, tree, meta)
                 if wait:
                     self._finish()
 
@@ -228,7 +141,6 @@ class Checkpoints:
         self,
         like: Any,
         *,
-        best: bool = False,
         check: Callable[[dict[str, Any]], None] | None = None,
     ) -> tuple[Any, dict[str, Any]] | None:
         """Read the newest sound snapshot.
@@ -238,7 +150,6 @@ class Checkpoints:
         Args:
           like: pytree of arrays with the structure, shapes and types of what was saved; the result
             is laid out as they are, on any number of devices.
-          best: read the one with the largest metric instead.
           check: called with ``meta`` before the arrays are compared with ``like``; refuses by
             raising InputError. Process 0 alone calls it.
 
@@ -252,7 +163,7 @@ class Checkpoints:
         with same_everywhere():
             if self._first:
                 self._finish()
-                record, arrays = self._choose(best)
+                record, arrays = self._newest_sound()
                 if record is not None and check is not None:
                     check(record["meta"])
                 self._check_structure(record, like)
@@ -294,7 +205,7 @@ class Checkpoints:
             )
             self._resources = stack.pop_all()
 
-    def _start(self, step: int, tree: Any, meta: Mapping[str, Any], metric: float | None) -> None:
+    def _start(self, step: int, tree: Any, meta: Mapping[str, Any]) -> None:
         names = self._names()
         there = [name for name in names if name not in self._damaged]
         if there and _order(there[-1])[0] > step:
@@ -306,7 +217,6 @@ class Checkpoints:
         record = {
             "format": FORMAT,
             "step": int(step),
-            "metric": None if metric is None or not np.isfinite(metric) else float(metric),
             # Through JSON now: the caller may go on appending to it.
             "meta": json.loads(json.dumps(dict(meta))),
             "leaves": leaves,
@@ -338,7 +248,6 @@ class Checkpoints:
                     items["arrays"] = ocp.args.StandardSave(stored)
                 self._orbax.save(self._folder / name, args=ocp.args.Composite(**items))
                 seal(self._folder / name)
-                self._metrics[name] = record["metric"]
                 self._prune()
         except Exception:
             self._clear_leftovers()
@@ -346,7 +255,8 @@ class Checkpoints:
 
     def _read(self, name: str) -> tuple[dict[str, Any], list[np.ndarray]]:
         check_seal(self._folder / name)
-        record = self._record(name)
+        items = ocp.args.Composite(record=ocp.args.JsonRestore())
+        record = self._orbax.restore(self._folder / name, args=items).record
         stored = {}
         if any(0 not in shape for _, _, shape in record["leaves"]):
             items = ocp.args.Composite(arrays=ocp.args.StandardRestore())
@@ -359,39 +269,20 @@ class Checkpoints:
             raise ValueError("its contents do not match their digest")
         return record, arrays
 
-    def _record(self, name: str) -> dict[str, Any]:
-        items = ocp.args.Composite(record=ocp.args.JsonRestore())
-        return self._orbax.restore(self._folder / name, args=items).record
-
-    def _metric(self, name: str) -> float | None:
-        if name not in self._metrics:
-            try:
-                with held():
-                    self._metrics[name] = self._record(name)["metric"]
-            # A damaged file shows itself as an error of any kind.
-            except Exception:
-                self._metrics[name] = None
-        return self._metrics[name]
-
-    def _by_metric(self, names: list[str]) -> list[str]:
-        scored = [name for name in names if self._metric(name) is not None]
-        return sorted(scored, key=self._metric)
-
-    def _choose(self, best: bool) -> tuple[dict[str, Any] | None, list[np.ndarray]]:
+    def _newest_sound(self) -> tuple[dict[str, Any] | None, list[np.ndarray]]:
         names = self._names()
-        for name in reversed(self._by_metric(names) if best else names):
+        for name in reversed(names):
             try:
                 with held():
                     return self._read(name)
             # A damaged file shows itself as an error of any kind.
             except Exception as error:
-                warnings.warn(
+                warn_user(
                     f"folder={str(self._folder)!r}: checkpoint {name} is damaged and passed over "
-                    f"({_reason(error)})",
-                    stacklevel=4,
+                    f"({first_cause(error)})"
                 )
                 self._damaged.add(name)
-        if names and not best:
+        if names:
             raise InputError(
                 f"folder={str(self._folder)!r}: none of its {len(names)} checkpoints is sound; "
                 "delete the folder to start anew"
@@ -414,13 +305,8 @@ class Checkpoints:
             )
 
     def _prune(self) -> None:
-        names = self._names()
-        kept = set(names[-self._keep :])
-        if self.best is not None:
-            kept.update(self._by_metric(names)[-1:])
-        for name in set(names) - kept:
+        for name in self._names()[: -self._keep]:
             remove(self._folder / name)
-            self._metrics.pop(name, None)
 
     def _clear_leftovers(self) -> None:
         for pattern in ("*.orbax-checkpoint-tmp*", "*.removed"):

@@ -8,15 +8,15 @@ import os
 import pathlib
 import shutil
 import socket
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
 from jax_unlearn import files
 from jax_unlearn.core import InputError
 from jax_unlearn.engine.agreement import differences
+from jax_unlearn.warn import warn_user
 
-FORMAT = 1
+FORMAT = 2
 """Version of what the folder holds; one of another version is refused."""
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -47,6 +47,13 @@ def plain_errors(folder: pathlib.Path) -> Iterator[None]:
         raise
 
 
+def first_cause(error: Exception) -> str:
+    """What went wrong first; Orbax words what it cannot read at length, TensorStore is beneath."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return (str(error).splitlines() or [type(error).__name__])[0][:120]
+
+
 @contextlib.contextmanager
 def locked(folder: pathlib.Path) -> Iterator[None]:
     """Hold the folder's lock, which the system frees when the process dies."""
@@ -57,9 +64,8 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise
-            warnings.warn(
-                f"folder={str(folder)!r}: this file system has no locks; start no second run there",
-                stacklevel=6,
+            warn_user(
+                f"folder={str(folder)!r}: this file system has no locks; start no second run there"
             )
             held = True
         if not held:

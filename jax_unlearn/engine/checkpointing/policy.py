@@ -1,4 +1,4 @@
-"""When the loop saves and when it ends early, decided with one voice for all processes."""
+"""When a run is saved and when it ends early, decided with one voice for all processes."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -6,40 +6,55 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
+from jax_unlearn.engine.callbacks import Callback
+from jax_unlearn.engine.signals import Interrupted
+
 if TYPE_CHECKING:
     from jax_unlearn.engine.checkpointing.checkpoints import Checkpoints
+    from jax_unlearn.engine.trainer import Trainer
 
-EVERY = 64
-"""Steps between two looks where several processes must agree, which costs a message each."""
+AGREE_EVERY = 64
+"""Steps between two questions where several processes must agree, which costs a message each."""
 
 
-class CheckpointPolicy:
-    """Asks after a step whether the run is to be saved or to end.
-
-    Attributes:
-      every: steps between two questions.
-      signal: the signal that ends the run; None while there is none.
-    """
+class CheckpointPolicy(Callback):
+    """Saves a run now and then, goes on with one that was saved, and ends it after a signal."""
 
     def __init__(
         self, checkpoints: "Checkpoints | None", interrupted: Callable[[], int | None] | None
     ):
-        self.every = 1 if jax.process_count() == 1 else EVERY
-        self.signal: int | None = None
-        self._due = checkpoints.due if checkpoints else lambda: False
+        self._checkpoints = checkpoints
         self._interrupted = interrupted or (lambda: None)
-        self._needed = checkpoints is not None or interrupted is not None
+        self._every = 1 if jax.process_count() == 1 else AGREE_EVERY
+        self._asked = 0
 
-    def ask(self) -> bool:
-        """Whether to pause now."""
-        if not self._needed:
-            return False
-        signal, due = self._interrupted() or 0, self._due()
+    def on_start(self, trainer: "Trainer") -> None:
+        """Go on where the checkpoints say."""
+        if self._checkpoints is not None:
+            trainer.resume(self._checkpoints)
+        self._asked = trainer.progress.offset
+
+    def on_step(self, trainer: "Trainer") -> None:
+        """Ask within an epoch, every so many steps."""
+        offset = trainer.progress.offset
+        if offset < trainer.epoch_steps and offset - self._asked >= self._every:
+            self._asked = offset
+            self._ask(trainer)
+
+    def on_epoch(self, trainer: "Trainer") -> None:
+        """Ask after an epoch."""
+        self._asked = 0
+        self._ask(trainer)
+
+    def _ask(self, trainer: "Trainer") -> None:
+        signal, due = self._interrupted() or 0, bool(self._checkpoints and self._checkpoints.due())
         if jax.process_count() > 1:
             from jax.experimental import multihost_utils
 
             # A signal may reach one process alone, and their clocks differ.
             told = multihost_utils.process_allgather(np.array([signal, due], np.int32))
             signal, due = int(told[:, 0].max()), bool(told[0, 1])
-        self.signal = signal or None
-        return bool(signal or due)
+        if self._checkpoints is not None and (signal or due):
+            trainer.save(self._checkpoints, wait=bool(signal))
+        if signal:
+            raise Interrupted(signal)

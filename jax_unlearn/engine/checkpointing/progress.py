@@ -53,8 +53,9 @@ class Progress:
         self.infos = {k: np.asarray(v, np.float32) for k, v in record["infos"].items()}
 
 
-SAMPLE = 64
-"""Images of a set that a checkpoint knows it by; all of them can be more than memory holds."""
+IMAGES, WEIGHTS = 64, 8
+"""Images of a set, and weights of an array, that a checkpoint knows it by; all images can be more
+than memory holds, and other hardware draws and rounds weights otherwise."""
 
 
 def _digest(*parts: Any) -> str:
@@ -68,16 +69,29 @@ def _digest(*parts: Any) -> str:
 def _examples(examples: Examples | None) -> str:
     if examples is None:
         return "none"
-    rows = np.unique(np.linspace(0, len(examples.label) - 1, SAMPLE).astype(int))
+    rows = np.unique(np.linspace(0, len(examples.label) - 1, IMAGES).astype(int))
     first = np.asarray(examples.image[rows]) if len(examples.label) else np.zeros(0)
     return _digest(examples.id, examples.label, first)
 
 
-def weights_digits(variables: Variables) -> str:
-    """Four digits of one number that all weights enter: other hardware rounds the rest."""
-    leaves = [np.asarray(leaf, np.float64).ravel() for leaf in jax.tree.leaves(variables)]
-    values = np.concatenate([np.zeros(1), *leaves])
-    return f"{values @ np.cos(np.arange(len(values))):.3e}"
+def weights_sample(variables: Variables) -> list[float]:
+    """A few weights of every array, evenly spaced, by which a checkpoint knows where it began."""
+    parts = []
+    for leaf in jax.tree.leaves(variables):
+        flat = np.asarray(leaf).reshape(-1)
+        rows = np.unique(np.linspace(0, max(flat.size - 1, 0), WEIGHTS).astype(int))
+        parts += flat[rows[: flat.size]].astype(float).tolist()
+    return parts
+
+
+def check_weights(theirs: Sequence[list[float]], mine: Sequence[list[float]]) -> None:
+    """Raise InputError if a checkpoint began from other weights; other hardware may round them."""
+    for here, there in zip(mine, theirs, strict=True):
+        if len(here) != len(there) or not np.allclose(here, there, 1e-3, 1e-6, equal_nan=True):
+            raise InputError(
+                "checkpoints: they are of another run: it began from other weights; name another "
+                "folder or give the same arguments"
+            )
 
 
 def identity(

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from jax_unlearn.core import InputError
-from jax_unlearn.engine.mesh import make_mesh, over_models, over_rows, parse_mesh, place, replicated
+from jax_unlearn.sharding import make_mesh, over_models, over_rows, parse_mesh, replicated, shard
 
 
 def test_the_default_mesh_has_every_device_on_the_axis_data():
@@ -32,14 +32,14 @@ def test_rows_are_spread_and_the_rest_is_whole_on_every_device():
     columns = jax.device_put(np.zeros((3, 8)), over_rows(mesh, axis=1))
     assert {shard.data.shape for shard in rows.addressable_shards} == {(2, 3)}
     assert {shard.data.shape for shard in columns.addressable_shards} == {(3, 2)}
-    whole = place({"a": np.arange(5.0)}, replicated(mesh))["a"]
+    whole = shard({"a": np.arange(5.0)}, replicated(mesh))["a"]
     assert {shard.data.shape for shard in whole.addressable_shards} == {(5,)}
 
 
 def test_models_take_devices_of_their_own():
     mesh = make_mesh(2, 2)
     assert dict(mesh.shape) == {"model": 2, "data": 2}
-    stacked = place(np.zeros((2, 6)), over_models(mesh, "data"))
+    stacked = shard(np.zeros((2, 6)), over_models(mesh, "data"))
     assert {shard.data.shape for shard in stacked.addressable_shards} == {(1, 3)}
 
 

@@ -1,13 +1,13 @@
-"""The one place where devices are arranged and arrays are laid out on them."""
+"""Devices in a mesh, and arrays on them and back, with one process or with several."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jax_unlearn.core import InputError
-from jax_unlearn.transfer import put
 
 AXES = ("model", "data")
 """``data`` spreads the rows of a batch, ``model`` models that know nothing of each other."""
@@ -71,23 +71,60 @@ def parse_mesh(text: str) -> Mesh:
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """Placement of an array that every device holds whole."""
+    """Sharding of an array that every device holds whole."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def over_rows(mesh: Mesh, *, axis: int = 0) -> NamedSharding:
-    """Placement of an array whose axis number ``axis`` is spread over ``data``."""
+    """Sharding of an array whose axis number ``axis`` is split over ``data``."""
     return NamedSharding(mesh, PartitionSpec(*[None] * axis, "data"))
 
 
 def over_models(mesh: Mesh, *then: str | None) -> NamedSharding:
-    """Placement of an array whose first axis is spread over ``model``, others as named."""
+    """Sharding of an array whose first axis is split over ``model``, others as named."""
     return NamedSharding(mesh, PartitionSpec("model", *then))
 
 
-def place(tree: Any, sharding: NamedSharding) -> Any:
+def batch_sharding(variables: Any) -> NamedSharding | None:
+    """Return the sharding of a batch beside these variables; None where no mesh holds them."""
+    for leaf in jax.tree.leaves(variables):
+        sharding = getattr(leaf, "sharding", None)
+        if isinstance(sharding, NamedSharding) and "data" in sharding.mesh.axis_names:
+            return over_rows(sharding.mesh)
+    return None
+
+
+def shard(tree: Any, sharding: jax.sharding.Sharding | None) -> Any:
     """Lay a pytree of arrays out on devices; shares memory with what lies there already.
 
-    With several processes each calls it with the same arrays.
+    Every process calls it with the same arrays.
+
+    Args:
+      tree: pytree of arrays and scalars; an array on devices of several processes must be
+        replicated there.
+      sharding: of every leaf; None is the default device.
     """
-    return jax.tree.map(lambda x: put(x, sharding), tree)
+    return jax.tree.map(lambda x: _shard(x, sharding), tree)
+
+
+def _shard(x: Any, sharding: jax.sharding.Sharding | None) -> jax.Array:
+    if sharding is None or sharding.is_fully_addressable:
+        return jax.device_put(x, sharding)
+    if isinstance(x, jax.Array):
+        if not x.is_fully_addressable:
+            return jax.device_put(x, sharding)
+        if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
+            data = _shard(jax.random.key_data(x), sharding)
+            return jax.random.wrap_key_data(data, impl=jax.random.key_impl(x))
+    x = np.asarray(x)
+    # Not device_put: it would have the processes compare their arrays at every call.
+    return jax.make_array_from_callback(x.shape, sharding, lambda index: x[index])
+
+
+def to_host(x: Any) -> np.ndarray:
+    """Read an array back, also one that is sharded over the devices of several processes."""
+    if not isinstance(x, jax.Array) or x.is_fully_addressable or x.is_fully_replicated:
+        return np.asarray(x)
+    from jax.experimental import multihost_utils
+
+    return multihost_utils.process_allgather(x, tiled=True)

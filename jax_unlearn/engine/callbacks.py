@@ -1,0 +1,60 @@
+"""What may happen around the steps of a run: watching, reporting, saving, ending early."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from jax_unlearn.core import Variables
+
+if TYPE_CHECKING:
+    from jax_unlearn.engine.trainer import Trainer
+
+
+class Callback:
+    """Hooks of a run; a subclass overrides those that it needs.
+
+    A hook may raise to end the run. What it reads of the trainer's state must be copied to be kept:
+    the next step overwrites it.
+    """
+
+    def on_start(self, trainer: "Trainer") -> None:
+        """Called before the first step; saving callbacks restore here."""
+
+    def measure(self, variables: Variables) -> dict[str, float]:
+        """Quantities of one model's weights that join its history.
+
+        Called before the first and after every epoch, before the method's ``collapsed`` and
+        ``stop``, which see them. Its time is not the method's.
+        """
+        del variables
+        return {}
+
+    def on_step(self, trainer: "Trainer") -> None:
+        """Called after each step, or each compiled loop of steps."""
+
+    def on_epoch(self, trainer: "Trainer") -> None:
+        """Called after each epoch, when its entry is in the history."""
+
+    def on_end(self, trainer: "Trainer") -> None:
+        """Called after the last epoch."""
+
+
+class Watch(Callback):
+    """Adds to the history what a function measures of the weights."""
+
+    def __init__(self, watch: Callable[[Variables], dict[str, float]]):
+        self._watch = watch
+
+    def measure(self, variables: Variables) -> dict[str, float]:
+        """See :class:`Callback`."""
+        return self._watch(variables)
+
+
+class ReportSteps(Callback):
+    """Calls a function with the number of steps done and planned."""
+
+    def __init__(self, on_step: Callable[[int, int], None]):
+        self._on_step = on_step
+
+    def on_step(self, trainer: "Trainer") -> None:
+        """See :class:`Callback`."""
+        self._on_step(trainer.steps_done, trainer.steps_planned)
