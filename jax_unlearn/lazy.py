@@ -1,7 +1,7 @@
 """Images that are not in memory: read when they are asked for, seen as one uint8 array."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ class LazyImages:
         """Images at int positions [B], each in [0, N): a fresh uint8 array [B, H, W, C]."""
         raise NotImplementedError
 
-    def batches(self, rows: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+    def batches(self, rows: Sequence[np.ndarray]) -> Generator[np.ndarray, None, None]:
         """Yield what :meth:`read` gives for each of ``rows``; the place to read ahead."""
         for batch in rows:
             yield self.read(batch)
@@ -69,14 +69,18 @@ class LazyImages:
 class Selected(LazyImages):
     """Some of the images of another, in an order of their own."""
 
+    _images: LazyImages
+    _rows: np.ndarray
+
     def __init__(self, images: LazyImages, rows: np.ndarray):
         if isinstance(images, Selected):
-            images, rows = images._images, images._rows[rows]
+            rows = images._rows[rows]
+            images = images._images
         self._images, self._rows = images, rows
         self.shape = (len(rows), *images.shape[1:])
 
     @property
-    def identity(self) -> str:
+    def identity(self) -> str:  # type: ignore[override]  # only when it is asked for
         """That of the images, and which of them these are."""
         which = hashlib.sha256(self._rows.astype("<i8").tobytes()).hexdigest()
         return self._images.identity and f"{self._images.identity} {which}"
@@ -85,7 +89,7 @@ class Selected(LazyImages):
         """See :class:`LazyImages`."""
         return self._images.read(self._rows[rows])
 
-    def batches(self, rows: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+    def batches(self, rows: Sequence[np.ndarray]) -> Generator[np.ndarray, None, None]:
         """See :class:`LazyImages`."""
         return self._images.batches([self._rows[batch] for batch in rows])
 
@@ -105,7 +109,7 @@ class Joined(LazyImages):
             owner, [part[self._own(rows, owner, k)] for k, part in enumerate(self._parts)]
         )
 
-    def batches(self, rows: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+    def batches(self, rows: Sequence[np.ndarray]) -> Generator[np.ndarray, None, None]:
         """See :class:`LazyImages`."""
         owners = [self._owner(batch) for batch in rows]
         streams = [
@@ -142,7 +146,7 @@ def concatenate_images(parts: Sequence[Any]) -> Any:
     return np.concatenate(parts)
 
 
-def batches(images: Any, rows: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+def batches(images: Any, rows: Sequence[np.ndarray]) -> Generator[np.ndarray, None, None]:
     """Yield ``images[batch]`` for each int [B] of ``rows``; lazy images may read ahead."""
     if isinstance(images, LazyImages):
         yield from images.batches(rows)

@@ -45,8 +45,9 @@ def decode_image(file: bytes, channels: int | None) -> np.ndarray:
         if image.mode not in _OWN:
             raise UnfitError(f"pixels of Pillow's mode {image.mode}")
         # A camera's MPO carries its preview beside the picture.
-        if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
-            raise UnfitError(f"{image.n_frames} frames")
+        frames = getattr(image, "n_frames", 1)
+        if frames > 1 and image.format != "MPO":
+            raise UnfitError(f"{frames} frames")
         pixels = _pixels(image, channels or _own_channels(image))
     return pixels if pixels.ndim == 3 else pixels[..., None]
 

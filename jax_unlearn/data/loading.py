@@ -114,9 +114,9 @@ def assemble(name: str, folder: Path, train: Arrays, test: Arrays) -> Dataset:
     """Make a dataset of what was read of its splits, with coarse labels where ``name`` has them."""
     name = plain_name(name)
     class_names = tuple(map(str, train["label_names"]))
-    examples = [Examples(a["image"], a["label"], a["id"]) for a in (train, test)]
+    learned, held_out = (Examples(a["image"], a["label"], a["id"]) for a in (train, test))
     if name not in COARSE:
-        return Dataset(name, *examples, len(class_names), class_names)
+        return Dataset(name, learned, held_out, len(class_names), class_names)
     if "coarse_label" not in train:
         raise InputError(
             f"dataset={name!r}: {folder} stores no coarse_label: expected CIFAR-100 with both; "
@@ -125,8 +125,8 @@ def assemble(name: str, folder: Path, train: Arrays, test: Arrays) -> Dataset:
     coarse_names = tuple(map(str, train["coarse_label_names"]))
     return Dataset(
         name,
-        examples[0]._replace(label=train["coarse_label"]),
-        examples[1]._replace(label=test["coarse_label"]),
+        learned._replace(label=train["coarse_label"]),
+        held_out._replace(label=test["coarse_label"]),
         len(coarse_names),
         coarse_names,
         train_fine=train["label"],

@@ -77,7 +77,7 @@ def load_npz(path: str | os.PathLike) -> Dataset:
 
 def save_npz(path: str | os.PathLike, dataset: Dataset) -> None:
     """Write a dataset as :func:`load_npz` reads it; the file appears whole or not at all."""
-    arrays = {
+    arrays: dict[str, Any] = {
         "train_images": dataset.train.image,
         "test_images": dataset.test.image,
         "train_ids": dataset.train.id,

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jax_unlearn.core import InputError, check_choice
 from jax_unlearn.data.builders import SOURCES, Source
@@ -208,7 +208,7 @@ def _folders(folder: Path) -> list[Path]:
         return []
 
 
-def _info(version: Path) -> dict[str, object]:
+def _info(version: Path) -> dict[str, Any]:
     path = version / INFO
     try:
         info = json.loads(path.read_bytes())
@@ -226,9 +226,12 @@ def _info(version: Path) -> dict[str, object]:
 def _formats(version: Path) -> list[str]:
     """File formats that a version is stored in, its own first."""
     info = _info(version)
-    others = info.get("alternativeFileFormats", [])
+    others = info.get("alternativeFileFormats")
     # TFDS wrote no format while tfrecord was the only one.
-    return [str(info.get("fileFormat", "tfrecord")), *map(str, others if others else ())]
+    return [
+        str(info.get("fileFormat", "tfrecord")),
+        *(map(str, others) if isinstance(others, list) else ()),
+    ]
 
 
 def _other_format(

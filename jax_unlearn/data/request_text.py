@@ -100,7 +100,7 @@ def parse_request(text: str) -> RequestSpec:
         raise InputError(
             f"request={text!r}: expected one fraction or count, such as {kind}:0.1 or {kind}:500"
         )
-    parsed = {name: _option(text, name, value) for name, value in options.items()}
+    parsed: dict[str, Any] = {name: _option(text, name, value) for name, value in options.items()}
     return RequestSpec(kind, **_size(text, values[0]), **parsed)
 
 

@@ -299,19 +299,19 @@ def test_forgotten(dataset: Dataset, request: Request) -> np.ndarray:
 
 
 # Its name starts as pytest's tests do.
-test_forgotten.__test__ = False
+test_forgotten.__test__ = False  # type: ignore[attr-defined]
 
 
 def _size(dataset: Dataset, fraction: float | None, count: int | None) -> int:
     """Return the number of images that a fraction or a count stands for."""
     total = len(dataset.train.label)
-    if (fraction is None) == (count is None):
+    if count is not None and fraction is None:
+        check_number("count", count, low=1, high=total - 1, whole=True)
+        return int(count)
+    if fraction is None or count is not None:
         raise InputError(
             f"fraction={fraction!r}, count={count!r}: expected exactly one of them; drop the other"
         )
-    if count is not None:
-        check_number("count", count, low=1, high=total - 1, whole=True)
-        return int(count)
     check_number("fraction", fraction, above=0, high=1)
     if not 1 <= round(fraction * total) <= total - 1:
         raise InputError(
@@ -322,7 +322,9 @@ def _size(dataset: Dataset, fraction: float | None, count: int | None) -> int:
 
 
 def _given(fraction: float | None, count: int | None) -> dict[str, float | int]:
-    return {"count": int(count)} if fraction is None else {"fraction": float(fraction)}
+    if fraction is not None:
+        return {"fraction": float(fraction)}
+    return {} if count is None else {"count": int(count)}
 
 
 def _numbers(
@@ -333,7 +335,7 @@ def _numbers(
     given = [*classes] if isinstance(classes, Iterable) and not single else [classes]
     numbers = set()
     for value in given:
-        number = _number(argument, value, names) if isinstance(value, str) else value
+        number: Any = _number(argument, value, names) if isinstance(value, str) else value
         check_number(argument, number, low=0, high=len(names) - 1, whole=True)
         numbers.add(int(number))
     return tuple(sorted(numbers))

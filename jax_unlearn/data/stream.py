@@ -27,7 +27,7 @@ import dataclasses
 import functools
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +40,7 @@ from jax_unlearn.data.cache import (
     read_or_make,
     warn_uncached,
 )
-from jax_unlearn.data.dataset import Dataset, warn_absent_classes
+from jax_unlearn.data.dataset import Dataset, content_digest, warn_absent_classes
 from jax_unlearn.data.loading import array_folder, assemble, embedded, source_key
 from jax_unlearn.data.npz import SPLITS
 from jax_unlearn.data.own import load_own
@@ -81,7 +81,7 @@ class Records(LazyImages):
             stack_images([images[0], np.empty(self.shape[1:])], self._folder)
         return images
 
-    def batches(self, rows: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+    def batches(self, rows: Sequence[np.ndarray]) -> Generator[np.ndarray, None, None]:
         """As :meth:`read`; grain's threads read ahead."""
         import grain
 
@@ -135,18 +135,16 @@ class StreamedDataset(Dataset):
 
         The first time it takes a pass over all the images.
         """
-        splits = [part.image for part in (self.train, self.test)]
-        if not all(getattr(images, "identity", "") for images in splits):
-            return super().fingerprint
-        digest = hashlib.sha256(repr([images.identity for images in splits]).encode())
+        names = [getattr(part.image, "identity", "") for part in (self.train, self.test)]
+        if not all(names):
+            return content_digest(self)
+        digest = hashlib.sha256(repr(names).encode())
         for array in (*self.train[1:], *self.test[1:], self.train_fine, self.test_fine):
             digest.update(b"none" if array is None else np.ascontiguousarray(array).data)
         root = cache_root(self.cache_dir)
         folder = root / "fingerprints" / digest.hexdigest()
-        # Not through super(), which a nested function cannot use.
-        whole = Dataset.fingerprint.func
         stored, error = read_or_make(
-            folder, ("fingerprint",), lambda: {"fingerprint": np.array(whole(self))}
+            folder, ("fingerprint",), lambda: {"fingerprint": np.array(content_digest(self))}
         )
         if not self.warned:
             warn_uncached(root, error)

@@ -235,7 +235,7 @@ def _arrays(
     if ids is None:
         ids = np.arange(len(columns["label"]))
     order = np.argsort(ids, kind="stable")
-    arrays = {
+    arrays: dict[str, np.ndarray] = {
         name: np.asarray(columns[name], np.int32) for name in columns if name.endswith("label")
     }
     arrays |= {"id": ids.astype(np.int64)}

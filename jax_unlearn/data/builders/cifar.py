@@ -62,8 +62,10 @@ def _members(archive: Path | None, pattern: str) -> dict[str, bytes]:
         with tarfile.open(archive, "r:gz") as tar:
             for member in tar:
                 name = PurePosixPath(member.name).name
-                if member.isfile() and re.fullmatch(pattern, name):
-                    files[name] = tar.extractfile(member).read()
+                wanted = member.isfile() and re.fullmatch(pattern, name)
+                content = tar.extractfile(member) if wanted else None
+                if content is not None:
+                    files[name] = content.read()
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
         raise InputError(
             f"archive={str(archive)!r}: cannot be read ({error}): expected the original .tar.gz; "

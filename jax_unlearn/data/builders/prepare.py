@@ -101,7 +101,7 @@ def _quiet(tfds: Any) -> Iterator[None]:
 def _builder_class(tfds: Any, source: Source, archive: Path | None) -> Any:
     """Make the TFDS builder; a function, because TFDS is imported only where it is used."""
 
-    class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
         """One dataset, described by ``source``."""
 
         name = source.name

@@ -25,6 +25,7 @@ def read_tiny_imagenet(archive: Path | None) -> Content:
     Raises:
       InputError: if the archive is damaged or holds something else.
     """
+    assert archive is not None
     try:
         with zipfile.ZipFile(archive) as zipped:
             return _read(zipped)
