@@ -1,6 +1,7 @@
 import dataclasses
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -150,3 +151,26 @@ def test_one_class_is_too_few(dataset):
 def test_names_that_do_not_fit_the_classes_are_refused(dataset, names):
     with pytest.raises(InputError, match="expected 3 different names, one for each class"):
         dataclasses.replace(dataset, class_names=names)
+
+
+def test_a_subset_that_loses_classes_says_which(dataset):
+    with pytest.warns(
+        UserWarning, match=r"train_size=2: no training images for 1 of the 3 classes"
+    ):
+        assert len(subset(dataset, train_size=2).train.label) == 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        subset(dataset, train_size=3)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("image", [[1]], "train.image is of type list: expected an array"),
+        ("label", None, "train.label is of type NoneType"),
+        ("id", range(60), "train.id is of type range: expected an array; make one with numpy"),
+    ],
+)
+def test_what_is_no_array_is_refused(dataset, column, value, message):
+    with pytest.raises(InputError, match=message):
+        changed(dataset, "train", **{column: value})
