@@ -37,8 +37,8 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
 # JAX reads a program while another process writes it, says so and compiles it itself.
 os.environ.setdefault("PYTHONWARNINGS", "ignore:Error reading persistent compilation cache")
 
-import jax
-import pytest
+import jax  # noqa: E402
+import pytest  # noqa: E402
 
 # Tests that need more start a process of their own, see tests/methods/test_eight_devices.py.
 jax.config.update("jax_num_cpu_devices", int(os.environ.get("JAX_NUM_CPU_DEVICES", "4")))
