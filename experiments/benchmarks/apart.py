@@ -74,7 +74,7 @@ def main() -> None:
     message = json.load(sys.stdin)
     use_cpu_devices(message["cpu_devices"], keep_memory=message["keep_memory"])
     module, _, name = message["function"].partition(".")
-    function = getattr(importlib.import_module(f"experiments.benchmarks.{module}"), name)
+    function = getattr(importlib.import_module(f"{__package__}.{module}"), name)
     print(json.dumps(function(**message["given"])))
 
 
