@@ -2,13 +2,14 @@ r"""Train the models that a strong audit needs: `python -m experiments.bank --pr
 
 For every request, `--count` originals, oracles and models unlearned by every method, as many at a
 time as there are devices; what the bank holds is not trained again, and what was cut off goes on
-when the same command is given again. `--inside N` also looks into the first N of each, for what
-predictions do not tell (relearn time, features); `--halves N` adds models trained on random halves,
-for memorization scores; `--watch` records the forget accuracy of the unlearned models after every
-epoch. Several processes, on several machines that share the folder, may fill one bank at once.
+when the same command is given again. `--probes N` also probes the first N of each, for what
+predictions do not tell (relearn time, features); `--subsets N` adds models trained on random halves
+of the data, for memorization scores; `--watch` records the forget accuracy of the unlearned models
+after every epoch. Several processes, on several machines that share the folder, may fill one bank
+at once.
 
   python -m experiments.bank --preset quickstart --count 128 --methods natmu salun --out runs/bank
-  python -m experiments.bank --preset quickstart --count 128 --inside 16 --halves 64 --out runs/bank
+  python -m experiments.bank --preset quickstart --count 128 --probes 16 --subsets 64
   python -m experiments.audit --oracles runs/bank
 """
 
@@ -34,7 +35,7 @@ from jax_unlearn.bank import (
     ids_digest,
     open_bank,
 )
-from jax_unlearn.bank.subset_models import half_rows
+from jax_unlearn.bank.subset_models import subset_rows
 from jax_unlearn.core import InputError, Model, Variables, check_number
 from jax_unlearn.engine import RunSpec
 from jax_unlearn.engine.signals import deferred
@@ -45,8 +46,8 @@ from .checks import check_fit
 from .command import console, guarded, program, use_cpu_devices
 from .config import Experiment, build_method, method_arguments, validate
 from .execution import ORDINARY, Execution, profiled
-from .insides import look_inside_all
 from .pipeline import Forgetting, make_key
+from .probes import take_probes
 from .progress import phases
 from .run import read_command
 
@@ -128,12 +129,12 @@ def oracle_member(plan: Plan, forgetting: Forgetting, seed: int) -> Member:
     return Member(made_of, lambda: _trained(plan, seed, purpose, forgetting.retain))
 
 
-def half_member(plan: Plan, seed: int) -> Member:
+def subset_member(plan: Plan, seed: int) -> Member:
     """A model trained on a random half of the data, for memorization scores."""
-    kept = half_rows(seed, len(plan.dataset.train.label))
+    kept = subset_rows(seed, len(plan.dataset.train.label))
     examples = data.take(plan.dataset.train, kept)
     removed = np.delete(plan.dataset.train.id, kept)
-    made_of = ingredients(plan, "half", seed, removed)
+    made_of = ingredients(plan, "subset", seed, removed)
     return Member(made_of, lambda: _trained(plan, seed, "half", examples))
 
 
@@ -226,10 +227,10 @@ def count_unwatched(records: list[Record]) -> int:
     return sum(not any("forget_accuracy" in entry for entry in h) for h in histories)
 
 
-def look_inside_request(plan: Plan, forgetting: Forgetting, records: list[Record]) -> int:
-    """Look into those models of a request that the bank has no inside of, and count them."""
-    with plan.phase(f"{forgetting.slug}: inside") as on_done, deferred() as interrupted:
-        return look_inside_all(
+def probe_request(plan: Plan, forgetting: Forgetting, records: list[Record]) -> int:
+    """Probe those models of a request that the bank has no probe of, and count them."""
+    with plan.phase(f"{forgetting.slug}: probes") as on_done, deferred() as interrupted:
+        return take_probes(
             plan.bank,
             plan.model,
             plan.experiment.training,
@@ -248,8 +249,8 @@ class Command:
     Attributes:
       experiment: the settings; its seeds are not used.
       count: how many originals, oracles and unlearned models of each method, of seeds 0, 1, ...
-      halves: how many models trained on random halves of the data, for memorization scores.
-      inside: how many originals, oracles and unlearned models of each method to look into, for
+      subsets: how many models trained on random halves of the data, for memorization scores.
+      probes: how many originals, oracles and unlearned models of each method to probe, for
         relearn time, linear probe, CKA and ZRF.
       watch: record accuracies of unlearned models after every epoch, for the forget accuracy on the
         way; models that the bank holds already are left as they are.
@@ -262,8 +263,8 @@ class Command:
 
     experiment: Annotated[Experiment, tyro.conf.arg(name="")]
     count: int = 8
-    halves: int = 0
-    inside: int = 0
+    subsets: int = 0
+    probes: int = 0
     watch: bool = False
     out: str = "runs/bank"
     data_dir: str | None = None
@@ -290,8 +291,8 @@ def execute(command: Command, terminal: Console) -> None:
             "device; leave it at device, or use experiments.run"
         )
     check_number("count", command.count, low=1, whole=True)
-    check_number("halves", command.halves, low=0, whole=True)
-    check_number("inside", command.inside, low=0, high=command.count, whole=True)
+    check_number("subsets", command.subsets, low=0, whole=True)
+    check_number("probes", command.probes, low=0, high=command.count, whole=True)
     use_cpu_devices(experiment.cpu_devices, keep_memory=experiment.keeps_memory)
     # Without a word on it each device trains a model of its own.
     mesh = parse_mesh(command.execution.mesh or f"model={jax.device_count()}")
@@ -305,8 +306,8 @@ def execute(command: Command, terminal: Console) -> None:
         plan = Plan(bank, experiment, dataset, model, mesh, seconds, phase, command.watch)
         seeds = range(command.count)
         originals = fill_plan(plan, "originals", [original_member(plan, s) for s in seeds])
-        if command.halves:
-            fill_plan(plan, "halves", [half_member(plan, s) for s in range(command.halves)])
+        if command.subsets:
+            fill_plan(plan, "subsets", [subset_member(plan, s) for s in range(command.subsets)])
         for text in experiment.requests:
             forgetting, filled = fill_request(plan, text, originals)
             for name, records in filled.items():
@@ -318,11 +319,11 @@ def execute(command: Command, terminal: Console) -> None:
                         f"{text} {name}: {unwatched} of {len(records)} models were trained before "
                         "without --watch; for accuracies per epoch fill a new bank"
                     )
-            if command.inside:
+            if command.probes:
                 groups = (originals, *filled.values())
-                chosen = [record for group in groups for record in group[: command.inside]]
-                looked = look_inside_request(plan, forgetting, chosen)
-                terminal.print(f"{text}: looked into {looked} models, {len(chosen)} asked for")
+                chosen = [record for group in groups for record in group[: command.probes]]
+                probed = probe_request(plan, forgetting, chosen)
+                terminal.print(f"{text}: probed {probed} models, {len(chosen)} asked for")
     terminal.print(f"bank: {command.out}, {len(bank.addresses())} models")
 
 

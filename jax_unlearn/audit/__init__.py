@@ -64,14 +64,14 @@ from jax_unlearn.audit.measures.roc import (
 from jax_unlearn.audit.measures.statistics import Band, Interval, interval, null_band
 from jax_unlearn.audit.measures.zrf import zrf
 from jax_unlearn.audit.predictions import load_predictions, save_predictions
-from jax_unlearn.audit.probes.inside import (
-    Inside,
-    load_inside,
-    look_inside,
-    probe_rows,
-    save_inside,
-)
 from jax_unlearn.audit.probes.penultimate import penultimate_features
+from jax_unlearn.audit.probes.probe import (
+    Probe,
+    load_probe,
+    probe_rows,
+    save_probe,
+    take_probe,
+)
 from jax_unlearn.audit.probes.relearn import RelearnCurve, mean_loss, relearn_curve, relearn_time
 
 __all__ = [
@@ -86,7 +86,6 @@ __all__ = [
     "Estimate",
     "ForgettingQuality",
     "Group",
-    "Inside",
     "Interval",
     "KlomPercentiles",
     "Measure",
@@ -94,6 +93,7 @@ __all__ = [
     "Memorization",
     "Null",
     "NullBand",
+    "Probe",
     "Ranking",
     "RelearnCurve",
     "RequestModels",
@@ -136,10 +136,9 @@ __all__ = [
     "klom_percentiles",
     "linear_cka",
     "linear_probe_accuracy",
-    "load_inside",
     "load_predictions",
+    "load_probe",
     "logit_confidence",
-    "look_inside",
     "loss_attack_accuracy",
     "mean_loss",
     "mean_memorization",
@@ -157,10 +156,11 @@ __all__ = [
     "rmia",
     "rmia_scores",
     "roc_curve",
-    "save_inside",
     "save_predictions",
+    "save_probe",
     "share_called_nonmember",
     "svc_attack_nonmember_share",
+    "take_probe",
     "to_blocks",
     "to_csv",
     "to_markdown",

@@ -10,7 +10,7 @@ import numpy as np
 
 from jax_unlearn.core import InputError, check_choice
 
-KINDS = ("original", "oracle", "half", "unlearned")
+KINDS = ("original", "oracle", "subset", "unlearned")
 
 INGREDIENTS = (
     "kind",
@@ -56,12 +56,12 @@ def address_of(ingredients: Mapping[str, Any]) -> str:
     Keys are sorted, so their order does not matter; 1 and 1.0 are different ingredients.
 
     Args:
-      ingredients: a mapping with exactly these keys: ``kind`` (original, oracle, half, unlearned),
-        ``data`` (the dataset's fingerprint), ``removed`` (:func:`ids_digest` of the training ids
-        left out, or None), ``request`` (the request's hash or None), ``network`` and ``recipe``
-        (mappings), ``seed`` and ``version`` (whole numbers; the version is that of the recipe's
-        code), ``method`` (name and arguments, or None) and ``original`` (the address of the model
-        that was unlearned, or None).
+      ingredients: a mapping with exactly these keys: ``kind`` (original, oracle, subset or
+        unlearned), ``data`` (the dataset's fingerprint), ``removed`` (:func:`ids_digest` of the
+        training ids left out, or None), ``request`` (the request's hash or None), ``network`` and
+        ``recipe`` (mappings), ``seed`` and ``version`` (whole numbers; the version is that of the
+        recipe's code), ``method`` (name and arguments, or None) and ``original`` (the address
+        of the model that was unlearned, or None).
 
     Raises:
       InputError: for other keys, an unknown kind, a seed or version that is no whole number, or

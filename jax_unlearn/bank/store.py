@@ -8,7 +8,7 @@ Layout of a bank::
     models/<address>/     record.json, weights.safetensors,
                           outputs.npz (train_logits float32 [N, K], test_logits float32 [T, K])
     inside/<hash>/<address>.npz   what a model holds inside, of the request's examples; may be
-                          missing, see :mod:`jax_unlearn.bank.inside`
+                          missing, see :mod:`jax_unlearn.bank.probes`
     locks/                who is at work; empty files
 
 Whatever is written appears whole or not at all, any number of processes may read and write at

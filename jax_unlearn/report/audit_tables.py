@@ -39,7 +39,7 @@ def _values(audit: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Bloc
             (
                 name + unit,
                 band_ends(band["low"], band["high"], measure["outside"], _digits) if band else "-",
-                *(cell_text(row["cells"][name]) for row in rows),
+                *(cell_text(row["results"][name]) for row in rows),
             )
         )
     names = [row["name"] + (" !" if row["flags"] else "") for row in rows]
@@ -48,18 +48,17 @@ def _values(audit: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Bloc
 
 
 def _verdicts(audit: Mapping[str, Any]) -> Block:
-    says = {True: "passes", False: "fails", None: "-"}
     lines = []
     for row in audit["rows"]:
         verdict = row["verdict"]
-        numbers = sorted({cell["n"] for cell in row["cells"].values() if cell["n"]})
+        numbers = sorted({cell["n"] for cell in row["results"].values() if cell["n"]})
         lines.append(
             (
                 row["name"],
                 "/".join(map(str, numbers)) or "0",
                 f"{verdict['outside']} of {verdict['judged']}",
                 "-" if verdict["chance"] is None else str(verdict["chance"]),
-                says[verdict["passes"]],
+                verdict["outcome"],
                 "; ".join(row["flags"]),
             )
         )
@@ -109,7 +108,7 @@ def _times(audit: Mapping[str, Any]) -> Block:
 
 def cell_text(cell: Mapping[str, Any]) -> str:
     """Return a cell as 'value ±half mark', '-' where nothing is known."""
-    return "-" if cell["value"] is None else _with_half(cell) + MARKS[cell["mark"]]
+    return "-" if cell["value"] is None else _with_half(cell) + MARKS[cell["verdict"]]
 
 
 def _with_half(cell: Mapping[str, Any]) -> str:
@@ -165,17 +164,17 @@ def to_csv(audit: Mapping[str, Any]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     ends = ("value", "low", "high")
     writer.writerow(
-        ["model", "kind", "measure", "unit", *ends, "n", "mark", "band_low", "band_high", "note"]
+        ["model", "kind", "measure", "unit", *ends, "n", "verdict", "band_low", "band_high", "note"]
     )
     for row in audit["rows"]:
         for measure in audit["measures"]:
-            cell = row["cells"][measure["name"]]
+            cell = row["results"][measure["name"]]
             band = cell["band"] or (None, None)
             numbers = ["" if cell[end] is None else repr(cell[end]) for end in ends]
             writer.writerow(
                 [
                     *(row["name"], row["kind"], measure["name"], measure["unit"], *numbers),
-                    *(cell["n"], cell["mark"]),
+                    *(cell["n"], cell["verdict"]),
                     *("" if end is None else repr(end) for end in band),
                     cell["note"],
                 ]

@@ -36,14 +36,14 @@ def test_every_measure_of_a_record_has_a_cell_in_every_row(record):
     names = [m["name"] for m in record["measures"]]
     assert [row["name"] for row in record["rows"]] == ["original", "oracle", "mine"]
     for row in record["rows"]:
-        assert list(row["cells"]) == names
+        assert list(row["results"]) == names
 
 
-def test_verdicts_count_the_marks(record):
+def test_verdicts_count_the_results(record):
     for row in record["rows"]:
-        marks = [cell["mark"] for cell in row["cells"].values()]
-        assert row["verdict"]["outside"] == marks.count("outside")
-        assert row["verdict"]["judged"] == len(marks) - marks.count("")
+        verdicts = [cell["verdict"] for cell in row["results"].values()]
+        assert row["verdict"]["outside"] == verdicts.count("outside")
+        assert row["verdict"]["judged"] == len(verdicts) - verdicts.count("")
 
 
 def test_the_summary_says_what_the_verdicts_are(record):
@@ -68,14 +68,16 @@ def test_the_curve_of_an_attack_has_the_area_that_the_row_reports(record):
     row = record["rows"][0]
     curve = record["curves"]["roc"]["original"]["ulira"]
     area = np.trapezoid(curve["tpr"], curve["fpr"])
-    assert area == pytest.approx(row["cells"]["ulira_auc"]["value"], abs=0.03)
+    assert area == pytest.approx(row["results"]["ulira_auc"]["value"], abs=0.03)
 
 
 def test_there_is_an_epsilon_for_every_forget_example(record):
     for values in record["curves"]["epsilon"].values():
         assert len(values) == record["request"]["forget"]
     median = np.median(record["curves"]["epsilon"]["mine"])
-    assert median == pytest.approx(record["rows"][2]["cells"]["epsilon_median"]["value"], rel=1e-5)
+    assert median == pytest.approx(
+        record["rows"][2]["results"]["epsilon_median"]["value"], rel=1e-5
+    )
 
 
 def test_single_examples_are_shown_under_all_models(record):

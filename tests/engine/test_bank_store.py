@@ -158,7 +158,7 @@ def test_the_address_depends_on_every_ingredient_and_not_on_their_order():
     assert address_of(dict(reversed(base.items()))) == address_of(base)
     others = [
         ingredients(seed=1),
-        ingredients(kind="half"),
+        ingredients(kind="subset"),
         *(ingredients(**{name: "0f"}) for name in ("data", "removed", "request", "original")),
         ingredients(network={"name": "mlp", "width": 9}),
         ingredients(recipe={}),
@@ -185,13 +185,13 @@ def test_the_digest_of_ids_ignores_their_order_and_type():
 def test_records_are_chosen_and_sorted_by_kind_seed_and_address(bank):
     for seed in (10, 2):
         put(bank, seed)
-        put(bank, seed, kind="half", request=REQUEST)
-        put(bank, seed, kind="half", version=2)
+        put(bank, seed, kind="subset", request=REQUEST)
+        put(bank, seed, kind="subset", version=2)
     order = [(r.ingredients["kind"], r.ingredients["seed"], r.address) for r in bank.records()]
     assert order == sorted(order)
-    assert [entry[:2] for entry in order[4:]] == [("oracle", 2), ("oracle", 10)]
-    assert len(bank.records(kind="half")) == 4
-    chosen = bank.records(kind="half", request=REQUEST)
+    assert [entry[:2] for entry in order[:2]] == [("oracle", 2), ("oracle", 10)]
+    assert len(bank.records(kind="subset")) == 4
+    chosen = bank.records(kind="subset", request=REQUEST)
     assert [record.ingredients["seed"] for record in chosen] == [2, 10]
     assert bank.records(kind="unlearned") == []
 
@@ -292,7 +292,7 @@ def test_what_is_not_in_the_bank_is_named(bank):
         bank.predictions(put(bank), "abababab")
     with refused(r"address='\.\./\.\.': expected 32 hex digits"):
         bank.has("../..")
-    with refused("kind='models': expected one of half, oracle, original, unlearned"):
+    with refused("kind='models': expected one of oracle, original, subset, unlearned"):
         bank.records(kind="models")
 
 

@@ -98,7 +98,7 @@ def test_a_bank_and_its_models_as_files_give_the_same_record(
             del record["models"]["methods"]["finetune"][key]
         for row in record["rows"]:
             for key in ("seconds", "share"):
-                row["cells"].pop(key, None)
+                row["results"].pop(key, None)
         for key in ("seconds", "share"):
             record["bands"].pop(key, None)
             record["curves"].pop(key, None)

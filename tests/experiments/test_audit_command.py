@@ -80,7 +80,7 @@ def record(folder):
 
 
 def cells(found, name):
-    return next(r for r in found["rows"] if r["name"] == name)["cells"]
+    return next(r for r in found["rows"] if r["name"] == name)["results"]
 
 
 @pytest.mark.parametrize("request_", ["class-3", "random-0.2"])
@@ -88,8 +88,8 @@ def test_oracles_on_digits_pass_their_own_audit_and_the_original_fails(audited, 
     found = record(audited[0] / request_)
     verdicts = {row["name"]: row["verdict"] for row in found["rows"]}
     assert found["level"] == "standard"
-    assert verdicts["oracle"]["passes"] is True
-    assert verdicts["original"]["passes"] is False
+    assert verdicts["oracle"]["outcome"] == "passes"
+    assert verdicts["original"]["outcome"] == "fails"
 
 
 def test_an_audit_writes_text_json_csv_markdown_and_a_report(audited):
@@ -130,7 +130,7 @@ def test_a_changed_number_is_found(call, audited, tmp_path):
     (folder / "audit.json").write_text(json.dumps(found))
     done = call(audit.main, "--check", folder / "audit.json")
     assert done.code == 1
-    assert "differs: rows[2].cells.FA.value" in done.out
+    assert "differs: rows[2].results.FA.value" in done.out
     assert "differs: summary[0]: recorded 'All is well.'" in done.out
     shutil.rmtree(folder)
 

@@ -31,7 +31,7 @@ def cell(value, mark="inside", n=8, note=""):
         "low": None if value is None else 0.99 * value,
         "high": None if value is None else 1.01 * value,
         "n": n,
-        "mark": mark,
+        "verdict": mark,
         "note": note,
     }
 
@@ -41,7 +41,7 @@ def row(name, kind, shift, marks):
         measure: cell(centre * (1 + shift), mark)
         for (measure, centre), mark in zip(CENTRES.items(), marks, strict=True)
     }
-    return {"name": name, "kind": kind, "flags": [], "cells": cells, "verdict": {}}
+    return {"name": name, "kind": kind, "flags": [], "results": cells, "verdict": {}}
 
 
 def record(methods=("natmu", "mumis")):
@@ -259,7 +259,7 @@ def test_hostile_names_stay_text_everywhere(tmp_path):
     audit["request"]["text"] = audit["summary"][0] = f'"><img src=x onerror=alert(1)>{HOSTILE}'
     audit["measures"][0]["title"] = audit["measures"][0]["source"] = HOSTILE
     audit["rows"][2]["flags"] = [HOSTILE]
-    audit["rows"][2]["cells"]["FA"]["note"] = f"</td>{HOSTILE}"
+    audit["rows"][2]["results"]["FA"]["note"] = f"</td>{HOSTILE}"
     audit["protocol"] = {HOSTILE: {"</style>": HOSTILE}}
     paths = write_report(audit, tmp_path)
     html, markdown = paths["html"].read_text(), paths["markdown"].read_text()
@@ -329,8 +329,8 @@ def test_every_row_is_said_to_lie_where_its_marks_put_it():
 
 def test_a_row_that_lies_outside_everywhere_is_said_to_without_a_list():
     audit = record()
-    for c in audit["rows"][2]["cells"].values():
-        c["mark"] = "outside"
+    for c in audit["rows"][2]["results"].values():
+        c["verdict"] = "outside"
     assert words.verdict_sentences(audit)[2] == (
         "NatMU: of 3 measures with a null band, outside by all."
     )
@@ -346,8 +346,8 @@ def test_a_request_without_a_hash_names_the_ids_alone():
 
 def test_a_row_without_marks_is_not_judged():
     audit = record()
-    for c in audit["rows"][2]["cells"].values():
-        c["mark"] = ""
+    for c in audit["rows"][2]["results"].values():
+        c["verdict"] = ""
     assert words.verdict_sentences(audit)[2] == "NatMU: not judged."
 
 
@@ -403,15 +403,15 @@ def test_the_table_has_bands_marks_intervals_and_n():
 
 def test_marks_are_words_and_shapes_in_page_and_markdown(written):
     _, html, markdown = written
-    for text in ("\u25cf\u00a0inside", "\u25b2\u00a0outside", "\u25cb\u00a0no\u00a0power"):
+    for text in ("\u25cf\u00a0inside", "\u25b2\u00a0outside", "\u25cb\u00a0uninformative"):
         assert text in html
         assert text.replace("\u00a0", " ") in markdown
 
 
 def test_a_row_of_fewer_models_shows_the_band_it_is_judged_by():
     audit = record()
-    audit["rows"][2]["cells"]["FA"]["band"] = [80.0, 96.0]
-    audit["rows"][3]["cells"]["FA"]["band"] = [0.95 * 88.0, 1.05 * 88.0]
+    audit["rows"][2]["results"]["FA"]["band"] = [80.0, 96.0]
+    audit["rows"][3]["results"]["FA"]["band"] = [0.95 * 88.0, 1.05 * 88.0]
     fa = table(audit, "Measures")[1]
     assert fa[4].endswith("band 80.00 to 96.00")
     assert "band" not in fa[5]
@@ -420,25 +420,25 @@ def test_a_row_of_fewer_models_shows_the_band_it_is_judged_by():
 def test_notes_are_numbered_once_and_written_out_below():
     audit = record()
     for r in audit["rows"][2:]:
-        r["cells"]["FA"] = cell(None, "", 0, "needs 3 models; 1 given")
+        r["results"]["FA"] = cell(None, "", 0, "needs 3 models; 1 given")
     assert [line[4:] for line in table(audit, "Measures")][1] == ["\u2013 (1)", "\u2013 (1)"]
     assert "(1) needs 3 models; 1 given" in sentences(audit)
 
 
 def test_one_seed_has_no_interval_and_that_is_said():
     audit = record()
-    audit["rows"][2]["cells"]["FA"] |= {"low": None, "high": None, "n": 1}
+    audit["rows"][2]["results"]["FA"] |= {"low": None, "high": None, "n": 1}
     assert table(audit, "Measures")[1][4] == "96.80 no interval, n\u00a01"
 
 
 def test_a_measure_without_any_value_is_listed_with_its_needs():
     audit = record()
     for r in audit["rows"]:
-        r["cells"]["ulira_auc"] = cell(None, "", 0, "2 oracles are too few")
+        r["results"]["ulira_auc"] = cell(None, "", 0, "2 oracles are too few")
     assert "U-LiRA AUC" not in [line[0] for line in table(audit, "Measures")]
     assert "U-LiRA AUC: needs 1 model (2 oracles are too few)." in sentences(audit)
     for r in audit["rows"]:
-        r["cells"] = {}
+        r["results"] = {}
     assert "No measure gave a value." in sentences(audit)
 
 
@@ -472,7 +472,7 @@ def test_a_ranking_says_what_it_goes_by(measure, rule):
 def test_audit_md_says_what_a_ranking_goes_by_and_bands_by_the_ends_that_count():
     audit = record()
     for r in audit["rows"]:
-        r["verdict"] = {"outside": 0, "judged": 3, "chance": 1, "passes": True}
+        r["verdict"] = {"outside": 0, "judged": 3, "chance": 1, "outcome": "passes"}
     found = {t.title: t for t in audit_tables.tables(audit | {"courses": {"methods": {}}})}
     assert found["Nearest to retraining first"].rows[0][0] == "gap, lowest first"
     bands = {line[0]: line[1] for line in found["random:0.1: strong audit"].rows}
@@ -531,7 +531,7 @@ def test_the_legend_is_folded_and_explains_every_measure(written):
 
 
 def test_references_are_among_the_files_behind_the_audit():
-    audit = record() | {"files": {"oracle": [{"path": "p/oracle.npz"}], "halves": []}}
+    audit = record() | {"files": {"oracle": [{"path": "p/oracle.npz"}], "subsets": []}}
     lines = table(audit, "Predictions behind this audit")
     assert lines[1] == ["oracle", "1", "p/oracle.npz"]
     assert [line[0] for line in lines[2:]] == ["NatMU", "MU-Mis"]

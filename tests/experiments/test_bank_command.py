@@ -31,11 +31,11 @@ def call(monkeypatch, *flags):
 
 def test_a_bank_holds_originals_oracles_halves_and_unlearned_models(tmp_path, monkeypatch, capsys):
     path = str(tmp_path / "bank")
-    call(monkeypatch, *FLAGS, "--count", "2", "--halves", "2", "--out", path)
+    call(monkeypatch, *FLAGS, "--count", "2", "--subsets", "2", "--out", path)
     assert "bank: " in capsys.readouterr().out
     bank = open_bank(path)
     kinds = [record.ingredients["kind"] for record in bank.records()]
-    assert sorted(set(kinds)) == ["half", "oracle", "original", "unlearned"]
+    assert sorted(set(kinds)) == ["subset", "oracle", "original", "unlearned"]
     assert [kinds.count(kind) for kind in sorted(set(kinds))] == [2, 2, 2, 2]
     (request,) = bank.requests()
     for record in bank.records("unlearned", request):
@@ -47,8 +47,8 @@ def test_a_bank_holds_originals_oracles_halves_and_unlearned_models(tmp_path, mo
         assert not np.array_equal(
             predictions.forget.logits, bank.predictions(original, request).forget.logits
         )
-    halves = [record.ingredients["removed"] for record in bank.records("half")]
-    assert len(set(halves)) == 2
+    subsets = [record.ingredients["removed"] for record in bank.records("subset")]
+    assert len(set(subsets)) == 2
 
     before = {r.address for r in bank.records()}
     call(monkeypatch, *FLAGS, "--count", "3", "--out", path)
@@ -86,7 +86,7 @@ def test_a_watched_bank_holds_the_same_models_and_their_forget_accuracy_per_epoc
     ("flags", "message"),
     [
         (("--count", "0"), "count=0: expected a whole number >= 1"),
-        (("--halves", "-1"), "halves=-1: expected a whole number >= 0"),
+        (("--subsets", "-1"), "subsets=-1: expected a whole number >= 0"),
         (("--mesh", "model=3"), "mesh='model=3': model=3 times data=1 is 3, and there are 4"),
         (("--mesh", "rows=4"), "mesh='rows=4': expected axes model and data"),
         (("--process-id", "1"), "coordinator, num_processes, process_id: processes that fill"),

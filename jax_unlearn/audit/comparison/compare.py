@@ -44,33 +44,38 @@ from jax_unlearn.audit.measures.catalogue import (
 from jax_unlearn.audit.measures.evaluation import (
     BankConfidences,
     bank_confidences,
-    measure_inside,
+    measure_probe,
     measure_run,
 )
 from jax_unlearn.audit.measures.gap import check_terms
 from jax_unlearn.audit.measures.protocol import AuditProtocol
 from jax_unlearn.audit.probes.relearn import mean_loss
 
-NO_INSIDE = "no model's inside is given"
-"""Why measures that take insides were not taken."""
+NO_PROBE = "no model's probe is given"
+"""Why measures that take probes were not taken."""
+
+
+PASSES, FAILS, CANNOT_BE_JUDGED = "passes", "fails", "cannot be judged"
 
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """How often a row lies outside, and how often chance alone would.
+    """What the audit makes of a row.
 
     Attributes:
+      outcome: 'passes', 'fails' or 'cannot be judged'.
       outside: measures on which the row lies outside the band.
       judged: measures that have a band and a value.
       chance: of those judged at most so many are outside for 95 % of the splits of the oracles;
         None if unknown.
-      passes: whether the row is outside no more often than that; None if unknown.
+      reason: how strong the evidence is, or why there is none, in words.
     """
 
+    outcome: str
     outside: int
     judged: int
     chance: int | None
-    passes: bool | None
+    reason: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,12 +84,12 @@ class AuditRow:
 
     Attributes:
       group: its models; for the oracle those held out.
-      cells: by measure.
+      results: by measure.
       verdict: over all measures.
     """
 
     group: Group
-    cells: Mapping[str, MeasureResult]
+    results: Mapping[str, MeasureResult]
     verdict: Verdict
 
 
@@ -160,8 +165,8 @@ def compare(
         check_terms(terms, [m.name for m in measures if m.kind == ALONE])
     runs = {group.name: group.kept for group in models.groups}
     planned = len(runs) + 2
-    inside = any(m.inside for m in measures)
-    one = partial(_measure, protocol=protocol, target=target, inside=inside)
+    probe = any(m.probe for m in measures)
+    one = partial(_measure, protocol=protocol, target=target, probe=probe)
     with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
         # What they warn of is an undefined value, which the cell's note tells.
         warnings.simplefilter("ignore")
@@ -178,14 +183,14 @@ def compare(
                 confidences[group.name] = bank
         on_step(planned - 1, planned)
         chances = [
-            view.chance([m for m in measures if cells[m.name].mark in (INSIDE, OUTSIDE)])
+            view.chance([m for m in measures if cells[m.name].verdict in (INSIDE, OUTSIDE)])
             for _, cells in rows
         ]
     on_step(planned, planned)
     uninformative = tuple(
         m.name
         for m in measures
-        if any(g.kind == ORIGINAL and cells[m.name].mark == INSIDE for g, cells in rows)
+        if any(g.kind == ORIGINAL and cells[m.name].verdict == INSIDE for g, cells in rows)
     )
     return Comparison(
         models=models,
@@ -220,22 +225,22 @@ def _row(
     chosen = among_oracles if group.kind == ORACLE else range(len(group.kept))
     kept = [group.kept[i] for i in chosen]
     measured = [alone[i] for i in chosen]
-    cells = view.per_model_cells(group, kept, measured, measures)
+    cells = view.per_model_results(group, kept, measured, measures)
     bank = bank_confidences([run.predictions for run in kept], measured) if kept else None
     if banks:
-        cells |= view.bank_cells(kept, bank, measures)
+        cells |= view.bank_results(kept, bank, measures)
     return cells, bank
 
 
 def _not_measured(models: RequestModels, level: str, class_wise: bool) -> dict[str, str]:
-    """Why measures that take insides cannot be had, by name."""
+    """Why measures that take probes cannot be had, by name."""
     reasons = {}
-    given = any(run.inside is not None for group in models.groups for run in group.kept)
+    given = any(run.probe is not None for group in models.groups for run in group.kept)
     for m in CATALOGUE:
-        if not m.inside:
+        if not m.probe:
             continue
         if not given:
-            reasons[m.name] = NO_INSIDE
+            reasons[m.name] = NO_PROBE
         elif LEVELS.index(m.level) > LEVELS.index(level):
             reasons[m.name] = f"the {level} audit leaves it out"
         elif m.name == "linear_probe" and class_wise:
@@ -252,29 +257,31 @@ def _relearn_target(models: RequestModels) -> float | None:
 
 
 def _measure(
-    run: Run, protocol: AuditProtocol, target: float | None, inside: bool
+    run: Run, protocol: AuditProtocol, target: float | None, probe: bool
 ) -> dict[str, float]:
     measured = measure_run(run.predictions, protocol)
-    if inside and run.inside is not None:
-        measured |= measure_inside(run.predictions, run.inside, target)
+    if probe and run.probe is not None:
+        measured |= measure_probe(run.predictions, run.probe, target)
     return measured
 
 
 def _judged(
     group: Group, cells: dict[str, MeasureResult], uninformative: Sequence[str], chance: int | None
 ) -> AuditRow:
-    marks = [cell.mark for cell in cells.values()]
+    marks = [cell.verdict for cell in cells.values()]
     outside = marks.count(OUTSIDE)
     judged = outside + marks.count(INSIDE)
-    passes = outside <= chance if chance is not None and judged else None
+    outcome = CANNOT_BE_JUDGED
+    if chance is not None and judged:
+        outcome = PASSES if outside <= chance else FAILS
     if group.kind not in (ORIGINAL, ORACLE):
         cells = {
-            name: dataclasses.replace(cell, mark=UNINFORMATIVE)
-            if name in uninformative and cell.mark == INSIDE
+            name: dataclasses.replace(cell, verdict=UNINFORMATIVE)
+            if name in uninformative and cell.verdict == INSIDE
             else cell
             for name, cell in cells.items()
         }
-    return AuditRow(group, cells, Verdict(outside, judged, chance, passes))
+    return AuditRow(group, cells, Verdict(outcome, outside, judged, chance))
 
 
 def _bands(

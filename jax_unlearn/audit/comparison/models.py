@@ -11,7 +11,7 @@ import numpy as np
 from jax_unlearn.audit.comparison import flags
 from jax_unlearn.audit.measures.accuracy import is_class_wise
 from jax_unlearn.audit.predictions import SPLITS, check_predictions
-from jax_unlearn.audit.probes.inside import Inside, align_inside
+from jax_unlearn.audit.probes.probe import Probe, align_probe
 from jax_unlearn.core import InputError, Outputs, Predictions
 
 ORIGINAL, ORACLE, METHOD = "original", "oracle", "method"
@@ -27,14 +27,14 @@ class Run:
         unknown, which is taken for different from all others.
       seconds: run time without compilation; NaN for unknown.
       status: what the run reported, '' for nothing; 'collapsed' leaves it out.
-      inside: what its weights tell; None for not known, which some measures then leave out.
+      probe: what its weights tell; None for not known, which some measures then leave out.
     """
 
     predictions: Predictions
     seed: int | None = None
     seconds: float = math.nan
     status: str = ""
-    inside: Inside | None = None
+    probe: Probe | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +113,7 @@ def gather_models(
     Raises:
       InputError: if there is no oracle that works, a method's name is taken, a seed comes twice in
         a group, a model's ids, labels, classes or forgotten classes are not the first oracle's, or
-        insides do not belong to one request and one way of looking.
+        probes do not belong to one request and one way of looking.
     """
     if not oracle:
         raise InputError("oracle=[]: expected one model or more, retrained without the forget set")
@@ -123,7 +123,7 @@ def gather_models(
         raise InputError(f"methods={taken[0]!r}: one of the audit's own rows; rename the method")
     first = check_predictions(oracle[0].predictions, _label(ORACLE, oracle[0], 0))
     aligned = {}
-    looked: Inside | None = None
+    looked: Probe | None = None
     for name, runs in groups.items():
         seeds = [run.seed for run in runs if run.seed is not None]
         twice = [seed for seed, count in Counter(seeds).items() if count > 1]
@@ -138,11 +138,11 @@ def gather_models(
         aligned[name] = []
         for run, source in zip(runs, sources, strict=True):
             predictions = align(run.predictions, first, source)
-            inside = run.inside
-            if inside is not None:
-                inside = align_inside(inside, first.forget, first.retain, looked, source)
-                looked = looked or inside
-            aligned[name].append(dataclasses.replace(run, predictions=predictions, inside=inside))
+            probe = run.probe
+            if probe is not None:
+                probe = align_probe(probe, first.forget, first.retain, looked, source)
+                looked = looked or probe
+            aligned[name].append(dataclasses.replace(run, predictions=predictions, probe=probe))
     sound = [run.predictions for run in aligned[ORACLE] if _finite(run.predictions)]
     if not sound:
         raise InputError("oracle: the logits of every model hold NaN or infinity; retrain them")

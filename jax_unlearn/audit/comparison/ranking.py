@@ -55,17 +55,17 @@ def rank(comparison: Comparison) -> tuple[Ranking, ...]:
     rows = [row for row in comparison.rows if row.group.kind == METHOD]
     rankings = []
     for m in comparison.measures:
-        named = [row for row in rows if math.isfinite(row.cells[m.name].value)]
+        named = [row for row in rows if math.isfinite(row.results[m.name].value)]
         if m.name not in RANKED or len(named) < 2:
             continue
         band = comparison.bands.get(m.name)
-        ordered = sorted(named, key=lambda row: badness(m, row.cells[m.name].value, band))
+        ordered = sorted(named, key=lambda row: badness(m, row.results[m.name].value, band))
         tied = tuple(
             (one.group.name, other.group.name)
             for one, other in itertools.pairwise(ordered)
             if not _differ(m, one, other, band, comparison.confidence)
         )
-        order = tuple((row.group.name, row.cells[m.name]) for row in ordered)
+        order = tuple((row.group.name, row.results[m.name]) for row in ordered)
         rankings.append(Ranking(m.name, order, tied))
     return tuple(rankings)
 
@@ -95,7 +95,7 @@ def _axis(m: Measure, value: float, band: NullBand | None) -> tuple[float, float
 def _differ(
     m: Measure, one: AuditRow, other: AuditRow, band: NullBand | None, confidence: float
 ) -> bool:
-    a, b = one.cells[m.name], other.cells[m.name]
+    a, b = one.results[m.name], other.results[m.name]
     paired = _paired_differences(a, b, _axis(m, a.value, band), _axis(m, b.value, band))
     if len(paired) >= 2:
         found = interval(paired, confidence)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jax_unlearn.audit.comparison.bands import SPLITS, NullBand
-from jax_unlearn.audit.comparison.compare import AuditRow, Comparison
+from jax_unlearn.audit.comparison.compare import PASSES, AuditRow, Comparison
 from jax_unlearn.audit.comparison.models import METHOD, ORACLE, ORIGINAL, Group
 from jax_unlearn.audit.comparison.ranking import Ranking, rank
 from jax_unlearn.audit.comparison.results import OUTSIDE, PAIRED_ORACLES, MeasureResult
@@ -14,11 +14,11 @@ from jax_unlearn.audit.measures.accuracy import is_class_wise
 from jax_unlearn.audit.measures.catalogue import BANKS, BY_NAME, MIN_BANK
 from jax_unlearn.audit.measures.curves import draw_curves
 from jax_unlearn.audit.measures.evaluation import BANK_EXAMPLES
-from jax_unlearn.audit.measures.memorization import MIN_HALVES, MeanMemorization, Memorization
+from jax_unlearn.audit.measures.memorization import MIN_SUBSETS, MeanMemorization, Memorization
 
-FORMAT = 1
+FORMAT = 2
 
-NO_HALVES = "no models trained on random halves are given"
+NO_SUBSETS = "no models trained on random halves are given"
 """Why memorization was not measured."""
 
 
@@ -35,7 +35,7 @@ def to_record(
     Keys: ``format``, ``level``, ``request`` (hash, text, ids_hash, sizes), ``models`` (numbers of
     models and, per method, seeds, statuses and seconds), ``measures`` (the catalogue's entries),
     ``not_measured`` (others, and why), ``rows`` (cells and a verdict each), ``bands``,
-    ``uninformative``, ``memorization`` (None below ``MIN_HALVES`` models of random halves),
+    ``uninformative``, ``memorization`` (None below ``MIN_SUBSETS`` models of random halves),
     ``ranking``, ``curves``, ``summary``, ``notes``, ``protocol``.
 
     Args:
@@ -115,9 +115,9 @@ def to_record(
 
 def _no_memorization(memorization: Memorization | None) -> dict[str, str]:
     if memorization is None or not memorization.models:
-        return {"memorization": NO_HALVES}
+        return {"memorization": NO_SUBSETS}
     if memorization.forget is None:
-        few = f"{memorization.models} models trained on random halves are fewer than {MIN_HALVES}"
+        few = f"{memorization.models} models trained on random halves are fewer than {MIN_SUBSETS}"
         return {"memorization": few}
     return {}
 
@@ -166,12 +166,13 @@ def _row(row: AuditRow) -> dict[str, Any]:
         "name": row.group.name,
         "kind": row.group.kind,
         "flags": row.group.flags,
-        "cells": {name: _cell(cell) for name, cell in row.cells.items()},
+        "results": {name: _cell(cell) for name, cell in row.results.items()},
         "verdict": {
+            "outcome": row.verdict.outcome,
             "outside": row.verdict.outside,
             "judged": row.verdict.judged,
             "chance": row.verdict.chance,
-            "passes": row.verdict.passes,
+            "reason": row.verdict.reason,
         },
     }
 
@@ -182,7 +183,7 @@ def _ends(cell: MeasureResult) -> dict[str, float | None]:
 
 def _cell(cell: MeasureResult) -> dict[str, Any]:
     band = None if cell.band is None else [number(cell.band.low), number(cell.band.high)]
-    return {**_ends(cell), "n": cell.n, "mark": cell.mark, "note": cell.note, "band": band}
+    return {**_ends(cell), "n": cell.n, "verdict": cell.verdict, "note": cell.note, "band": band}
 
 
 def _band(band: NullBand) -> dict[str, Any]:
@@ -270,15 +271,19 @@ def _verdict(row: AuditRow, display: Callable[[str], str]) -> list[str]:
     if found.chance is None:
         return [f"{says}."]
     says += f" (by chance alone at most {found.chance}"
-    if any(BY_NAME[m].kind == BANKS and not cell.n for m, cell in row.cells.items()):
+    if any(BY_NAME[m].kind == BANKS and not cell.n for m, cell in row.results.items()):
         says += f"; banks were not compared for want of {MIN_BANK} models"
     says += ")"
     if row.group.kind != METHOD:
-        verdict = ("pass" if many else "passes") if found.passes else ("fail" if many else "fails")
+        verdict = (
+            ("pass" if many else "passes")
+            if (found.outcome == PASSES)
+            else ("fail" if many else "fails")
+        )
         return [f"{says}: {verdict} the audit."]
-    worst = [BY_NAME[m].title for m, cell in row.cells.items() if cell.mark == OUTSIDE]
-    if found.passes:
-        powerful = any(cell.mark in ("inside", OUTSIDE) for cell in row.cells.values())
+    worst = [BY_NAME[m].title for m, cell in row.results.items() if cell.verdict == OUTSIDE]
+    if found.outcome == PASSES:
+        powerful = any(cell.verdict in ("inside", OUTSIDE) for cell in row.results.values())
         told = "cannot be told from retraining" if powerful else "cannot be judged here"
         return [f"{says}: it {told}{' by this audit' if powerful else ''}."]
     shown = "; ".join(worst[:6]) + ("; ..." if len(worst) > 6 else "")

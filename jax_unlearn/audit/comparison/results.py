@@ -1,4 +1,4 @@
-"""Cells of an audit: a measure of one row's models against the reference oracles, and its mark."""
+"""A measure of one row's models against the reference oracles, and what the null band says."""
 
 import dataclasses
 import math
@@ -32,8 +32,8 @@ from jax_unlearn.audit.measures.evaluation import (
     BankConfidences,
     bank_confidences,
     measure_banks,
-    measure_inside_pair,
     measure_pair,
+    measure_probe_pair,
     resolutions,
 )
 from jax_unlearn.audit.measures.protocol import AuditProtocol
@@ -42,7 +42,7 @@ from jax_unlearn.audit.measures.statistics import interval
 PAIRED_ORACLES = 16
 """Oracles that a model is compared with one by one, at most, and held-out ones for the band."""
 
-INSIDE, OUTSIDE, UNINFORMATIVE, UNMARKED = "inside", "outside", "uninformative", ""
+INSIDE, OUTSIDE, UNINFORMATIVE, UNJUDGED = "inside", "outside", "uninformative", ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +54,7 @@ class MeasureResult:
       low: lower end of its interval over models; NaN where there is none.
       high: upper end.
       n: models that it is made of.
-      mark: 'inside' the null band, so not to be told from retraining by this measure, 'outside',
+      verdict: 'inside' the null band, so not to be told from retraining by this measure, 'outside',
         'uninformative' where the original lies inside too, '' where there is no band.
       note: what must be known of it, '' for nothing.
       band: the null band for n models.
@@ -66,7 +66,7 @@ class MeasureResult:
     low: float
     high: float
     n: int
-    mark: str = UNMARKED
+    verdict: str = UNJUDGED
     note: str = ""
     band: NullBand | None = None
     values: tuple[float, ...] = ()
@@ -78,8 +78,8 @@ class OracleView:
 
     Attributes:
       oracles: those that work.
-      measured: their measures of kind 'alone'; those that take an inside only where it is given.
-      looked: positions of those whose inside is given.
+      measured: their measures of kind 'alone'; those that take a probe only where it is given.
+      probed: positions of those whose probe is given.
       reference: positions of those that rows are compared with.
       held_out: positions of the others.
     """
@@ -97,72 +97,72 @@ class OracleView:
         self.protocol, self.confidence, self.pool = protocol, confidence, pool
         self.oracles, self.measured = oracles, measured
         self.reference, self.held_out = reference, held_out
-        self.looked = [i for i, run in enumerate(oracles) if run.inside is not None]
+        self.probed = [i for i, run in enumerate(oracles) if run.probe is not None]
         self.steps = resolutions(oracles[0].predictions, protocol)
-        if self.looked:
-            steps = oracles[self.looked[0]].inside.relearn_steps
+        if self.probed:
+            steps = oracles[self.probed[0]].probe.relearn_steps
             self.steps["relearn_time"] = float(np.diff(steps[:2]).sum())
-        # By whether a measure takes insides.
+        # By whether a measure takes probes.
         self.paired = {
-            inside: tuple(
-                self._known(side, inside)[:PAIRED_ORACLES] for side in (reference, held_out)
+            probe: tuple(
+                self._known(side, probe)[:PAIRED_ORACLES] for side in (reference, held_out)
             )
-            for inside in (False, True)
+            for probe in (False, True)
         }
-        self.between = self._between(inside=False) | self._between(inside=True)
+        self.between = self._between(probe=False) | self._between(probe=True)
         self.bank = bank_confidences([run.predictions for run in oracles], measured)
         # By size: the orders, and every measure of kind 'banks' on each.
         self.splits: dict[int, tuple[list[np.ndarray], dict[str, np.ndarray]]] = {}
 
-    def _known(self, rows: Sequence[int], inside: bool) -> list[int]:
+    def _known(self, rows: Sequence[int], probe: bool) -> list[int]:
         """Those of some oracles that a measure can be had of."""
-        return [i for i in rows if not inside or self.oracles[i].inside is not None]
+        return [i for i in rows if not probe or self.oracles[i].probe is not None]
 
-    def _between(self, *, inside: bool) -> dict[str, np.ndarray]:
+    def _between(self, *, probe: bool) -> dict[str, np.ndarray]:
         """Every pair measure between oracles, NaN between one and itself, [M, M] over all."""
         m = len(self.oracles)
-        rows = sorted(self.paired[inside][0] + self.paired[inside][1])
+        rows = sorted(self.paired[probe][0] + self.paired[probe][1])
         found: dict[str, np.ndarray] = {}
         for i in rows:
             for j in rows:
                 if i == j:
                     continue
-                values = self._pair(self.oracles[i], self.measured[i], j, inside)
+                values = self._pair(self.oracles[i], self.measured[i], j, probe)
                 for name, value in values.items():
                     found.setdefault(name, np.full((m, m), np.nan))[i, j] = value
         return found
 
     def _pair(
-        self, run: Run, measured: dict[str, float], oracle: int, inside: bool
+        self, run: Run, measured: dict[str, float], oracle: int, probe: bool
     ) -> dict[str, float]:
         target = self.oracles[oracle]
-        if inside:
-            return measure_inside_pair(run.inside, target.inside)
+        if probe:
+            return measure_probe_pair(run.probe, target.probe)
         return measure_pair(
             run.predictions, measured, target.predictions, self.measured[oracle], self.protocol
         )
 
-    def _pairs(self, run: Run, measured: dict[str, float], inside: bool) -> dict[str, float]:
+    def _pairs(self, run: Run, measured: dict[str, float], probe: bool) -> dict[str, float]:
         """The pair measures of a model, means over the reference."""
-        if inside and run.inside is None:
+        if probe and run.probe is None:
             return {}
-        references = self.paired[inside][0]
+        references = self.paired[probe][0]
         others = [j for j in references if run.seed is None or run.seed != self.oracles[j].seed]
         # Better the oracle of the same seed, as a note says, than none.
-        pairs = [self._pair(run, measured, j, inside) for j in others or references]
+        pairs = [self._pair(run, measured, j, probe) for j in others or references]
         return {name: float(np.mean([pair[name] for pair in pairs])) for name in (pairs or [()])[0]}
 
-    def per_model_cells(
+    def per_model_results(
         self, group: Group, kept: Sequence[Run], measured: list[dict], measures: Sequence[Measure]
     ) -> dict[str, MeasureResult]:
         """Cells of the kinds 'alone' and 'pair': means over models with t intervals."""
         alone_there = group.kind == ORACLE and not self.held_out
-        taken = {m.inside for m in measures if m.kind == PAIR and not alone_there}
+        taken = {m.probe for m in measures if m.kind == PAIR and not alone_there}
 
         def complete(run: Run, values: dict[str, float]) -> dict[str, float]:
             found = dict(values)
-            for inside in taken:
-                found |= self._pairs(run, values, inside)
+            for probe in taken:
+                found |= self._pairs(run, values, probe)
             return found
 
         per_run = list(self.pool.map(complete, kept, measured))
@@ -170,18 +170,18 @@ class OracleView:
         for m in measures:
             if m.kind not in (ALONE, PAIR):
                 continue
-            rows = [i for i, run in enumerate(kept) if not m.inside or run.inside is not None]
+            rows = [i for i, run in enumerate(kept) if not m.probe or run.probe is not None]
             values = np.array([per_run[i].get(m.name, math.nan) for i in rows], np.float64)
-            cell = _mean_cell(
+            cell = _mean_result(
                 m,
                 values,
                 tuple(kept[i].seed for i in rows),
                 self._band(m, int(np.isfinite(values).sum())),
                 self.confidence,
-                paired=not alone_there and bool(self.paired[m.inside][0]),
+                paired=not alone_there and bool(self.paired[m.probe][0]),
             )
-            if m.inside and 0 < len(rows) < len(kept):
-                cell = _noted(cell, f"the inside of {len(rows)} of {len(kept)} models is given")
+            if m.probe and 0 < len(rows) < len(kept):
+                cell = _noted(cell, f"the probe of {len(rows)} of {len(kept)} models is given")
             if m.name == "relearn_time":
                 cell = self._cut_off(cell, [per_run[i] for i in rows])
             cells[m.name] = cell
@@ -194,14 +194,14 @@ class OracleView:
             return cell
         cell = _noted(cell, f"cut off before the target in {cut} of {len(per_run)}: a lower bound")
         oracles = any(values.get(CUT_OFF, 0.0) > 0.0 for values in self.measured)
-        if not oracles or cell.mark != INSIDE:
+        if not oracles or cell.verdict != INSIDE:
             return cell
-        return _noted(dataclasses.replace(cell, mark=UNMARKED), "oracles too, so not judged")
+        return _noted(dataclasses.replace(cell, verdict=UNJUDGED), "oracles too, so not judged")
 
     def _band(self, m: Measure, n: int) -> NullBand | None:
         more = {"resolution": self.steps.get(m.name, 0.0), "level": self.confidence}
         if m.kind == PAIR:
-            reference, held_out = self.paired[m.inside]
+            reference, held_out = self.paired[m.probe]
             both = sorted(reference + held_out)
             if len(both) < 2:
                 return None
@@ -218,7 +218,7 @@ class OracleView:
         """A measure of kind 'alone' of all oracles, NaN where it is not known."""
         return np.array([measured.get(m.name, math.nan) for measured in self.measured], np.float64)
 
-    def bank_cells(
+    def bank_results(
         self, kept: Sequence[Run], bank: BankConfidences | None, measures: Sequence[Measure]
     ) -> dict[str, MeasureResult]:
         """Cells of the kind 'banks', at the sizes that the null splits have."""
@@ -256,7 +256,7 @@ class OracleView:
                 low=max(low, m.low) if math.isfinite(low) else math.nan,
                 high=min(high, m.high) if math.isfinite(high) else math.nan,
                 n=size,
-                mark=mark(m, values[m.name], band),
+                verdict=judge(m, values[m.name], band),
                 note=note,
                 band=band,
             )
@@ -301,10 +301,10 @@ class OracleView:
                     values, (size, size), len(self.oracles), level=self.confidence
                 )
             else:
-                band = self._band(m, len(self._known(self.held_out, m.inside)))
+                band = self._band(m, len(self._known(self.held_out, m.probe)))
                 values = np.array([self._split_value(m, order, size) for order in orders])
             judged += band is not None
-            outside += [mark(m, v, band) == OUTSIDE for v in values]
+            outside += [judge(m, v, band) == OUTSIDE for v in values]
         from scipy.stats import binom
 
         independent = binom.ppf(self.confidence, judged, 1.0 - self.confidence)
@@ -312,9 +312,9 @@ class OracleView:
         return int(max(independent, seen))
 
     def _split_value(self, m: Measure, order: np.ndarray, size: int) -> float:
-        if m.inside:
-            # Of the oracles that were looked into every split has as many on either side.
-            order = order[np.isin(order, self.looked)]
+        if m.probe:
+            # Of the oracles that were probed every split has as many on either side.
+            order = order[np.isin(order, self.probed)]
             size = len(order) // 2
         first, second = order[:size], order[size:]
         if not size:
@@ -323,11 +323,11 @@ class OracleView:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 return float(np.nanmean(self.between[m.name][np.ix_(first, second)]))
-        values, reference = self._values(m), self._known(self.reference, m.inside)
+        values, reference = self._values(m), self._known(self.reference, m.probe)
         return float(values[first].mean() - values[second].mean() + values[reference].mean())
 
 
-def _mean_cell(
+def _mean_result(
     m: Measure,
     values: np.ndarray,
     seeds: tuple[int | None, ...],
@@ -339,11 +339,11 @@ def _mean_cell(
     known = np.isfinite(values)
     mean, low, high, n = interval([float(v) for v in values[known]], confidence)
     notes = []
-    whose = " and have an inside" if m.inside else ""
+    whose = " and have a probe" if m.probe else ""
     if known.size and not known.any() and m.kind == PAIR and not paired:
         notes.append(
-            "no oracle's inside is given to compare it with"
-            if m.inside
+            "no oracle's probe is given to compare it with"
+            if m.probe
             else "one oracle: there is no other to compare it with"
         )
     elif not known.all():
@@ -354,13 +354,13 @@ def _mean_cell(
         needed = 2 if m.kind == ALONE else 3
         notes.append(f"no band below {needed} oracles that work{whose}")
     if not len(values):
-        notes.append("no model's inside is given" if m.inside else "no model is left to measure")
+        notes.append("no model's probe is given" if m.probe else "no model is left to measure")
     return MeasureResult(
         value=mean,
         low=max(low, m.low) if n > 1 else math.nan,
         high=min(high, m.high) if n > 1 else math.nan,
         n=n,
-        mark=mark(m, mean, band),
+        verdict=judge(m, mean, band),
         note="; ".join(notes),
         band=band,
         values=tuple(float(v) for v in values),
@@ -372,10 +372,10 @@ def _noted(cell: MeasureResult, note: str) -> MeasureResult:
     return dataclasses.replace(cell, note="; ".join(filter(None, [cell.note, note])))
 
 
-def mark(m: Measure, value: float, band: NullBand | None) -> str:
+def judge(m: Measure, value: float, band: NullBand | None) -> str:
     """Return whether a value lies inside or outside a band; '' where one of them is unknown."""
     if band is None or math.isnan(value):
-        return UNMARKED
+        return UNJUDGED
     # Equal accuracies may differ in the last bit of their mean.
     rounding = 1e-9
     too_low = m.outside != ABOVE and value < band.low - rounding

@@ -28,7 +28,7 @@ from jax_unlearn.audit.measures.membership import (
     entropy_attack_member_percent,
     svc_attack_nonmember_share,
 )
-from jax_unlearn.audit.measures.memorization import MIN_HALVES, memorization_scores
+from jax_unlearn.audit.measures.memorization import MIN_SUBSETS, memorization_scores
 from jax_unlearn.audit.measures.rmia import rmia
 from jax_unlearn.audit.measures.zrf import zrf
 from jax_unlearn.audit.probes.relearn import relearn_time
@@ -64,7 +64,7 @@ class Measure:
         'below'. No distance to the oracle is too small.
       low: smallest possible value.
       high: largest possible value.
-      inside: whether it takes a model's :class:`~jax_unlearn.audit.probes.inside.Inside` too.
+      probe: whether it takes a model's :class:`~jax_unlearn.audit.probes.probe.Probe` too.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Measure:
     outside: str = BOTH
     low: float = float("-inf")
     high: float = float("inf")
-    inside: bool = False
+    probe: bool = False
 
     @property
     def needs(self) -> str:
@@ -89,9 +89,9 @@ class Measure:
             ALONE: "1 model; the band: 2 oracles, better 5",
             PAIR: "1 model and 1 oracle; the band: 3 oracles, better 5",
             BANKS: f"{MIN_BANK} unlearned models and {2 * MIN_BANK} oracles, better 64 and 128",
-            DATA: f"{MIN_HALVES} models trained on random halves of the data, better 100",
+            DATA: f"{MIN_SUBSETS} models trained on random halves of the data, better 100",
         }[self.kind]
-        return words + " (of each its inside, from weights and images)" * self.inside
+        return words + " (of each its probe, from weights and images)" * self.probe
 
 
 _KNOWN = "more of the forget set is still known"
@@ -181,7 +181,7 @@ def _inside(name: str, title: str, unit: str, function: Callable, does: str, sou
         does=does,
         source=source,
         **more,
-        inside=True,
+        probe=True,
     )
 
 

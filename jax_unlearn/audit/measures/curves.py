@@ -57,7 +57,7 @@ def draw_curves(comparison: Comparison, *, seed: int = 0) -> dict[str, Any]:
     for row in comparison.rows:
         name = row.group.name
         bank = banks.get(name)
-        size = row.cells["ulira_auc"].n
+        size = row.results["ulira_auc"].n
         if bank is None or size < MIN_BANK:
             continue
         mine, theirs = bank.models(range(size)), reference.models(range(size))

@@ -16,7 +16,7 @@ from jax_unlearn.audit.measures.loss_attack import loss_attack_accuracy
 from jax_unlearn.audit.measures.protocol import AuditProtocol, measure_against, measure_alone
 from jax_unlearn.audit.measures.rmia import rmia
 from jax_unlearn.audit.measures.zrf import zrf
-from jax_unlearn.audit.probes.inside import Inside
+from jax_unlearn.audit.probes.probe import Probe
 from jax_unlearn.audit.probes.relearn import relearn_time
 from jax_unlearn.core import Predictions
 
@@ -79,14 +79,12 @@ CUT_OFF = "relearn_cut_off"
 """1.0 where relearning ended before its target, so that the relearn time is a lower bound."""
 
 
-def measure_inside(
-    predictions: Predictions, inside: Inside, target: float | None
-) -> dict[str, float]:
-    """Return the measures of kind 'alone' that take an inside, and ``CUT_OFF``.
+def measure_probe(predictions: Predictions, probe: Probe, target: float | None) -> dict[str, float]:
+    """Return the measures of kind 'alone' that take a probe, and ``CUT_OFF``.
 
     Args:
       predictions: the model's outputs.
-      inside: its inside, its forget examples in the order of the predictions.
+      probe: its probe, its forget examples in the order of the predictions.
       target: loss in nats that relearning has to reach; None leaves the relearn time out.
 
     Returns:
@@ -95,37 +93,37 @@ def measure_inside(
     """
     retain = predictions.retain
     order = np.argsort(retain.id)
-    label = retain.label[order[np.searchsorted(retain.id[order], inside.probe_id)]]
-    probe = float("nan")
+    label = retain.label[order[np.searchsorted(retain.id[order], probe.probe_id)]]
+    accuracy = float("nan")
     if len(np.unique(label)) > 1:
-        probe = linear_probe_accuracy(
-            inside.probe_features, label, inside.forget_features, predictions.forget.label
+        accuracy = linear_probe_accuracy(
+            probe.probe_features, label, probe.forget_features, predictions.forget.label
         )
-    found = {"ZRF": zrf(predictions.forget.logits, inside.random_logits), "linear_probe": probe}
+    found = {"ZRF": zrf(predictions.forget.logits, probe.random_logits), "linear_probe": accuracy}
     if target is None:
         return found
-    steps = relearn_time(inside.curve, target)
+    steps = relearn_time(probe.curve, target)
     short = np.isposinf(steps)
     return {
         **found,
-        "relearn_time": float(inside.relearn_steps[-1]) if short else steps,
+        "relearn_time": float(probe.relearn_steps[-1]) if short else steps,
         CUT_OFF: float(short),
     }
 
 
-def measure_inside_pair(inside: Inside, oracle: Inside) -> dict[str, float]:
-    """Return the measures of kind 'pair' that take insides; NaN below four forget examples.
+def measure_probe_pair(probe: Probe, oracle: Probe) -> dict[str, float]:
+    """Return the measures of kind 'pair' that take probes; NaN below four forget examples.
 
     The unbiased estimator: forget sets are often no larger than the number of features, where the
     biased one finds likeness between any two networks.
 
     Args:
-      inside: the model's.
+      probe: the model's.
       oracle: the oracle's, its forget examples in the same order.
     """
-    if len(inside.forget_id) < 4:
+    if len(probe.forget_id) < 4:
         return {"linear_CKA": float("nan")}
-    features = inside.forget_features, oracle.forget_features
+    features = probe.forget_features, oracle.forget_features
     return {"linear_CKA": linear_cka(*features, estimator="unbiased")}
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from jax_unlearn.core import InputError
 
-MIN_HALVES = 8
+MIN_SUBSETS = 8
 """Models trained on random halves that a mean score takes at least."""
 
 
@@ -29,8 +29,8 @@ class Memorization(NamedTuple):
 
     Attributes:
       models: how many there are.
-      forget: of the forget set; None below ``MIN_HALVES`` models.
-      retain: of the retain set; None below ``MIN_HALVES`` models.
+      forget: of the forget set; None below ``MIN_SUBSETS`` models.
+      retain: of the retain set; None below ``MIN_SUBSETS`` models.
     """
 
     models: int

@@ -106,7 +106,7 @@ def _locate(
     found, changed, missing, seen = {}, [], [], set()
     elsewhere: dict[str, list[Path]] | None = None
     for item in (item for group in _groups(recorded).values() for item in group):
-        parts = {"predictions that were": item, "inside that was": item.get("inside")}
+        parts = {"predictions that were": item, "probe that was": item.get("probe")}
         for what, file in parts.items():
             if not file or file["path"] in seen:
                 continue
@@ -162,7 +162,7 @@ def _restored(recorded: Mapping[str, Any], found: Mapping[str, Path]) -> tuple[S
         restored[group] = []
         for file in files:
             path = found[file["path"]]
-            inside = found[file["inside"]["path"]] if file.get("inside") else None
+            probe = found[file["probe"]["path"]] if file.get("probe") else None
             origin = origins.find(path, ids) if told or in_bank(path) else None
             if origin is None:
                 alone += 1
@@ -180,13 +180,13 @@ def _restored(recorded: Mapping[str, Any], found: Mapping[str, Path]) -> tuple[S
                 )
             else:
                 item = origin.item
-                if group not in ("original", "halves"):
+                if group not in ("original", "subsets"):
                     hashes.append(origin.hash)
                 if group == "oracle":
                     texts.append(origin.text)
                 arguments.setdefault(group, origin.arguments)
-            # A bank may hold insides by now that were not there to be audited.
-            restored[group].append(dataclasses.replace(item, inside=inside))
+            # A bank may hold probes by now that were not there to be audited.
+            restored[group].append(dataclasses.replace(item, probe=probe))
         if group == "oracle":
             first = restored[group][0]
             ids = ids_digest(read_item(first, first.request).forget.id)
@@ -198,7 +198,7 @@ def _restored(recorded: Mapping[str, Any], found: Mapping[str, Path]) -> tuple[S
         restored["oracle"],
         {name: restored[f"methods.{name}"] for name in given},
         {name: arguments.get(f"methods.{name}", given[name]) for name in given},
-        restored.get("halves", []),
+        restored.get("subsets", []),
     )
     parts = {
         "provenance, audit.csv, audit.md and the report": True,
@@ -213,9 +213,9 @@ def _comparable(recorded: Mapping[str, Any]) -> dict[str, Any]:
     """A record without what is not computed and without places, which may have changed."""
 
     def file(entry: File) -> dict[str, Any]:
-        inside = entry.get("inside")
+        probe = entry.get("probe")
         kept = {key: value for key, value in entry.items() if key != "path"}
-        return {**kept, "inside": inside and inside["sha256"]}
+        return {**kept, "probe": probe and probe["sha256"]}
 
     methods = {
         name: {**method, "files": [file(f) for f in method["files"]]}

@@ -4,8 +4,8 @@ Predictions made elsewhere come as ``.npz`` files, one per model, with the array
 ``{forget,retain,test}_{logits,label,id}`` (floating [N, K], integers [N], integers [N];
 un-augmented images, eval mode; the dataset's own ids) and ``test_forgotten`` (bool [T], True for
 test images of a class that is forgotten as a whole). ``NAME-SEED.npz`` says which seed a file is
-of. A file may also hold what measures of a model's inside take, the arrays of
-:class:`jax_unlearn.audit.Inside` (``forget_id`` serves both): penultimate features on the forget
+of. A file may also hold what measures of a model's probe take, the arrays of
+:class:`jax_unlearn.audit.Probe` (``forget_id`` serves both): penultimate features on the forget
 set and on some retain images, the logits of one untrained network, and the losses of relearning.
 """
 
@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from jax_unlearn import data
-from jax_unlearn.audit import Inside, load_inside, load_predictions
+from jax_unlearn.audit import Probe, load_predictions, load_probe
 from jax_unlearn.audit.comparison.models import Run
-from jax_unlearn.audit.probes.inside import make_inside
+from jax_unlearn.audit.probes.probe import make_probe
 from jax_unlearn.bank import Bank, open_bank
-from jax_unlearn.bank.inside import inside_path, read_inside, read_made_of
+from jax_unlearn.bank.probes import probe_path, read_made_of, read_probe
 from jax_unlearn.bank.record import Record, digest
 from jax_unlearn.core import InputError, Predictions
 
@@ -44,7 +44,7 @@ class Item:
       seconds: run time, NaN for unknown.
       status: what the run reported.
       history: forget accuracy in percent per epoch, where the run was watched.
-      inside: the file of its inside in a bank; None for none, or for the same file.
+      probe: the file of its probe in a bank; None for none, or for the same file.
       request: hash that the model's bank knows the request by, '' for that of the audit.
       compile_seconds: time of compilation, NaN for unknown.
     """
@@ -54,7 +54,7 @@ class Item:
     seconds: float = math.nan
     status: str = ""
     history: tuple[float, ...] = ()
-    inside: Path | None = None
+    probe: Path | None = None
     request: str = ""
     compile_seconds: float = math.nan
 
@@ -70,7 +70,7 @@ class Sources:
       oracle: retrained models.
       methods: unlearned models by name.
       arguments: of each method, None for unknown.
-      halves: models trained on random halves of the data.
+      subsets: models trained on random halves of the data.
     """
 
     hash: str
@@ -79,7 +79,7 @@ class Sources:
     oracle: list[Item] = dataclasses.field(default_factory=list)
     methods: dict[str, list[Item]] = dataclasses.field(default_factory=dict)
     arguments: dict[str, Any] = dataclasses.field(default_factory=dict)
-    halves: list[Item] = dataclasses.field(default_factory=list)
+    subsets: list[Item] = dataclasses.field(default_factory=list)
 
     @property
     def slug(self) -> str:
@@ -103,36 +103,36 @@ def read_runs(items: Iterable[Item], request: str) -> list[Run]:
     """Read models with all that the audit needs to know of them.
 
     Raises:
-      InputError: as :func:`read_item`, also for insides.
+      InputError: as :func:`read_item`, also for probes.
     """
-    return [Run(read_item(i, request), i.seed, i.seconds, i.status, _read_inside(i)) for i in items]
+    return [Run(read_item(i, request), i.seed, i.seconds, i.status, _read_probe(i)) for i in items]
 
 
-def way_of_looking(items: Iterable[Item]) -> dict[str, Any] | None:
-    """Return what the insides of models in banks were made of; None where there is none.
+def probe_recipe(items: Iterable[Item]) -> dict[str, Any] | None:
+    """Return what the probes of models in banks were made of; None where there is none.
 
     Raises:
       InputError: if a file is missing or damaged, or there is more than one way.
     """
-    ways = {digest(way): way for way in (read_made_of(i.inside) for i in items if i.inside)}
+    ways = {digest(way): way for way in (read_made_of(i.probe) for i in items if i.probe)}
     if len(ways) > 1:
         raise InputError(
-            f"inside: models were looked into in {len(ways)} ways: expected one recipe of "
-            "relearning and one probe for all; fill the banks with the same settings and --inside "
+            f"probe: models were probed in {len(ways)} ways: expected one recipe of "
+            "relearning and one probe for all; fill the banks with the same settings and --probes "
             "again"
         )
     return next(iter(ways.values()), None)
 
 
-def _read_inside(item: Item) -> Inside | None:
+def _read_probe(item: Item) -> Probe | None:
     if not in_bank(item.path):
-        return load_inside(item.path)
-    if item.inside is None:
+        return load_probe(item.path)
+    if item.probe is None:
         return None
-    request, address = item.inside.parent.name, item.inside.stem
-    bank = open_bank(item.inside.parent.parent.parent)
-    arrays, _ = read_inside(bank, request, address, Inside._fields)
-    return make_inside(arrays, str(item.inside))
+    request, address = item.probe.parent.name, item.probe.stem
+    bank = open_bank(item.probe.parent.parent.parent)
+    arrays, _ = read_probe(bank, request, address, Probe._fields)
+    return make_probe(arrays, str(item.probe))
 
 
 def file_digest(path: Path) -> str:
@@ -235,8 +235,10 @@ def _bank_sources(path: Path) -> list[Sources]:
         sources = Sources(request, text)
         sources.original = bank_items(bank, fit, request)
         sources.oracle = bank_items(bank, oracles, request)
-        halves = [r for r in records if r.ingredients["kind"] == "half" and _recipe(r) in recipes]
-        sources.halves = bank_items(bank, halves, request)
+        subsets = [
+            r for r in records if r.ingredients["kind"] == "subset" and _recipe(r) in recipes
+        ]
+        sources.subsets = bank_items(bank, subsets, request)
         for record in mine:
             if record.ingredients["kind"] != "unlearned":
                 continue
@@ -268,7 +270,7 @@ def _variant(known: Mapping[str, Any], name: str, arguments: Any) -> str:
 
 def bank_items(bank: Bank, records: Iterable[Record], request: str) -> list[Item]:
     """Return models of a bank with what it knows of them."""
-    insides = {r.address: inside_path(bank, request, r.address) for r in records}
+    probes = {r.address: probe_path(bank, request, r.address) for r in records}
     return [
         Item(
             bank.path / "models" / record.address / "outputs.npz",
@@ -276,7 +278,7 @@ def bank_items(bank: Bank, records: Iterable[Record], request: str) -> list[Item
             float(record.outcome.get("run_seconds", math.nan)),
             str(record.outcome.get("status", "")),
             _course(record.outcome.get("history", [])),
-            insides[record.address] if insides[record.address].is_file() else None,
+            probes[record.address] if probes[record.address].is_file() else None,
             request,
             float(record.outcome.get("compile_seconds", math.nan)),
         )

@@ -15,30 +15,30 @@ from jax_unlearn.audit import (
     overshoot,
     worst_over_course,
 )
-from jax_unlearn.audit.comparison.compare import NO_INSIDE, compare
+from jax_unlearn.audit.comparison.compare import NO_PROBE, compare
 from jax_unlearn.audit.comparison.models import gather_models
-from jax_unlearn.audit.comparison.record import NO_HALVES, number, to_record
+from jax_unlearn.audit.comparison.record import NO_SUBSETS, number, to_record
 from jax_unlearn.audit.records.stores import (
     Item,
     Sources,
     file_digest,
     in_bank,
+    probe_recipe,
     read_runs,
-    way_of_looking,
 )
 from jax_unlearn.bank import ids_digest
 from jax_unlearn.bank.subset_models import read_memorization
 from jax_unlearn.report.figures.style import display_name
 
 ADDED_BY = {
-    NO_INSIDE: "python -m experiments.bank with the bank's flags and --inside 16",
-    NO_HALVES: "python -m experiments.bank with the bank's flags and --halves 64",
+    NO_PROBE: "python -m experiments.bank with the bank's flags and --probes 16",
+    NO_SUBSETS: "python -m experiments.bank with the bank's flags and --subsets 64",
 }
 """Commands that add what a measure lacks, by the reason why it was not taken."""
 
 ADDED_TO_FILES = {
-    NO_INSIDE: "the arrays of jax_unlearn.audit.Inside in the files of predictions",
-    NO_HALVES: "a bank of models trained on random halves as --oracles: experiments.bank --halves",
+    NO_PROBE: "the arrays of jax_unlearn.audit.Probe in the files of predictions",
+    NO_SUBSETS: "a bank of models of random halves as --oracles: experiments.bank --subsets",
 }
 """The same where the oracles are in no bank."""
 
@@ -63,7 +63,7 @@ def audit_sources(
       InputError: if something does not match; see :func:`gather_models`.
     """
     groups = (sources.original, sources.oracle, *sources.methods.values())
-    looked = way_of_looking(item for items in groups for item in items)
+    looked = probe_recipe(item for items in groups for item in items)
     models = gather_models(
         read_runs(sources.oracle, sources.hash),
         {name: read_runs(items, sources.hash) for name, items in sources.methods.items()},
@@ -72,11 +72,11 @@ def audit_sources(
     comparison = compare(models, level=level, protocol=protocol, on_step=on_step)
     ids = models.oracle.runs[0].predictions.forget.id
     request = {"hash": sources.hash, "text": sources.text, "ids_hash": ids_digest(ids)}
-    halves = [item.path.parent for item in sources.halves]
-    memorization = read_memorization(halves, ids)
+    subsets = [item.path.parent for item in sources.subsets]
+    memorization = read_memorization(subsets, ids)
     record = to_record(comparison, request, memorization=memorization, display=display_name)
     record["protocol"]["asked_level"] = level
-    record["protocol"]["inside"] = looked
+    record["protocol"]["probe"] = looked
     stored = any(in_bank(item.path) for item in sources.oracle)
     for absent in record["not_measured"]:
         absent["add"] = (ADDED_BY if stored else ADDED_TO_FILES).get(absent["why"], "")
@@ -95,7 +95,7 @@ def audit_sources(
     record["files"] = {
         "original": _described(sources.original, folder),
         "oracle": _described(sources.oracle, folder),
-        "halves": _described(sources.halves, folder),
+        "subsets": _described(sources.subsets, folder),
     }
     return record
 
@@ -132,7 +132,7 @@ def _described(items: list[Item], folder: Path) -> list[dict[str, Any]]:
     return [
         {
             **file(item.path),
-            "inside": None if item.inside is None else file(item.inside),
+            "probe": None if item.probe is None else file(item.probe),
             "seed": item.seed,
             "seconds": number(item.seconds),
             "compile_seconds": number(item.compile_seconds),

@@ -121,7 +121,7 @@ def _cost(audit: Mapping[str, Any], named: Callable) -> Callable:
     measure = next((m for m in audit["measures"] if m["name"] == "gap"), None)
     gaps = {}
     for row in audit["rows"]:
-        cell = row["cells"].get("gap") or {}
+        cell = row["results"].get("gap") or {}
         value = finite(cell.get("value"))
         if row["kind"] == "method" and row["name"] in seconds and np.isfinite(value):
             gaps[row["name"]] = (value, finite(cell.get("low")), finite(cell.get("high")))
@@ -151,7 +151,7 @@ def _course(audit: Mapping[str, Any], named: Callable) -> Callable:
         if name not in ("oracle", "original") and runs and any(runs)
     }
     ends = {
-        row["kind"]: finite((row["cells"].get("FA") or {}).get("value"))
+        row["kind"]: finite((row["results"].get("FA") or {}).get("value"))
         for row in audit["rows"]
         if row["kind"] != "method"
     }

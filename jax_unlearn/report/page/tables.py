@@ -36,7 +36,7 @@ def measure_blocks(audit: Mapping[str, Any]) -> list[Block]:
     rows = audit["rows"]
     measured, missing = [], []
     for measure in audit["measures"]:
-        cells = [row["cells"].get(measure["name"], {}) for row in rows]
+        cells = [row["results"].get(measure["name"], {}) for row in rows]
         has_value = any(not math.isnan(finite(cell.get("value"))) for cell in cells)
         (measured if has_value else missing).append((measure, cells))
     if not measured:
@@ -223,7 +223,7 @@ def _value(
         details.append(f"band {band_ends(*own, side)}")
     if cell.get("note"):
         details.append(f"({notes.setdefault(cell['note'], len(notes) + 1)})")
-    return Cell(number(cell.get("value")), ", ".join(details), cell.get("mark") or "")
+    return Cell(number(cell.get("value")), ", ".join(details), cell.get("verdict") or "")
 
 
 def _short(text: str) -> str:
@@ -251,5 +251,5 @@ def _n(audit: Mapping[str, Any], name: str, measure: str) -> Any:
     """Look up behind how many models a ranked value stands."""
     for row in audit["rows"]:
         if row["name"] == name:
-            return row["cells"].get(measure, {}).get("n", "\u2013")
+            return row["results"].get(measure, {}).get("n", "\u2013")
     return "\u2013"

@@ -153,7 +153,7 @@ def verdict_sentences(audit: Mapping[str, Any]) -> list[str]:
     titles = {measure["name"]: measure["title"] for measure in audit["measures"]}
     sentences = []
     for row in audit["rows"]:
-        marks = {name: cell.get("mark") for name, cell in row["cells"].items()}
+        marks = {name: cell.get("verdict") for name, cell in row["results"].items()}
         outside = [titles.get(name, name) for name, mark in marks.items() if mark == "outside"]
         others = [
             titles.get(n, n) for n, mark in marks.items() if mark in ("inside", "uninformative")

@@ -1,6 +1,6 @@
-"""The insides of a bank's models: arrays computed once from weights, beside the models.
+"""The probes of a bank's models: arrays computed once from weights, beside the models.
 
-One file for each model and request, ``inside/<request>/<address>.npz``: the arrays, and as text how
+One file for each model and request, ``probes/<request>/<address>.npz``: the arrays, and as text how
 they were made and their digest. It appears whole or not at all, and another way of making them
 replaces it.
 """
@@ -23,8 +23,8 @@ from jax_unlearn.files import locked, write_whole
 _NOTE = "made_of"
 
 
-def inside_path(bank: Bank, request: str, address: str) -> Path:
-    """Return where the inside of a model lies, whether or not it is there.
+def probe_path(bank: Bank, request: str, address: str) -> Path:
+    """Return where the probe of a model lies, whether or not it is there.
 
     Args:
       bank: the bank.
@@ -37,17 +37,17 @@ def inside_path(bank: Bank, request: str, address: str) -> Path:
     for name, value, count in (("request", request, "8 to 128"), ("address", address, "32")):
         if not re.fullmatch(f"[0-9a-f]{{{count.replace(' to ', ',')}}}", str(value)):
             raise InputError(f"{name}={value!r}: expected {count} hex digits, as banks use")
-    return bank.path / "inside" / request / f"{address}.npz"
+    return bank.path / "probes" / request / f"{address}.npz"
 
 
-def store_inside(
+def store_probe(
     bank: Bank,
     request: str,
     address: str,
     arrays: Mapping[str, np.ndarray],
     made_of: Mapping[str, Any],
 ) -> None:
-    """Store the inside of a model; one that is there is replaced.
+    """Store the probe of a model; one that is there is replaced.
 
     Args:
       bank: the bank.
@@ -59,7 +59,7 @@ def store_inside(
     Raises:
       InputError: when the disk is full or cannot be written to; what was there is as it was.
     """
-    path = inside_path(bank, request, address)
+    path = probe_path(bank, request, address)
     body = {"made_of": made_of, "digest": _digest(arrays)}
     note = json.dumps(body, sort_keys=True, allow_nan=False)
     try:
@@ -68,16 +68,16 @@ def store_inside(
             write_whole(path, content, partial=partial_path(bank.path))
     except OSError as error:
         raise InputError(
-            f"bank={str(bank.path)!r}: cannot write the inside of model {address} "
+            f"bank={str(bank.path)!r}: cannot write the probe of model {address} "
             f"({error.strerror or error}); make room or allow writing there; what was stored "
             "before is as it was"
         ) from error
 
 
-def read_inside(
+def read_probe(
     bank: Bank, request: str, address: str, names: tuple[str, ...]
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Return the arrays of a model's inside by name, and what they were made of.
+    """Return the arrays of a model's probe by name, and what they were made of.
 
     Args:
       bank: the bank.
@@ -88,8 +88,8 @@ def read_inside(
     Raises:
       InputError: if there is none, or it is damaged or of other arrays.
     """
-    path = inside_path(bank, request, address)
-    *values, text = read_npz(path, (*names, _NOTE), f"inside={str(path)!r}")
+    path = probe_path(bank, request, address)
+    *values, text = read_npz(path, (*names, _NOTE), f"probe={str(path)!r}")
     arrays = dict(zip(names, values, strict=True))
     try:
         note = json.loads(str(text))
@@ -99,13 +99,13 @@ def read_inside(
         whole = False
     if not whole:
         raise InputError(
-            f"inside={str(path)!r}: damaged; fill the bank with the same --inside again"
+            f"probe={str(path)!r}: damaged; fill the bank with the same --probes again"
         )
     return arrays, made_of
 
 
 def read_made_of(path: Path) -> dict[str, Any]:
-    """Return what an inside was made of besides its model, without reading its arrays.
+    """Return what a probe was made of besides its model, without reading its arrays.
 
     Args:
       path: its file.
@@ -113,17 +113,17 @@ def read_made_of(path: Path) -> dict[str, Any]:
     Raises:
       InputError: if it is missing or damaged.
     """
-    (text,) = read_npz(path, (_NOTE,), f"inside={str(path)!r}")
+    (text,) = read_npz(path, (_NOTE,), f"probe={str(path)!r}")
     try:
         return json.loads(str(text))["made_of"]
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"inside={str(path)!r}: damaged ({type(error).__name__})") from error
+        raise InputError(f"probe={str(path)!r}: damaged ({type(error).__name__})") from error
 
 
-def has_inside(
+def has_probe(
     bank: Bank, request: str, address: str, names: tuple[str, ...], made_of: Mapping[str, Any]
 ) -> bool:
-    """Return whether a sound inside is stored that was made of the same.
+    """Return whether a sound probe is stored that was made of the same.
 
     Args:
       bank: the bank.
@@ -133,7 +133,7 @@ def has_inside(
       made_of: what determines them besides the model; JSON values.
     """
     try:
-        return read_inside(bank, request, address, names)[1] == json.loads(json.dumps(made_of))
+        return read_probe(bank, request, address, names)[1] == json.loads(json.dumps(made_of))
     except InputError:
         return False
 

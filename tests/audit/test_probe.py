@@ -1,4 +1,4 @@
-"""The inside of a model: stored, refused, and what the audit makes of it."""
+"""The probe of a model: stored, refused, and what the audit makes of it."""
 
 import math
 
@@ -15,19 +15,19 @@ from jax_unlearn.audit import (
     save_predictions,
     zrf,
 )
-from jax_unlearn.audit.comparison.compare import NO_INSIDE, compare
+from jax_unlearn.audit.comparison.compare import NO_PROBE, compare
 from jax_unlearn.audit.comparison.models import Run, gather_models
-from jax_unlearn.audit.measures.evaluation import CUT_OFF, measure_inside, measure_inside_pair
+from jax_unlearn.audit.measures.evaluation import CUT_OFF, measure_probe, measure_probe_pair
 from jax_unlearn.audit.predictions import load_predictions
-from jax_unlearn.audit.probes.inside import (
+from jax_unlearn.audit.probes.probe import (
     PROBE_EXAMPLES,
-    Inside,
-    align_inside,
-    check_inside,
-    load_inside,
-    look_inside,
+    Probe,
+    align_probe,
+    check_probe,
+    load_probe,
     probe_rows,
-    save_inside,
+    save_probe,
+    take_probe,
 )
 from jax_unlearn.audit.probes.relearn import Relearn
 from jax_unlearn.core import InputError
@@ -39,7 +39,7 @@ TRAIN, TEST = 120, 60
 
 
 def make(predictions, *, known, steps_to=20, seed=0):
-    """An inside whose features lead for the true class by ``known`` and that relearns in time."""
+    """A probe whose features lead for the true class by ``known`` and that relearns in time."""
     rng = np.random.default_rng([seed, 3])
     basis = np.random.default_rng(1).normal(size=(10, D))
     own = np.random.default_rng(2).normal(size=(10_000, D))
@@ -49,7 +49,7 @@ def make(predictions, *, known, steps_to=20, seed=0):
         return (lead * basis[outputs.label] + noise).astype(np.float32)
 
     forget, retain = predictions.forget, predictions.retain
-    return Inside(
+    return Probe(
         forget.id,
         features(forget, known),
         retain.id,
@@ -63,13 +63,13 @@ def make(predictions, *, known, steps_to=20, seed=0):
 
 @pytest.fixture(scope="module")
 def runs(simulate):
-    def some(n, lead, first, *, inside=True, steps_to=20, class_wise=False):
+    def some(n, lead, first, *, probe=True, steps_to=20, class_wise=False):
         found = []
         for s in range(first, first + n):
             predictions = simulate(s, lead=lead, train=TRAIN, test=TEST, class_wise=class_wise)
             late = steps_to + s % 3
-            mine = make(predictions, known=lead / 2.0, steps_to=late, seed=s) if inside else None
-            found.append(Run(predictions, s, inside=mine))
+            mine = make(predictions, known=lead / 2.0, steps_to=late, seed=s) if probe else None
+            found.append(Run(predictions, s, probe=mine))
         return found
 
     return some
@@ -77,23 +77,23 @@ def runs(simulate):
 
 @pytest.fixture(scope="module")
 def compared(runs):
-    """Eight oracles, six of them looked into; a method like them and one like the original."""
-    oracle = runs(6, 3.0, 100) + runs(2, 3.0, 106, inside=False)
+    """Eight oracles, six of them probed; a method like them and one like the original."""
+    oracle = runs(6, 3.0, 100) + runs(2, 3.0, 106, probe=False)
     methods = {
-        "like": runs(3, 3.0, 200) + runs(1, 3.0, 300, inside=False),
-        "unseen": runs(2, 3.0, 400, inside=False),
+        "like": runs(3, 3.0, 200) + runs(1, 3.0, 300, probe=False),
+        "unseen": runs(2, 3.0, 400, probe=False),
     }
     return compare(gather_models(oracle, methods, runs(4, 8.0, 500, steps_to=2)))
 
 
 def cells(comparison, name):
-    return next(row for row in comparison.rows if row.group.name == name).cells
+    return next(row for row in comparison.rows if row.group.name == name).results
 
 
 def test_an_inside_survives_the_disk(runs, tmp_path):
-    inside = runs(1, 3.0, 0)[0].inside
-    save_inside(tmp_path / "new" / "inside.npz", inside)
-    for mine, theirs in zip(load_inside(tmp_path / "new" / "inside.npz"), inside, strict=True):
+    probe = runs(1, 3.0, 0)[0].probe
+    save_probe(tmp_path / "new" / "probe.npz", probe)
+    for mine, theirs in zip(load_probe(tmp_path / "new" / "probe.npz"), probe, strict=True):
         np.testing.assert_array_equal(mine, theirs)
 
 
@@ -101,25 +101,25 @@ def test_an_inside_may_stand_in_the_file_of_the_predictions(runs, same_predictio
     run = runs(1, 3.0, 0)[0]
     path = tmp_path / "mine.npz"
     save_predictions(path, run.predictions)
-    assert load_inside(path) is None
+    assert load_probe(path) is None
     with np.load(path) as stored:
         arrays = dict(stored)
-    np.savez(path, **arrays, **dict(list(run.inside._asdict().items())[1:]))
+    np.savez(path, **arrays, **dict(list(run.probe._asdict().items())[1:]))
     assert same_predictions(load_predictions(path), run.predictions)
-    np.testing.assert_array_equal(load_inside(path).forget_features, run.inside.forget_features)
+    np.testing.assert_array_equal(load_probe(path).forget_features, run.probe.forget_features)
 
 
 def test_half_an_inside_and_damaged_files_are_refused(runs, tmp_path):
-    inside = runs(1, 3.0, 0)[0].inside
-    path = tmp_path / "inside.npz"
-    np.savez(path, forget_id=inside.forget_id, probe_id=inside.probe_id)
+    probe = runs(1, 3.0, 0)[0].probe
+    path = tmp_path / "probe.npz"
+    np.savez(path, forget_id=probe.forget_id, probe_id=probe.probe_id)
     with pytest.raises(InputError, match="lacks forget_features, probe_features, random_logits"):
-        load_inside(path)
+        load_probe(path)
     path.write_bytes(b"nothing")
     with pytest.raises(InputError, match="damaged or not an"):
-        load_inside(path)
+        load_probe(path)
     with pytest.raises(InputError, match="no such file"):
-        load_inside(tmp_path / "missing.npz")
+        load_probe(tmp_path / "missing.npz")
 
 
 @pytest.mark.parametrize(
@@ -137,15 +137,15 @@ def test_half_an_inside_and_damaged_files_are_refused(runs, tmp_path):
     ],
 )
 def test_malformed_arrays_are_named(runs, field, change, message):
-    inside = runs(1, 3.0, 0)[0].inside
+    probe = runs(1, 3.0, 0)[0].probe
     with pytest.raises(InputError, match=f"mine: {message}"):
-        check_inside(inside._replace(**{field: change(getattr(inside, field))}), "mine")
+        check_probe(probe._replace(**{field: change(getattr(probe, field))}), "mine")
 
 
 @pytest.mark.parametrize(
     ("field", "change", "message"),
     [
-        ("forget_id", lambda a: a + 1000, "forget_id: .* look inside for the same request"),
+        ("forget_id", lambda a: a + 1000, "forget_id: .* probe the model for the same request"),
         ("probe_id", lambda a: a + 1000, "probe_id: some are not in the retain set"),
         ("random_logits", lambda a: a[:, :4], "random_logits=.*: expected 10 classes"),
         (
@@ -161,36 +161,36 @@ def test_malformed_arrays_are_named(runs, field, change, message):
         ("relearn_steps", lambda a: 2 * a, "relearn_steps differ"),
     ],
 )
-def test_insides_of_another_request_or_way_of_looking_are_refused(runs, field, change, message):
+def test_probes_of_another_request_or_way_of_looking_are_refused(runs, field, change, message):
     first, other = runs(2, 3.0, 0)
-    wrong = other.inside._replace(**{field: change(getattr(other.inside, field))})
-    models = [first, Run(other.predictions, 1, inside=wrong)]
-    with pytest.raises(InputError, match=rf"oracle\[seed 1\]: inside: {message}"):
+    wrong = other.probe._replace(**{field: change(getattr(other.probe, field))})
+    models = [first, Run(other.predictions, 1, probe=wrong)]
+    with pytest.raises(InputError, match=rf"oracle\[seed 1\]: probe: {message}"):
         gather_models(models, {"mine": [first]})
 
 
 def test_probes_fitted_to_other_examples_are_not_compared(runs):
     first, other = runs(2, 3.0, 0)
-    fewer = other.inside._replace(
-        probe_id=other.inside.probe_id[1:], probe_features=other.inside.probe_features[1:]
+    fewer = other.probe._replace(
+        probe_id=other.probe.probe_id[1:], probe_features=other.probe.probe_features[1:]
     )
     with pytest.raises(InputError, match="probe_id differs from the first model's"):
-        gather_models([first, Run(other.predictions, 1, inside=fewer)], {"mine": [first]})
+        gather_models([first, Run(other.predictions, 1, probe=fewer)], {"mine": [first]})
 
 
 def test_the_order_of_examples_does_not_matter(runs):
     run = runs(1, 3.0, 0)[0]
     rng = np.random.default_rng(0)
-    f, p = rng.permutation(len(run.inside.forget_id)), rng.permutation(len(run.inside.probe_id))
-    shuffled = Inside(
-        *(a[f] for a in run.inside[:2]),
-        *(a[p] for a in run.inside[2:4]),
-        run.inside.random_logits[f],
-        *run.inside[5:],
+    f, p = rng.permutation(len(run.probe.forget_id)), rng.permutation(len(run.probe.probe_id))
+    shuffled = Probe(
+        *(a[f] for a in run.probe[:2]),
+        *(a[p] for a in run.probe[2:4]),
+        run.probe.random_logits[f],
+        *run.probe[5:],
     )
     forget, retain = run.predictions.forget, run.predictions.retain
-    back = align_inside(shuffled, forget, retain, run.inside, "mine")
-    for mine, theirs in zip(back, run.inside, strict=True):
+    back = align_probe(shuffled, forget, retain, run.probe, "mine")
+    for mine, theirs in zip(back, run.probe, strict=True):
         np.testing.assert_array_equal(mine, theirs)
 
 
@@ -213,7 +213,7 @@ def test_looking_inside_a_linear_network_finds_its_pixels_and_its_relearning():
     )
     model, recipe, key = linear(), Relearn(epochs=3, batch_size=4), jax.random.key(2)
     variables, untrained = model.init(jax.random.key(0)), model.init(jax.random.key(1))
-    found = look_inside(model, variables, forget, probe, untrained, recipe, key, num_classes=4)
+    found = take_probe(model, variables, forget, probe, untrained, recipe, key, num_classes=4)
     pixels = image.reshape(20, 16) / 255.0
     np.testing.assert_allclose(found.forget_features, pixels[:8], rtol=1e-6)
     np.testing.assert_allclose(found.probe_features, pixels[8:], rtol=1e-6)
@@ -236,62 +236,62 @@ def test_probe_rows_are_all_or_spread_evenly():
 
 def test_the_measures_are_those_of_the_single_functions(runs):
     run = runs(1, 3.0, 0)[0]
-    inside, forget, retain = run.inside, run.predictions.forget, run.predictions.retain
-    found = measure_inside(run.predictions, inside, 0.5)
-    assert found["ZRF"] == zrf(forget.logits, inside.random_logits)
-    assert found["relearn_time"] == relearn_time(inside.curve, 0.5) == 20.0
+    probe, forget, retain = run.probe, run.predictions.forget, run.predictions.retain
+    found = measure_probe(run.predictions, probe, 0.5)
+    assert found["ZRF"] == zrf(forget.logits, probe.random_logits)
+    assert found["relearn_time"] == relearn_time(probe.curve, 0.5) == 20.0
     assert found[CUT_OFF] == 0.0
     assert found["linear_probe"] == linear_probe_accuracy(
-        inside.probe_features, retain.label, inside.forget_features, forget.label
+        probe.probe_features, retain.label, probe.forget_features, forget.label
     )
-    assert "relearn_time" not in measure_inside(run.predictions, inside, None)
+    assert "relearn_time" not in measure_probe(run.predictions, probe, None)
 
 
 def test_relearning_that_ends_too_soon_is_its_last_step_and_marked(runs):
     run = runs(1, 3.0, 0, steps_to=STEPS + 1)[0]
-    found = measure_inside(run.predictions, run.inside, 0.5)
+    found = measure_probe(run.predictions, run.probe, 0.5)
     assert (found["relearn_time"], found[CUT_OFF]) == (STEPS, 1.0)
 
 
 def test_a_model_s_features_are_like_themselves_and_less_like_another_s(runs):
-    one, other = (run.inside for run in runs(2, 3.0, 0))
-    assert measure_inside_pair(one, one)["linear_CKA"] == pytest.approx(1.0)
-    between = measure_inside_pair(one, other)["linear_CKA"]
+    one, other = (run.probe for run in runs(2, 3.0, 0))
+    assert measure_probe_pair(one, one)["linear_CKA"] == pytest.approx(1.0)
+    between = measure_probe_pair(one, other)["linear_CKA"]
     assert between < 1.0
     assert between == linear_cka(one.forget_features, other.forget_features, estimator="unbiased")
     few = one._replace(forget_id=one.forget_id[:3])
-    assert math.isnan(measure_inside_pair(few, few)["linear_CKA"])
+    assert math.isnan(measure_probe_pair(few, few)["linear_CKA"])
 
 
 @pytest.mark.parametrize("measure", ["ZRF", "relearn_time", "linear_probe", "linear_CKA"])
 def test_oracles_lie_inside_the_bands_of_their_insides(compared, measure):
     assert compared.not_measured == {}
-    assert cells(compared, "oracle")[measure].mark == "inside"
+    assert cells(compared, "oracle")[measure].verdict == "inside"
     assert cells(compared, "oracle")[measure].n == 3
     assert measure in compared.bands
 
 
 @pytest.mark.parametrize("measure", ["ZRF", "relearn_time"])
 def test_the_original_lies_outside_what_its_inside_gives_away(compared, measure):
-    assert cells(compared, "original")[measure].mark == "outside"
-    assert cells(compared, "like")[measure].mark == "inside"
+    assert cells(compared, "original")[measure].verdict == "outside"
+    assert cells(compared, "like")[measure].verdict == "inside"
 
 
 def test_cells_count_the_models_that_were_looked_into(compared):
     cell = cells(compared, "like")["relearn_time"]
     assert (cell.n, len(cell.values), len(cell.seeds)) == (3, 3, 3)
-    assert cell.note == "the inside of 3 of 4 models is given"
+    assert cell.note == "the probe of 3 of 4 models is given"
     assert cells(compared, "like")["FA"].n == 4
     unseen = cells(compared, "unseen")["linear_CKA"]
     assert math.isnan(unseen.value)
-    assert (unseen.n, unseen.mark, unseen.note) == (0, "", "no model's inside is given")
+    assert (unseen.n, unseen.verdict, unseen.note) == (0, "", "no model's probe is given")
 
 
 def test_an_inside_changes_no_other_measure(compared, runs):
-    oracle = runs(8, 3.0, 100, inside=False)
-    methods = {"like": runs(3, 3.0, 200, inside=False) + runs(1, 3.0, 300, inside=False)}
-    without = compare(gather_models(oracle, methods, runs(4, 8.0, 500, inside=False)))
-    assert set(without.not_measured.values()) == {NO_INSIDE}
+    oracle = runs(8, 3.0, 100, probe=False)
+    methods = {"like": runs(3, 3.0, 200, probe=False) + runs(1, 3.0, 300, probe=False)}
+    without = compare(gather_models(oracle, methods, runs(4, 8.0, 500, probe=False)))
+    assert set(without.not_measured.values()) == {NO_PROBE}
     for name, cell in cells(without, "like").items():
         mine = cells(compared, "like")[name]
         assert (mine.value, mine.band) == (cell.value, cell.band)
@@ -311,7 +311,7 @@ def test_a_probe_is_left_out_where_the_retain_set_lacks_the_forgotten_class(runs
     assert list(found.not_measured) == ["linear_probe"]
 
 
-def test_the_quick_audit_leaves_insides_out_and_says_so(runs):
+def test_the_quick_audit_leaves_probes_out_and_says_so(runs):
     models = gather_models(runs(6, 3.0, 100), {"like": runs(2, 3.0, 200)}, runs(2, 8.0, 300))
     found = compare(models, level="quick")
     assert set(found.not_measured.values()) == {"the quick audit leaves it out"}
@@ -324,16 +324,16 @@ def test_lower_bounds_on_both_sides_are_not_judged(runs):
     methods = {"late": runs(2, 3.0, 200, steps_to=late), "early": runs(2, 3.0, 300)}
     found = compare(gather_models(oracle, methods, runs(2, 8.0, 400, steps_to=2)))
     cell = cells(found, "late")["relearn_time"]
-    assert (cell.value, cell.mark) == (STEPS, "")
+    assert (cell.value, cell.verdict) == (STEPS, "")
     assert "cut off before the target in 2 of 2: a lower bound; oracles too" in cell.note
     # However long the oracles take, it is longer than this.
-    assert cells(found, "early")["relearn_time"].mark == "outside"
+    assert cells(found, "early")["relearn_time"].verdict == "outside"
 
 
 def test_without_an_oracle_s_inside_there_is_nothing_to_be_like(runs):
-    oracle = runs(6, 3.0, 100, inside=False)
+    oracle = runs(6, 3.0, 100, probe=False)
     found = compare(gather_models(oracle, {"mine": runs(2, 3.0, 200)}, runs(2, 8.0, 300)))
-    assert cells(found, "mine")["linear_CKA"].note.startswith("no oracle's inside is given")
+    assert cells(found, "mine")["linear_CKA"].note.startswith("no oracle's probe is given")
     zrf_cell = cells(found, "mine")["ZRF"]
     assert math.isfinite(zrf_cell.value)
-    assert "no band below 2 oracles that work and have an inside" in zrf_cell.note
+    assert "no band below 2 oracles that work and have a probe" in zrf_cell.note

@@ -1,4 +1,4 @@
-"""Insides in a bank: whole or not at all, and never taken for others."""
+"""Probes in a bank: whole or not at all, and never taken for others."""
 
 import pathlib
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jax_unlearn.bank import DataDescription, Labelled, open_bank
-from jax_unlearn.bank.inside import has_inside, inside_path, read_inside, store_inside
+from jax_unlearn.bank.probes import has_probe, probe_path, read_probe, store_probe
 from jax_unlearn.core import InputError
 
 REQUEST, ADDRESS = "ab" * 32, "cd" * 16
@@ -26,50 +26,50 @@ def arrays(value=1.0):
 
 
 def test_what_is_stored_is_read(bank):
-    assert not has_inside(bank, REQUEST, ADDRESS, NAMES, MADE_OF)
-    store_inside(bank, REQUEST, ADDRESS, arrays(), MADE_OF)
-    found, made_of = read_inside(bank, REQUEST, ADDRESS, NAMES)
+    assert not has_probe(bank, REQUEST, ADDRESS, NAMES, MADE_OF)
+    store_probe(bank, REQUEST, ADDRESS, arrays(), MADE_OF)
+    found, made_of = read_probe(bank, REQUEST, ADDRESS, NAMES)
     for name, array in arrays().items():
         np.testing.assert_array_equal(found[name], array)
     assert made_of["version"] == 1
-    assert has_inside(bank, REQUEST, ADDRESS, NAMES, MADE_OF)
-    path = bank.path / "inside" / REQUEST / f"{ADDRESS}.npz"
-    assert inside_path(bank, REQUEST, ADDRESS) == path
+    assert has_probe(bank, REQUEST, ADDRESS, NAMES, MADE_OF)
+    path = bank.path / "probes" / REQUEST / f"{ADDRESS}.npz"
+    assert probe_path(bank, REQUEST, ADDRESS) == path
     assert path.is_file()
 
 
 def test_what_was_made_another_way_is_not_there_and_is_replaced(bank):
-    store_inside(bank, REQUEST, ADDRESS, arrays(), {**MADE_OF, "version": 0})
-    assert not has_inside(bank, REQUEST, ADDRESS, NAMES, MADE_OF)
-    store_inside(bank, REQUEST, ADDRESS, arrays(2.0), MADE_OF)
-    assert read_inside(bank, REQUEST, ADDRESS, NAMES)[0]["features"][0, 0] == 2.0
+    store_probe(bank, REQUEST, ADDRESS, arrays(), {**MADE_OF, "version": 0})
+    assert not has_probe(bank, REQUEST, ADDRESS, NAMES, MADE_OF)
+    store_probe(bank, REQUEST, ADDRESS, arrays(2.0), MADE_OF)
+    assert read_probe(bank, REQUEST, ADDRESS, NAMES)[0]["features"][0, 0] == 2.0
 
 
 def test_every_changed_byte_is_noticed(bank):
-    store_inside(bank, REQUEST, ADDRESS, arrays(), MADE_OF)
-    path = inside_path(bank, REQUEST, ADDRESS)
+    store_probe(bank, REQUEST, ADDRESS, arrays(), MADE_OF)
+    path = probe_path(bank, REQUEST, ADDRESS)
     with np.load(path) as stored:
         changed = dict(stored) | {"steps": np.arange(3) + 1}
     np.savez(path, **changed)
-    with pytest.raises(InputError, match="damaged; fill the bank with the same --inside again"):
-        read_inside(bank, REQUEST, ADDRESS, NAMES)
+    with pytest.raises(InputError, match="damaged; fill the bank with the same --probes again"):
+        read_probe(bank, REQUEST, ADDRESS, NAMES)
     path.write_bytes(path.read_bytes()[:-40])
-    assert not has_inside(bank, REQUEST, ADDRESS, NAMES, MADE_OF)
+    assert not has_probe(bank, REQUEST, ADDRESS, NAMES, MADE_OF)
     path.unlink()
     with pytest.raises(InputError, match="missing, damaged or not an"):
-        read_inside(bank, REQUEST, ADDRESS, NAMES)
+        read_probe(bank, REQUEST, ADDRESS, NAMES)
 
 
 def test_a_full_disk_leaves_the_inside_that_was_there(bank, monkeypatch):
-    store_inside(bank, REQUEST, ADDRESS, arrays(), MADE_OF)
+    store_probe(bank, REQUEST, ADDRESS, arrays(), MADE_OF)
 
     def full(self, target):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(pathlib.Path, "replace", full)
-    with pytest.raises(InputError, match=r"cannot write the inside of model .*No space left"):
-        store_inside(bank, REQUEST, ADDRESS, arrays(2.0), MADE_OF)
-    assert read_inside(bank, REQUEST, ADDRESS, NAMES)[0]["features"][0, 0] == 1.0
+    with pytest.raises(InputError, match=r"cannot write the probe of model .*No space left"):
+        store_probe(bank, REQUEST, ADDRESS, arrays(2.0), MADE_OF)
+    assert read_probe(bank, REQUEST, ADDRESS, NAMES)[0]["features"][0, 0] == 1.0
     assert not list(bank.path.glob(".partial-*"))
 
 
@@ -82,4 +82,4 @@ def test_a_full_disk_leaves_the_inside_that_was_there(bank, monkeypatch):
 )
 def test_paths_outside_the_bank_are_refused(bank, request_, address, message):
     with pytest.raises(InputError, match=message.replace(".", r"\.")):
-        inside_path(bank, request_, address)
+        probe_path(bank, request_, address)

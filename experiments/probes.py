@@ -1,7 +1,7 @@
-"""The insides of a bank's models: looked at once, so that the audit needs no weights or images.
+"""The probes of a bank's models: looked at once, so that the audit needs no weights or images.
 
 Every model of a request is compared with the same untrained network and relearns the forget set by
-the same recipe, in the same order: `LOOKS` updates with the optimizer, momentum and batch size of
+the same recipe, in the same order: `UPDATES` updates with the optimizer, momentum and batch size of
 training, at a tenth of its peak rate, without decay or augmentation.
 """
 
@@ -12,21 +12,21 @@ from typing import Any
 import jax
 
 from jax_unlearn import data
-from jax_unlearn.audit.probes.inside import Inside, look_inside, probe_rows
+from jax_unlearn.audit.probes.probe import Probe, probe_rows, take_probe
 from jax_unlearn.audit.probes.relearn import Relearn
 from jax_unlearn.bank import Bank, Record, ids_digest
 from jax_unlearn.bank.filling import POLL, describe_method
-from jax_unlearn.bank.inside import has_inside, store_inside
+from jax_unlearn.bank.probes import has_probe, store_probe
 from jax_unlearn.core import Model
 from jax_unlearn.engine.signals import Interrupted
 
 from .config import Training
 from .pipeline import Forgetting, make_key
 
-LOOKS = 100
+UPDATES = 100
 SLOWER = 10.0
-INSIDE_VERSION = 1
-"""Part of what insides are made of: to be raised when the code begins to compute others."""
+PROBE_VERSION = 1
+"""Part of what probes are made of: to be raised when the code begins to compute others."""
 
 
 def relearning(training: Training, forget: int) -> Relearn:
@@ -37,7 +37,7 @@ def relearning(training: Training, forget: int) -> Relearn:
       forget: size of the forget set.
     """
     return Relearn(
-        epochs=LOOKS,
+        epochs=UPDATES,
         batch_size=min(training.batch_size, forget),
         learning_rate=training.learning_rate / SLOWER,
         momentum=training.momentum,
@@ -45,7 +45,7 @@ def relearning(training: Training, forget: int) -> Relearn:
     )
 
 
-def look_inside_all(
+def take_probes(
     bank: Bank,
     model: Model,
     training: Training,
@@ -56,9 +56,9 @@ def look_inside_all(
     on_done: Callable[[int, int], None],
     interrupted: Callable[[], int | None],
 ) -> int:
-    """Store the inside of those models of a request that the bank lacks it of.
+    """Store the probe of those models of a request that the bank lacks it of.
 
-    Models that collapsed have none. Several processes may do so at once: each model is looked into
+    Models that collapsed have none. Several processes may do so at once: each model is probed
     by one of them, and all wait until all are done.
 
     Args:
@@ -72,7 +72,7 @@ def look_inside_all(
       interrupted: asked after every model for a signal to end at.
 
     Returns:
-      How many this process looked into.
+      How many this process probed.
 
     Raises:
       InputError: if a model is damaged, or the bank cannot be written to.
@@ -87,17 +87,17 @@ def look_inside_all(
     made_of: dict[str, Any] = {
         "relearn": described,
         "probe": ids_digest(probe.id),
-        "version": INSIDE_VERSION,
+        "version": PROBE_VERSION,
     }
     like = model.init(make_key(0, "initial"))
     untrained = model.init(make_key(0, "inside", "untrained"))
     key = make_key(0, "inside", "relearn")
 
     def done(record: Record) -> bool:
-        return has_inside(bank, request, record.address, Inside._fields, made_of)
+        return has_probe(bank, request, record.address, Probe._fields, made_of)
 
     asked = [record for record in records if record.outcome.get("status") != "collapsed"]
-    missing, looked = [record for record in asked if not done(record)], 0
+    missing, probed = [record for record in asked if not done(record)], 0
     there = len(asked) - len(missing)
     on_done(there, len(asked))
     while missing:
@@ -112,7 +112,7 @@ def look_inside_all(
                     continue
                 # Another process may have stored it since.
                 if not done(record):
-                    inside = look_inside(
+                    probe = take_probe(
                         model,
                         jax.device_put(bank.weights(record, like)),
                         forgetting.forget,
@@ -122,11 +122,11 @@ def look_inside_all(
                         key,
                         num_classes=num_classes,
                     )
-                    store_inside(bank, request, record.address, inside._asdict(), made_of)
-                    looked += 1
+                    store_probe(bank, request, record.address, probe._asdict(), made_of)
+                    probed += 1
             there += 1
             on_done(there, len(asked))
         if len(left) == len(missing):
             time.sleep(POLL)
         missing = left
-    return looked
+    return probed

@@ -1,7 +1,7 @@
-"""The inside of a model: what the audit needs that takes weights and images, as stored arrays.
+"""The probe of a model: what the audit needs that takes weights and images, as stored arrays.
 
 Looked at once, where the weights are, and stored, so that everything after it is a function of
-arrays. An ``.npz`` file holds the arrays of :class:`Inside` under its field names and no pickled
+arrays. An ``.npz`` file holds the arrays of :class:`Probe` under its field names and no pickled
 object; they may stand in the file of the model's predictions, whose ``forget_id`` then serves both.
 """
 
@@ -32,7 +32,7 @@ ANOTHER_NETWORK = 1e-2
 """Difference of logits, relative to the largest, that rounding on other hardware stays below."""
 
 
-class Inside(NamedTuple):
+class Probe(NamedTuple):
     """What a model holds besides its answers; un-augmented images, eval mode.
 
     Attributes:
@@ -60,10 +60,10 @@ class Inside(NamedTuple):
         return RelearnCurve(self.relearn_steps, self.relearn_losses)
 
 
-DTYPES = Inside(np.int64, np.float32, np.int64, np.float32, np.float32, np.int64, np.float64)
+DTYPES = Probe(np.int64, np.float32, np.int64, np.float32, np.float32, np.int64, np.float64)
 
 
-def look_inside(
+def take_probe(
     model: Model,
     variables: Variables,
     forget: Examples,
@@ -73,7 +73,7 @@ def look_inside(
     key: chex.PRNGKey,
     *,
     num_classes: int,
-) -> Inside:
+) -> Probe:
     """Compute what the audit needs of a model's weights.
 
     Costs two forward passes over the forget set and one over ``probe``, and the fine-tuning run
@@ -97,7 +97,7 @@ def look_inside(
     features = penultimate_features(model, variables, images)
     mesh = make_mesh(1, 1, devices=jax.local_devices()[:1])
     curve = relearn_curve(recipe, model, variables, forget, key, num_classes=num_classes, mesh=mesh)
-    found = Inside(
+    found = Probe(
         forget.id,
         features[: len(forget.id)],
         probe.id,
@@ -105,7 +105,7 @@ def look_inside(
         predict_logits(model, random_variables, forget.image),
         *curve,
     )
-    return check_inside(found, "model")
+    return check_probe(found, "model")
 
 
 def probe_rows(examples: int) -> np.ndarray:
@@ -119,21 +119,21 @@ def probe_rows(examples: int) -> np.ndarray:
     return np.linspace(0, examples - 1, PROBE_EXAMPLES).astype(np.int64)
 
 
-def save_inside(path: str | os.PathLike, inside: Inside) -> None:
-    """Write an inside to an ``.npz`` file, whole or not at all.
+def save_probe(path: str | os.PathLike, probe: Probe) -> None:
+    """Write a probe to an ``.npz`` file, whole or not at all.
 
     Args:
       path: the file; its folder is made if it is missing, an existing file is replaced.
-      inside: what to store.
+      probe: what to store.
 
     Raises:
-      InputError: if it is malformed, see :func:`check_inside`.
+      InputError: if it is malformed, see :func:`check_probe`.
     """
-    write_whole(path, npz_bytes(check_inside(inside, "inside")._asdict()))
+    write_whole(path, npz_bytes(check_probe(probe, "probe")._asdict()))
 
 
-def load_inside(path: str | os.PathLike) -> Inside | None:
-    """Read an inside; None where a file, such as one of predictions alone, has none of its arrays.
+def load_probe(path: str | os.PathLike) -> Probe | None:
+    """Read a probe; None where a file, such as one of predictions alone, has none of its arrays.
 
     Args:
       path: the ``.npz`` file.
@@ -144,56 +144,56 @@ def load_inside(path: str | os.PathLike) -> Inside | None:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"path={str(path)!r}: no such file; expected an inside stored as .npz")
+        raise InputError(f"path={str(path)!r}: no such file; expected a probe stored as .npz")
     try:
         with np.load(path, allow_pickle=False) as stored:
             # Ids of the forget set are part of every file of predictions.
-            if not set(Inside._fields[1:]) & set(stored.files):
+            if not set(Probe._fields[1:]) & set(stored.files):
                 return None
-            arrays = {name: stored[name] for name in Inside._fields if name in stored.files}
+            arrays = {name: stored[name] for name in Probe._fields if name in stored.files}
     # An .npy file opens as a bare array, which is no context manager: TypeError.
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(
             f"path={str(path)!r}: damaged or not an .npz of plain arrays "
-            f"({type(error).__name__}); store the inside again"
+            f"({type(error).__name__}); store the probe again"
         ) from error
-    return make_inside(arrays, str(path))
+    return make_probe(arrays, str(path))
 
 
-def make_inside(arrays: Mapping[str, np.ndarray], source: str) -> Inside:
-    """Return the inside that named arrays make.
+def make_probe(arrays: Mapping[str, np.ndarray], source: str) -> Probe:
+    """Return the probe that named arrays make.
 
     Args:
       arrays: by field name; others are ignored.
       source: a file's name, for the message.
 
     Raises:
-      InputError: if one is missing or malformed, see :func:`check_inside`.
+      InputError: if one is missing or malformed, see :func:`check_probe`.
     """
-    missing = [name for name in Inside._fields if name not in arrays]
+    missing = [name for name in Probe._fields if name not in arrays]
     if missing:
         raise InputError(
-            f"{source}: lacks {', '.join(missing)}; expected all of {', '.join(Inside._fields)}, "
+            f"{source}: lacks {', '.join(missing)}; expected all of {', '.join(Probe._fields)}, "
             "or none but forget_id"
         )
-    return check_inside(Inside(*(arrays[name] for name in Inside._fields)), source)
+    return check_probe(Probe(*(arrays[name] for name in Probe._fields)), source)
 
 
-def check_inside(inside: Inside, source: str) -> Inside:
-    """Return an inside with its declared dtypes, or say what is wrong with it.
+def check_probe(probe: Probe, source: str) -> Probe:
+    """Return a probe with its declared dtypes, or say what is wrong with it.
 
     Args:
-      inside: what to check; features and losses may be NaN.
+      probe: what to check; features and losses may be NaN.
       source: an argument's or a file's name, for the message.
 
     Raises:
       InputError: for wrong shapes or kinds of number, an id that comes twice, or steps that do not
         rise from 0.
     """
-    arrays = Inside(*(np.asarray(array) for array in inside))
+    arrays = Probe(*(np.asarray(array) for array in probe))
     f, p, s = (len(np.atleast_1d(a)) for a in (arrays.forget_id, arrays.probe_id, arrays[5]))
-    shapes = Inside((f,), (f, None), (p,), (p, None), (f, None), (s,), (s,))
-    for name, array, shape, dtype in zip(Inside._fields, arrays, shapes, DTYPES, strict=True):
+    shapes = Probe((f,), (f, None), (p,), (p, None), (f, None), (s,), (s,))
+    for name, array, shape, dtype in zip(Probe._fields, arrays, shapes, DTYPES, strict=True):
         kinds = "f" if np.dtype(dtype).kind == "f" else "iu"
         fits = len(array.shape) == len(shape) and all(
             n == m if m is not None else n > 0 for n, m in zip(array.shape, shape, strict=True)
@@ -221,16 +221,16 @@ def check_inside(inside: Inside, source: str) -> Inside:
             f"{source}: relearn_steps={arrays.relearn_steps[:4].tolist()}...: expected numbers of "
             "updates that rise from 0; take them from relearn_curve"
         )
-    return Inside(*(a.astype(d, copy=False) for a, d in zip(arrays, DTYPES, strict=True)))
+    return Probe(*(a.astype(d, copy=False) for a, d in zip(arrays, DTYPES, strict=True)))
 
 
-def align_inside(
-    inside: Inside, forget: Outputs, retain: Outputs, first: Inside | None, source: str
-) -> Inside:
-    """Return an inside with its examples in the order of the oracles' predictions.
+def align_probe(
+    probe: Probe, forget: Outputs, retain: Outputs, first: Probe | None, source: str
+) -> Probe:
+    """Return a probe with its examples in the order of the oracles' predictions.
 
     Args:
-      inside: any order.
+      probe: any order.
       forget: the forget set in the order wanted.
       retain: the retain set.
       first: one that is in order already, whose probe examples, untrained network and steps count;
@@ -241,50 +241,50 @@ def align_inside(
       InputError: if examples are not those of the request, or the probe examples, the untrained
         network or the steps of relearning differ from the first's.
     """
-    inside = check_inside(inside, f"{source}: inside")
-    if not np.array_equal(np.sort(inside.forget_id), np.sort(forget.id)):
+    probe = check_probe(probe, f"{source}: probe")
+    if not np.array_equal(np.sort(probe.forget_id), np.sort(forget.id)):
         raise InputError(
-            f"{source}: inside: forget_id: {len(inside.forget_id)} ids that are not the "
-            f"{len(forget.id)} of the forget set; look inside for the same request"
+            f"{source}: probe: forget_id: {len(probe.forget_id)} ids that are not the "
+            f"{len(forget.id)} of the forget set; probe the model for the same request"
         )
-    if not np.isin(inside.probe_id, retain.id).all():
+    if not np.isin(probe.probe_id, retain.id).all():
         raise InputError(
-            f"{source}: inside: probe_id: some are not in the retain set; take retain examples only"
+            f"{source}: probe: probe_id: some are not in the retain set; take retain examples only"
         )
-    if inside.random_logits.shape[1] != forget.logits.shape[1]:
+    if probe.random_logits.shape[1] != forget.logits.shape[1]:
         raise InputError(
-            f"{source}: inside: random_logits={list(inside.random_logits.shape)}: expected "
+            f"{source}: probe: random_logits={list(probe.random_logits.shape)}: expected "
             f"{forget.logits.shape[1]} classes, as the models have"
         )
-    rows = _positions(inside.forget_id, forget.id)
-    inside = inside._replace(
-        forget_id=inside.forget_id[rows],
-        forget_features=inside.forget_features[rows],
-        random_logits=inside.random_logits[rows],
+    rows = _positions(probe.forget_id, forget.id)
+    probe = probe._replace(
+        forget_id=probe.forget_id[rows],
+        forget_features=probe.forget_features[rows],
+        random_logits=probe.random_logits[rows],
     )
     if first is None:
-        return inside
-    if not np.array_equal(np.sort(inside.probe_id), np.sort(first.probe_id)):
+        return probe
+    if not np.array_equal(np.sort(probe.probe_id), np.sort(first.probe_id)):
         raise InputError(
-            f"{source}: inside: probe_id differs from the first model's: expected the same "
-            "examples, for probes fitted to others are not comparable; look inside all models again"
+            f"{source}: probe: probe_id differs from the first model's: expected the same "
+            "examples, for probes fitted to others are not comparable; probe all models again"
         )
-    difference = np.abs(inside.random_logits - first.random_logits).max()
+    difference = np.abs(probe.random_logits - first.random_logits).max()
     if not difference <= ANOTHER_NETWORK * np.abs(first.random_logits).max():
         raise InputError(
-            f"{source}: inside: random_logits differ from the first model's by {difference:.3g}: "
-            "expected one untrained network for all; look inside all models again"
+            f"{source}: probe: random_logits differ from the first model's by {difference:.3g}: "
+            "expected one untrained network for all; probe all models again"
         )
-    length = min(len(inside.relearn_steps), len(first.relearn_steps))
-    if not np.array_equal(inside.relearn_steps[:length], first.relearn_steps[:length]):
+    length = min(len(probe.relearn_steps), len(first.relearn_steps))
+    if not np.array_equal(probe.relearn_steps[:length], first.relearn_steps[:length]):
         raise InputError(
-            f"{source}: inside: relearn_steps differ from the first model's: expected one recipe "
-            "for all; look inside all models again"
+            f"{source}: probe: relearn_steps differ from the first model's: expected one recipe "
+            "for all; probe all models again"
         )
-    rows = _positions(inside.probe_id, first.probe_id)
-    return inside._replace(
-        probe_id=inside.probe_id[rows],
-        probe_features=inside.probe_features[rows],
+    rows = _positions(probe.probe_id, first.probe_id)
+    return probe._replace(
+        probe_id=probe.probe_id[rows],
+        probe_features=probe.probe_features[rows],
         # Equal up to rounding: now equal.
         random_logits=first.random_logits,
     )
