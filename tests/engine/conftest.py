@@ -1,5 +1,6 @@
 """A linear network on tiny images: what the engine does needs no more."""
 
+import contextlib
 import dataclasses
 import signal
 
@@ -135,3 +136,24 @@ def signalled(monkeypatch):
         return read(*args, **options)
 
     monkeypatch.setattr(ocp.Checkpointer, "restore", restore)
+
+
+@contextlib.contextmanager
+def _compilations():
+    names = []
+
+    def listen(event, seconds, **details):
+        if event == "/jax/core/compile/backend_compile_duration":
+            names.append((seconds, details))
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield names
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+
+
+@pytest.fixture(scope="session")
+def compilations():
+    """A context that gives a list with an entry for each program that is compiled inside."""
+    return _compilations

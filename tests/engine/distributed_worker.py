@@ -81,7 +81,9 @@ def examples(count, first):
 
 def make_problem(model):
     initial = model.init(jax.random.key(0))
-    return ju.Problem(model, initial, examples(19, 0), examples(118, 19), 10, initial, 1, True)
+    return ju.Problem(
+        model, initial, examples(19, 0), examples(118, 19), 10, initial, ju.crop_and_flip(1)
+    )
 
 
 def flat(tree):

@@ -172,7 +172,9 @@ def make_problem():
 
     model = ju.Model(init, apply, "linear")
     variables = model.init(jax.random.key(0))
-    return ju.Problem(model, variables, examples(13, 0), examples(37, 13), 5, variables, 1, True)
+    return ju.Problem(
+        model, variables, examples(13, 0), examples(37, 13), 5, variables, ju.crop_and_flip(1)
+    )
 
 
 def test_training_is_what_it_was_when_the_recipes_version_was_set():

@@ -179,12 +179,14 @@ def test_a_step_saved_again_replaces_the_first(tmp_path):
     assert len(snapshots(tmp_path)) == 1
 
 
-def test_a_save_is_due_once_its_time_has_passed(tmp_path):
+def test_a_save_is_due_once_its_time_has_passed(tmp_path, monkeypatch):
     with Checkpoints(tmp_path / "a", {}, every_seconds=0) as checkpoints:
         assert checkpoints.due()
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     with Checkpoints(tmp_path / "b", {}, every_seconds=0.2) as checkpoints:
         assert not checkpoints.due()
-        time.sleep(0.21)
+        now[0] = 0.21
         assert checkpoints.due()
         checkpoints.save(1, {}, {})
         assert not checkpoints.due()

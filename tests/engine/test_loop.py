@@ -11,7 +11,7 @@ import pytest
 
 import jax_unlearn as ju
 from jax_unlearn.core import InputError
-from jax_unlearn.engine import steps, trainer
+from jax_unlearn.engine import Callback, steps, trainer
 from jax_unlearn.engine.layout import Layout
 from jax_unlearn.engine.steps import run_keys, take_batch
 from jax_unlearn.methods import DescentState
@@ -94,17 +94,17 @@ def test_donation_spares_the_problems_weights(unlearner, devices, problem):
     chex.assert_trees_all_equal(before, jax.device_get((problem.variables, problem.initial)))
 
 
-def test_a_second_run_compiles_nothing(counted, problem):
+def test_a_second_run_compiles_nothing(counted, problem, compilations):
     model, traces = counted
     own = dataclasses.replace(problem, model=model)
     first = ju.run(SHORT, own, KEY)
     once = len(traces)
-    second = ju.run(SHORT, own, jax.random.key(5))
-    longer = ju.run(dataclasses.replace(SHORT, epochs=5), own, KEY)
+    with compilations() as compiled:
+        second = ju.run(SHORT, own, jax.random.key(5))
+        ju.run(dataclasses.replace(SHORT, epochs=5), own, KEY)
+    assert compiled == []
     assert len(traces) == once > 0
-    assert first.compile_seconds > 5 * second.compile_seconds
-    assert first.compile_seconds > 5 * longer.compile_seconds
-    assert min(first.run_seconds, second.run_seconds) > 0
+    assert min(first.run_seconds, second.run_seconds, first.compile_seconds) > 0
 
 
 def test_watching_is_not_the_methods_time(problem):
@@ -278,8 +278,21 @@ def test_an_epoch_is_cut_into_compiled_loops_of_one_length_where_it_can_be(count
     assert trainer._loop_steps(count) == length
 
 
-def test_the_host_waits_for_the_device_so_that_a_signal_is_seen_in_time(problem, monkeypatch):
+class Ahead(Callback):
+    """Counts the steps, or compiled loops, before the last that the device has not ended."""
+
+    def __init__(self, bound):
+        self.bound, self.late = bound, []
+
+    def on_step(self, trainer):
+        asked = trainer._reported[: -self.bound or None]
+        self.late.append(sum(not x.is_ready() for x in jax.tree.leaves(asked)))
+
+
+@LOOPS
+def test_the_host_waits_for_the_device_so_that_a_signal_is_seen_in_time(loop, problem, monkeypatch):
     monkeypatch.setattr(trainer, "MAX_SCAN_STEPS", 1)
+    monkeypatch.setattr(trainer, "STEPS_AHEAD", 2)
 
     def slow(variables, x, **options):
         logits, new = problem.model.apply(variables, x, **options)
@@ -288,15 +301,7 @@ def test_the_host_waits_for_the_device_so_that_a_signal_is_seen_in_time(problem,
         return logits + 0.0 * heavy[0, 0], new
 
     slowed = dataclasses.replace(problem, model=dataclasses.replace(problem.model, apply=slow))
-    method, seen = ju.finetune(batch_size=4, epochs=2), []
-    ju.run(
-        method,
-        slowed,
-        jax.random.key(0),
-        mesh=ju.make_mesh(1),
-        loop="scan",
-        on_step=lambda *_: seen.append(time.perf_counter()),
-    )
-    # In the second epoch nothing is compiled. Without waiting, its looks are over in a moment.
-    looks = seen[len(seen) // 2 :]
-    assert looks[-1] - looks[0] > 0.5 * (time.perf_counter() - looks[0])
+    method, ahead = ju.finetune(batch_size=4, epochs=2), Ahead(2 if loop == "python" else 1)
+    options = {"mesh": ju.make_mesh(1), "loop": loop, "callbacks": [ahead]}
+    ju.run(method, slowed, jax.random.key(0), **options)
+    assert ahead.late == [0] * 20

@@ -32,7 +32,9 @@ def random_images(name):
         return ju.Examples(image, np.arange(count, dtype=np.int32) % 4, np.arange(count) + first)
 
     variables = model.init(jax.random.key(0))
-    return ju.Problem(model, variables, examples(9, 0), examples(40, 9), 4, variables, 1, True)
+    return ju.Problem(
+        model, variables, examples(9, 0), examples(40, 9), 4, variables, ju.crop_and_flip(1)
+    )
 
 
 def alone(job, loop):

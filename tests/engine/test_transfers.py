@@ -1,6 +1,5 @@
 """Within an epoch nothing is sent, read back or compiled again."""
 
-import contextlib
 import dataclasses
 
 import jax
@@ -18,7 +17,6 @@ SHORT["mumis"] = {"max_steps": 4, "check_every": 2, "batch_size": 10, "stop_rati
 SHORT["natmu"]["num"] = 2
 EVERY_METHOD = pytest.mark.parametrize("name", ju.METHODS)
 KEY = jax.random.key(0)
-COMPILED = "/jax/core/compile/backend_compile_duration"
 
 
 def short(name, **options):
@@ -152,25 +150,11 @@ def test_a_sending_would_be_noticed(problem, watched_epochs):
         )
 
 
-@contextlib.contextmanager
-def compilations():
-    """Yield a list that gets an entry for each program that is compiled."""
-    names = []
-
-    def listen(event, seconds, **details):
-        if event == COMPILED:
-            names.append((seconds, details))
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    try:
-        yield names
-    finally:
-        jax.monitoring.unregister_event_duration_listener(listen)
-
-
 @pytest.mark.filterwarnings("ignore:MUMis collapsed")
 @EVERY_METHOD
-def test_other_seeds_hyperparameters_and_epochs_compile_nothing(name, counted, problem):
+def test_other_seeds_hyperparameters_and_epochs_compile_nothing(
+    name, counted, problem, compilations
+):
     model, traces = counted
     problem = dataclasses.replace(problem, model=model)
     method = short(name)

@@ -94,6 +94,14 @@ def check_weights(theirs: Sequence[list[float]], mine: Sequence[list[float]]) ->
             )
 
 
+def _told(value: Any) -> str:
+    """A text that is the same in every process: a function's name, for its repr has an address."""
+    if callable(value) and not dataclasses.is_dataclass(value):
+        named = value if hasattr(value, "__qualname__") else type(value)
+        return f"{named.__module__}.{named.__qualname__}"
+    return repr(value)
+
+
 def identity(
     unlearners: Sequence[Unlearner],
     step_keys: Sequence[chex.PRNGKey],
@@ -101,17 +109,18 @@ def identity(
 ) -> dict[str, str]:
     """What a checkpoint must be a checkpoint of, for each run.
 
-    The method, its fields and key, the network's name, and digests of the examples: all ids and
-    labels, and some images.
+    The method, its fields and key, the network's name, the augmentation, and digests of the
+    examples: all ids and labels, and some images.
     """
     of = {
         "method": [type(unlearner).__name__ for unlearner in unlearners],
         **{
-            field.name: [repr(getattr(unlearner, field.name)) for unlearner in unlearners]
+            field.name: [_told(getattr(unlearner, field.name)) for unlearner in unlearners]
             for field in dataclasses.fields(unlearners[0])
         },
         "key": [np.asarray(jax.random.key_data(key)).tobytes().hex() for key in step_keys],
         "model": [problem.model.name for problem in problems],
+        "augment": [_told(problem.augment) for problem in problems],
         "forget": [_examples(problem.forget) for problem in problems],
         "retain": [_examples(problem.retain) for problem in problems],
     }
