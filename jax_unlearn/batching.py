@@ -30,8 +30,8 @@ def _batches(
         weight = real.astype(np.float32)
         rows = np.where(real, rows, 0)
         batch = (*(array[rows] for array in arrays), weight)
-        *batch, weight = batch if sharding is None else shard(batch, sharding)
-        yield tuple(batch), weight
+        batch = batch if sharding is None else shard(batch, sharding)
+        yield batch[:-1], batch[-1]
 
 
 def map_batches(
@@ -59,8 +59,8 @@ def map_batches(
     Raises:
       InputError: for a batch size below 1, no rows, or arrays of different lengths.
     """
-    results = [(fn(*batch), weight) for batch, weight in _batches(arrays, batch_size, sharding)]
-    results, weights = zip(*jax.tree.map(to_host, results), strict=True)
+    found = [(fn(*batch), weight) for batch, weight in _batches(arrays, batch_size, sharding)]
+    results, weights = zip(*jax.tree.map(to_host, found), strict=True)
     real = np.concatenate(weights) > 0
     return jax.tree.map(lambda *parts: np.concatenate(parts)[real], *results)
 

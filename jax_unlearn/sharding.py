@@ -90,7 +90,7 @@ def batch_sharding(variables: Any) -> NamedSharding | None:
     for leaf in jax.tree.leaves(variables):
         sharding = getattr(leaf, "sharding", None)
         if isinstance(sharding, NamedSharding) and "data" in sharding.mesh.axis_names:
-            return over_rows(sharding.mesh)
+            return NamedSharding(sharding.mesh, PartitionSpec("data"))
     return None
 
 

@@ -1,6 +1,7 @@
 """Warnings that point at the user's line."""
 
 import sys
+import types
 import warnings
 
 _PASSED_OVER = ("jax_unlearn", "contextlib")
@@ -12,7 +13,8 @@ def warn_user(message: str) -> None:
 
     ``warnings.warn(skip_file_prefixes=...)`` does this from Python 3.12 on.
     """
-    level, frame = 1, sys._getframe()
+    level = 1
+    frame: types.FrameType | None = sys._getframe()
     while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] in _PASSED_OVER:
         level, frame = level + 1, frame.f_back
     warnings.warn(message, stacklevel=level)

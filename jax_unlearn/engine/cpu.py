@@ -43,12 +43,10 @@ def _keep_freed_memory() -> None:
     Steps on digits, of a few milliseconds, are 0.85 times as fast, since Python no longer prepares
     the next one meanwhile.
     """
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     # Other C libraries have no mallopt; older ones refuse to keep arrays above 32 MiB.
-    if hasattr(libc, "mallopt") and (
-        libc.mallopt(_MMAP_FROM, 2**30) or libc.mallopt(_MMAP_FROM, 2**25)
-    ):
-        libc.mallopt(_TRIM_FROM, 2**31 - 1)
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None and (mallopt(_MMAP_FROM, 2**30) or mallopt(_MMAP_FROM, 2**25)):
+        mallopt(_TRIM_FROM, 2**31 - 1)
         # glibc keeps nothing above 64 MiB for other threads than the main one: the thread that
         # calls a step must be the one that allocates for it.
         jax.config.update("jax_cpu_enable_async_dispatch", False)

@@ -116,6 +116,10 @@ def _find(
 ) -> tuple[str | None, int | None, int | None] | None:
     """Where process 0 is, how many there are and which is this; None, to be found by JAX.
 
+    JAX's own detection, whose classes are private, fills in what is None here. It cannot say that a
+    process is alone (it starts a service for one), reads no number from the environment but a
+    launcher's, and takes what contradicts the launcher; so that much is looked up first.
+
     Returns None where this process is alone.
     """
     if num_processes == 1 and not process_id:
@@ -131,7 +135,7 @@ def _find(
             )
         num_processes = number if num_processes is None else num_processes
         process_id = rank if process_id is None else process_id
-    if None not in (num_processes, process_id) and process_id >= num_processes:
+    if num_processes is not None and process_id is not None and process_id >= num_processes:
         raise InputError(
             f"process_id={process_id}: expected 0 to {num_processes - 1} for "
             f"num_processes={num_processes}"
@@ -175,7 +179,8 @@ def _jax_finds(environ: Mapping[str, str]) -> bool:
     if "JOB_COMPLETION_INDEX" in environ and importlib.util.find_spec("kubernetes"):
         return True
     # JAX sets the last when it is imported on a machine with TPUs.
-    if jax.config.jax_platforms == "cpu" or "TPU_ML_PLATFORM" not in environ:
+    cpu = jax.config.jax_platforms == "cpu"  # type: ignore[attr-defined]
+    if cpu or "TPU_ML_PLATFORM" not in environ:
         return False
     workers = environ.get("TPU_PROCESS_ADDRESSES", environ.get("TPU_WORKER_HOSTNAMES"))
     if workers is not None:
@@ -190,7 +195,7 @@ def _local_device_ids(environ: Mapping[str, str]) -> list[int] | None:
     JAX would give a process that SLURM or Open MPI started one device, even where it is alone.
     """
     per_node = environ.get("SLURM_STEP_TASKS_PER_NODE", "1")
-    alone = re.fullmatch(r"1(\(x\d+\))?", per_node)
+    alone = bool(re.fullmatch(r"1(\(x\d+\))?", per_node))
     alone = alone and environ.get("OMPI_COMM_WORLD_LOCAL_SIZE", "1") == "1"
     return [] if alone and "JAX_LOCAL_DEVICE_IDS" not in environ else None
 
@@ -200,11 +205,10 @@ def _check_coordinator(coordinator: str, process_id: int | None, timeout_seconds
     host, _, port = coordinator.rpartition(":")
     if not host or not port.isdecimal() or not 1 <= int(port) <= 65535:
         raise InputError(f"coordinator={coordinator!r}: expected HOST:PORT, such as node0:12345")
-    host, port = host.strip("[]"), int(port)
     if process_id == 0:
-        _check_port_is_free(coordinator, port)
+        _check_port_is_free(coordinator, int(port))
     elif process_id is not None:
-        _wait_for_coordinator(coordinator, host, port, timeout_seconds)
+        _wait_for_coordinator(coordinator, host.strip("[]"), int(port), timeout_seconds)
 
 
 def _check_port_is_free(coordinator: str, port: int) -> None:

@@ -53,19 +53,19 @@ class Layout:
     @functools.cached_property
     def home(self) -> Mesh:
         """The mesh on which a single model's weights are handed out."""
-        return make_mesh(1, devices=self.mesh.devices.flat[:1]) if self.stacked else self.mesh
+        return make_mesh(1, devices=list(self.mesh.devices.flat[:1])) if self.stacked else self.mesh
 
     def each(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Make a function of one model's trees one of this layout's trees, inside jit."""
 
-        def traced(*trees):
+        def traced(*trees: Any) -> Any:
             with traced_for(self.platform):
                 return fn(*trees)
 
         if not self.stacked:
             return traced
 
-        def local(*trees):
+        def local(*trees: Any) -> Any:
             # Barriers, so that taking a model out of the stack is not fused into its arithmetic:
             # each model then gets the very program, and the very rounding, that it has alone.
             own = jax.lax.optimization_barrier(jax.tree.map(lambda x: x[0], trees))
@@ -136,7 +136,7 @@ def _own(x: jax.Array, index: int) -> Any:
 
 @jax.jit
 def _choose(first: jax.Array, a: Any, b: Any) -> Any:
-    def pick(x, y):
+    def pick(x: jax.Array, y: jax.Array) -> jax.Array:
         return jnp.where(first.reshape(-1, *[1] * (x.ndim - 1)), x, y)
 
     return jax.tree.map(pick, a, b)

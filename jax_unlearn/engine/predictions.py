@@ -37,4 +37,4 @@ def predict(
         Outputs(rows, np.asarray(part.label, np.int32), np.asarray(part.id, np.int64))
         for rows, part in zip(np.split(logits, ends), parts, strict=True)
     ]
-    return Predictions(*outputs, np.asarray(test_forgotten, bool))
+    return Predictions(outputs[0], outputs[1], outputs[2], np.asarray(test_forgotten, bool))

@@ -103,7 +103,7 @@ class Options:
     interrupted: Callable[[], int | None] | None = None
     callbacks: Sequence[Callback] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_choice("loop", self.loop, LOOPS)
         check_choice("placement", self.placement, PLACEMENTS)
         if self.loop == "scan" and self.placement != "device":

@@ -23,7 +23,7 @@ class Interrupted(BaseException):
         self.signal = int(signum)
         self.exit_code = 128 + self.signal
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.signal,)
 
 
@@ -59,7 +59,7 @@ def acting() -> Iterator[None]:
         yield
         return
 
-    def act(signum, frame):
+    def act(signum: int, frame: Any) -> None:
         _raised.append(signum)
         raise KeyboardInterrupt if signum == signal.SIGINT else Interrupted(signum)
 
@@ -79,7 +79,7 @@ def acting() -> Iterator[None]:
 def _lost_ones_unsaid() -> Iterator[None]:
     """Keep Python from printing the traceback of a lost exception of ours, which is remembered."""
 
-    def tell(lost):
+    def tell(lost: Any) -> None:
         if not isinstance(lost.exc_value, (KeyboardInterrupt, Interrupted)):
             told(lost)
 
@@ -107,7 +107,7 @@ def deferred() -> Iterator[Callable[[], int | None]]:
     received: list[int] = []
     asked = False
 
-    def note(signum, frame):
+    def note(signum: int, frame: Any) -> None:
         nonlocal asked
         if signum == signal.SIGINT and signal.SIGINT in received:
             asked = True
@@ -140,7 +140,7 @@ def held() -> Iterator[None]:
         return
     received: list[int] = []
 
-    def note(signum, frame):
+    def note(signum: int, frame: Any) -> None:
         received.append(signum)
         if received.count(signal.SIGINT) > 1:
             raise KeyboardInterrupt

@@ -1,7 +1,7 @@
 """Where steps get their batches from: rows that lie on the device, or that the host sends."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -105,7 +105,7 @@ class OnHost:
             unfinished.close()
 
     def _ask(self) -> None:
-        if self._left:
+        if self._thread is not None and self._left:
             self._left -= 1
             self._pending.append(self._thread.submit(next, self._batches))
 
@@ -113,7 +113,7 @@ class OnHost:
         """Gather the batches of rows [steps, B] of each model and lay them out on devices."""
         shares = _Shares(self._layout, len(rows), rows[0].shape[1])
         wanted = {model: rows[model][:, columns] for model, columns in shares.columns.items()}
-        streams = {
+        streams: dict[int, Any] = {
             model: batches(self._pools[model].image, list(np.maximum(mine, 0)))
             for model, mine in wanted.items()
         }
@@ -159,7 +159,7 @@ class _Shares:
     def _array(self, own: dict[int, np.ndarray]) -> jax.Array:
         tail = next(iter(own.values())).shape[1:]
 
-        def part(index: tuple[slice, ...]) -> np.ndarray:
+        def part(index: Any) -> np.ndarray:
             parts = []
             for model, columns in self._parts(index):
                 first = np.searchsorted(self.columns[model], columns.start)
@@ -168,7 +168,7 @@ class _Shares:
 
         return jax.make_array_from_callback((*self._lead, *tail), self._sharding, part)
 
-    def _parts(self, index: tuple[slice, ...]) -> list[tuple[int, range]]:
+    def _parts(self, index: Any) -> list[tuple[int, range]]:
         """Models and columns of a shard."""
         models = range(self._lead[0])[index[0]] if self._stacked else (0,)
         columns = range(self._lead[-1])[index[int(self._stacked)]]
@@ -205,10 +205,15 @@ def _on_host(pool: Pool) -> Pool:
 
     # Images that are not in memory stay unread.
     image = np.asarray(pool.image) if isinstance(pool.image, jax.Array) else pool.image
-    return jax.tree.map(column, pool._replace(image=None))._replace(image=image)
+    return _without_images(column, pool)._replace(image=image)
 
 
 def _gather(pool: Pool, positions: np.ndarray, images: np.ndarray) -> Pool:
     """The pool's rows at int positions [B], with their images, which were read apart."""
-    others = jax.tree.map(lambda column: column[positions], pool._replace(image=None))
-    return others._replace(image=images)
+    return _without_images(lambda column: column[positions], pool)._replace(image=images)
+
+
+def _without_images(fn: Callable[[Any], Any], pool: Pool) -> Any:
+    """Apply a function to the pool's other columns; None stands where the images were."""
+    columns: Any = pool
+    return jax.tree.map(fn, columns._replace(image=None))

@@ -50,12 +50,15 @@ def _gather(pool: Pool, rows: jax.Array) -> Pool:
 def _make_batch(
     gathered: Pool, rows: jax.Array, key: chex.PRNGKey, augment: Augmentation | None
 ) -> Batch:
-    image = augment_flagged(augment, key, gathered.image, gathered.augment)
+    image, label, role, flags = map(jnp.asarray, gathered[:4])
     weight = (rows >= 0).astype(jnp.float32)
-    return Batch(to_unit(image), gathered.label, gathered.role, weight, gathered.extra)
+    image = augment_flagged(augment, key, image, flags)
+    return Batch(to_unit(image), label, role, weight, gathered.extra)
 
 
-def _prepare(gathered, rows, info, augment) -> tuple[Batch, StepInfo, StepInfo]:
+def _prepare(
+    gathered: Pool, rows: jax.Array, info: StepInfo, augment: Augmentation | None
+) -> tuple[Batch, StepInfo, StepInfo]:
     """Batch and info of a step, and the info of the step that follows.
 
     ``info`` comes and goes with the key of all steps; the step's own has a key for it alone.
@@ -65,7 +68,9 @@ def _prepare(gathered, rows, info, augment) -> tuple[Batch, StepInfo, StepInfo]:
     return batch, info._replace(key=step_key), info._replace(step=info.step + 1)
 
 
-def _update(unlearner, model, state, batch, info) -> tuple[State, dict[str, jax.Array]]:
+def _update(
+    unlearner: Unlearner, model: Model, state: State, batch: Batch, info: StepInfo
+) -> tuple[State, dict[str, jax.Array]]:
     """Take the method's step; it must give back a state like the one that it was given."""
     after, reported = unlearner.step(model, state, batch, info)
     check_unchanged(unlearner, state, after)
@@ -80,7 +85,8 @@ def check_unchanged(unlearner: Unlearner, before: State, after: State) -> None:
     """
     told = f"state: a step of {type(unlearner).__name__}"
     kept = "expected the state as init made it; cast what step returns to that"
-    if jax.tree.structure(before) != jax.tree.structure(after):
+    structures: list[Any] = [jax.tree.structure(tree) for tree in (before, after)]
+    if structures[0] != structures[1]:
         raise InputError(f"{told} returns a tree of another structure; {kept}")
     leaves = zip(jax.tree_util.tree_leaves_with_path(before), jax.tree.leaves(after), strict=True)
     for (path, old), new in leaves:
@@ -91,7 +97,15 @@ def check_unchanged(unlearner: Unlearner, before: State, after: State) -> None:
 
 
 @functools.partial(jax.jit, static_argnames=("augment", "layout"))
-def draw(pool, rows, first, info, *, augment, layout: Layout):
+def draw(
+    pool: Pool,
+    rows: jax.Array,
+    first: jax.Array | None,
+    info: StepInfo,
+    *,
+    augment: Augmentation | None,
+    layout: Layout,
+) -> tuple[Batch, StepInfo, StepInfo]:
     """Draw the batch of a step.
 
     Args:
@@ -107,7 +121,9 @@ def draw(pool, rows, first, info, *, augment, layout: Layout):
       The batch, the step's info, and ``info`` of the step that follows.
     """
 
-    def one(pool, rows, first, info):
+    def one(
+        pool: Pool, rows: jax.Array, first: jax.Array | None, info: StepInfo
+    ) -> tuple[Batch, StepInfo, StepInfo]:
         if first is not None:
             rows = rows[info.step - first]
             pool = _gather(pool, rows)
@@ -117,25 +133,47 @@ def draw(pool, rows, first, info, *, augment, layout: Layout):
 
 
 @functools.partial(jax.jit, static_argnames=("model", "layout"), donate_argnames="state")
-def step(unlearner, state, batch, info, *, model: Model, layout: Layout):
+def step(
+    unlearner: Unlearner,
+    state: State,
+    batch: Batch,
+    info: StepInfo,
+    *,
+    model: Model,
+    layout: Layout,
+) -> tuple[State, dict[str, jax.Array]]:
     """One update. The heavy program: it knows neither the pool's size nor the epoch's length."""
 
-    def one(unlearner, state, batch, info):
+    def one(
+        unlearner: Unlearner, state: State, batch: Batch, info: StepInfo
+    ) -> tuple[State, dict[str, jax.Array]]:
         return _update(unlearner, model, state, batch, info)
 
     return layout.each(one)(unlearner, state, batch, info)
 
 
 @functools.partial(jax.jit, static_argnames=("model", "augment", "layout"), donate_argnames="state")
-def scan(unlearner, state, pool, rows, info, *, model: Model, augment, layout: Layout):
+def scan(
+    unlearner: Unlearner,
+    state: State,
+    pool: Pool,
+    rows: jax.Array,
+    info: StepInfo,
+    *,
+    model: Model,
+    augment: Augmentation | None,
+    layout: Layout,
+) -> tuple[State, StepInfo, dict[str, jax.Array]]:
     """As many updates as ``rows`` int32 [steps, B] has, as one compiled loop.
 
     Returns:
       The state, the info of the step that follows, and what the steps reported, each [steps].
     """
 
-    def one(unlearner, state, pool, rows, info):
-        def body(carry, rows):
+    def one(
+        unlearner: Unlearner, state: State, pool: Pool, rows: jax.Array, info: StepInfo
+    ) -> tuple[State, StepInfo, dict[str, jax.Array]]:
+        def body(carry: tuple[State, StepInfo], rows: jax.Array) -> Any:
             state, info = carry
             batch, now, following = _prepare(_gather(pool, rows), rows, info, augment)
             state, reported = _update(unlearner, model, state, batch, now)

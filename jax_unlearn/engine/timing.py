@@ -26,7 +26,7 @@ class Stopwatch:
     run: float = 0.0
     compile: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._since = 0.0
         self._compiling: list[tuple[float, float]] = []
 
@@ -59,10 +59,10 @@ class Stopwatch:
         self.run += wall - compiling
         self.compile += compiling
 
-    def _listen(self, event: str, seconds: float, **_) -> None:
+    def _listen(self, event: str, duration_secs: float, **_: str | int) -> None:
         if event in _COMPILE_EVENTS:
             now = time.perf_counter()
-            self._compiling.append((now - seconds, now))
+            self._compiling.append((now - duration_secs, now))
 
 
 def _covered(intervals: list[tuple[float, float]], start: float) -> float:

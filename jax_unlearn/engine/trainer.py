@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jax_unlearn.backend import traced_for
-from jax_unlearn.core import Pool, State, StepInfo, Unlearner, check_batch_size
+from jax_unlearn.core import Pool, Problem, State, StepInfo, Unlearner, check_batch_size
 from jax_unlearn.engine import steps
 from jax_unlearn.engine.callbacks import Callback
 from jax_unlearn.engine.checkpointing.progress import (
@@ -23,7 +23,7 @@ from jax_unlearn.engine.checkpointing.progress import (
 from jax_unlearn.engine.layout import Layout
 from jax_unlearn.engine.run_spec import Options, Result, RunSpec
 from jax_unlearn.engine.source import make_source
-from jax_unlearn.engine.steps import run_keys
+from jax_unlearn.engine.steps import RunKeys, run_keys
 from jax_unlearn.engine.timing import Stopwatch
 from jax_unlearn.sharding import replicated, shard
 from jax_unlearn.warn import warn_user
@@ -47,7 +47,7 @@ def _as_arrays(unlearner: Unlearner) -> Unlearner:
     """
     floats = {field.name for field in dataclasses.fields(unlearner) if field.type is float}
 
-    def convert(path, value):
+    def convert(path: Any, value: Any) -> jax.Array:
         name = getattr(path[0], "name", None)
         return jnp.asarray(value, jnp.float32 if name in floats else None)
 
@@ -97,6 +97,7 @@ class Trainer:
         # can each wait for a thread that the other holds, for ever.
         self._waits = layout.platform == "cpu" and layout.communicates
         self._reported: list[dict[str, jax.Array]] = []
+        self._source: Any = None
         with self._stopwatch.running(), traced_for(layout.platform):
             everywhere = replicated(layout.home)
             self.problems = [
@@ -123,7 +124,7 @@ class Trainer:
         count = len(specs)
         self.progress = Progress(state, state, [[] for _ in specs], [""] * count, [0] * count)
 
-    def _each(self):
+    def _each(self) -> Iterator[tuple[Unlearner, Problem, RunKeys]]:
         return zip(self.unlearners, self.problems, self._keys, strict=True)
 
     @property
@@ -144,7 +145,7 @@ class Trainer:
             while at.epoch < self._epochs and not all(at.statuses):
                 self._epoch()
         finally:
-            if self._epochs:
+            if self._source is not None:
                 self._source.close()
         for callback in self._callbacks:
             callback.on_end(self)
@@ -171,7 +172,8 @@ class Trainer:
             self.epoch_steps = len(rows[0])
             self.steps_planned = at.first + self.epoch_steps * (self._epochs - at.epoch)
             where = (self.steps_done, self.steps_planned, at.epoch, self._epochs)
-            infos = [StepInfo(*map(np.int32, where), keys.step) for keys in self._keys]
+            numbers: list[Any] = [np.int32(number) for number in where]
+            infos = [StepInfo(*[*numbers, keys.step]) for keys in self._keys]
             self._source.begin(rows, at.first, at.offset)
             self._take_steps(rows, self.layout.shard(infos))
             self._collect()

@@ -84,7 +84,7 @@ class Checkpoints:
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(self, kind, error, trace) -> None:
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if error is None:
             self.close()
             return
@@ -159,7 +159,8 @@ class Checkpoints:
         Raises:
           InputError: snapshots exist but all are damaged, or they hold other arrays than ``like``.
         """
-        record, arrays = None, []
+        record: dict[str, Any] | None = None
+        arrays: list[np.ndarray] = []
         with same_everywhere():
             if self._first:
                 self._finish()

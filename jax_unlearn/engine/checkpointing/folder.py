@@ -47,7 +47,7 @@ def plain_errors(folder: pathlib.Path) -> Iterator[None]:
         raise
 
 
-def first_cause(error: Exception) -> str:
+def first_cause(error: BaseException) -> str:
     """What went wrong first; Orbax words what it cannot read at length, TensorStore is beneath."""
     while error.__cause__ is not None:
         error = error.__cause__

@@ -55,5 +55,5 @@ def digest(record: Mapping[str, Any], arrays: list[np.ndarray]) -> str:
     digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode())
     for x in arrays:
         digest.update(f"{x.dtype} {x.shape}".encode())
-        digest.update(np.ascontiguousarray(x).reshape(-1).view(np.uint8))
+        digest.update(np.ascontiguousarray(x).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
