@@ -47,6 +47,7 @@ __all__ = [
     "shuffled_rows",
     "split_variables",
     "static",
+    "to_unit",
     "with_params",
 ]
 
@@ -118,6 +119,11 @@ class Model:
     def logits(self, variables: Variables, images: jax.Array) -> jax.Array:
         """Logits float32 [B, K] of images float32 [B, H, W, C] in eval mode."""
         return self.apply(variables, images, train=False)[0]
+
+
+def to_unit(images: jax.Array) -> jax.Array:
+    """Pixels uint8 0..255, as data is stored, as float32 in [0, 1], as networks see them."""
+    return images.astype(jnp.float32) / 255.0
 
 
 def split_variables(variables: Variables) -> tuple[Any, Any]:

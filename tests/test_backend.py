@@ -6,7 +6,7 @@ import pytest
 
 import jax_unlearn as ju
 from jax_unlearn.backend import platform, traced_for
-from jax_unlearn.engine.layout import Layout
+from jax_unlearn.sharding import Layout
 
 
 def test_outside_of_a_run_it_is_the_default_one():

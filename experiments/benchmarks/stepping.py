@@ -9,7 +9,7 @@ import numpy as np
 import jax_unlearn as ju
 from jax_unlearn.core import StepInfo
 from jax_unlearn.engine import make_mesh, steps
-from jax_unlearn.engine.layout import Layout
+from jax_unlearn.sharding import Layout
 
 ROUNDS = 30
 """Most repeats of a comparison."""

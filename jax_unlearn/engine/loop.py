@@ -18,10 +18,9 @@ from jax_unlearn.core import (
     Variables,
 )
 from jax_unlearn.data.augment import CropAndFlip
-from jax_unlearn.engine.layout import Layout
 from jax_unlearn.engine.run_spec import Options, Result, RunSpec, check_spec, group_alike
 from jax_unlearn.engine.trainer import Trainer
-from jax_unlearn.sharding import make_mesh
+from jax_unlearn.sharding import Layout, make_mesh
 
 _AUGMENT = CropAndFlip()
 

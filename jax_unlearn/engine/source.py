@@ -10,9 +10,8 @@ import numpy as np
 
 from jax_unlearn.core import Augmentation, Batch, Pool, StepInfo, check_choice
 from jax_unlearn.engine import steps
-from jax_unlearn.engine.layout import Layout
 from jax_unlearn.lazy import LazyImages, batches
-from jax_unlearn.sharding import over_models, over_rows
+from jax_unlearn.sharding import Layout, over_models, over_rows
 
 PLACEMENTS = ("device", "host")
 

@@ -16,10 +16,10 @@ from jax_unlearn.core import (
     State,
     StepInfo,
     Unlearner,
+    to_unit,
 )
 from jax_unlearn.data.augment import augment_flagged
-from jax_unlearn.engine.layout import Layout
-from jax_unlearn.models.predict import to_unit
+from jax_unlearn.sharding import Layout
 
 
 class RunKeys(NamedTuple):

@@ -20,12 +20,11 @@ from jax_unlearn.engine.checkpointing.progress import (
     identity,
     weights_sample,
 )
-from jax_unlearn.engine.layout import Layout
 from jax_unlearn.engine.run_spec import Options, Result, RunSpec
 from jax_unlearn.engine.source import make_source
 from jax_unlearn.engine.steps import RunKeys, run_keys
 from jax_unlearn.engine.timing import Stopwatch
-from jax_unlearn.sharding import replicated, shard
+from jax_unlearn.sharding import Layout, replicated, shard
 from jax_unlearn.warn import warn_user
 
 if TYPE_CHECKING:

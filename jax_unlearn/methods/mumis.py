@@ -19,10 +19,11 @@ from jax_unlearn.core import (
     check_number,
     shuffled_rows,
     static,
+    to_unit,
 )
 from jax_unlearn.methods.constructor import constructor
 from jax_unlearn.methods.descent import Optimized
-from jax_unlearn.models.predict import predict_logits, to_unit
+from jax_unlearn.models.predict import predict_logits
 from jax_unlearn.sharding import batch_sharding
 
 DIFFERENTIATIONS = ("auto", "reverse", "forward")

@@ -16,11 +16,11 @@ from jax_unlearn.core import (
     check_number,
     split_variables,
     static,
+    to_unit,
     with_params,
 )
 from jax_unlearn.methods.amnesiac import Amnesiac
 from jax_unlearn.methods.constructor import constructor
-from jax_unlearn.models.predict import to_unit
 from jax_unlearn.sharding import batch_sharding
 
 MASKINGS = ("update", "gradient")

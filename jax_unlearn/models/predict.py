@@ -3,17 +3,11 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jax_unlearn.backend import platform, traced_for
-from jax_unlearn.core import Model, Variables
+from jax_unlearn.core import Model, Variables, to_unit
 from jax_unlearn.sharding import batch_sharding, shard, to_host
-
-
-def to_unit(images: jax.Array) -> jax.Array:
-    """Pixels uint8 0..255 as float32 in [0, 1]."""
-    return images.astype(jnp.float32) / 255.0
 
 
 @functools.partial(jax.jit, static_argnames="model")

@@ -67,7 +67,7 @@ def test_callbacks_change_no_result(loop, problem):
 
 def test_a_callback_that_only_reports_has_no_weights_handed_out(problem, monkeypatch):
     """Of models side by side that is a copy on the host."""
-    from jax_unlearn.engine.layout import Layout
+    from jax_unlearn.sharding import Layout
 
     taken, take = [], Layout.take
     monkeypatch.setattr(Layout, "take", lambda *given: taken.append(1) or take(*given))

@@ -6,7 +6,7 @@ import pytest
 
 import jax_unlearn as ju
 from jax_unlearn.engine import steps
-from jax_unlearn.engine.layout import Layout
+from jax_unlearn.sharding import Layout
 
 LAYOUTS = {
     "one_device": lambda: Layout(ju.make_mesh(1)),

@@ -12,9 +12,9 @@ import pytest
 import jax_unlearn as ju
 from jax_unlearn.core import InputError
 from jax_unlearn.engine import Callback, steps, trainer
-from jax_unlearn.engine.layout import Layout
 from jax_unlearn.engine.steps import run_keys, take_batch
 from jax_unlearn.methods import DescentState
+from jax_unlearn.sharding import Layout
 
 KEY = jax.random.key(0)
 LOOPS = pytest.mark.parametrize("loop", ["python", "scan"])

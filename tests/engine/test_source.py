@@ -17,9 +17,9 @@ import jax_unlearn as ju
 from jax_unlearn.core import InputError
 from jax_unlearn.engine import RunSpec, make_mesh, run_many
 from jax_unlearn.engine.checkpointing.checkpoints import Checkpoints
-from jax_unlearn.engine.layout import Layout
 from jax_unlearn.engine.signals import Interrupted
 from jax_unlearn.engine.source import BATCHES_AHEAD, OnDevice, OnHost
+from jax_unlearn.sharding import Layout
 
 KEY = jax.random.key(3)
 CROPS = ju.crop_and_flip(padding=1)
@@ -243,7 +243,7 @@ jax.config.update("jax_num_cpu_devices", 2)
 jax.distributed.initialize(f"127.0.0.1:{sys.argv[1]}", 2, int(sys.argv[2]))
 from jax_unlearn.core import StepInfo, Pool
 from jax_unlearn.engine import make_mesh
-from jax_unlearn.engine.layout import Layout
+from jax_unlearn.sharding import Layout
 from jax_unlearn.engine.source import OnHost
 class Watched:
     shape, dtype, ndim, asked = (64, 2, 2, 1), np.dtype(np.uint8), 4, []

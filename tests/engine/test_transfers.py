@@ -9,8 +9,8 @@ import pytest
 
 import jax_unlearn as ju
 from jax_unlearn.engine import make_mesh
-from jax_unlearn.engine.layout import Layout
 from jax_unlearn.engine.trainer import Trainer
+from jax_unlearn.sharding import Layout
 
 SHORT = {name: {"epochs": 2, "batch_size": 10} for name in ju.METHODS}
 SHORT["mumis"] = {"max_steps": 4, "check_every": 2, "batch_size": 10, "stop_ratio": 100.0}

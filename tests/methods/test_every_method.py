@@ -10,8 +10,8 @@ import pytest
 
 import jax_unlearn as ju
 from jax_unlearn.core import InputError
-from jax_unlearn.engine.layout import Layout
 from jax_unlearn.engine.steps import run_keys, step, take_batch
+from jax_unlearn.sharding import Layout
 
 # Adam divides a gradient by its size: where one is zero but for rounding, that sign decides a whole
 # step, and no two ways to compute agree. Its methods run with SGD here; test_descent has Adam.

@@ -30,7 +30,7 @@ def sliced(request, monkeypatch):
     monkeypatch.setattr(module, "ELEMENTS_PER_WEIGHT", 0)
     if request.param:
         monkeypatch.setattr(module, "EIGEN_CHANNELS", 0)
-        monkeypatch.setattr(jax, "device_count", lambda: 1)
+        monkeypatch.setattr(jax, "device_count", lambda *_: 1)
     return request.param
 
 
@@ -185,7 +185,7 @@ def mesh():
 
 @pytest.mark.skipif(jax.device_count() < 4, reason="needs 4 devices")
 def test_a_batch_sharded_over_devices_moves_no_rows(monkeypatch):
-    monkeypatch.setattr(jax, "device_count", lambda: 4)
+    monkeypatch.setattr(jax, "device_count", lambda *_: 4)
     new, plain, x, w = pair("3x3", rows=32)
     batch, whole = (NamedSharding(mesh(), PartitionSpec(*axes)) for axes in (("data",), ()))
     gradient = jax.jit(jax.grad(new, 1), in_shardings=(batch, whole), out_shardings=whole)

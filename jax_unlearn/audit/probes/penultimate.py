@@ -6,8 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jax_unlearn.core import InputError, Model, Variables, split_variables, with_params
-from jax_unlearn.models.predict import to_unit
+from jax_unlearn.core import InputError, Model, Variables, split_variables, to_unit, with_params
 
 LINEAR_TOLERANCE = 1e-3
 
