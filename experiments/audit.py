@@ -18,7 +18,7 @@ An .npz file holds one model's predictions, of un-augmented images in eval mode:
   forget_id, retain_id, test_id              integer [N]      the data set's, each once, any order
   test_forgotten                             bool [T]         test images of classes forgotten whole
 
-and, for measures of a model's probe, all of these or none (jax_unlearn/audit/probes/probe.py):
+and, for measures of a model's probe, all of these or none (jax_unlearn/audit/stored_probe.py):
 
   forget_features, probe_features            floating [F or P, D]  inputs of the last linear layer
   probe_id                                   integer [P]           retain examples, the same in all

@@ -12,8 +12,9 @@ from typing import Any
 import jax
 
 from jax_unlearn import data
-from jax_unlearn.audit.probes.probe import Probe, probe_rows, take_probe
 from jax_unlearn.audit.probes.relearn import Relearn
+from jax_unlearn.audit.probes.take import probe_rows, take_probe
+from jax_unlearn.audit.stored_probe import Probe
 from jax_unlearn.bank import Bank, Record, ids_digest
 from jax_unlearn.bank.filling import POLL, describe_method
 from jax_unlearn.bank.probes import has_probe, store_probe

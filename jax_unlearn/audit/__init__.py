@@ -4,7 +4,7 @@
 """
 
 from jax_unlearn.audit.comparison.bands import NullBand
-from jax_unlearn.audit.comparison.compare import AuditRow, Comparison, Verdict, compare
+from jax_unlearn.audit.comparison.compare import AuditRow, Comparison, compare
 from jax_unlearn.audit.comparison.flags import chance_level, is_collapsed, is_no_op
 from jax_unlearn.audit.comparison.models import Group, RequestModels, Run, gather_models
 from jax_unlearn.audit.comparison.ranking import Ranking, rank
@@ -12,10 +12,11 @@ from jax_unlearn.audit.comparison.record import to_record
 from jax_unlearn.audit.comparison.render import caption, to_blocks, to_csv, to_markdown, to_rows
 from jax_unlearn.audit.comparison.results import MeasureResult
 from jax_unlearn.audit.comparison.table import Row, Table, audit_request
+from jax_unlearn.audit.comparison.verdicts import Verdict
 from jax_unlearn.audit.measures.accuracy import accuracies, accuracy
 from jax_unlearn.audit.measures.attack_report import AttackReport, AttackScores, attack_report
 from jax_unlearn.audit.measures.bootstrap import Estimate, Null, bootstrap_interval, disjoint_null
-from jax_unlearn.audit.measures.catalogue import CATALOGUE, LEVELS, Measure
+from jax_unlearn.audit.measures.catalogue import CATALOGUE
 from jax_unlearn.audit.measures.confidence import logit_confidence
 from jax_unlearn.audit.measures.course import area_over_course, course, overshoot, worst_over_course
 from jax_unlearn.audit.measures.distances import (
@@ -37,6 +38,7 @@ from jax_unlearn.audit.measures.gap import average_gap, tow, tow_mia
 from jax_unlearn.audit.measures.klom import KlomPercentiles, klom, klom_percentiles
 from jax_unlearn.audit.measures.lira import ulira, ulira_scores
 from jax_unlearn.audit.measures.loss_attack import loss_attack_accuracy
+from jax_unlearn.audit.measures.measure import LEVELS, Measure
 from jax_unlearn.audit.measures.membership import (
     entropy_attack_member_percent,
     percent_called_member,
@@ -51,6 +53,7 @@ from jax_unlearn.audit.measures.memorization import (
 )
 from jax_unlearn.audit.measures.probabilities import modified_entropy
 from jax_unlearn.audit.measures.protocol import AuditProtocol
+from jax_unlearn.audit.measures.relearn_time import RelearnCurve, mean_loss, relearn_time
 from jax_unlearn.audit.measures.rmia import rmia, rmia_scores
 from jax_unlearn.audit.measures.roc import (
     Roc,
@@ -65,14 +68,13 @@ from jax_unlearn.audit.measures.statistics import Band, Interval, interval, null
 from jax_unlearn.audit.measures.zrf import zrf
 from jax_unlearn.audit.predictions import load_predictions, save_predictions
 from jax_unlearn.audit.probes.penultimate import penultimate_features
-from jax_unlearn.audit.probes.probe import (
+from jax_unlearn.audit.probes.relearn import relearn_curve
+from jax_unlearn.audit.probes.take import probe_rows, take_probe
+from jax_unlearn.audit.stored_probe import (
     Probe,
     load_probe,
-    probe_rows,
     save_probe,
-    take_probe,
 )
-from jax_unlearn.audit.probes.relearn import RelearnCurve, mean_loss, relearn_curve, relearn_time
 
 __all__ = [
     "CATALOGUE",

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from jax_unlearn.audit.measures.memorization import MIN_SUBSETS, Memorization, mean_memorization
+from jax_unlearn.audit.measures.measure import MIN_SUBSETS
+from jax_unlearn.audit.measures.memorization import MEMORIZATION, Memorization
 from jax_unlearn.bank import ids_digest, open_bank
 from jax_unlearn.core import InputError
 
@@ -50,5 +51,5 @@ def read_memorization(folders: Sequence[Path], forget_id: np.ndarray) -> Memoriz
     forget = np.isin(bank.train.id, forget_id)
     return Memorization(
         len(folders),
-        *(mean_memorization(correct[:, part], member[:, part]) for part in (forget, ~forget)),
+        *(MEMORIZATION.function(correct[:, part], member[:, part]) for part in (forget, ~forget)),
     )

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from jax_unlearn.audit import AuditProtocol, audit_request
+from jax_unlearn.audit.comparison import table as measures
 from jax_unlearn.audit.comparison.table import REFERENCES
-from jax_unlearn.audit.measures import protocol as measures
 from jax_unlearn.audit.measures.accuracy import select
 from jax_unlearn.core import InputError
 

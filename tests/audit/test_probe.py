@@ -17,19 +17,20 @@ from jax_unlearn.audit import (
 )
 from jax_unlearn.audit.comparison.compare import NO_PROBE, compare
 from jax_unlearn.audit.comparison.models import Run, gather_models
-from jax_unlearn.audit.measures.evaluation import CUT_OFF, measure_probe, measure_probe_pair
+from jax_unlearn.audit.measures.features import LINEAR_CKA, LINEAR_PROBE
+from jax_unlearn.audit.measures.measure import Evidence
+from jax_unlearn.audit.measures.relearn_time import RELEARN_TIME
+from jax_unlearn.audit.measures.zrf import ZRF
 from jax_unlearn.audit.predictions import load_predictions
-from jax_unlearn.audit.probes.probe import (
-    PROBE_EXAMPLES,
+from jax_unlearn.audit.probes.relearn import Relearn
+from jax_unlearn.audit.probes.take import PROBE_EXAMPLES, probe_rows, take_probe
+from jax_unlearn.audit.stored_probe import (
     Probe,
     align_probe,
     check_probe,
     load_probe,
-    probe_rows,
     save_probe,
-    take_probe,
 )
-from jax_unlearn.audit.probes.relearn import Relearn
 from jax_unlearn.core import InputError
 from jax_unlearn.models.predict import predict_logits
 from jax_unlearn.sharding import make_mesh
@@ -237,30 +238,32 @@ def test_probe_rows_are_all_or_spread_evenly():
 def test_the_measures_are_those_of_the_single_functions(runs):
     run = runs(1, 3.0, 0)[0]
     probe, forget, retain = run.probe, run.predictions.forget, run.predictions.retain
-    found = measure_probe(run.predictions, probe, 0.5)
-    assert found["ZRF"] == zrf(forget.logits, probe.random_logits)
-    assert found["relearn_time"] == relearn_time(probe.curve, 0.5) == 20.0
-    assert found[CUT_OFF] == 0.0
-    assert found["linear_probe"] == linear_probe_accuracy(
+    known = Evidence(run.predictions, probe=probe, relearn_target=0.5)
+    assert ZRF.function(known) == zrf(forget.logits, probe.random_logits)
+    assert RELEARN_TIME.function(known) == relearn_time(probe.curve, 0.5) == 20.0
+    assert not RELEARN_TIME.cut_off(known)
+    assert LINEAR_PROBE.function(known) == linear_probe_accuracy(
         probe.probe_features, retain.label, probe.forget_features, forget.label
     )
-    assert "relearn_time" not in measure_probe(run.predictions, probe, None)
+    assert math.isnan(RELEARN_TIME.function(Evidence(run.predictions, probe=probe)))
 
 
 def test_relearning_that_ends_too_soon_is_its_last_step_and_marked(runs):
     run = runs(1, 3.0, 0, steps_to=STEPS + 1)[0]
-    found = measure_probe(run.predictions, run.probe, 0.5)
-    assert (found["relearn_time"], found[CUT_OFF]) == (STEPS, 1.0)
+    known = Evidence(run.predictions, probe=run.probe, relearn_target=0.5)
+    assert RELEARN_TIME.function(known) == STEPS
+    assert RELEARN_TIME.cut_off(known)
 
 
 def test_a_model_s_features_are_like_themselves_and_less_like_another_s(runs):
-    one, other = (run.probe for run in runs(2, 3.0, 0))
-    assert measure_probe_pair(one, one)["linear_CKA"] == pytest.approx(1.0)
-    between = measure_probe_pair(one, other)["linear_CKA"]
+    one, other = (Evidence(run.predictions, probe=run.probe) for run in runs(2, 3.0, 0))
+    assert LINEAR_CKA.function(one, one) == pytest.approx(1.0)
+    between = LINEAR_CKA.function(one, other)
     assert between < 1.0
-    assert between == linear_cka(one.forget_features, other.forget_features, estimator="unbiased")
-    few = one._replace(forget_id=one.forget_id[:3])
-    assert math.isnan(measure_probe_pair(few, few)["linear_CKA"])
+    features = (known.probe.forget_features for known in (one, other))
+    assert between == linear_cka(*features, estimator="unbiased")
+    few = Evidence(one.predictions, probe=one.probe._replace(forget_id=one.probe.forget_id[:3]))
+    assert math.isnan(LINEAR_CKA.function(few, few))
 
 
 @pytest.mark.parametrize("measure", ["ZRF", "relearn_time", "linear_probe", "linear_CKA"])

@@ -4,11 +4,13 @@ import math
 import pytest
 
 from jax_unlearn.audit.comparison.bands import NullBand
-from jax_unlearn.audit.comparison.compare import AuditRow, Verdict
+from jax_unlearn.audit.comparison.compare import AuditRow
 from jax_unlearn.audit.comparison.models import METHOD, Group
 from jax_unlearn.audit.comparison.ranking import badness, rank
 from jax_unlearn.audit.comparison.results import MeasureResult
-from jax_unlearn.audit.measures.catalogue import ABOVE, BELOW, BOTH, CATALOGUE
+from jax_unlearn.audit.comparison.verdicts import Verdict
+from jax_unlearn.audit.measures.catalogue import CATALOGUE
+from jax_unlearn.audit.measures.measure import ABOVE, BELOW, BOTH
 
 BAND = NullBand(0.4, 0.6, 0.5, 64, "")
 RMIA, ULIRA = (next(m for m in CATALOGUE if m.name == n) for n in ("rmia_auc", "ulira_auc"))
@@ -26,7 +28,7 @@ class Audit:
 
 def ranked(measure, **cells):
     rows = tuple(
-        AuditRow(Group(name, METHOD, (), (), ()), {measure.name: cell}, Verdict(0, 0, None, None))
+        AuditRow(Group(name, METHOD, (), (), ()), {measure.name: cell}, Verdict("", 0, 0, None))
         for name, cell in cells.items()
     )
     (found,) = rank(Audit((measure,), rows, {measure.name: BAND}))

@@ -6,13 +6,8 @@ import numpy as np
 import pytest
 
 from jax_unlearn import Examples, Model
-from jax_unlearn.audit.probes.relearn import (
-    Relearn,
-    RelearnCurve,
-    mean_loss,
-    relearn_curve,
-    relearn_time,
-)
+from jax_unlearn.audit.measures.relearn_time import RelearnCurve, mean_loss, relearn_time
+from jax_unlearn.audit.probes.relearn import Relearn, relearn_curve
 from jax_unlearn.core import InputError, Outputs
 
 FALLING = RelearnCurve(np.array([0, 5, 10, 15]), np.array([2.0, 1.0, 0.5, 0.25]))

@@ -10,7 +10,7 @@ import pytest
 
 from experiments import audit, bank, probes
 from jax_unlearn.audit import memorization_scores, save_predictions
-from jax_unlearn.audit.probes.probe import Probe
+from jax_unlearn.audit.stored_probe import Probe
 from jax_unlearn.bank import ids_digest, open_bank
 from jax_unlearn.bank.subset_models import read_memorization, subset_rows
 from jax_unlearn.core import InputError

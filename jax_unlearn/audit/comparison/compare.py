@@ -7,6 +7,7 @@ oracles share theirs.
 """
 
 import dataclasses
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,58 +25,35 @@ from jax_unlearn.audit.comparison.models import (
     Run,
     fingerprint,
 )
-from jax_unlearn.audit.comparison.results import (
-    INSIDE,
-    OUTSIDE,
-    UNINFORMATIVE,
-    MeasureResult,
-    OracleView,
+from jax_unlearn.audit.comparison.results import MeasureResult, OracleView
+from jax_unlearn.audit.comparison.verdicts import (
+    Verdict,
+    few_oracles,
+    give_verdict,
+    uninformative_for_all,
+    with_power,
 )
 from jax_unlearn.audit.measures.accuracy import is_class_wise
-from jax_unlearn.audit.measures.catalogue import (
+from jax_unlearn.audit.measures.banks import BankConfidences, bank_confidences
+from jax_unlearn.audit.measures.catalogue import CATALOGUE
+from jax_unlearn.audit.measures.gap import check_terms
+from jax_unlearn.audit.measures.measure import (
     ALONE,
     BANKS,
-    CATALOGUE,
+    DATA,
     LEVELS,
-    PAIR,
     STRONG,
+    Evidence,
     Measure,
 )
-from jax_unlearn.audit.measures.evaluation import (
-    BankConfidences,
-    bank_confidences,
-    measure_probe,
-    measure_run,
-)
-from jax_unlearn.audit.measures.gap import check_terms
 from jax_unlearn.audit.measures.protocol import AuditProtocol
-from jax_unlearn.audit.probes.relearn import mean_loss
+from jax_unlearn.audit.measures.relearn_time import mean_loss
+from jax_unlearn.audit.measures.statistics import Interval, interval
 
 NO_PROBE = "no model's probe is given"
 """Why measures that take probes were not taken."""
 
-
-PASSES, FAILS, CANNOT_BE_JUDGED = "passes", "fails", "cannot be judged"
-
-
-@dataclasses.dataclass(frozen=True)
-class Verdict:
-    """What the audit makes of a row.
-
-    Attributes:
-      outcome: 'passes', 'fails' or 'cannot be judged'.
-      outside: measures on which the row lies outside the band.
-      judged: measures that have a band and a value.
-      chance: of those judged at most so many are outside for 95 % of the splits of the oracles;
-        None if unknown.
-      reason: how strong the evidence is, or why there is none, in words.
-    """
-
-    outcome: str
-    outside: int
-    judged: int
-    chance: int | None
-    reason: str = ""
+UNKNOWN = Interval(math.nan, math.nan, math.nan, 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,11 +64,16 @@ class AuditRow:
       group: its models; for the oracle those held out.
       results: by measure.
       verdict: over all measures.
+      seconds: mean run time without compilation of the models that work and whose time is known,
+        with its interval.
+      share: the same in percent of the mean of all oracles that work; NaN where that is unknown.
     """
 
     group: Group
     results: Mapping[str, MeasureResult]
     verdict: Verdict
+    seconds: Interval = UNKNOWN
+    share: Interval = UNKNOWN
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,10 +86,12 @@ class Comparison:
       level: 'quick', 'standard' or 'strong', what was done in the end.
       confidence: probability of every interval and band.
       measures: those that were taken.
+      catalogue: those that could have been.
       not_measured: why others were not, by name; comparisons of banks are told of in ``notes``.
       rows: original where there is one, oracle, methods.
       bands: by measure, for the sizes of the largest row.
-      uninformative: measures whose band holds the original.
+      uninformative: measures that have no power for any row: the originals would lie inside every
+        row's band; empty without originals, where power is unknown.
       confidences: by row, of its models in their order; empty for a row without models.
       notes: sentences that a reader must know.
       protocol: the choices that numbers depend on.
@@ -117,6 +102,7 @@ class Comparison:
     level: str
     confidence: float
     measures: tuple[Measure, ...]
+    catalogue: tuple[Measure, ...]
     not_measured: Mapping[str, str]
     rows: tuple[AuditRow, ...]
     bands: Mapping[str, NullBand]
@@ -132,6 +118,7 @@ def compare(
     level: str = "auto",
     protocol: AuditProtocol | None = None,
     confidence: float = 0.95,
+    catalogue: Sequence[Measure] = CATALOGUE,
     on_step: Callable[[int, int], None] = lambda done, planned: None,
 ) -> Comparison:
     """Audit the models of a request.
@@ -143,6 +130,7 @@ def compare(
         allow falls back, and a note says so.
       protocol: terms of the gaps and settings of the attacks; None for the defaults.
       confidence: probability of every interval and band, in (0, 1).
+      catalogue: the measures to take.
       on_step: called with the number of parts done and planned.
 
     Raises:
@@ -153,99 +141,109 @@ def compare(
     models = at_level(models, level)
     oracles = models.oracle.kept
     class_wise = is_class_wise(oracles[0].predictions)
-    not_measured = _not_measured(models, level, class_wise)
-    kinds = (ALONE, PAIR, BANKS) if level == STRONG else (ALONE, PAIR)
-    measures = tuple(
-        m
-        for m in CATALOGUE
-        if m.kind in kinds and (class_wise or m.name != "FA_test") and m.name not in not_measured
-    )
-    target = _relearn_target(models)
+    not_measured = _not_measured(catalogue, models, level, class_wise)
+    measures = tuple(m for m in catalogue if _is_taken(m, level, class_wise, not_measured))
     for terms in (protocol.terms, protocol.attack_terms):
         check_terms(terms, [m.name for m in measures if m.kind == ALONE])
     runs = {group.name: group.kept for group in models.groups}
     planned = len(runs) + 2
-    probe = any(m.probe for m in measures)
-    one = partial(_measure, protocol=protocol, target=target, probe=probe)
+    one = partial(_measure, measures=measures, protocol=protocol, target=_relearn_target(models))
     with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
-        # What they warn of is an undefined value, which the cell's note tells.
+        # What they warn of is an undefined value, which the result's note tells.
         warnings.simplefilter("ignore")
-        alone = {}
+        evidence = {}
         for done, (name, kept) in enumerate(runs.items()):
-            alone[name] = list(pool.map(one, kept))
+            evidence[name] = list(pool.map(one, kept))
             on_step(done + 1, planned)
-        view = OracleView(oracles, alone[ORACLE], protocol, confidence, pool)
-        rows, confidences = [], {}
+        view = OracleView(oracles, evidence[ORACLE], measures, confidence, pool)
+        measured, confidences = [], {}
         for group in models.groups:
-            cells, bank = _row(view, group, alone[group.name], measures, banks=level == STRONG)
-            rows.append((group, cells))
+            results, bank = _row(view, group, evidence[group.name], banks=level == STRONG)
+            measured.append((group, results))
             if bank is not None:
                 confidences[group.name] = bank
         on_step(planned - 1, planned)
-        chances = [
-            view.chance([m for m in measures if cells[m.name].verdict in (INSIDE, OUTSIDE)])
-            for _, cells in rows
+        original = dict(zip(runs, (r for _, r in measured), strict=True)).get(ORIGINAL)
+        original = original if models.original.kept else None
+        powered = [(g, with_power(results, original, measures)) for g, results in measured]
+        verdicts = [
+            give_verdict(g, mine, plain, models, view.sizes(g), measures, view.chance)
+            for (g, mine), (_, plain) in zip(powered, measured, strict=True)
         ]
     on_step(planned, planned)
-    uninformative = tuple(
-        m.name
-        for m in measures
-        if any(g.kind == ORIGINAL and cells[m.name].verdict == INSIDE for g, cells in rows)
-    )
+    retraining = _seconds(models.oracle.kept, confidence).mean
     return Comparison(
         models=models,
         reference=tuple(oracles[i] for i in view.reference),
         level=level,
         confidence=confidence,
         measures=measures,
+        catalogue=tuple(catalogue),
         not_measured=not_measured,
         rows=tuple(
-            _judged(group, cells, uninformative, chance)
-            for (group, cells), chance in zip(rows, chances, strict=True)
+            AuditRow(
+                group,
+                results,
+                verdict,
+                _seconds(group.kept, confidence),
+                _seconds(group.kept, confidence, unit=retraining / 100.0),
+            )
+            for (group, results), verdict in zip(powered, verdicts, strict=True)
         ),
-        bands=_bands(rows, measures),
-        uninformative=uninformative,
+        bands=_bands(measured, measures),
+        uninformative=uninformative_for_all(powered, measures) if original else (),
         confidences=confidences,
-        notes=(*notes, *_notes(models, rows, [oracles[i] for i in view.reference])),
+        notes=(*notes, *_notes(models, measured, measures, [oracles[i] for i in view.reference])),
         protocol=protocol,
     )
 
 
+def _seconds(runs: Sequence[Run], confidence: float, unit: float = 1.0) -> Interval:
+    """Run times of models, in a unit of so many seconds."""
+    known = [run.seconds for run in runs if math.isfinite(run.seconds)]
+    if not unit > 0.0:
+        known = []
+    return interval([seconds / unit for seconds in known], confidence)
+
+
+def _is_taken(m: Measure, level: str, class_wise: bool, not_measured: Mapping[str, str]) -> bool:
+    fits = m.class_wise in (None, class_wise)
+    at_level = LEVELS.index(m.level) <= LEVELS.index(level)
+    return fits and at_level and m.kind != DATA and m.name not in not_measured
+
+
 def _row(
-    view: OracleView,
-    group: Group,
-    alone: Sequence[dict[str, float]],
-    measures: Sequence[Measure],
-    *,
-    banks: bool,
+    view: OracleView, group: Group, evidence: Sequence[Evidence], *, banks: bool
 ) -> tuple[dict[str, MeasureResult], BankConfidences | None]:
-    """Cells of a group and, unless it is empty, its models' confidences in every example."""
-    # A single oracle is shown as it is; there is nothing to compare it with.
-    among_oracles = view.held_out or view.reference
-    chosen = among_oracles if group.kind == ORACLE else range(len(group.kept))
+    """Results of a group and, unless it is empty, its models' confidences in every example."""
+    chosen = view.chosen(group)
     kept = [group.kept[i] for i in chosen]
-    measured = [alone[i] for i in chosen]
-    cells = view.per_model_results(group, kept, measured, measures)
-    bank = bank_confidences([run.predictions for run in kept], measured) if kept else None
+    known = [evidence[i] for i in chosen]
+    results = view.per_model_results(group, kept, known)
+    bank = None
+    if kept:
+        bank = bank_confidences([run.predictions for run in kept], [e.measured for e in known])
     if banks:
-        cells |= view.bank_results(kept, bank, measures)
-    return cells, bank
+        results |= view.bank_results(kept, bank)
+    return results, bank
 
 
-def _not_measured(models: RequestModels, level: str, class_wise: bool) -> dict[str, str]:
-    """Why measures that take probes cannot be had, by name."""
+def _not_measured(
+    catalogue: Sequence[Measure], models: RequestModels, level: str, class_wise: bool
+) -> dict[str, str]:
+    """Why measures of single models cannot be had, by name; banks are told of in the notes."""
     reasons = {}
     given = any(run.probe is not None for group in models.groups for run in group.kept)
-    for m in CATALOGUE:
-        if not m.probe:
+    for m in catalogue:
+        if m.kind in (BANKS, DATA):
             continue
-        if not given:
+        if m.probe and not given:
             reasons[m.name] = NO_PROBE
         elif LEVELS.index(m.level) > LEVELS.index(level):
             reasons[m.name] = f"the {level} audit leaves it out"
-        elif m.name == "linear_probe" and class_wise:
+        elif m.class_wise is False and class_wise:
             reasons[m.name] = "retain images to fit it to are of other classes than forget images"
-        elif m.name == "relearn_time" and not models.original.kept:
+        elif m.needs_originals and not models.original.kept:
             reasons[m.name] = "the loss to come back to is the originals', and none is given"
     return reasons
 
@@ -257,31 +255,16 @@ def _relearn_target(models: RequestModels) -> float | None:
 
 
 def _measure(
-    run: Run, protocol: AuditProtocol, target: float | None, probe: bool
-) -> dict[str, float]:
-    measured = measure_run(run.predictions, protocol)
-    if probe and run.probe is not None:
-        measured |= measure_probe(run.predictions, run.probe, target)
-    return measured
-
-
-def _judged(
-    group: Group, cells: dict[str, MeasureResult], uninformative: Sequence[str], chance: int | None
-) -> AuditRow:
-    marks = [cell.verdict for cell in cells.values()]
-    outside = marks.count(OUTSIDE)
-    judged = outside + marks.count(INSIDE)
-    outcome = CANNOT_BE_JUDGED
-    if chance is not None and judged:
-        outcome = PASSES if outside <= chance else FAILS
-    if group.kind not in (ORIGINAL, ORACLE):
-        cells = {
-            name: dataclasses.replace(cell, verdict=UNINFORMATIVE)
-            if name in uninformative and cell.verdict == INSIDE
-            else cell
-            for name, cell in cells.items()
-        }
-    return AuditRow(group, cells, Verdict(outcome, outside, judged, chance))
+    run: Run, measures: Sequence[Measure], protocol: AuditProtocol, target: float | None
+) -> Evidence:
+    """What is known of a model, its measures of kind 'alone' among it."""
+    known = Evidence(run.predictions, protocol, run.probe, target)
+    measured = {
+        m.name: float(m.function(known))
+        for m in measures
+        if m.kind == ALONE and (not m.probe or run.probe is not None)
+    }
+    return dataclasses.replace(known, measured=measured)
 
 
 def _bands(
@@ -298,9 +281,11 @@ def _bands(
 def _notes(
     models: RequestModels,
     rows: Sequence[tuple[Group, dict[str, MeasureResult]]],
+    measures: Sequence[Measure],
     reference: Sequence[Run],
 ) -> list[str]:
-    notes = []
+    few = few_oracles(models)
+    notes = [few[0].upper() + few[1:] + "."] if few else []
     if len(reference) == 1 and reference[0].seed is not None:
         seed = reference[0].seed
         own = [g.name for g in models.groups if any(r.seed == seed for r in g.kept)]
@@ -314,8 +299,8 @@ def _notes(
         out = sum(group.collapsed)
         if out:
             notes.append(
-                f"{group.name}: {out} of {len(group.runs)} models collapsed (NaN, chance level or "
-                "so reported) and are left out of every number."
+                f"{group.name}: {out} of {len(group.runs)} models collapsed (NaN, answers by "
+                "chance or so reported) and are left out of every number; train them again."
             )
         if len(group.kept) == 1:
             notes.append(f"{group.name}: one model, so its numbers have no intervals.")
@@ -327,8 +312,8 @@ def _notes(
     notes += _copies(models)
     if not models.original.runs:
         notes.append(
-            "No original is given, so which measures have power here is not known: inside may mean "
-            "that a measure sees nothing."
+            "No original is given, so which measures have power is not known and nothing can be "
+            "judged; train 1 on all data."
         )
     test = models.oracle.kept[0].predictions.test
     classes = np.unique(test.label)
@@ -338,9 +323,7 @@ def _notes(
             "with that class only."
         )
     undefined = [
-        m.title
-        for m in CATALOGUE
-        if any(m.name in cells and "undefined" in cells[m.name].note for _, cells in rows)
+        m.title for m in measures if any("undefined" in cells[m.name].note for _, cells in rows)
     ]
     if undefined:
         notes.append(

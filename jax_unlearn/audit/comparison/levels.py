@@ -3,7 +3,7 @@
 import dataclasses
 
 from jax_unlearn.audit.comparison.models import Group, RequestModels
-from jax_unlearn.audit.measures.catalogue import LEVELS, MIN_BANK, QUICK, STANDARD, STRONG
+from jax_unlearn.audit.measures.measure import LEVELS, MIN_BANK, QUICK, STANDARD, STRONG
 from jax_unlearn.core import check_choice
 
 STANDARD_ORACLES = 5
@@ -42,9 +42,8 @@ def choose_level(level: str, models: RequestModels) -> tuple[str, list[str]]:
             f"The {level} audit needs at least {needed}; there are {oracles} oracles and at most "
             f"{largest} other models of a row: the {chosen} audit was done instead."
         )
-    if chosen == QUICK and oracles < STANDARD_ORACLES:
-        bands = "no null band can be had" if oracles < 2 else "the null bands are wide"
-        notes.append(f"With {oracles} oracle{'s' * (oracles > 1)} {bands}.")
+    if oracles < 2:
+        notes.append("With 1 oracle no null band can be had.")
     if chosen == QUICK:
         notes.append(f"The quick audit takes at most {QUICK_MODELS} models of each row.")
     if chosen != STRONG and level in ("auto", STRONG):

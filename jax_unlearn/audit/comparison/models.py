@@ -11,7 +11,7 @@ import numpy as np
 from jax_unlearn.audit.comparison import flags
 from jax_unlearn.audit.measures.accuracy import is_class_wise
 from jax_unlearn.audit.predictions import SPLITS, check_predictions
-from jax_unlearn.audit.probes.probe import Probe, align_probe
+from jax_unlearn.audit.stored_probe import Probe, align_probe
 from jax_unlearn.core import InputError, Outputs, Predictions
 
 ORIGINAL, ORACLE, METHOD = "original", "oracle", "method"

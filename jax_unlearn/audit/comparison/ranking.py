@@ -11,7 +11,7 @@ from jax_unlearn.audit.comparison.bands import NullBand
 from jax_unlearn.audit.comparison.compare import AuditRow, Comparison
 from jax_unlearn.audit.comparison.models import METHOD
 from jax_unlearn.audit.comparison.results import MeasureResult
-from jax_unlearn.audit.measures.catalogue import ABOVE, BELOW, Measure
+from jax_unlearn.audit.measures.measure import ABOVE, BELOW, Measure
 from jax_unlearn.audit.measures.statistics import interval
 
 RANKED = ("gap", "KL_forget", "forgetting_quality", "ulira_auc", "rmia_auc", "klom_forget_p95")

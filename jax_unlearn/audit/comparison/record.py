@@ -6,15 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jax_unlearn.audit.comparison.bands import SPLITS, NullBand
-from jax_unlearn.audit.comparison.compare import PASSES, AuditRow, Comparison
+from jax_unlearn.audit.comparison.compare import AuditRow, Comparison
+from jax_unlearn.audit.comparison.curves import draw_curves
 from jax_unlearn.audit.comparison.models import METHOD, ORACLE, ORIGINAL, Group
 from jax_unlearn.audit.comparison.ranking import Ranking, rank
 from jax_unlearn.audit.comparison.results import OUTSIDE, PAIRED_ORACLES, MeasureResult
+from jax_unlearn.audit.comparison.verdicts import CANNOT_BE_JUDGED, FAILS, few_oracles
 from jax_unlearn.audit.measures.accuracy import is_class_wise
-from jax_unlearn.audit.measures.catalogue import BANKS, BY_NAME, MIN_BANK
-from jax_unlearn.audit.measures.curves import draw_curves
-from jax_unlearn.audit.measures.evaluation import BANK_EXAMPLES
-from jax_unlearn.audit.measures.memorization import MIN_SUBSETS, MeanMemorization, Memorization
+from jax_unlearn.audit.measures.banks import BANK_EXAMPLES
+from jax_unlearn.audit.measures.catalogue import CATALOGUE
+from jax_unlearn.audit.measures.measure import BANKS, MIN_BANK, MIN_SUBSETS, Measure
+from jax_unlearn.audit.measures.memorization import MeanMemorization, Memorization
+from jax_unlearn.audit.measures.statistics import Interval
 
 FORMAT = 2
 
@@ -34,7 +37,8 @@ def to_record(
 
     Keys: ``format``, ``level``, ``request`` (hash, text, ids_hash, sizes), ``models`` (numbers of
     models and, per method, seeds, statuses and seconds), ``measures`` (the catalogue's entries),
-    ``not_measured`` (others, and why), ``rows`` (cells and a verdict each), ``bands``,
+    ``not_measured`` (others, and why), ``rows`` (``results`` by measure, ``verdict``, ``seconds``
+    and ``share`` of retraining in percent), ``bands``,
     ``uninformative``, ``memorization`` (None below ``MIN_SUBSETS`` models of random halves),
     ``ranking``, ``curves``, ``summary``, ``notes``, ``protocol``.
 
@@ -47,6 +51,7 @@ def to_record(
     """
     first = comparison.models.oracle.kept[0].predictions
     rankings = rank(comparison)
+    by_name = {m.name: m for m in (*CATALOGUE, *comparison.catalogue)}
     absent = dict(comparison.not_measured) | _no_memorization(memorization)
     return {
         "format": FORMAT,
@@ -76,7 +81,7 @@ def to_record(
         ],
         "not_measured": [
             {"name": m.name, "title": m.title, "needs": m.needs, "does": m.does, "why": why}
-            for m, why in ((BY_NAME[name], why) for name, why in absent.items())
+            for m, why in ((by_name[name], why) for name, why in absent.items())
         ],
         "rows": [_row(row) for row in comparison.rows],
         "bands": {name: _band(band) for name, band in comparison.bands.items()},
@@ -174,6 +179,17 @@ def _row(row: AuditRow) -> dict[str, Any]:
             "chance": row.verdict.chance,
             "reason": row.verdict.reason,
         },
+        "seconds": _interval(row.seconds),
+        "share": _interval(row.share),
+    }
+
+
+def _interval(found: Interval) -> dict[str, Any]:
+    return {
+        "value": number(found.mean),
+        "low": number(found.low),
+        "high": number(found.high),
+        "n": found.n,
     }
 
 
@@ -227,25 +243,19 @@ def _summary(
             f"on, a retained one by {of_retain}: memorization scores, from "
             f"{memorization.models} models trained on random halves."
         )
-    if not comparison.bands:
+    sentences += _verdicts(comparison, display)
+    idle = len(comparison.uninformative)
+    if comparison.models.original.kept and comparison.bands:
         sentences.append(
-            "With so few oracles nothing is known of how far retraining lies from itself, so no "
-            "row can be judged."
+            f"{idle} of {len(comparison.bands)} measures {'is' if idle == 1 else 'are'} "
+            f"uninformative here: {'it does' if idle == 1 else 'they do'} not tell the original, "
+            "which forgot nothing, from retraining."
         )
-    for row in comparison.rows:
-        sentences += _verdict(row, display)
-    powerless = len(comparison.uninformative)
-    if comparison.models.original.runs and comparison.bands:
-        sentences.append(
-            f"{powerless} of {len(comparison.bands)} measures "
-            f"{'has' if powerless == 1 else 'have'} no power here: "
-            f"{'its band holds' if powerless == 1 else 'their bands hold'} "
-            "the original, which forgot nothing."
-        )
+    titles = {m.name: m.title for m in comparison.measures}
     for ranking in rankings:
         if ranking.measure in ("gap", "ulira_auc"):
             names = ", ".join(display(name) for name, _ in ranking.order)
-            title = BY_NAME[ranking.measure].title
+            title = titles[ranking.measure]
             sentences.append(
                 f"By {title}, nearest first: {names}. {_shown(ranking, display).note}".rstrip()
             )
@@ -257,34 +267,27 @@ def _shown(ranking: Ranking, display: Callable[[str], str]) -> Ranking:
     return dataclasses.replace(ranking, tied=tied)
 
 
-def _verdict(row: AuditRow, display: Callable[[str], str]) -> list[str]:
-    name, found = display(row.group.name), row.verdict
-    if not found.judged:
-        return []
+def _verdicts(comparison: Comparison, display: Callable[[str], str]) -> list[str]:
+    """A sentence for each row, or one for all where none can be judged."""
+    if all(row.verdict.outcome == CANNOT_BE_JUDGED for row in comparison.rows):
+        # The notes begin with the first.
+        few = few_oracles(comparison.models)
+        return [] if few else [f"Nothing can be judged: {comparison.rows[-1].verdict.reason}."]
+    kinds = {m.name: m for m in comparison.measures}
+    return [_verdict(row, kinds, display) for row in comparison.rows]
+
+
+def _verdict(row: AuditRow, measures: Mapping[str, Measure], display: Callable[[str], str]) -> str:
     subject = {
         ORIGINAL: "The original, which forgot nothing,",
-        ORACLE: "The held-out oracles",
-    }.get(row.group.kind, name)
-    many = row.group.kind == ORACLE
-    says = f"{subject} lie{'' if many else 's'} outside the null band on {found.outside} of "
-    says += f"{found.judged} measures"
-    if found.chance is None:
-        return [f"{says}."]
-    says += f" (by chance alone at most {found.chance}"
-    if any(BY_NAME[m].kind == BANKS and not cell.n for m, cell in row.results.items()):
+        ORACLE: "The row of held-out oracles",
+    }.get(row.group.kind, display(row.group.name))
+    says = f"{subject} {row.verdict.outcome}: {row.verdict.reason}"
+    if row.verdict.judged and any(
+        measures[name].kind == BANKS and not result.n for name, result in row.results.items()
+    ):
         says += f"; banks were not compared for want of {MIN_BANK} models"
-    says += ")"
-    if row.group.kind != METHOD:
-        verdict = (
-            ("pass" if many else "passes")
-            if (found.outcome == PASSES)
-            else ("fail" if many else "fails")
-        )
-        return [f"{says}: {verdict} the audit."]
-    worst = [BY_NAME[m].title for m, cell in row.results.items() if cell.verdict == OUTSIDE]
-    if found.outcome == PASSES:
-        powerful = any(cell.verdict in ("inside", OUTSIDE) for cell in row.results.values())
-        told = "cannot be told from retraining" if powerful else "cannot be judged here"
-        return [f"{says}: it {told}{' by this audit' if powerful else ''}."]
-    shown = "; ".join(worst[:6]) + ("; ..." if len(worst) > 6 else "")
-    return [f"{says}: it can be told from retraining ({shown})."]
+    outside = [measures[n].title for n, r in row.results.items() if r.verdict == OUTSIDE]
+    if row.verdict.outcome == FAILS and row.group.kind == METHOD and outside:
+        says += f" ({'; '.join(outside[:6])}{'; ...' if len(outside) > 6 else ''})"
+    return f"{says}."

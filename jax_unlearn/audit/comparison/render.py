@@ -9,8 +9,7 @@ import io
 import math
 from typing import Any, NamedTuple
 
-from jax_unlearn.audit.comparison.table import Row, Table
-from jax_unlearn.audit.measures.protocol import AGAINST_ORACLE, ALONE
+from jax_unlearn.audit.comparison.table import AGAINST_ORACLE, ALONE, Row, Table
 from jax_unlearn.audit.measures.statistics import Interval
 
 HEADERS = {

@@ -18,25 +18,18 @@ from jax_unlearn.audit.comparison.bands import (
     split_oracles,
 )
 from jax_unlearn.audit.comparison.models import ORACLE, Group, Run
-from jax_unlearn.audit.measures.catalogue import (
+from jax_unlearn.audit.measures.banks import BankConfidences, BankPair, bank_confidences
+from jax_unlearn.audit.measures.measure import (
     ABOVE,
     ALONE,
     BANKS,
     BELOW,
     MIN_BANK,
     PAIR,
+    Evidence,
     Measure,
-)
-from jax_unlearn.audit.measures.evaluation import (
-    CUT_OFF,
-    BankConfidences,
-    bank_confidences,
-    measure_banks,
-    measure_pair,
-    measure_probe_pair,
     resolutions,
 )
-from jax_unlearn.audit.measures.protocol import AuditProtocol
 from jax_unlearn.audit.measures.statistics import interval
 
 PAIRED_ORACLES = 16
@@ -55,7 +48,8 @@ class MeasureResult:
       high: upper end.
       n: models that it is made of.
       verdict: 'inside' the null band, so not to be told from retraining by this measure, 'outside',
-        'uninformative' where the original lies inside too, '' where there is no band.
+        'uninformative' where the measure would not tell the originals from retraining either at as
+        many models, '' where there is no band.
       note: what must be known of it, '' for nothing.
       band: the null band for n models.
       values: one per model where the measure has such, in the order of ``seeds``.
@@ -78,7 +72,9 @@ class OracleView:
 
     Attributes:
       oracles: those that work.
-      measured: their measures of kind 'alone'; those that take a probe only where it is given.
+      evidence: what is known of each; ``measured`` holds its measures of kind 'alone', those that
+        take a probe only where it is given.
+      measures: those that are taken.
       probed: positions of those whose probe is given.
       reference: positions of those that rows are compared with.
       held_out: positions of the others.
@@ -87,21 +83,18 @@ class OracleView:
     def __init__(
         self,
         oracles: Sequence[Run],
-        measured: Sequence[dict[str, float]],
-        protocol: AuditProtocol,
+        evidence: Sequence[Evidence],
+        measures: Sequence[Measure],
         confidence: float,
         pool: ThreadPoolExecutor,
     ):
         reference = list(range(0, len(oracles), 2))
         held_out = list(range(1, len(oracles), 2))
-        self.protocol, self.confidence, self.pool = protocol, confidence, pool
-        self.oracles, self.measured = oracles, measured
+        self.measures, self.confidence, self.pool = tuple(measures), confidence, pool
+        self.oracles, self.evidence = oracles, evidence
         self.reference, self.held_out = reference, held_out
         self.probed = [i for i, run in enumerate(oracles) if run.probe is not None]
-        self.steps = resolutions(oracles[0].predictions, protocol)
-        if self.probed:
-            steps = oracles[self.probed[0]].probe.relearn_steps
-            self.steps["relearn_time"] = float(np.diff(steps[:2]).sum())
+        self.steps = resolutions(self.measures, evidence[self.probed[0] if self.probed else 0])
         # By whether a measure takes probes.
         self.paired = {
             probe: tuple(
@@ -110,9 +103,22 @@ class OracleView:
             for probe in (False, True)
         }
         self.between = self._between(probe=False) | self._between(probe=True)
-        self.bank = bank_confidences([run.predictions for run in oracles], measured)
+        self.bank = bank_confidences(
+            [run.predictions for run in oracles], [e.measured for e in evidence]
+        )
         # By size: the orders, and every measure of kind 'banks' on each.
         self.splits: dict[int, tuple[list[np.ndarray], dict[str, np.ndarray]]] = {}
+
+    def chosen(self, group: Group) -> Sequence[int]:
+        """Positions of the models of a group that are measured: of the oracles those held out."""
+        # A single oracle is shown as it is; there is nothing to compare it with.
+        if group.kind == ORACLE:
+            return self.held_out or self.reference
+        return range(len(group.kept))
+
+    def sizes(self, group: Group) -> tuple[int, int]:
+        """Models of a group that are measured, and oracles that they are compared with."""
+        return len(self.chosen(group)), len(self.reference)
 
     def _known(self, rows: Sequence[int], probe: bool) -> list[int]:
         """Those of some oracles that a measure can be had of."""
@@ -127,47 +133,45 @@ class OracleView:
             for j in rows:
                 if i == j:
                     continue
-                values = self._pair(self.oracles[i], self.measured[i], j, probe)
-                for name, value in values.items():
+                for name, value in self._pair(self.evidence[i], j, probe).items():
                     found.setdefault(name, np.full((m, m), np.nan))[i, j] = value
         return found
 
-    def _pair(
-        self, run: Run, measured: dict[str, float], oracle: int, probe: bool
-    ) -> dict[str, float]:
-        target = self.oracles[oracle]
-        if probe:
-            return measure_probe_pair(run.probe, target.probe)
-        return measure_pair(
-            run.predictions, measured, target.predictions, self.measured[oracle], self.protocol
-        )
+    def _pair(self, evidence: Evidence, oracle: int, probe: bool) -> dict[str, float]:
+        """The pair measures of a model and an oracle, those that take probes or the others."""
+        target = self.evidence[oracle]
+        return {
+            m.name: float(m.function(evidence, target))
+            for m in self.measures
+            if m.kind == PAIR and m.probe == probe
+        }
 
-    def _pairs(self, run: Run, measured: dict[str, float], probe: bool) -> dict[str, float]:
+    def _pairs(self, run: Run, evidence: Evidence, probe: bool) -> dict[str, float]:
         """The pair measures of a model, means over the reference."""
         if probe and run.probe is None:
             return {}
         references = self.paired[probe][0]
         others = [j for j in references if run.seed is None or run.seed != self.oracles[j].seed]
         # Better the oracle of the same seed, as a note says, than none.
-        pairs = [self._pair(run, measured, j, probe) for j in others or references]
+        pairs = [self._pair(evidence, j, probe) for j in others or references]
         return {name: float(np.mean([pair[name] for pair in pairs])) for name in (pairs or [()])[0]}
 
     def per_model_results(
-        self, group: Group, kept: Sequence[Run], measured: list[dict], measures: Sequence[Measure]
+        self, group: Group, kept: Sequence[Run], evidence: Sequence[Evidence]
     ) -> dict[str, MeasureResult]:
-        """Cells of the kinds 'alone' and 'pair': means over models with t intervals."""
+        """Results of the kinds 'alone' and 'pair': means over models with t intervals."""
         alone_there = group.kind == ORACLE and not self.held_out
-        taken = {m.probe for m in measures if m.kind == PAIR and not alone_there}
+        taken = {m.probe for m in self.measures if m.kind == PAIR and not alone_there}
 
-        def complete(run: Run, values: dict[str, float]) -> dict[str, float]:
-            found = dict(values)
+        def complete(run: Run, known: Evidence) -> dict[str, float]:
+            found = dict(known.measured)
             for probe in taken:
-                found |= self._pairs(run, values, probe)
+                found |= self._pairs(run, known, probe)
             return found
 
-        per_run = list(self.pool.map(complete, kept, measured))
+        per_run = list(self.pool.map(complete, kept, evidence))
         cells = {}
-        for m in measures:
+        for m in self.measures:
             if m.kind not in (ALONE, PAIR):
                 continue
             rows = [i for i, run in enumerate(kept) if not m.probe or run.probe is not None]
@@ -182,18 +186,22 @@ class OracleView:
             )
             if m.probe and 0 < len(rows) < len(kept):
                 cell = _noted(cell, f"the probe of {len(rows)} of {len(kept)} models is given")
-            if m.name == "relearn_time":
-                cell = self._cut_off(cell, [per_run[i] for i in rows])
+            if m.cut_off is not None:
+                cell = self._cut_off(m, cell, [evidence[i] for i in rows])
             cells[m.name] = cell
         return cells
 
-    def _cut_off(self, cell: MeasureResult, per_run: Sequence[dict[str, float]]) -> MeasureResult:
-        """Say how many relearning runs were too short; equal lower bounds prove nothing."""
-        cut = sum(values.get(CUT_OFF, 0.0) > 0.0 for values in per_run)
+    def _cut_off(
+        self, m: Measure, cell: MeasureResult, evidence: Sequence[Evidence]
+    ) -> MeasureResult:
+        """Say how many values are lower bounds only; equal lower bounds prove nothing."""
+        cut = sum(m.cut_off(known) for known in evidence)
         if not cut:
             return cell
-        cell = _noted(cell, f"cut off before the target in {cut} of {len(per_run)}: a lower bound")
-        oracles = any(values.get(CUT_OFF, 0.0) > 0.0 for values in self.measured)
+        cell = _noted(cell, f"cut off before the target in {cut} of {len(evidence)}: a lower bound")
+        oracles = any(
+            m.cut_off(self.evidence[i]) for i in self._known(range(len(self.oracles)), m.probe)
+        )
         if not oracles or cell.verdict != INSIDE:
             return cell
         return _noted(dataclasses.replace(cell, verdict=UNJUDGED), "oracles too, so not judged")
@@ -216,13 +224,13 @@ class OracleView:
 
     def _values(self, m: Measure) -> np.ndarray:
         """A measure of kind 'alone' of all oracles, NaN where it is not known."""
-        return np.array([measured.get(m.name, math.nan) for measured in self.measured], np.float64)
+        return np.array([e.measured.get(m.name, math.nan) for e in self.evidence], np.float64)
 
     def bank_results(
-        self, kept: Sequence[Run], bank: BankConfidences | None, measures: Sequence[Measure]
+        self, kept: Sequence[Run], bank: BankConfidences | None
     ) -> dict[str, MeasureResult]:
-        """Cells of the kind 'banks', at the sizes that the null splits have."""
-        measures = [m for m in measures if m.kind == BANKS]
+        """Results of the kind 'banks', at the sizes that the null splits have."""
+        measures = [m for m in self.measures if m.kind == BANKS]
         size = min(len(kept), len(self.held_out), len(self.reference))
         if size < MIN_BANK or bank is None:
             note = f"needs {MIN_BANK} models, there are {len(kept)}: left out"
@@ -233,11 +241,11 @@ class OracleView:
         # Models of held-out seeds first: the reference shares no initial weights with them.
         order = sorted(range(len(kept)), key=lambda i: kept[i].seed in taken)[:size]
         mine, theirs = bank.models(order), self.bank.models(self.reference[:size])
-        values = measure_banks(mine, theirs)
+        values = self._banks(mine, theirs)
         ends = {}
         if size - -(-size // JACKKNIFE_GROUPS) >= MIN_BANK:
             ends = jackknife(
-                lambda i, j: measure_banks(mine.models(i), theirs.models(j)),
+                lambda i, j: self._banks(mine.models(i), theirs.models(j)),
                 values,
                 size,
                 size,
@@ -262,13 +270,18 @@ class OracleView:
             )
         return cells
 
+    def _banks(self, mine: BankConfidences, theirs: BankConfidences) -> dict[str, float]:
+        """Every measure of kind 'banks'; those that depend on numbers of models do so here too."""
+        pair = BankPair(mine, theirs)
+        return {m.name: float(m.function(pair)) for m in self.measures if m.kind == BANKS}
+
     def split_values(self, size: int) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
         """Splits of the oracles into ``size`` and ``size``, and every bank measure on each."""
         if size not in self.splits:
             orders = split_oracles(len(self.oracles), size, size)
 
             def one(order: np.ndarray) -> dict[str, float]:
-                return measure_banks(self.bank.models(order[:size]), self.bank.models(order[size:]))
+                return self._banks(self.bank.models(order[:size]), self.bank.models(order[size:]))
 
             drawn = list(self.pool.map(one, orders))
             self.splits[size] = (

@@ -1,6 +1,7 @@
 """The audit of one forget request: every model's measures over seeds, beside the null band."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -9,21 +10,24 @@ import numpy as np
 
 from jax_unlearn.audit.comparison import flags
 from jax_unlearn.audit.comparison.checks import check_models, check_per_seed
-from jax_unlearn.audit.measures.accuracy import is_class_wise
+from jax_unlearn.audit.measures import distances, gap, membership
+from jax_unlearn.audit.measures.accuracy import accuracies, is_class_wise
 from jax_unlearn.audit.measures.gap import check_terms
-from jax_unlearn.audit.measures.protocol import (
-    AGAINST_ORACLE,
-    ALONE,
-    COSTS,
-    MEASURES,
-    AuditProtocol,
-    measure_against,
-    measure_alone,
-    offset,
-    share_of_retraining,
-)
+from jax_unlearn.audit.measures.protocol import AuditProtocol
 from jax_unlearn.audit.measures.statistics import Band, Interval, interval, null_band
 from jax_unlearn.core import InputError, Predictions
+
+ALONE = ("RA", "FA", "TA", "FA_test", "MIA_entropy_member", "MIA_svc_nonmember")
+"""Measures of one model, in percent; the names of the attacks say what they count."""
+
+AGAINST_ORACLE = ("gap", "gap_MIA", "ToW", "KL_forget", "KL_test", "JS_forget", "AD_forget")
+"""Measures against the oracle: percentage points (gaps), 1 at the oracle and below elsewhere
+(ToW), nats (KL, JS), [0, sqrt 2] (AD, the activation distance)."""
+
+COSTS = ("seconds", "share")
+"""Run time in seconds, and in percent of the oracle's."""
+
+MEASURES = (*ALONE, *AGAINST_ORACLE, *COSTS)
 
 ORIGINAL, ORACLE, SECOND_ORACLE = "original", "oracle", "second oracle"
 REFERENCES = (ORIGINAL, ORACLE, SECOND_ORACLE)
@@ -79,7 +83,7 @@ class Table:
       class_wise: whether the request forgets classes, so that TA is on the remaining ones.
       svc_examples: how many examples of each side trained the SVC in the first seed.
       bands: measure -> where the mean offset from the oracle falls by chance, as the second
-        oracles show it; see :func:`jax_unlearn.audit.measures.protocol.offset`.
+        oracles show it; see :func:`offset`.
       uninformative: measures whose band contains the original, which they thus cannot tell from the
         oracle.
     """
@@ -246,3 +250,64 @@ def _inside(row: Row, oracle: Row, bands: Mapping[str, Band], measure: str) -> b
     rounding = 1e-9
     # No distance to the oracle is too small for a retrained model.
     return bool(mean <= high + rounding and (measure in AGAINST_ORACLE or mean >= low - rounding))
+
+
+def measure_alone(predictions: Predictions, protocol: AuditProtocol) -> dict[str, float]:
+    """Return the measures of ``ALONE``, in percent; FA_test for class-wise requests only."""
+    share = membership.svc_attack_nonmember_share(
+        predictions, nonmembers=protocol.nonmembers, max_examples=protocol.svc_max_examples
+    )
+    return {
+        **accuracies(predictions),
+        "MIA_entropy_member": membership.entropy_attack_member_percent(
+            predictions, nonmembers=protocol.nonmembers
+        ),
+        "MIA_svc_nonmember": 100.0 * share,
+    }
+
+
+def measure_against(
+    predictions: Predictions,
+    measured: dict[str, float],
+    oracle: Predictions,
+    target: dict[str, float],
+    protocol: AuditProtocol,
+) -> dict[str, float]:
+    """Return the measures of ``AGAINST_ORACLE``.
+
+    Args:
+      predictions: the model's outputs.
+      measured: its measures from :func:`measure_alone`.
+      oracle: the oracle's outputs on the same sets.
+      target: the oracle's measures.
+      protocol: which terms the gaps and ToW take.
+    """
+    forget = oracle.forget.logits, predictions.forget.logits
+    test = oracle.test.logits, predictions.test.logits
+    return {
+        "gap": gap.average_gap(measured, target, protocol.terms),
+        "gap_MIA": gap.average_gap(measured, target, protocol.attack_terms),
+        "ToW": gap.tow(measured, target, protocol.terms),
+        "KL_forget": distances.kl_oracle_to_unlearned(*forget),
+        "KL_test": distances.kl_oracle_to_unlearned(*test),
+        "JS_forget": distances.jensen_shannon(*forget),
+        "AD_forget": distances.activation_distance(*forget),
+    }
+
+
+def offset(measure: str, value: float, oracle_value: float) -> float:
+    """Return how far a measure lies from where the oracle has it; 0 at the oracle.
+
+    Args:
+      measure: one of ``ALONE`` or ``AGAINST_ORACLE``.
+      value: the model's.
+      oracle_value: the oracle's; not used where the measure is a distance already.
+    """
+    if measure == "ToW":
+        return 1.0 - value
+    return value if measure in AGAINST_ORACLE else value - oracle_value
+
+
+def share_of_retraining(seconds: float, retraining: float) -> float:
+    """Return a run time in percent of the oracle's; NaN where either is unknown or not positive."""
+    return 100.0 * seconds / retraining if retraining > 0 else math.nan

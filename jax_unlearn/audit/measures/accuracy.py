@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from jax_unlearn.audit.measures.measure import KNOWN, Evidence, Measure, forget_step, percent
 from jax_unlearn.core import InputError, Outputs, Predictions
 
 
@@ -49,3 +50,70 @@ def accuracies(predictions: Predictions) -> dict[str, float]:
     if is_class_wise(predictions):
         measures["FA_test"] = accuracy(select(predictions.test, forgotten))
     return measures
+
+
+def _percent(name: str, title: str, does: str, higher: str, step, place: int, **more) -> Measure:
+    """An entry whose value is one of :func:`accuracies`."""
+
+    def function(evidence: Evidence) -> float:
+        return accuracies(evidence.predictions)[name]
+
+    return percent(
+        name,
+        title,
+        function,
+        does=does,
+        higher=higher,
+        source="common to all papers",
+        formula=accuracies,
+        resolution=step,
+        place=place,
+        **more,
+    )
+
+
+def _retain_step(evidence: Evidence, of) -> float:
+    return 100.0 / len(evidence.predictions.retain.label)
+
+
+def _test_step(evidence: Evidence, of) -> float:
+    return 100.0 / int(np.sum(~np.asarray(evidence.predictions.test_forgotten)))
+
+
+def _forgotten_step(evidence: Evidence, of) -> float:
+    return 100.0 / int(np.sum(evidence.predictions.test_forgotten))
+
+
+RETAIN_ACCURACY = _percent(
+    "RA",
+    "Retain accuracy",
+    "accuracy on retain training images",
+    "more of the retain set is answered right",
+    _retain_step,
+    10,
+)
+FORGET_ACCURACY = _percent(
+    "FA",
+    "Forget accuracy",
+    "accuracy on forget training images; the papers' UA is 100 - FA",
+    KNOWN,
+    forget_step,
+    20,
+)
+TEST_ACCURACY = _percent(
+    "TA",
+    "Test accuracy",
+    "accuracy on test images, in a class-wise request of the remaining classes",
+    "more of the test set is answered right",
+    _test_step,
+    30,
+)
+FORGOTTEN_TEST_ACCURACY = _percent(
+    "FA_test",
+    "Forget accuracy on test images",
+    "accuracy on test images of the forgotten classes, in class-wise requests",
+    "the forgotten classes are still known",
+    _forgotten_step,
+    40,
+    class_wise=True,
+)

@@ -9,6 +9,7 @@ value to reach is the one between two oracles.
 
 import numpy as np
 
+from jax_unlearn.audit.measures.measure import BELOW, NEARER, Evidence, distance, forget_step
 from jax_unlearn.audit.measures.probabilities import log_softmax, softmax
 from jax_unlearn.core import InputError, check_choice
 
@@ -159,3 +160,84 @@ def check_same_shape(name: str, array: np.ndarray, other_name: str, other: np.nd
             f"{name}={list(shape)} and {other_name}={list(other_shape)}: expected the same shape "
             "[N, K], N >= 1; predict the same examples with both models"
         )
+
+
+_NATMU = 'He et al., "Towards Natural Machine Unlearning", 2024, arXiv:2405.15495'
+
+
+def _kl_forget(model: Evidence, oracle: Evidence) -> float:
+    return kl_oracle_to_unlearned(oracle.predictions.forget.logits, model.predictions.forget.logits)
+
+
+def _kl_test(model: Evidence, oracle: Evidence) -> float:
+    return kl_oracle_to_unlearned(oracle.predictions.test.logits, model.predictions.test.logits)
+
+
+def _js(model: Evidence, oracle: Evidence) -> float:
+    return jensen_shannon(oracle.predictions.forget.logits, model.predictions.forget.logits)
+
+
+def _activation(model: Evidence, oracle: Evidence) -> float:
+    return activation_distance(oracle.predictions.forget.logits, model.predictions.forget.logits)
+
+
+def _completeness(model: Evidence, oracle: Evidence) -> float:
+    return completeness(oracle.predictions.forget.logits, model.predictions.forget.logits)
+
+
+KL_FORGET = distance(
+    "KL_forget",
+    "KL divergence on the forget set",
+    "nats",
+    _kl_forget,
+    does="mean KL(oracle || model) over forget images",
+    source=_NATMU,
+    formula=kl_oracle_to_unlearned,
+    place=120,
+)
+KL_TEST = distance(
+    "KL_test",
+    "KL divergence on the test set",
+    "nats",
+    _kl_test,
+    does="mean KL(oracle || model) over test images",
+    source=_NATMU,
+    formula=kl_oracle_to_unlearned,
+    place=130,
+)
+JS_FORGET = distance(
+    "JS_forget",
+    "Jensen-Shannon divergence on the forget set",
+    "nats",
+    _js,
+    does="mean Jensen-Shannon divergence to an oracle over forget images",
+    source='Chundawat et al., "Can Bad Teaching Induce Forgetting?", 2023, arXiv:2205.08096',
+    formula=jensen_shannon,
+    high=0.6931471805599453,
+    place=140,
+)
+ACTIVATION_DISTANCE = distance(
+    "AD_forget",
+    "Activation distance on the forget set",
+    "",
+    _activation,
+    does="mean Euclidean distance of the softmax vectors to an oracle's over forget images",
+    source='Golatkar et al., "Mixed-Privacy Forgetting in Deep Networks", 2021, arXiv:2012.13431',
+    formula=activation_distance,
+    high=1.4142135623730951,
+    place=150,
+)
+COMPLETENESS = distance(
+    "completeness_forget",
+    "Completeness on the forget set",
+    "",
+    _completeness,
+    does="share of forget images on which model and oracle choose one class",
+    source='Cao and Yang, "Towards Making Systems Forget with Machine Unlearning", 2015',
+    formula=completeness,
+    higher=NEARER,
+    outside=BELOW,
+    high=1.0,
+    resolution=lambda evidence, of: forget_step(evidence, of) / 100.0,
+    place=160,
+)

@@ -7,6 +7,7 @@ computes.
 
 import numpy as np
 
+from jax_unlearn.audit.measures.measure import BELOW, NEARER, PAIR, Evidence, forget_step, of_probes
 from jax_unlearn.core import InputError, check_choice, check_number
 
 ESTIMATORS = ("biased", "unbiased")
@@ -146,3 +147,60 @@ def _unbiased_hsic(x: np.ndarray, y: np.ndarray) -> float:
     trace = np.sum((x.T @ y) ** 2) - norm_x @ norm_y
     both = rows_x.sum() * rows_y.sum() / ((n - 1) * (n - 2))
     return float(trace + both - 2.0 * (rows_x @ rows_y) / (n - 2))
+
+
+def _linear_probe(evidence: Evidence) -> float:
+    """NaN where the retain examples are of one class only."""
+    probe, retain = evidence.probe, evidence.predictions.retain
+    order = np.argsort(retain.id)
+    label = retain.label[order[np.searchsorted(retain.id[order], probe.probe_id)]]
+    if len(np.unique(label)) < 2:
+        return float("nan")
+    return linear_probe_accuracy(
+        probe.probe_features, label, probe.forget_features, evidence.predictions.forget.label
+    )
+
+
+def _linear_cka(model: Evidence, oracle: Evidence) -> float:
+    """NaN below four forget examples.
+
+    The unbiased estimator: forget sets are often no larger than the number of features, where the
+    biased one finds likeness between any two networks.
+    """
+    if len(model.probe.forget_id) < 4:
+        return float("nan")
+    features = model.probe.forget_features, oracle.probe.forget_features
+    return linear_cka(*features, estimator="unbiased")
+
+
+LINEAR_PROBE = of_probes(
+    "linear_probe",
+    "Linear probe",
+    "%",
+    _linear_probe,
+    does="forget accuracy of a linear classifier of features, fitted to retain images",
+    source='Alain and Bengio, "Understanding Intermediate Layers Using Linear Classifier Probes", '
+    "2016, arXiv:1610.01644",
+    formula=linear_probe_accuracy,
+    higher="the features know more of the forget set",
+    high=100.0,
+    resolution=forget_step,
+    class_wise=False,
+    place=310,
+)
+LINEAR_CKA = of_probes(
+    "linear_CKA",
+    "Linear CKA",
+    "",
+    _linear_cka,
+    kind=PAIR,
+    does="likeness of features on the forget set to an oracle's (unbiased estimator)",
+    source='Kornblith et al., "Similarity of Neural Network Representations Revisited", 2019, '
+    "arXiv:1905.00414",
+    formula=linear_cka,
+    higher=NEARER,
+    outside=BELOW,
+    low=-1.0,
+    high=1.0,
+    place=320,
+)

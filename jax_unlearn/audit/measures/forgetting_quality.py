@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jax_unlearn.audit.measures.banks import BankPair
 from jax_unlearn.audit.measures.confidence import check_banks
+from jax_unlearn.audit.measures.measure import ABOVE, BELOW, NEARER, TELLS, of_banks
 from jax_unlearn.core import InputError, check_choice, check_number
 
 DELTA = 1e-5
@@ -296,3 +298,75 @@ def _between(values: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndar
     """How many of sorted values [N] lie in each [left, right]; none where left exceeds right."""
     inside = np.searchsorted(values, right, "right") - np.searchsorted(values, left, "left")
     return np.maximum(inside, 0)
+
+
+_COMPETITION = (
+    'Triantafillou et al., "Are we making progress in unlearning? Findings from the first NeurIPS '
+    'unlearning competition", 2024, arXiv:2406.09073'
+)
+
+
+def _quality(pair: BankPair) -> ForgettingQuality:
+    return forgetting_quality(pair.unlearned.forget, pair.oracle.forget)
+
+
+def _score(pair: BankPair) -> float:
+    return pair.once(_quality).score
+
+
+def _final(pair: BankPair) -> float:
+    unlearned, oracle = pair.unlearned, pair.oracle
+    accuracies = (
+        np.mean(values)
+        for values in (
+            unlearned.retain_accuracy,
+            oracle.retain_accuracy,
+            unlearned.test_accuracy,
+            oracle.test_accuracy,
+        )
+    )
+    return final_score(pair.once(_quality).score, *accuracies)
+
+
+def _epsilon_median(pair: BankPair) -> float:
+    return float(np.nanmedian(pair.once(_quality).epsilon))
+
+
+FORGETTING_QUALITY = of_banks(
+    "forgetting_quality",
+    "Forgetting quality",
+    "",
+    _score,
+    does="points for a small epsilon, mean over forget images; below 1 between oracles too",
+    source=_COMPETITION,
+    formula=forgetting_quality,
+    higher=NEARER,
+    outside=BELOW,
+    high=1.0,
+    place=170,
+)
+FINAL_SCORE = of_banks(
+    "final_score",
+    "Competition score",
+    "",
+    _final,
+    does="forgetting quality times the shares of the oracles' retain and test accuracy",
+    source=_COMPETITION,
+    formula=final_score,
+    higher=NEARER,
+    outside=BELOW,
+    place=180,
+)
+MEDIAN_EPSILON = of_banks(
+    "epsilon_median",
+    "Epsilon of the median forget image",
+    "nats",
+    _epsilon_median,
+    does="largest epsilon that an attack on an image proves, median over forget images",
+    source=_COMPETITION,
+    formula=forgetting_epsilons,
+    higher=TELLS,
+    outside=ABOVE,
+    high=EPSILON_CAP,
+    place=190,
+)

@@ -2,10 +2,16 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from jax_unlearn.audit.measures.measure import (
+    BELOW,
+    NEARER,
+    Evidence,
+    distance,
+    mean_step,
+    product_step,
+)
+from jax_unlearn.audit.measures.protocol import TERMS
 from jax_unlearn.core import InputError, check_choice
-
-TERMS = ("RA", "FA", "TA")
-"""The terms that every paper's average gap shares."""
 
 
 def average_gap(
@@ -96,3 +102,77 @@ def _differences(
 ) -> list[float]:
     check_terms(terms, measures.keys() & oracle.keys())
     return [abs(measures[term] - oracle[term]) for term in terms]
+
+
+_TOW = 'Zhao et al., "What makes unlearning hard and what to do about it", 2024, arXiv:2406.01257'
+_SALUN = 'Fan et al., "SalUn", 2024, arXiv:2310.12508'
+
+
+def _gap(model: Evidence, oracle: Evidence) -> float:
+    return average_gap(model.measured, oracle.measured, model.protocol.terms)
+
+
+def _gap_attack(model: Evidence, oracle: Evidence) -> float:
+    return average_gap(model.measured, oracle.measured, model.protocol.attack_terms)
+
+
+def _tow(model: Evidence, oracle: Evidence) -> float:
+    return tow(model.measured, oracle.measured, model.protocol.terms)
+
+
+def _tow_attack(model: Evidence, oracle: Evidence) -> float:
+    return tow_mia(model.measured, oracle.measured)
+
+
+GAP = distance(
+    "gap",
+    "Average gap",
+    "points",
+    _gap,
+    does="mean absolute difference of accuracies to an oracle, over the protocol's terms",
+    source=_SALUN,
+    formula=average_gap,
+    high=100.0,
+    resolution=mean_step(lambda protocol: protocol.terms),
+    place=80,
+)
+GAP_ATTACK = distance(
+    "gap_MIA",
+    "Average gap with an attack",
+    "points",
+    _gap_attack,
+    does="the same with the protocol's attack among the terms",
+    source=_SALUN,
+    formula=average_gap,
+    high=100.0,
+    resolution=mean_step(lambda protocol: protocol.attack_terms),
+    place=90,
+)
+TOW = distance(
+    "ToW",
+    "Tug-of-War",
+    "",
+    _tow,
+    does="product of 1 - difference to an oracle over the protocol's terms; 1 for equal accuracies",
+    source=_TOW,
+    formula=tow,
+    higher=NEARER,
+    outside=BELOW,
+    high=1.0,
+    resolution=product_step(lambda protocol: protocol.terms),
+    place=100,
+)
+TOW_ATTACK = distance(
+    "ToW_MIA",
+    "Tug-of-War with the SVC attack",
+    "",
+    _tow_attack,
+    does="the same with the SVC attack in the place of the forget accuracy",
+    source=_TOW,
+    formula=tow_mia,
+    higher=NEARER,
+    outside=BELOW,
+    high=1.0,
+    resolution=product_step(lambda protocol: ("MIA_svc_nonmember", "RA", "TA")),
+    place=110,
+)

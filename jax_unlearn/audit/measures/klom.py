@@ -4,7 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jax_unlearn.audit.measures.banks import BankPair
 from jax_unlearn.audit.measures.confidence import check_banks
+from jax_unlearn.audit.measures.measure import ABOVE, FARTHER, Measure, of_banks
 from jax_unlearn.core import check_choice
 
 BINS = 20
@@ -102,3 +104,28 @@ def _histogram(values: np.ndarray, low: np.ndarray, width: np.ndarray) -> np.nda
     flat = bins + BINS * np.arange(examples)
     counts = np.bincount(flat.ravel(), minlength=BINS * examples)
     return counts.reshape(examples, BINS).T / len(values)
+
+
+def _entry(split: str, place: int) -> Measure:
+    def function(pair: BankPair) -> float:
+        banks = (getattr(bank, split) for bank in (pair.unlearned, pair.oracle))
+        return klom_percentiles(klom(*banks)).p95
+
+    return of_banks(
+        f"klom_{split}_p95",
+        f"KLOM on the {split} set, 95th percentile",
+        "nats",
+        function,
+        does=f"KL between histograms of margins per {split} example, at its 95th percentile",
+        source='Georgiev et al., "Attribute-to-Delete: Machine Unlearning via Datamodel Matching", '
+        "2024, arXiv:2410.23232",
+        formula=klom,
+        higher=FARTHER,
+        outside=ABOVE,
+        place=place,
+    )
+
+
+KLOM_FORGET, KLOM_RETAIN, KLOM_TEST = (
+    _entry(split, place) for split, place in (("forget", 260), ("retain", 270), ("test", 280))
+)

@@ -9,7 +9,9 @@ from jax_unlearn.audit.measures.attack_report import (
     check_folds,
     deal_folds,
 )
+from jax_unlearn.audit.measures.banks import BankPair
 from jax_unlearn.audit.measures.confidence import check_banks
+from jax_unlearn.audit.measures.measure import ABOVE, TELLS, Measure, of_banks
 from jax_unlearn.core import check_number
 
 MIN_FITTED = 8
@@ -110,3 +112,49 @@ def _fit(bank: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _log_density(value: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
     """Log of the normal density, up to the constant that both hypotheses share."""
     return -0.5 * ((value - mean) / deviation) ** 2 - np.log(deviation)
+
+
+def _report(pair: BankPair) -> AttackReport:
+    return ulira(pair.unlearned.forget, pair.oracle.forget, n_resamples=0)
+
+
+def _entry(name: str, title: str, field: str, does: str, ideal: float, place: int) -> Measure:
+    def function(pair: BankPair) -> float:
+        return getattr(pair.once(_report), field).value
+
+    # The densities are fitted to both kinds of model: below chance it errs by chance only.
+    return of_banks(
+        name,
+        f"U-LiRA: {title}",
+        "",
+        function,
+        does=does,
+        source='Hayes et al., "Inexact Unlearning Needs More Careful Evaluations to Avoid a False '
+        'Sense of Privacy", 2024, arXiv:2403.01218',
+        formula=ulira,
+        higher=TELLS,
+        oracle_value=ideal,
+        outside=ABOVE,
+        high=1.0,
+        place=place,
+    )
+
+
+ULIRA_AUC = _entry("ulira_auc", "AUC", "auc", "area under the ROC curve", 0.5, 200)
+ULIRA_ACCURACY = _entry("ulira_accuracy", "accuracy", "accuracy", "balanced accuracy", 0.5, 210)
+ULIRA_TPR_1 = _entry(
+    "ulira_tpr_1",
+    "TPR at 1 % FPR",
+    "tpr_at_1_percent",
+    "true positive rate where 1 % of oracles are called unlearned",
+    0.01,
+    220,
+)
+ULIRA_TPR_01 = _entry(
+    "ulira_tpr_01",
+    "TPR at 0.1 % FPR",
+    "tpr_at_01_percent",
+    "true positive rate where 0.1 % of oracles are called unlearned",
+    0.001,
+    230,
+)

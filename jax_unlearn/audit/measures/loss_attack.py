@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from jax_unlearn.audit.measures.measure import Evidence, forget_step, percent
 from jax_unlearn.audit.measures.membership import attack_sets, draw, logistic_decision, undecided
 from jax_unlearn.audit.measures.probabilities import cross_entropy
 from jax_unlearn.core import InputError, Predictions, check_number
@@ -96,3 +97,22 @@ def cross_validated_accuracy(
             )
         )
     return float(np.mean(right))
+
+
+def _loss(evidence: Evidence) -> float:
+    found = loss_attack_accuracy(evidence.predictions, nonmembers=evidence.protocol.nonmembers)
+    return 100.0 * found
+
+
+LOSS_ATTACK = percent(
+    "MIA_loss",
+    "Loss attack: accuracy",
+    _loss,
+    does="how often logistic regression on the loss tells forget from test images; a coin has 50",
+    higher="the forget set stands out more from test images",
+    source='Triantafillou et al., "Are we making progress in unlearning? Findings from the first '
+    'NeurIPS unlearning competition", 2024, arXiv:2406.09073',
+    formula=loss_attack_accuracy,
+    resolution=forget_step,
+    place=70,
+)

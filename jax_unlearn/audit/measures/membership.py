@@ -13,6 +13,7 @@ import numpy as np
 
 from jax_unlearn.audit.measures import probabilities
 from jax_unlearn.audit.measures.accuracy import select
+from jax_unlearn.audit.measures.measure import Evidence, forget_step, percent
 from jax_unlearn.audit.measures.svc import fit_svc
 from jax_unlearn.core import InputError, Outputs, Predictions, check_choice, check_number
 
@@ -270,3 +271,42 @@ def _attackable(members: np.ndarray, nonmembers: np.ndarray, targets: np.ndarray
         if not np.size(side):
             raise InputError(f"{name}=[]: expected at least one; check how they were chosen")
     return all(np.isfinite(side).all() for side in sides.values())
+
+
+def _entropy(evidence: Evidence) -> float:
+    return entropy_attack_member_percent(
+        evidence.predictions, nonmembers=evidence.protocol.nonmembers
+    )
+
+
+def _svc(evidence: Evidence) -> float:
+    protocol = evidence.protocol
+    return 100.0 * svc_attack_nonmember_share(
+        evidence.predictions,
+        nonmembers=protocol.nonmembers,
+        max_examples=protocol.svc_max_examples,
+    )
+
+
+ENTROPY_ATTACK = percent(
+    "MIA_entropy_member",
+    "Entropy attack: called members",
+    _entropy,
+    does="forget images that logistic regression on entropy calls members",
+    higher="more of the forget set looks trained on",
+    source='Chundawat et al., "Can Bad Teaching Induce Forgetting?", 2023, arXiv:2205.08096',
+    formula=entropy_attack_member_percent,
+    resolution=forget_step,
+    place=50,
+)
+SVC_ATTACK = percent(
+    "MIA_svc_nonmember",
+    "SVC attack: called non-members",
+    _svc,
+    does="forget images that a support vector classifier on confidence calls non-members",
+    higher="less of the forget set looks trained on; the opposite of the entropy attack",
+    source='Fan et al., "SalUn", 2024, arXiv:2310.12508',
+    formula=svc_attack_nonmember_share,
+    resolution=forget_step,
+    place=60,
+)

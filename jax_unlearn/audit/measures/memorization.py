@@ -4,10 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jax_unlearn.audit.measures.measure import DATA, QUICK, Measure
 from jax_unlearn.core import InputError
-
-MIN_SUBSETS = 8
-"""Models trained on random halves that a mean score takes at least."""
 
 
 class MeanMemorization(NamedTuple):
@@ -121,3 +119,20 @@ def _check(correct: np.ndarray, member: np.ndarray) -> tuple[np.ndarray, np.ndar
                 "the same shape for correct and member"
             )
     return correct, member
+
+
+MEMORIZATION = Measure(
+    "memorization",
+    "Memorization score",
+    "",
+    DATA,
+    QUICK,
+    mean_memorization,
+    does="how much more often an example is right where it was trained on",
+    higher="forgetting the example changes more",
+    source='Feldman and Zhang, "What Neural Networks Memorize and Why", 2020, arXiv:2008.03703',
+    formula=memorization_scores,
+    low=-1.0,
+    high=1.0,
+    place=10_000,
+)

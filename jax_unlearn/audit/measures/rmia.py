@@ -9,7 +9,9 @@ from jax_unlearn.audit.measures.attack_report import (
     check_folds,
     deal_folds,
 )
+from jax_unlearn.audit.measures.banks import BankPair, probability
 from jax_unlearn.audit.measures.confidence import check_banks
+from jax_unlearn.audit.measures.measure import KNOWN, of_banks
 from jax_unlearn.core import InputError, check_number
 
 MIN_REFERENCES = 2
@@ -176,3 +178,43 @@ def _check_bank(name: str, bank: np.ndarray, population: np.ndarray) -> None:
                 f"{argument}={values[bad][0]:g}: expected probabilities of the true class in "
                 "[0, 1]; pass softmax outputs, not logit confidences"
             )
+
+
+def _report(pair: BankPair) -> AttackReport:
+    return rmia(
+        *(probability(bank.forget) for bank in (pair.unlearned, pair.oracle)),
+        *(probability(bank.test) for bank in (pair.unlearned, pair.oracle)),
+        n_resamples=0,
+    )
+
+
+def _entry(name: str, title: str, field: str, does: str, ideal: float | None, place: int):
+    def function(pair: BankPair) -> float:
+        return getattr(pair.once(_report), field).value
+
+    # It asks whether examples look known: what is forgotten too well lies below the oracles.
+    return of_banks(
+        name,
+        f"RMIA: {title}",
+        "",
+        function,
+        does=does,
+        source='Zarifzadeh et al., "Low-Cost High-Power Membership Inference Attacks", 2024, '
+        "arXiv:2312.03262",
+        formula=rmia,
+        higher=KNOWN,
+        oracle_value=ideal,
+        high=1.0,
+        place=place,
+    )
+
+
+RMIA_AUC = _entry("rmia_auc", "AUC", "auc", "area under the ROC curve", 0.5, 240)
+RMIA_TPR_1 = _entry(
+    "rmia_tpr_1",
+    "TPR at 1 % FPR",
+    "tpr_at_1_percent",
+    "true positive rate where 1 % of oracles are called unlearned; less where scores tie",
+    None,
+    250,
+)

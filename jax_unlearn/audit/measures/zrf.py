@@ -3,6 +3,7 @@
 import numpy as np
 
 from jax_unlearn.audit.measures.distances import check_same_shape, jensen_shannon
+from jax_unlearn.audit.measures.measure import Evidence, of_probes
 
 
 def zrf(logits: np.ndarray, random_logits: np.ndarray, *, variant: str = "definition") -> float:
@@ -33,3 +34,22 @@ def zrf(logits: np.ndarray, random_logits: np.ndarray, *, variant: str = "defini
     """
     check_same_shape("random_logits", random_logits, "logits", logits)
     return 1.0 - jensen_shannon(random_logits, logits, variant=variant)
+
+
+def _zrf(evidence: Evidence) -> float:
+    return zrf(evidence.predictions.forget.logits, evidence.probe.random_logits)
+
+
+ZRF = of_probes(
+    "ZRF",
+    "Zero Retrain Forgetting",
+    "",
+    _zrf,
+    does="1 - Jensen-Shannon divergence (nats) to an untrained network on the forget set",
+    source='Chundawat et al., "Can Bad Teaching Induce Forgetting?", 2023, arXiv:2205.08096',
+    formula=zrf,
+    higher="forget images are answered more like an untrained network answers",
+    low=0.3068528194400547,
+    high=1.0,
+    place=290,
+)

@@ -1,16 +1,14 @@
-"""Relearn time: how soon fine-tuning on the forget set brings the forgotten back."""
+"""Relearning: fine-tuning on the forget set, and the course of the loss there."""
 
 import math
-from typing import NamedTuple
 
 import chex
 import numpy as np
 
-from jax_unlearn.audit.measures.probabilities import cross_entropy
+from jax_unlearn.audit.measures.relearn_time import RelearnCurve, mean_loss
 from jax_unlearn.core import (
     FORGET,
     Examples,
-    InputError,
     Model,
     Outputs,
     Pool,
@@ -23,64 +21,6 @@ from jax_unlearn.core import (
 from jax_unlearn.engine import run
 from jax_unlearn.methods.descent import Descent
 from jax_unlearn.models.predict import predict_logits
-
-
-class RelearnCurve(NamedTuple):
-    """The loss on the forget set while it is learnt anew.
-
-    Attributes:
-      steps: int64 [S + 1], updates made so far, from 0.
-      losses: float64 [S + 1], mean cross-entropy in nats on un-augmented images in eval mode.
-    """
-
-    steps: np.ndarray
-    losses: np.ndarray
-
-
-def mean_loss(outputs: Outputs) -> float:
-    """Return the mean cross-entropy, in nats; NaN where a logit is not finite.
-
-    Of the original's outputs on the forget set it is the target of relearning.
-    """
-    return float(np.mean(cross_entropy(outputs.logits, outputs.label)))
-
-
-def relearn_time(curve: RelearnCurve, target: float) -> float:
-    """Return after how many updates on the forget set its loss was back at ``target``, >= 0.
-
-    The first recorded step with loss <= target. The value to reach is the oracle's: fewer steps
-    mean that traces of the forget set are left, more that it was suppressed. Needs one model and
-    the original's loss; costs a fine-tuning run, see :func:`relearn_curve`.
-
-    Args:
-      curve: steps and losses of a fine-tuning run.
-      target: the original's mean loss on the forget set, or a multiple of it, in nats.
-
-    Returns:
-      A number of steps; ``inf`` where the run ended first, so that only a lower bound is known (do
-      not average it); NaN where the target, or a loss before it is reached, is not finite.
-
-    Raises:
-      InputError: if steps and losses do not match or are empty.
-
-    References:
-      Golatkar et al., "Eternal Sunshine of the Spotless Net: Selective Forgetting in Deep
-      Networks", 2020, arXiv:1911.04933. Tarun et al., "Fast Yet Effective Machine Unlearning",
-      2021, arXiv:2111.08947.
-    """
-    steps, losses = np.asarray(curve.steps), np.asarray(curve.losses, np.float64)
-    if steps.ndim != 1 or steps.shape != losses.shape or not len(steps):
-        raise InputError(
-            f"curve=steps {list(steps.shape)} and losses {list(losses.shape)}: expected [S + 1] "
-            "each; take them from relearn_curve"
-        )
-    if not math.isfinite(target):
-        return math.nan
-    back = losses <= target
-    reached = int(np.argmax(back)) if back.any() else len(losses)
-    if not np.isfinite(losses[:reached]).all():
-        return math.nan
-    return float(steps[reached]) if back.any() else math.inf
 
 
 class Relearn(Descent):

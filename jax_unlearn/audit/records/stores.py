@@ -21,7 +21,7 @@ from typing import Any
 from jax_unlearn import data
 from jax_unlearn.audit import Probe, load_predictions, load_probe
 from jax_unlearn.audit.comparison.models import Run
-from jax_unlearn.audit.probes.probe import make_probe
+from jax_unlearn.audit.stored_probe import make_probe
 from jax_unlearn.bank import Bank, open_bank
 from jax_unlearn.bank.probes import probe_path, read_made_of, read_probe
 from jax_unlearn.bank.record import Record, digest

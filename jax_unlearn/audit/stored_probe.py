@@ -1,8 +1,9 @@
-"""The probe of a model: what the audit needs that takes weights and images, as stored arrays.
+"""The probe of a model: what the audit needs of weights and images, as stored arrays.
 
-Looked at once, where the weights are, and stored, so that everything after it is a function of
-arrays. An ``.npz`` file holds the arrays of :class:`Probe` under its field names and no pickled
-object; they may stand in the file of the model's predictions, whose ``forget_id`` then serves both.
+It is taken once, where the weights are (:mod:`jax_unlearn.audit.probes.take`), so that everything
+after it is a function of arrays. An ``.npz`` file holds the arrays of :class:`Probe` under its
+field names and no pickled object; they may stand in the file of the model's predictions, whose
+``forget_id`` then serves both.
 """
 
 import os
@@ -12,21 +13,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import chex
-import jax
 import numpy as np
 
-from jax_unlearn.audit.probes.penultimate import penultimate_features
-from jax_unlearn.audit.probes.relearn import Relearn, RelearnCurve, relearn_curve
+from jax_unlearn.audit.measures.relearn_time import RelearnCurve
 from jax_unlearn.bank.files import npz_bytes
-from jax_unlearn.core import Examples, InputError, Model, Outputs, Variables
+from jax_unlearn.core import InputError, Outputs
 from jax_unlearn.files import write_whole
-from jax_unlearn.lazy import concatenate_images
-from jax_unlearn.models.predict import predict_logits
-from jax_unlearn.sharding import make_mesh
-
-PROBE_EXAMPLES = 2000
-"""Retain examples, evenly spaced, that a linear probe is fitted to."""
 
 ANOTHER_NETWORK = 1e-2
 """Difference of logits, relative to the largest, that rounding on other hardware stays below."""
@@ -61,62 +53,6 @@ class Probe(NamedTuple):
 
 
 DTYPES = Probe(np.int64, np.float32, np.int64, np.float32, np.float32, np.int64, np.float64)
-
-
-def take_probe(
-    model: Model,
-    variables: Variables,
-    forget: Examples,
-    probe: Examples,
-    random_variables: Variables,
-    recipe: Relearn,
-    key: chex.PRNGKey,
-    *,
-    num_classes: int,
-) -> Probe:
-    """Compute what the audit needs of a model's weights.
-
-    Costs two forward passes over the forget set and one over ``probe``, and the fine-tuning run
-    of ``recipe`` with a pass over the forget set per look, all on one device.
-
-    Args:
-      model: the network.
-      variables: its weights.
-      forget: the forget set.
-      probe: retain examples, see :func:`probe_rows`.
-      random_variables: weights of the untrained network; one for all models of a request.
-      recipe: of relearning; one for all models of a request, and so is ``key``.
-      key: the order of examples in relearning.
-      num_classes: number of outputs K.
-
-    Raises:
-      InputError: if the network does not end in a linear layer, or ``recipe`` has larger batches
-        than the forget set has examples.
-    """
-    images = concatenate_images((forget.image, probe.image))
-    features = penultimate_features(model, variables, images)
-    mesh = make_mesh(1, 1, devices=jax.local_devices()[:1])
-    curve = relearn_curve(recipe, model, variables, forget, key, num_classes=num_classes, mesh=mesh)
-    found = Probe(
-        forget.id,
-        features[: len(forget.id)],
-        probe.id,
-        features[len(forget.id) :],
-        predict_logits(model, random_variables, forget.image),
-        *curve,
-    )
-    return check_probe(found, "model")
-
-
-def probe_rows(examples: int) -> np.ndarray:
-    """Return the rows int64 [P] of a retain set that a probe is fitted to, evenly spaced.
-
-    Args:
-      examples: size of the retain set.
-    """
-    if examples <= PROBE_EXAMPLES:
-        return np.arange(examples)
-    return np.linspace(0, examples - 1, PROBE_EXAMPLES).astype(np.int64)
 
 
 def save_probe(path: str | os.PathLike, probe: Probe) -> None:

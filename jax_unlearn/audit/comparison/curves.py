@@ -9,10 +9,10 @@ import numpy as np
 from jax_unlearn.audit.comparison.compare import Comparison
 from jax_unlearn.audit.comparison.models import METHOD, ORACLE, ORIGINAL
 from jax_unlearn.audit.measures.attack_report import AttackScores
-from jax_unlearn.audit.measures.catalogue import MIN_BANK, STRONG
-from jax_unlearn.audit.measures.evaluation import BankConfidences, bank_confidences, probability
+from jax_unlearn.audit.measures.banks import BankConfidences, bank_confidences, probability
 from jax_unlearn.audit.measures.forgetting_quality import forgetting_epsilons
 from jax_unlearn.audit.measures.lira import ulira_scores
+from jax_unlearn.audit.measures.measure import MIN_BANK, STRONG
 from jax_unlearn.audit.measures.rmia import rmia_scores
 from jax_unlearn.audit.measures.roc import roc_curve
 
