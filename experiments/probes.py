@@ -80,14 +80,14 @@ def take_probes(
       Interrupted: after a signal; what was done is stored.
     """
     request = forgetting.request.hash
-    probe = data.take(forgetting.retain, probe_rows(len(forgetting.retain.id)))
+    retained = data.take(forgetting.retain, probe_rows(len(forgetting.retain.id)))
     recipe = relearning(training, len(forgetting.forget.id))
     described = describe_method(recipe)
     # Never reached; JSON has no infinity.
     del described["arguments"]["target"]
     made_of: dict[str, Any] = {
         "relearn": described,
-        "probe": ids_digest(probe.id),
+        "probe": ids_digest(retained.id),
         "version": PROBE_VERSION,
     }
     like = model.init(make_key(0, "initial"))
@@ -117,7 +117,7 @@ def take_probes(
                         model,
                         jax.device_put(bank.weights(record, like)),
                         forgetting.forget,
-                        probe,
+                        retained,
                         untrained,
                         recipe,
                         key,

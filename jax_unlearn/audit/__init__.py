@@ -15,7 +15,7 @@ from jax_unlearn.audit.comparison.table import Row, Table, audit_request
 from jax_unlearn.audit.comparison.verdicts import Verdict
 from jax_unlearn.audit.measures.accuracy import accuracies, accuracy
 from jax_unlearn.audit.measures.attack_report import AttackReport, AttackScores, attack_report
-from jax_unlearn.audit.measures.bootstrap import Estimate, Null, bootstrap_interval, disjoint_null
+from jax_unlearn.audit.measures.bootstrap import Estimate
 from jax_unlearn.audit.measures.catalogue import CATALOGUE
 from jax_unlearn.audit.measures.confidence import logit_confidence
 from jax_unlearn.audit.measures.course import area_over_course, course, overshoot, worst_over_course
@@ -93,7 +93,6 @@ __all__ = [
     "Measure",
     "MeasureResult",
     "Memorization",
-    "Null",
     "NullBand",
     "Probe",
     "Ranking",
@@ -113,7 +112,6 @@ __all__ = [
     "auc_per_example",
     "audit_request",
     "average_gap",
-    "bootstrap_interval",
     "caption",
     "chance_level",
     "clopper_pearson",
@@ -121,7 +119,6 @@ __all__ = [
     "completeness",
     "course",
     "delong_auc",
-    "disjoint_null",
     "entropy_attack_member_percent",
     "final_score",
     "forgetting_epsilons",

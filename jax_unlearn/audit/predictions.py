@@ -90,16 +90,18 @@ def check_predictions(predictions: Predictions, source: str) -> Predictions:
     Raises:
       InputError: for an empty set, wrong shapes or kinds of number, sets that differ in their
         number of classes, labels outside [0, K), an id that comes twice in one set or in both
-        training sets, a mask of another length than the test set, or probabilities in the place of
-        logits.
+        training sets, a mask of another length than the test set, or probabilities or percentages
+        in the place of logits in any of the three sets.
     """
     sets = [_check_outputs(getattr(predictions, s), f"{source}: {s}") for s in SPLITS]
     forget, retain, test = sets
-    if all(_sums_to_one(outputs.logits) for outputs in sets):
-        raise InputError(
-            f"{source}: logits=rows in [0, 1] that sum to 1: expected logits, these look like "
-            "softmax probabilities; store log(p) or the logits"
-        )
+    for split, outputs in zip(SPLITS, sets, strict=True):
+        for total, name, term in ((1, "probabilities", "p"), (100, "percentages", "p / 100")):
+            if _are_shares(outputs.logits, float(total)):
+                raise InputError(
+                    f"{source}: {split}_logits=rows in [0, {total}] that sum to {total}: expected "
+                    f"logits, these look like softmax {name}; store log({term}) or the logits"
+                )
     classes = [outputs.logits.shape[1] for outputs in sets]
     if len(set(classes)) > 1:
         raise InputError(
@@ -156,9 +158,12 @@ def _check_outputs(outputs: Outputs, source: str) -> Outputs:
     )
 
 
-def _sums_to_one(rows: np.ndarray) -> bool:
-    within = np.all((rows >= 0.0) & (rows <= 1.0))
-    return bool(within and np.all(np.abs(rows.sum(axis=1, dtype=np.float64) - 1.0) < 1e-3))
+def _are_shares(rows: np.ndarray, total: float) -> bool:
+    """Whether all rows that hold no NaN are shares of a total, as far as float16 rounds."""
+    rows = rows[np.isfinite(rows).all(axis=1)]
+    if not len(rows) or (rows < 0.0).any():
+        return False
+    return bool(np.all(np.abs(rows.sum(axis=1, dtype=np.float64) / total - 1.0) < 1e-2))
 
 
 def _describe(array: np.ndarray) -> str:

@@ -18,7 +18,7 @@ from jax_unlearn.report.page.html import html_page
 from jax_unlearn.report.page.markdown import markdown_page
 from jax_unlearn.report.page.pictures import pictures, plain_text
 
-FORMAT = 1
+FORMAT = 2
 """The version of the audit's record that this module reads."""
 
 _PARTS = (

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from jax_unlearn.audit.measures.bootstrap import disjoint_null
+from jax_unlearn.audit.comparison.bands import band_of_splits, split_oracles
 from jax_unlearn.audit.measures.lira import ulira, ulira_scores
 from jax_unlearn.core import InputError
 
@@ -83,7 +83,9 @@ def test_the_null_band_of_disjoint_oracles_holds_chance_and_leaves_out_a_shift()
     def area(a, b):
         return ulira(a, b, n_resamples=0).auc.value
 
-    null = disjoint_null(area, oracle, n_resamples=30)
+    orders = split_oracles(64, 32, 32, splits=30)
+    values = np.array([area(oracle[order[:32]], oracle[order[32:]]) for order in orders])
+    null = band_of_splits(values, (32, 32), 64, level=0.95)
     assert null.low < 0.5 < null.high
     shifted = area(oracle[:32] + 1.0, oracle[32:])
     assert shifted > null.high

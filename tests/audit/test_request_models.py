@@ -122,8 +122,9 @@ def test_there_is_an_oracle_that_works(oracles, unlearned, map_logits):
 
 def test_an_oracle_that_guesses_is_no_oracle(oracles, unlearned, map_logits):
     guess = map_logits(oracles[0].predictions, np.zeros_like)
-    message = _message([Run(guess)], {"mine": [Run(unlearned)]})
-    assert message.startswith("oracle: every model answers by chance")
+    models = gather_models([Run(guess)], {"mine": [Run(unlearned)]})
+    assert (models.oracle.kept, models.oracle.flags) == ((), ["1 of 1 collapsed"])
+    assert len(models.methods["mine"].kept) == 1
 
 
 def test_a_method_has_a_name_of_its_own(oracles, unlearned):
@@ -149,6 +150,28 @@ def test_probabilities_are_no_logits(oracles, unlearned, map_logits):
         return odds / odds.sum(axis=1, keepdims=True)
 
     given = map_logits(unlearned, softmax)
-    with pytest.raises(InputError, match=r"mine\[seed 3\]: logits=rows .* store log\(p\)"):
+    with pytest.raises(InputError, match=r"mine\[seed 3\]: forget_logits=rows .*log\(p\)"):
         gather_models(oracles, {"mine": [Run(given, 3)]})
     gather_models(oracles, {"mine": [Run(map_logits(given, lambda p: np.log(p)), 3)]})
+
+
+def _softmax(logits, *, dtype=np.float64):
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return (odds / odds.sum(axis=1, keepdims=True)).astype(dtype).astype(np.float32)
+
+
+@pytest.mark.parametrize("split", ["forget", "retain", "test"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_softmax, r"sum to 1: .*softmax probabilities; store log\(p\) or the logits"),
+        (lambda z: _softmax(z, dtype=np.float16), "sum to 1"),
+        (lambda z: 100.0 * _softmax(z), r"sum to 100: .*percentages; store log\(p / 100\)"),
+        (lambda z: np.round(100.0 * _softmax(z), 1), "sum to 100"),
+    ],
+    ids=["probabilities", "float16", "percent", "rounded"],
+)
+def test_shares_in_one_set_are_seen(oracles, unlearned, split, change, message):
+    given = _change(unlearned, split, logits=change(getattr(unlearned, split).logits))
+    with pytest.raises(InputError, match=rf"mine\[0\]: {split}_logits=rows in .* {message}"):
+        gather_models(oracles, {"mine": [Run(given)]})

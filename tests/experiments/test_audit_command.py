@@ -298,7 +298,7 @@ def test_what_is_no_record_is_refused(refused, tmp_path):
     message = refused(audit.main, "--check", tmp_path / "other.json")
     assert "expected the audit.json of an audit" in message
     (tmp_path / "newer.json").write_text('{"format": 99}')
-    assert "format=99: expected 1" in refused(audit.main, "--check", tmp_path / "newer.json")
+    assert "format=99: expected 2" in refused(audit.main, "--check", tmp_path / "newer.json")
 
 
 def test_names_cannot_break_a_markdown_table(audited):

@@ -53,7 +53,7 @@ def record(methods=("natmu", "mumis")):
     names = [r["name"] for r in rows]
     fpr = [0.0, *np.geomspace(1e-3, 1, 20).tolist()]
     return {
-        "format": 1,
+        "format": 2,
         "level": "strong",
         "request": {
             "hash": "3f2a9c0d",
@@ -595,8 +595,8 @@ def test_an_svg_carries_its_description_and_prefixed_ids():
 
 
 def test_a_record_of_another_format_is_refused(tmp_path):
-    with pytest.raises(InputError, match="audit: format 2: expected 1; make it again"):
-        write_report(record() | {"format": 2}, tmp_path)
+    with pytest.raises(InputError, match="audit: format 3: expected 2; make it again"):
+        write_report(record() | {"format": 3}, tmp_path)
     with pytest.raises(InputError, match="audit: format None"):
         write_report({}, tmp_path)
 

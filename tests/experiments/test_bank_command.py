@@ -35,7 +35,7 @@ def test_a_bank_holds_originals_oracles_halves_and_unlearned_models(tmp_path, mo
     assert "bank: " in capsys.readouterr().out
     bank = open_bank(path)
     kinds = [record.ingredients["kind"] for record in bank.records()]
-    assert sorted(set(kinds)) == ["subset", "oracle", "original", "unlearned"]
+    assert sorted(set(kinds)) == ["oracle", "original", "subset", "unlearned"]
     assert [kinds.count(kind) for kind in sorted(set(kinds))] == [2, 2, 2, 2]
     (request,) = bank.requests()
     for record in bank.records("unlearned", request):

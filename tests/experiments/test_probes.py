@@ -131,7 +131,7 @@ def test_the_audit_takes_every_measure_of_the_inside(audited):
             assert cell["value"] is not None
     for measure in MEASURES:
         assert measure in found["bands"]
-        assert cells(found, "oracle")[measure]["verdict"] in ("inside", "")
+        assert cells(found, "oracle")[measure]["verdict"] in ("inside", "uninformative", "")
 
 
 def test_the_original_relearns_soonest(audited):

@@ -140,7 +140,7 @@ def compare(
     level, notes = choose_level(level, models)
     models = at_level(models, level)
     oracles = models.oracle.kept
-    class_wise = is_class_wise(oracles[0].predictions)
+    class_wise = is_class_wise(models.first)
     not_measured = _not_measured(catalogue, models, level, class_wise)
     measures = tuple(m for m in catalogue if _is_taken(m, level, class_wise, not_measured))
     for terms in (protocol.terms, protocol.attack_terms):
@@ -315,7 +315,7 @@ def _notes(
             "No original is given, so which measures have power is not known and nothing can be "
             "judged; train 1 on all data."
         )
-    test = models.oracle.kept[0].predictions.test
+    test = models.first.test
     classes = np.unique(test.label)
     if len(classes) == 1:
         notes.append(

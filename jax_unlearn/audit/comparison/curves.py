@@ -73,7 +73,10 @@ def draw_curves(comparison: Comparison, *, seed: int = 0) -> dict[str, Any]:
     return curves
 
 
-def _reference(comparison: Comparison) -> BankConfidences:
+def _reference(comparison: Comparison) -> BankConfidences | None:
+    """Confidences of the reference oracles; None where none works."""
+    if not comparison.reference:
+        return None
     runs = [run.predictions for run in comparison.reference]
     unused = [{"RA": math.nan, "TA": math.nan}] * len(runs)
     return bank_confidences(runs, unused)
@@ -101,15 +104,17 @@ def _sample(rng: np.random.Generator, confidences: np.ndarray) -> list[float]:
 
 
 def _examples(
-    comparison: Comparison, banks: Mapping[str, BankConfidences], reference: BankConfidences
+    comparison: Comparison, banks: Mapping[str, BankConfidences], reference: BankConfidences | None
 ) -> list[dict[str, Any]]:
+    if reference is None:
+        return []
     oracle = np.concatenate(
         [reference.forget, *([banks[ORACLE].forget] if ORACLE in banks else [])]
     )
     spread = np.median(banks[ORIGINAL if ORIGINAL in banks else ORACLE].forget, axis=0)
     order = np.argsort(np.median(oracle, axis=0) - spread, kind="stable")
     shown = order[np.linspace(0, len(order) - 1, min(EXAMPLES, len(order))).astype(int)]
-    forget = comparison.models.oracle.kept[0].predictions.forget
+    forget = comparison.models.first.forget
     methods = [row.group.name for row in comparison.rows if row.group.kind == METHOD]
 
     def column(bank: np.ndarray, example: int) -> list[float]:

@@ -26,7 +26,7 @@ def is_collapsed(predictions: Predictions, original: Predictions) -> bool:
 
     Args:
       predictions: the model in question.
-      original: the original model on the same sets.
+      original: a model that works on the same sets, whose lead shows what can be learnt.
     """
     outputs = predictions.forget, predictions.retain, predictions.test
     if not all(np.isfinite(o.logits).all() for o in outputs):

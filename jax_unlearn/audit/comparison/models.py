@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from jax_unlearn.audit.comparison import flags
-from jax_unlearn.audit.measures.accuracy import is_class_wise
+from jax_unlearn.audit.measures.accuracy import accuracy, is_class_wise
 from jax_unlearn.audit.predictions import SPLITS, check_predictions
 from jax_unlearn.audit.stored_probe import Probe, align_probe
 from jax_unlearn.core import InputError, Outputs, Predictions
@@ -79,13 +79,19 @@ class RequestModels:
 
     Attributes:
       original: trained on all data; no runs where none are given.
-      oracle: retrained without the forget set, at least one that works.
+      oracle: retrained without the forget set, at least one with finite logits; where none works,
+        nothing is measured against them.
       methods: the unlearned models by name.
     """
 
     original: Group
     oracle: Group
     methods: Mapping[str, Group]
+
+    @property
+    def first(self) -> Predictions:
+        """Those whose examples give the order; their logits may be of no use."""
+        return self.oracle.runs[0].predictions
 
     @property
     def groups(self) -> tuple[Group, ...]:
@@ -111,9 +117,9 @@ def gather_models(
       original: models trained on all data; without them the power of measures stays unknown.
 
     Raises:
-      InputError: if there is no oracle that works, a method's name is taken, a seed comes twice in
-        a group, a model's ids, labels, classes or forgotten classes are not the first oracle's, or
-        probes do not belong to one request and one way of looking.
+      InputError: if there is no oracle with finite logits, a method's name is taken, a seed comes
+        twice in a group, a model's ids, labels, classes or forgotten classes are not the first
+        oracle's, or probes do not belong to one request and one way of looking.
     """
     if not oracle:
         raise InputError("oracle=[]: expected one model or more, retrained without the forget set")
@@ -143,9 +149,9 @@ def gather_models(
                 probe = align_probe(probe, first.forget, first.retain, looked, source)
                 looked = looked or probe
             aligned[name].append(dataclasses.replace(run, predictions=predictions, probe=probe))
-    sound = [run.predictions for run in aligned[ORACLE] if _finite(run.predictions)]
-    if not sound:
+    if not any(_finite(run.predictions) for run in aligned[ORACLE]):
         raise InputError("oracle: the logits of every model hold NaN or infinity; retrain them")
+    best = _best([*aligned[ORACLE], *aligned[ORIGINAL]])
     kinds = {ORIGINAL: ORIGINAL, ORACLE: ORACLE}
     made = {
         name: Group(
@@ -153,7 +159,7 @@ def gather_models(
             kind=kinds.get(name, METHOD),
             runs=tuple(runs),
             collapsed=tuple(
-                run.status == "collapsed" or flags.is_collapsed(run.predictions, sound[0])
+                run.status == "collapsed" or flags.is_collapsed(run.predictions, best)
                 for run in runs
             ),
             no_op=tuple(
@@ -168,8 +174,6 @@ def gather_models(
         )
         for name, runs in aligned.items()
     }
-    if not made[ORACLE].kept:
-        raise InputError("oracle: every model answers by chance or collapsed; retrain them")
     return RequestModels(made[ORIGINAL], made[ORACLE], {name: made[name] for name in methods})
 
 
@@ -236,6 +240,15 @@ def fingerprint(predictions: Predictions) -> bytes:
 
 def _label(name: str, run: Run, position: int) -> str:
     return f"{name}[{f'seed {run.seed}' if run.seed is not None else position}]"
+
+
+def _best(runs: Sequence[Run]) -> Predictions:
+    """Predictions of the model that answers most of the retain set: it shows what can be learnt.
+
+    The first oracle will not do, for it may have learnt nothing itself.
+    """
+    finite = [run.predictions for run in runs if _finite(run.predictions)]
+    return max(finite, key=lambda predictions: accuracy(predictions.retain))
 
 
 def _finite(predictions: Predictions) -> bool:

@@ -49,7 +49,7 @@ def to_record(
       display: how a method is named in sentences.
       seed: of what is drawn for the curves.
     """
-    first = comparison.models.oracle.kept[0].predictions
+    first = comparison.models.first
     rankings = rank(comparison)
     by_name = {m.name: m for m in (*CATALOGUE, *comparison.catalogue)}
     absent = dict(comparison.not_measured) | _no_memorization(memorization)
@@ -225,7 +225,7 @@ def _summary(
     display: Callable[[str], str],
 ) -> list[str]:
     """Sentences, each of which follows from the numbers."""
-    first = comparison.models.oracle.kept[0].predictions
+    first = comparison.models.first
     forget, total = len(first.forget.label), len(first.forget.label) + len(first.retain.label)
     n = len(comparison.models.oracle.kept)
     sentences = [

@@ -35,6 +35,9 @@ from jax_unlearn.audit.measures.statistics import interval
 PAIRED_ORACLES = 16
 """Oracles that a model is compared with one by one, at most, and held-out ones for the band."""
 
+NO_ORACLE = "no oracle works"
+"""Why nothing is measured against one."""
+
 INSIDE, OUTSIDE, UNINFORMATIVE, UNJUDGED = "inside", "outside", "uninformative", ""
 
 
@@ -94,7 +97,8 @@ class OracleView:
         self.oracles, self.evidence = oracles, evidence
         self.reference, self.held_out = reference, held_out
         self.probed = [i for i, run in enumerate(oracles) if run.probe is not None]
-        self.steps = resolutions(self.measures, evidence[self.probed[0] if self.probed else 0])
+        first = evidence[self.probed[0] if self.probed else 0] if evidence else None
+        self.steps = {} if first is None else resolutions(self.measures, first)
         # By whether a measure takes probes.
         self.paired = {
             probe: tuple(
@@ -103,8 +107,10 @@ class OracleView:
             for probe in (False, True)
         }
         self.between = self._between(probe=False) | self._between(probe=True)
-        self.bank = bank_confidences(
-            [run.predictions for run in oracles], [e.measured for e in evidence]
+        self.bank = (
+            bank_confidences([run.predictions for run in oracles], [e.measured for e in evidence])
+            if oracles
+            else None
         )
         # By size: the orders, and every measure of kind 'banks' on each.
         self.splits: dict[int, tuple[list[np.ndarray], dict[str, np.ndarray]]] = {}
@@ -183,6 +189,7 @@ class OracleView:
                 self._band(m, int(np.isfinite(values).sum())),
                 self.confidence,
                 paired=not alone_there and bool(self.paired[m.probe][0]),
+                oracles=bool(self.oracles),
             )
             if m.probe and 0 < len(rows) < len(kept):
                 cell = _noted(cell, f"the probe of {len(rows)} of {len(kept)} models is given")
@@ -348,6 +355,7 @@ def _mean_result(
     confidence: float,
     *,
     paired: bool,
+    oracles: bool,
 ) -> MeasureResult:
     known = np.isfinite(values)
     mean, low, high, n = interval([float(v) for v in values[known]], confidence)
@@ -357,13 +365,13 @@ def _mean_result(
         notes.append(
             "no oracle's probe is given to compare it with"
             if m.probe
-            else "one oracle: there is no other to compare it with"
+            else ("one oracle: there is no other to compare it with" if oracles else NO_ORACLE)
         )
     elif not known.all():
         notes.append(f"undefined for {int((~known).sum())} of {len(values)} models")
     if n == 1:
         notes.append("one model: no interval")
-    if n and band is None:
+    if n and band is None and oracles:
         needed = 2 if m.kind == ALONE else 3
         notes.append(f"no band below {needed} oracles that work{whose}")
     if not len(values):

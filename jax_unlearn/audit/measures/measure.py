@@ -168,7 +168,9 @@ def resolutions(measures: "tuple[Measure, ...]", evidence: Evidence) -> dict[str
         step = by_name[name].resolution if name in by_name else None
         return 0.0 if step is None else float(step(evidence, of))
 
-    return {m.name: of(m.name) for m in measures if m.resolution is not None}
+    class_wise = bool(np.any(evidence.predictions.test_forgotten))
+    fits = (m for m in measures if m.class_wise in (None, class_wise))
+    return {m.name: of(m.name) for m in fits if m.resolution is not None}
 
 
 def mean_step(terms: Callable[[AuditProtocol], tuple[str, ...]]) -> Callable:

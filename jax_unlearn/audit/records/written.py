@@ -5,8 +5,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from jax_unlearn.audit import (
     AuditProtocol,
     accuracies,
@@ -89,7 +87,7 @@ def audit_sources(
             record["curves"]["forget_accuracy"][name] = watched
     record["courses"] = _courses(
         record["curves"]["forget_accuracy"],
-        float(np.mean([accuracies(run.predictions)["FA"] for run in models.oracle.kept])),
+        interval([accuracies(run.predictions)["FA"] for run in models.oracle.kept]).mean,
         comparison.confidence,
     )
     record["files"] = {
