@@ -44,6 +44,20 @@ def check_number(
         raise InputError(f"{name}={value!r}: expected {expected}")
 
 
+def check_labels(name: str, labels: Any, num_classes: int) -> None:
+    """Raise InputError for a class out of [0, num_classes); traced values pass unseen."""
+    if isinstance(labels, jax.core.Tracer) or labels.size == 0:
+        return
+    # By NumPy: inside jit JAX would trace the minimum of a constant, too.
+    labels = np.asarray(labels)
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= num_classes:
+        raise InputError(
+            f"{name}={low if low < 0 else high}: expected classes in [0, {num_classes}); count "
+            "them from 0"
+        )
+
+
 def check_choice(name: str, value: Any, choices: Any) -> None:
     """Raise InputError unless ``value`` is one of ``choices``, naming those that come near."""
     choices = sorted(map(str, choices))

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jax_unlearn.checks import InputError, check_choice, check_number
+from jax_unlearn.checks import InputError, check_choice, check_labels, check_number
 from jax_unlearn.hyperparameters import Hyperparameters, static
 from jax_unlearn.lazy import concatenate_images
 
@@ -41,6 +41,7 @@ __all__ = [
     "Variables",
     "check_batch_size",
     "check_choice",
+    "check_labels",
     "check_number",
     "concatenate_pools",
     "pool_rows",
@@ -106,7 +107,10 @@ class Model:
 
         Warns, while tracing, where padding cannot be kept out of a state that training updates.
         """
-        if train and not self.takes_weight and jax.tree.leaves(split_variables(variables)[1]):
+        # Keys and counters among the rest have no use for padding.
+        rest = jax.tree.leaves(split_variables(variables)[1])
+        averaged = any(jnp.issubdtype(leaf.dtype, jnp.inexact) for leaf in rest)
+        if train and not self.takes_weight and averaged:
             warnings.warn(
                 f"model={self.name!r}: it updates a state but apply takes no weight: rows that "
                 "pad a batch enter batch statistics, and results depend on the number of devices; "
@@ -114,11 +118,16 @@ class Model:
                 stacklevel=2,
             )
         masked = {"weight": weight} if train and self.takes_weight else {}
-        return self.apply(variables, images, train=train, **masked)
+        logits, variables = self.apply(variables, images, train=train, **masked)
+        return _at_least_float32(logits), variables
 
     def logits(self, variables: Variables, images: jax.Array) -> jax.Array:
         """Logits float32 [B, K] of images float32 [B, H, W, C] in eval mode."""
-        return self.apply(variables, images, train=False)[0]
+        return _at_least_float32(self.apply(variables, images, train=False)[0])
+
+
+def _at_least_float32(logits: jax.Array) -> jax.Array:
+    return logits.astype(jnp.float32) if jnp.finfo(logits.dtype).bits < 32 else logits
 
 
 def to_unit(images: jax.Array) -> jax.Array:
@@ -361,6 +370,9 @@ class Unlearner(Hyperparameters):
 
     keeps_structure: ClassVar[bool] = True
     """Whether the unlearned weights have the structure, shapes and types of the original's."""
+
+    title: ClassVar[str] = ""
+    """How a reader knows the method; '' makes it of the class's name."""
 
     search_space: ClassVar[Mapping[str, SearchRange]] = {}
     """What a search varies, by the field's name; empty where nothing is worth searching."""

@@ -1,6 +1,7 @@
 """What makes a class of a method's hyperparameters a frozen dataclass and a pytree."""
 
 import dataclasses
+import functools
 import inspect
 import sys
 import typing
@@ -55,6 +56,23 @@ class Hyperparameters:
         cls.traced_fields = tuple(field.name for field in fields if _is_traced(field))
         cls.static_fields = tuple(field.name for field in fields if not _is_traced(field))
         _register(cls, cls.traced_fields, cls.static_fields)
+
+
+def describe(value: Any) -> str:
+    """A field's value as a text that is the same in every process, to tell settings apart by.
+
+    Functions are named by module and name, since their ``repr`` holds an address.
+    """
+    if isinstance(value, functools.partial):
+        given = [describe(x) for x in value.args]
+        given += [f"{name}={describe(x)}" for name, x in sorted(value.keywords.items())]
+        return f"partial({', '.join([describe(value.func), *given])})"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(describe, value))})"
+    if callable(value) and not dataclasses.is_dataclass(value):
+        kind = value if hasattr(value, "__qualname__") else type(value)
+        return f"{kind.__module__}:{kind.__qualname__}"
+    return repr(value)
 
 
 def _annotations(cls: type) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from jax_unlearn.bank.store import Bank
 from jax_unlearn.core import InputError, Model, Unlearner, Variables
 from jax_unlearn.engine.loop import run_many
 from jax_unlearn.engine.run_spec import Result, RunSpec, group_alike
+from jax_unlearn.hyperparameters import describe
 from jax_unlearn.lazy import concatenate_images
 from jax_unlearn.models.predict import predict_logits
 from jax_unlearn.sharding import make_mesh
@@ -70,7 +71,7 @@ def _plain(value: Any) -> Any:
         return [_plain(part) for part in value]
     if isinstance(value, (jax.Array, np.ndarray, np.generic)):
         return np.asarray(value).tolist()
-    return value
+    return describe(value) if callable(value) else value
 
 
 def fill(

@@ -16,11 +16,13 @@ from jax_unlearn.core import (
     Problem,
     Unlearner,
     Variables,
+    check_choice,
 )
 from jax_unlearn.data.augment import CropAndFlip
 from jax_unlearn.engine.run_spec import Options, Result, RunSpec, check_spec, group_alike
 from jax_unlearn.engine.trainer import Trainer
 from jax_unlearn.sharding import Layout, make_mesh
+from jax_unlearn.validation import check_examples
 
 _AUGMENT = CropAndFlip()
 
@@ -135,6 +137,7 @@ def train(
       augment: random changes of the images; see :class:`~jax_unlearn.core.Problem`.
       **options: further arguments of :func:`run`.
     """
+    check_examples("examples", examples, num_classes)
     init_key, run_key = jax.random.split(key)
     initial = model.init(init_key) if initial is None else initial
     problem = Problem(
@@ -150,6 +153,8 @@ def train(
 
 
 def _options(options: Options | None, changes: dict[str, Any]) -> Options:
+    for name in changes:
+        check_choice("option", name, [field.name for field in dataclasses.fields(Options)])
     return dataclasses.replace(Options() if options is None else options, **changes)
 
 

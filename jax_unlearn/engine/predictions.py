@@ -5,6 +5,7 @@ import numpy as np
 from jax_unlearn.core import Examples, Model, Outputs, Predictions, Variables
 from jax_unlearn.lazy import concatenate_images
 from jax_unlearn.models.predict import predict_logits
+from jax_unlearn.validation import check_examples, check_model
 
 
 def predict(
@@ -27,8 +28,14 @@ def predict(
       test: the whole test set.
       test_forgotten: bool [T], test images of a class or sub-class forgotten as a whole.
       batch_size: images at a time.
+
+    Raises:
+      InputError: examples or network are not what they must be.
     """
     parts = (forget, retain, test)
+    num_outputs = check_model(model, variables, tuple(test.image.shape[1:]))
+    for name, part in zip(("forget", "retain", "test"), parts, strict=True):
+        check_examples(name, part, num_outputs)
     # One call for all three: sets of any size then share one compiled shape.
     images = concatenate_images([part.image for part in parts])
     logits = predict_logits(model, variables, images, batch_size=batch_size)

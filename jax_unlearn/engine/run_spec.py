@@ -12,6 +12,7 @@ from jax_unlearn.core import InputError, Problem, Unlearner, Variables, check_ch
 from jax_unlearn.engine.callbacks import Callback, ReportSteps, Watch
 from jax_unlearn.engine.checkpointing.policy import CheckpointPolicy
 from jax_unlearn.engine.source import PLACEMENTS
+from jax_unlearn.validation import check_problem
 
 if TYPE_CHECKING:
     # Orbax is slow to import; who gives checkpoints has it already.
@@ -142,10 +143,13 @@ def check_spec(unlearner: Unlearner, problem: Problem) -> None:
             f"retain=None: {name} needs retain examples; give them, or take a method that works "
             "on the forget set alone"
         )
+    check_problem(problem)
     for part in ("forget", "retain"):
         examples = getattr(problem, part)
         if examples is not None and len(examples.label) == 0:
             raise InputError(f"{part}=[]: expected at least one example")
+    if problem.forget is not None and (problem.retain is not None or not unlearner.needs_retain):
+        unlearner.check(problem)
 
 
 def group_alike(specs: Sequence[RunSpec]) -> list[list[int]]:

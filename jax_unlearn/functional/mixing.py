@@ -251,9 +251,17 @@ def mix(forget: jax.Array, partners: jax.Array, masks: jax.Array) -> jax.Array:
 
     Returns:
       uint8 [B, n, H, W, C].
+
+    Raises:
+      InputError: images are not uint8.
     """
+    for name, images in (("forget", forget), ("partners", partners)):
+        if images.dtype != jnp.uint8:
+            raise InputError(
+                f"{name}={images.dtype}{list(images.shape)}: expected uint8 images, pixels 0..255; "
+                "of float images in [0, 1] give (255 * image).round().astype('uint8')"
+            )
     chex.assert_rank([forget, partners, masks], [4, 5, 4])
-    chex.assert_type([forget, partners], jnp.uint8)
     batch, height, width, channels = forget.shape
     num = masks.shape[0]
     chex.assert_shape(partners, (batch, num, height, width, channels))

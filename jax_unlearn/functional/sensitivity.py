@@ -13,7 +13,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from jax_unlearn.core import check_choice, check_number
+from jax_unlearn.core import InputError, check_choice, check_labels, check_number
 from jax_unlearn.functional.losses import at_least_float32, weighted_mean
 
 LogitsFn = Callable[[jax.Array], jax.Array]
@@ -125,9 +125,18 @@ def mumis_loss(
       A float32 scalar (float64 for float64 images).
 
     Raises:
-      InputError: for another ``differentiate`` or ``terms``.
+      InputError: for another ``differentiate`` or ``terms``, images that are no floats, or a class
+        out of range.
     """
     check_choice("terms", terms, ("both", "target", "irrelevant"))
+    if not jnp.issubdtype(images.dtype, jnp.floating):
+        raise InputError(
+            f"images={images.dtype}{list(images.shape)}: expected float images, in whose pixels "
+            "the network is differentiated; give images.astype('float32') / 255"
+        )
+    outputs = jax.eval_shape(logits_fn, images).shape[1]
+    for name, classes in (("labels", labels), ("irrelevant", irrelevant)):
+        check_labels(name, classes, outputs)
     target, other = mumis_terms(logits_fn, images, labels, irrelevant, differentiate=differentiate)
     values = {"both": target - other, "target": target, "irrelevant": -other}[terms]
     weights = jnp.ones_like(values) if weights is None else weights

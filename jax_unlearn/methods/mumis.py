@@ -112,6 +112,7 @@ class MUMis(Optimized):
     }
     limit_note = "ended at the step limit"
     history_figure = "mumis"
+    title = "MU-Mis"
 
     def __post_init__(self) -> None:
         super().__post_init__()

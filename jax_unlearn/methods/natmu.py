@@ -89,6 +89,7 @@ class NatMU(Descent):
         "learning_rate": SearchRange("log", 1e-4, 3e-2),
         "delta": SearchRange("float", -0.4, 0.4),
     }
+    title = "NatMU"
     pool_figure = "hybrids"
 
     def __post_init__(self) -> None:

@@ -54,8 +54,10 @@ class NegGradPlus(Descent):
         """Weighted difference of the two mean cross-entropies."""
         del extra, info
         cross_entropy = functional.cross_entropy(forward(batch), batch.label)
-        retain = functional.weighted_mean(cross_entropy, batch.weight * (batch.role == RETAIN))
-        forget = functional.weighted_mean(cross_entropy, batch.weight * (batch.role == FORGET))
+        retain, forget = (
+            functional.weighted_mean(cross_entropy, jnp.where(batch.role == role, batch.weight, 0))
+            for role in (RETAIN, FORGET)
+        )
         loss = self.alpha * retain - (1.0 - self.alpha) * forget
         return loss, {"retain_loss": retain, "forget_loss": forget}
 

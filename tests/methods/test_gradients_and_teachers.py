@@ -27,7 +27,7 @@ def step_with(unlearner, problem, batch, step_info, key=KEY):
 def both(batch_of, problem):
     """A batch of ten retain rows and ten forget rows."""
     parts = batch_of(problem.retain, ju.RETAIN, 10), batch_of(problem.forget, ju.FORGET, 10)
-    return ju.Batch(*(jnp.concatenate(fields) for fields in zip(*parts, strict=True)))
+    return jax.tree.map(lambda *fields: jnp.concatenate(fields), *parts)
 
 
 # --- Gradient ascent ---

@@ -19,13 +19,15 @@ def problem_with(lab, forget_label, retain_label):
     """A problem of the given labels, with the trained network and random images."""
     rng = np.random.default_rng(0)
 
-    def examples(label):
+    def examples(label, first):
         label = np.asarray(label, np.int32)
         image = rng.integers(0, 256, (len(label), 8, 8, 1), np.uint8)
-        return ju.Examples(image, label, np.arange(len(label)))
+        return ju.Examples(image, label, np.arange(first, first + len(label)))
 
     return dataclasses.replace(
-        lab.problem, forget=examples(forget_label), retain=examples(retain_label)
+        lab.problem,
+        forget=examples(forget_label, 0),
+        retain=examples(retain_label, len(forget_label)),
     )
 
 

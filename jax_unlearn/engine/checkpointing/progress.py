@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from jax_unlearn.core import Examples, InputError, Problem, State, Unlearner, Variables
+from jax_unlearn.hyperparameters import describe
 
 
 @dataclasses.dataclass
@@ -94,14 +95,6 @@ def check_weights(theirs: Sequence[list[float]], mine: Sequence[list[float]]) ->
             )
 
 
-def _told(value: Any) -> str:
-    """A text that is the same in every process: a function's name, for its repr has an address."""
-    if callable(value) and not dataclasses.is_dataclass(value):
-        named = value if hasattr(value, "__qualname__") else type(value)
-        return f"{named.__module__}.{named.__qualname__}"
-    return repr(value)
-
-
 def identity(
     unlearners: Sequence[Unlearner],
     step_keys: Sequence[chex.PRNGKey],
@@ -115,12 +108,12 @@ def identity(
     of = {
         "method": [type(unlearner).__name__ for unlearner in unlearners],
         **{
-            field.name: [_told(getattr(unlearner, field.name)) for unlearner in unlearners]
+            field.name: [describe(getattr(unlearner, field.name)) for unlearner in unlearners]
             for field in dataclasses.fields(unlearners[0])
         },
         "key": [np.asarray(jax.random.key_data(key)).tobytes().hex() for key in step_keys],
         "model": [problem.model.name for problem in problems],
-        "augment": [_told(problem.augment) for problem in problems],
+        "augment": [describe(problem.augment) for problem in problems],
         "forget": [_examples(problem.forget) for problem in problems],
         "retain": [_examples(problem.retain) for problem in problems],
     }

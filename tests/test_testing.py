@@ -1,0 +1,119 @@
+"""The battery finds the fault of a method that has one."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jax_unlearn as ju
+from jax_unlearn import functional
+from jax_unlearn.methods import DescentState
+from jax_unlearn.testing import check_method, small_problem
+
+
+class Sound(ju.Descent):
+    """Fine-tuning by another name."""
+
+    roles = (ju.RETAIN,)
+
+
+def test_a_sound_method_of_ones_own_passes_as_class_and_as_constructor():
+    check_method(Sound, epochs=1)
+    check_method(ju.finetune, epochs=1)
+
+
+def test_a_one_shot_method_passes():
+    class Shrink(ju.Unlearner):
+        share: float = 0.9
+
+        def init(self, key, problem):
+            params, _ = ju.split_variables(problem.variables)
+            smaller = jax.tree.map(lambda x: self.share * x, params)
+            return DescentState(ju.with_params(problem.variables, smaller), ())
+
+    check_method(Shrink)
+
+
+class Keyless(Sound):
+    """The same order whatever the key."""
+
+    def batch_indices(self, key, epoch, pool):
+        return super().batch_indices(jax.random.key(0), epoch, pool)
+
+    def pool(self, key, problem):
+        return super().pool(key, problem)._replace(augment=np.zeros(60, bool))
+
+
+class CountsPadding(Sound):
+    """A mean over all rows of a batch, those that pad it included."""
+
+    def loss(self, forward, batch, extra, info):
+        return functional.cross_entropy(forward(batch), batch.label).mean(), {}
+
+
+class Widens(Sound):
+    """A state that becomes float32 in the first step."""
+
+    def step(self, model, state, batch, info):
+        state, scalars = super().step(model, state, batch, info)
+        wide = jax.tree.map(lambda x: x.astype(jnp.float32), state.variables)
+        return state._replace(variables=wide), scalars
+
+
+class ForgetsTheRest(Sound):
+    """Says that it needs no retain examples, and needs them."""
+
+    needs_retain = False
+
+
+class Lazy(Sound):
+    """Changes nothing."""
+
+    def losses(self, logits, batch, extra, info):
+        return 0.0 * super().losses(logits, batch, extra, info)
+
+    weight_decay: float = 0.0
+
+
+class WrongRows(Sound):
+    """Names a row that the pool does not have."""
+
+    def batch_indices(self, key, epoch, pool):
+        return super().batch_indices(key, epoch, pool).at[0, 0].set(60)
+
+
+class Miscounts(Sound):
+    """Says that it shows other rows than it does."""
+
+    def count_rows(self, problem):
+        return 7
+
+
+@pytest.mark.parametrize(
+    ("method", "sentence"),
+    [
+        (Keyless, "another key gives the same weights"),
+        (CountsPadding, "which pad a batch, change the step"),
+        (Widens, "with bfloat16 weights a step changes"),
+        (Lazy, "moves no weight"),
+        (WrongRows, "batch_indices names rows"),
+        (Miscounts, "count_rows says 7"),
+    ],
+)
+def test_a_fault_is_named_in_a_sentence(method, sentence):
+    with pytest.raises(AssertionError, match=f"^{method.__name__}: .*{sentence}"):
+        check_method(method)
+
+
+def test_a_method_that_needs_what_it_says_it_does_without_is_found_out():
+    with pytest.raises(ju.InputError, match=r"^retain=None: "):
+        check_method(ForgetsTheRest)
+
+
+def test_the_problem_is_one_that_the_engine_accepts():
+    problem = small_problem()
+    result = ju.run(Sound(epochs=1, batch_size=20), problem, jax.random.key(0))
+    assert result.status == "finished"
+    assert dataclasses.is_dataclass(problem)
