@@ -55,6 +55,9 @@ from .command import console, guarded, parse, program
 from .folder import provenance
 from .progress import phases
 
+SHOWN = 50
+"""Differences that a check prints."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
@@ -148,7 +151,16 @@ def _check(command: Command, terminal: Console) -> bool:
                 f"from the audit; leave out --{name}"
             )
     places = [part for p in (command.oracles, *command.targets) if p for part in p.split(",")]
-    return check(command.check, places, terminal)
+    checked = check(command.check, places)
+    for difference in checked.differences[:SHOWN]:
+        terminal.print(f"differs: {difference}", markup=False, soft_wrap=True)
+    if len(checked.differences) > SHOWN:
+        terminal.print(f"and {len(checked.differences) - SHOWN} more")
+    if not checked.differences:
+        terminal.print(f"{command.check}: agrees with what its predictions give", soft_wrap=True)
+    if checked.unchecked:
+        terminal.print(f"not checked: {checked.unchecked}", markup=False, soft_wrap=True)
+    return not checked.differences
 
 
 def main() -> None:

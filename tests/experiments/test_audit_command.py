@@ -96,7 +96,9 @@ def test_an_audit_writes_text_json_csv_markdown_and_a_report(audited):
     out, done = audited
     names = {path.name for path in (out / "class-3").iterdir()}
     assert {"audit.json", "audit.csv", "audit.md", "report.html"} <= names
-    assert "The held-out oracles lie outside the null band on" in " ".join(done.out.split())
+    assert "The row of held-out oracles passes: 3 models against 3 oracles: " in " ".join(
+        done.out.split()
+    )
     assert "| finetune |" in (out / "class-3" / "audit.md").read_text()
     rows = list(csv.DictReader(io.StringIO((out / "class-3" / "audit.csv").read_text())))
     found = record(out / "class-3")
@@ -216,6 +218,20 @@ def test_a_broken_file_is_flagged_and_others_go_on(call, digits, files, tmp_path
     assert [row["flags"] for row in found["rows"]][2:] == [[f"1 of {COUNT} collapsed"], []]
     assert cells(found, "some")["FA"]["n"] == COUNT - 1
     assert cells(found, "all")["FA"]["n"] == COUNT
+
+
+def test_a_row_of_nothing_but_nan_is_refused_in_one_line(call, digits, files, tmp_path):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    broken = export(digits, "unlearned", "class:3")[0][0]
+    broken = Predictions(broken.forget._replace(logits=broken.forget.logits * np.nan), *broken[1:])
+    save_predictions(mine / "mine-0.npz", broken)
+    done = call(audit.main, mine, "--oracles", digits, "--out", tmp_path / "out")
+    assert done.code == 2
+    assert done.err.startswith("error: mine: the logits of ")
+    assert "hold NaN or infinity: expected at least one model with finite logits" in done.err
+    assert done.err.count("\n") == 1
+    assert not list((tmp_path / "out").glob("*"))
 
 
 def test_the_way_of_a_watched_run_is_measured(call, run_folder, tmp_path):

@@ -149,7 +149,7 @@ def gather_models(
                 probe = align_probe(probe, first.forget, first.retain, looked, source)
                 looked = looked or probe
             aligned[name].append(dataclasses.replace(run, predictions=predictions, probe=probe))
-    if not any(_finite(run.predictions) for run in aligned[ORACLE]):
+    if not any(is_finite(run.predictions) for run in aligned[ORACLE]):
         raise InputError("oracle: the logits of every model hold NaN or infinity; retrain them")
     best = _best([*aligned[ORACLE], *aligned[ORIGINAL]])
     kinds = {ORIGINAL: ORIGINAL, ORACLE: ORACLE}
@@ -247,9 +247,10 @@ def _best(runs: Sequence[Run]) -> Predictions:
 
     The first oracle will not do, for it may have learnt nothing itself.
     """
-    finite = [run.predictions for run in runs if _finite(run.predictions)]
+    finite = [run.predictions for run in runs if is_finite(run.predictions)]
     return max(finite, key=lambda predictions: accuracy(predictions.retain))
 
 
-def _finite(predictions: Predictions) -> bool:
+def is_finite(predictions: Predictions) -> bool:
+    """Return whether no logit is NaN or infinite."""
     return all(np.isfinite(outputs.logits).all() for outputs in predictions[:3])

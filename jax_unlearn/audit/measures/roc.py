@@ -26,6 +26,8 @@ class Roc(NamedTuple):
 def roc_curve(positive: np.ndarray, negative: np.ndarray) -> Roc:
     """Return the ROC curve of scores that are larger for positives.
 
+    Scores may be infinite, which scikit-learn's curve refuses.
+
     Args:
       positive: floating, any shape, at least one; arrays of more dimensions are pooled.
       negative: likewise.
@@ -163,13 +165,11 @@ def clopper_pearson(successes: int, trials: int, level: float = 0.95) -> Estimat
     """
     check_number("trials", trials, low=1, whole=True)
     check_number("successes", successes, low=0, high=trials, whole=True)
-    tail = _tail(level)
-    from scipy.stats import beta
+    _tail(level)
+    from scipy.stats import binomtest
 
-    failures = trials - successes
-    low = beta.ppf(tail, successes, failures + 1) if successes else 0.0
-    high = beta.isf(tail, successes + 1, failures) if failures else 1.0
-    return Estimate(successes / trials, float(low), float(high), trials)
+    exact = binomtest(int(successes), int(trials)).proportion_ci(level, method="exact")
+    return Estimate(successes / trials, float(exact.low), float(exact.high), int(trials))
 
 
 def _placements(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:

@@ -9,8 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from jax_unlearn.audit import AuditProtocol
 from jax_unlearn.audit.comparison.record import FORMAT
 from jax_unlearn.audit.records.origins import Origins
@@ -22,21 +20,31 @@ from jax_unlearn.core import InputError
 TOLERANCE = 1e-6
 """Relative difference that other machines' rounding may make in a number."""
 
-SHOWN = 50
-"""Differences that are printed."""
-
 File = Mapping[str, Any]
 """A file as a record describes it, with its path and sha256."""
 
 
-def check(path: str, places: Sequence[str], terminal: Console) -> bool:
-    """Compute an audit again, and say whether it agrees and what was not checked.
+@dataclasses.dataclass(frozen=True)
+class Checked:
+    """What computing an audit again has shown.
+
+    Attributes:
+      differences: what differs, a line each; none where the audit agrees with its predictions.
+      unchecked: what nothing but the audit tells; '' where predictions were not those audited,
+        so that nothing was computed.
+    """
+
+    differences: tuple[str, ...]
+    unchecked: str
+
+
+def check(path: str, places: Sequence[str]) -> Checked:
+    """Compute an audit again from the predictions that it names.
 
     Args:
       path: its audit.json.
       places: banks, folders and files to look in for predictions that are not where the audit
         names them; they are known by their sha256.
-      terminal: for what is found.
 
     Raises:
       InputError: if the file is no audit, or predictions are missing.
@@ -65,32 +73,19 @@ def check(path: str, places: Sequence[str], terminal: Console) -> bool:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise InputError(f"check={path!r}: expected the audit.json of an audit") from error
-    if changed or missing:
-        _show(changed, terminal)
-        if missing:
-            total = len(found) + len(changed) + len(missing)
-            where = ", ".join(places) or os.path.commonpath([p.parent for p in missing])
-            raise InputError(
-                f"check={path!r}: {len(missing)} of {total} files of predictions not found under "
-                f"{where}; say where they are with --oracles"
-            )
-        return False
+    if missing:
+        total = len(found) + len(changed) + len(missing)
+        where = ", ".join(places) or os.path.commonpath([p.parent for p in missing])
+        raise InputError(
+            f"check={path!r}: {len(missing)} of {total} files of predictions not found under "
+            f"{where}; say where they are with --oracles"
+        )
+    if changed:
+        return Checked(tuple(changed), "")
     again = audit_sources(sources, level, protocol, file.parent, lambda done, planned: None)
     # Through JSON, as the recorded numbers went.
     again = json.loads(json.dumps(again))
-    differences = list(_differences(_comparable(recorded), _comparable(again), ""))
-    _show(differences, terminal)
-    if not differences:
-        terminal.print(f"{path}: agrees with what its predictions give", soft_wrap=True)
-    terminal.print(f"not checked: {unchecked}", markup=False, soft_wrap=True)
-    return not differences
-
-
-def _show(differences: Sequence[str], terminal: Console) -> None:
-    for difference in differences[:SHOWN]:
-        terminal.print(f"differs: {difference}", markup=False, soft_wrap=True)
-    if len(differences) > SHOWN:
-        terminal.print(f"and {len(differences) - SHOWN} more")
+    return Checked(tuple(_differences(_comparable(recorded), _comparable(again), "")), unchecked)
 
 
 def _groups(recorded: Mapping[str, Any]) -> dict[str, list[File]]:

@@ -5,17 +5,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from jax_unlearn.audit import (
-    AuditProtocol,
-    accuracies,
-    area_over_course,
-    interval,
-    overshoot,
-    worst_over_course,
-)
 from jax_unlearn.audit.comparison.compare import NO_PROBE, compare
-from jax_unlearn.audit.comparison.models import gather_models
+from jax_unlearn.audit.comparison.models import RequestModels, gather_models, is_finite
 from jax_unlearn.audit.comparison.record import NO_SUBSETS, number, to_record
+from jax_unlearn.audit.measures.accuracy import accuracies
+from jax_unlearn.audit.measures.course import area_over_course, overshoot, worst_over_course
+from jax_unlearn.audit.measures.protocol import AuditProtocol
+from jax_unlearn.audit.measures.statistics import interval
 from jax_unlearn.audit.records.stores import (
     Item,
     Sources,
@@ -26,7 +22,8 @@ from jax_unlearn.audit.records.stores import (
 )
 from jax_unlearn.bank import ids_digest
 from jax_unlearn.bank.subset_models import read_memorization
-from jax_unlearn.report.figures.style import display_name
+from jax_unlearn.core import InputError
+from jax_unlearn.display import display_name
 
 ADDED_BY = {
     NO_PROBE: "python -m experiments.bank with the bank's flags and --probes 16",
@@ -67,6 +64,7 @@ def audit_sources(
         {name: read_runs(items, sources.hash) for name, items in sources.methods.items()},
         read_runs(sources.original, sources.hash),
     )
+    _check_finite(models, sources)
     comparison = compare(models, level=level, protocol=protocol, on_step=on_step)
     ids = models.oracle.runs[0].predictions.forget.id
     request = {"hash": sources.hash, "text": sources.text, "ids_hash": ids_digest(ids)}
@@ -96,6 +94,24 @@ def audit_sources(
         "subsets": _described(sources.subsets, folder),
     }
     return record
+
+
+def _check_finite(models: RequestModels, sources: Sources) -> None:
+    """Refuse a row of files from elsewhere that hold nothing but NaN.
+
+    A run that collapsed is a result, and its store says so; a file tells no more than its numbers.
+    """
+    for group, items in (
+        (models.original, sources.original),
+        *((models.methods[name], items) for name, items in sources.methods.items()),
+    ):
+        stored = any(in_bank(item.path) or item.status for item in items)
+        if items and not stored and not any(is_finite(run.predictions) for run in group.runs):
+            raise InputError(
+                f"{group.name}: the logits of {str(items[0].path)!r}"
+                f"{' and all others of the row' if len(items) > 1 else ''} hold NaN or infinity: "
+                "expected at least one model with finite logits; predict again, or leave it out"
+            )
 
 
 def _courses(

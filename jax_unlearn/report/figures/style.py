@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 
 from jax_unlearn.core import InputError
+from jax_unlearn.display import display_name as display_name
 from jax_unlearn.files import write_whole
 
 WIDTH = 9.0
@@ -77,22 +78,6 @@ _SPARE = [
     )
     if (colour, dash) not in _TAKEN
 ]
-
-_NAMES = {
-    "natmu": "NatMU",
-    "mumis": "MU-Mis",
-    "salun": "SalUn",
-    "neggrad_plus": "NegGrad+",
-    "neggrad": "NegGrad",
-    "finetune": "fine-tune",
-}
-
-
-def display_name(name: str) -> str:
-    """Name a method as a reader knows it: ``'natmu'`` is NatMU, ``'bad_teacher'`` bad teacher."""
-    if name in _NAMES:
-        return _NAMES[name]
-    return " ".join(_NAMES.get(word, word) for word in name.split("_"))
 
 
 def styles(names: Iterable[str]) -> dict[str, Style]:
