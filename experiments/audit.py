@@ -34,17 +34,17 @@ different from all others.
 import dataclasses
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
-from rich.table import Table as RichTable
 
 from jax_unlearn.audit import AuditProtocol
 from jax_unlearn.audit.records.check import check
 from jax_unlearn.audit.records.sources import gather_sources
+from jax_unlearn.audit.records.stores import Sources
 from jax_unlearn.audit.records.written import audit_sources
 from jax_unlearn.core import InputError, check_number
 from jax_unlearn.files import write_whole
@@ -52,8 +52,9 @@ from jax_unlearn.report import audit_tables
 from jax_unlearn.report.audit_report import write_report
 
 from .command import console, guarded, parse, program
-from .folder import provenance
 from .progress import phases
+from .provenance import provenance
+from .table import show
 
 SHOWN = 50
 """Differences that a check prints."""
@@ -96,12 +97,34 @@ def execute(command: Command, terminal: Console) -> None:
     for folder in folders:
         _check_writable(folder)
     for sources, folder in zip(found, folders, strict=True):
-        with phases(terminal) as phase, phase(f"{sources.text}: audit") as on_step:
-            record = audit_sources(sources, command.level, command.protocol, folder, on_step)
-        record["provenance"] = provenance()
-        write(record, folder)
-        show(record, terminal)
-        terminal.print(f"written: {folder / 'audit.json'}")
+        with phases(terminal) as phase:
+            audit_one(sources, command.level, command.protocol, folder, terminal, phase)
+
+
+def audit_one(
+    sources: Sources,
+    level: str,
+    protocol: AuditProtocol,
+    folder: Path,
+    terminal: Console,
+    phase: Callable[[str], Any],
+) -> None:
+    """Audit a request, write record and report to a folder, and print what came out.
+
+    Args:
+      sources: the models to compare.
+      level: as in the command.
+      protocol: as in the command.
+      folder: where to; made if missing.
+      terminal: where to print.
+      phase: opens a progress bar.
+    """
+    with phase(f"{sources.text}: audit") as on_step:
+        record = audit_sources(sources, level, protocol, folder, on_step)
+    record["provenance"] = provenance()
+    write(record, folder)
+    show(record, terminal)
+    terminal.print(f"report: {folder / 'report.html'}", markup=False, soft_wrap=True)
 
 
 def _check_writable(folder: Path) -> None:
@@ -123,20 +146,6 @@ def write(record: Mapping[str, Any], folder: Path) -> None:
     write_whole(folder / "audit.csv", audit_tables.to_csv(record))
     write_whole(folder / "audit.md", audit_tables.to_markdown(record))
     write_report(record, folder)
-
-
-def show(record: Mapping[str, Any], terminal: Console) -> None:
-    """Print the tables and what must be known of them."""
-    for table in audit_tables.tables(record):
-        printed = RichTable(title=table.title, title_justify="left")
-        for header in table.header:
-            printed.add_column(header, overflow="fold")
-        for row in table.rows:
-            printed.add_row(*row)
-        terminal.print(printed, markup=False)
-    terminal.print(audit_tables.LEGEND, markup=False, style="dim")
-    for line in (*record["summary"], *record["notes"]):
-        terminal.print(f"- {line}", markup=False)
 
 
 def _check(command: Command, terminal: Console) -> bool:

@@ -23,7 +23,7 @@ from jax_unlearn.core import InputError, check_choice
 from jax_unlearn.files import write_whole
 
 from .command import console, guarded, parse, program
-from .folder import provenance
+from .provenance import provenance
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -7,21 +7,22 @@ import numpy as np
 
 import jax_unlearn as ju
 from jax_unlearn import data
-from jax_unlearn.core import InputError
+from jax_unlearn.core import InputError, Model
 
 from .config import Experiment, build_method, naming
-from .pipeline import make_network
 
 
 def check_fit(
     experiment: Experiment,
+    model: Model,
     dataset: data.Dataset,
     arguments: Mapping[str, Mapping[str, Mapping[str, Any]]],
 ) -> dict[str, str]:
-    """Check network, requests, batch sizes and NatMU's supply against the data.
+    """Check requests, batch sizes and what methods need against the data.
 
     Args:
       experiment: settings that :func:`experiments.config.validate` accepts.
+      model: the network.
       dataset: the data.
       arguments: hyperparameters by request and method.
 
@@ -29,18 +30,17 @@ def check_fit(
       Hash of each request whose ids lie in a file: its text does not say which they are.
 
     Raises:
-      InputError: the network cannot take the images, a request does not fit the data or comes twice
-        in other words, a batch is larger than what it is drawn from, or NatMU has too few retain
-        images.
+      InputError: a request does not fit the data or comes twice in other words, batches are larger
+        than what they are drawn from (all of them are named), or a method cannot work on a request.
     """
-    model = make_network(experiment, dataset)
-    _check_batch("training", experiment.training.batch_size, len(dataset.train.label), "the data")
-    hashes = {}
+    size = len(dataset.train.label)
+    too_large = _too_large("training", experiment.training.batch_size, size, "the data")
+    hashes: dict[str, str] = {}
     seen: dict[str, str] = {}
     for text in experiment.requests:
         spec = data.parse_request(text)
         # Which examples are hardest is not known before models are trained, but how many are.
-        stand_in = np.zeros(len(dataset.train.label)) if spec.kind == "hardest" else None
+        stand_in = np.zeros(size) if spec.kind == "hardest" else None
         request = data.make_request(spec, dataset, stand_in)
         same = seen.setdefault(request.hash, text)
         if same != text:
@@ -62,26 +62,25 @@ def check_fit(
             retain=retain,
             num_classes=dataset.num_classes,
         )
-        _check_batch(
-            "training", experiment.training.batch_size, len(retain.label), f"{text}'s oracle"
-        )
+        if not too_large:
+            batch_size, rows = experiment.training.batch_size, len(retain.label)
+            too_large += _too_large("training", batch_size, rows, f"{text}'s oracle")
         for name, given in arguments[text].items():
             method = build_method(name, given)
             with naming(f"{name}."):
-                rows = _rows(method, problem, exact=spec.kind != "hardest")
-            _check_batch(name, method.batch_size, rows, text)
+                method.check(problem, exact=spec.kind != "hardest")
+                rows = method.count_rows(problem)
+            too_large += _too_large(name, method.batch_size, rows, text)
+    if too_large:
+        raise InputError("; ".join(too_large))
     return hashes
 
 
-def _rows(method: ju.Unlearner, problem: ju.Problem, *, exact: bool) -> int:
-    """Number of rows of a method's pool."""
-    method.check(problem, exact=exact)
-    return method.count_rows(problem)
-
-
-def _check_batch(owner: str, batch_size: int, rows: int, whose: str) -> None:
-    if batch_size > rows:
-        raise InputError(
-            f"{owner}.batch_size={batch_size}: there are only {rows} examples to draw from for "
-            f"{whose}; use at most {rows}"
-        )
+def _too_large(owner: str, batch_size: int, rows: int, whose: str) -> list[str]:
+    """What to say of a batch that is larger than what it is drawn from; nothing of others."""
+    if batch_size <= rows:
+        return []
+    return [
+        f"{owner}.batch_size={batch_size}: there are only {rows} examples to draw from for "
+        f"{whose}; use at most {rows}"
+    ]

@@ -10,10 +10,14 @@ from typing import Any
 
 import jax_unlearn as ju
 from jax_unlearn import data
+from jax_unlearn.bank.forgetting import FIRST_SCORING_SEED
 from jax_unlearn.core import InputError, check_choice, check_number
 from jax_unlearn.data.request_text import OPTIONS
 from jax_unlearn.methods import method_class
+from jax_unlearn.models import find_network
 from jax_unlearn.models.linen import DTYPES
+from jax_unlearn.registry import find_method
+from jax_unlearn.user_code import is_reference
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,7 +49,8 @@ class Network:
     """The network.
 
     Attributes:
-      name: convnet, resnet8, resnet10, resnet18, resnet20, resnet34 or vgg16_bn.
+      name: convnet, resnet8, resnet10, resnet18, resnet20, resnet34, vgg16_bn, or FILE.py:NAME or
+        pkg.module:NAME of a constructor of your own.
       width: channels of the first layer; 0 takes the network's own.
       dtype: what it computes in, float32 or bfloat16; weights stay float32.
     """
@@ -97,8 +102,11 @@ class Experiment:
       requests: what to forget, each an experiment of its own on the same originals: class:3,
         class:1,2, class:rocket, subclass:rocket, random:0.1, random:500, hardest:0.1,
         ids:PATH (.npy, .txt or .json).
-      methods: names from the README's table.
-      seeds: one original, one oracle, one second oracle and one run of each method per seed.
+      methods: names from the README's table, or FILE.py:NAME or pkg.module:NAME of your own.
+      seeds: one original and one run of each method per seed.
+      oracles: how many models are retrained for each request, of seeds 0, 1, ...: some are the
+        reference and the others are held out; 0 takes twice the number of seeds, at least 4, fewer
+        than which give no verdict.
       hyperparameters: a .json file written by `python -m experiments.search`, or the name of one
         that ships in experiments/configs; empty takes each method's published defaults.
       set: single hyperparameters, METHOD.NAME=VALUE, over everything else and after those of the
@@ -117,6 +125,7 @@ class Experiment:
     requests: tuple[str, ...] = ("random:0.1",)
     methods: tuple[str, ...] = tuple(name for name in ju.METHODS if name != "retrain")
     seeds: tuple[int, ...] = (0, 1, 2)
+    oracles: int = 0
     hyperparameters: str = ""
     set: tuple[str, ...] = ()
     cpu_devices: int = 0
@@ -135,9 +144,6 @@ class Experiment:
 
 HOW = ("cpu_devices", "loop")
 """Settings of how the machine is used: no result depends on them, but for rounding."""
-
-LAST_SEED = 9_999
-"""Seeds beyond it are those of scoring models and second oracles."""
 
 
 def to_json(experiment: Experiment) -> dict[str, Any]:
@@ -228,10 +234,9 @@ def build_method(name: str, arguments: Mapping[str, Any]) -> ju.Unlearner:
     Raises:
       InputError: unknown method or hyperparameter (with near names), or a value out of range.
     """
-    check_choice("method", name, ju.METHODS)
-    defaults = {
-        field.name: field.default for field in dataclasses.fields(method_class(ju.METHODS[name]))
-    }
+    constructor = find_method(name)
+    fields = dataclasses.fields(method_class(constructor))
+    defaults = {field.name: field.default for field in fields}
     given = {}
     for field, value in arguments.items():
         check_choice(f"hyperparameter of {name}", field, defaults)
@@ -242,7 +247,7 @@ def build_method(name: str, arguments: Mapping[str, Any]) -> ju.Unlearner:
         whole = isinstance(default, int) and isinstance(value, float) and value.is_integer()
         given[field] = int(value) if whole else value
     with naming(f"{name}."):
-        return ju.METHODS[name](**given)
+        return constructor(**given)
 
 
 @contextlib.contextmanager
@@ -260,10 +265,11 @@ def validate(experiment: Experiment) -> None:
     Raises:
       InputError: with one line that names the setting.
     """
-    check_choice("network", experiment.network.name, ju.MODELS)
+    find_network(experiment.network.name, argument="network")
     check_choice("network.dtype", experiment.network.dtype, DTYPES)
     for seed in experiment.seeds:
-        check_number("seeds", seed, low=0, high=LAST_SEED, whole=True)
+        check_number("seeds", seed, low=0, high=FIRST_SCORING_SEED - 1, whole=True)
+    check_number("oracles", experiment.oracles, low=0, whole=True)
     for field in ("seeds", "requests", "methods"):
         values = getattr(experiment, field)
         if not values or len(set(values)) < len(values):
@@ -275,10 +281,9 @@ def validate(experiment: Experiment) -> None:
     check_number("cpu_devices", experiment.cpu_devices, low=0, high=1024, whole=True)
     check_choice("loop", experiment.loop, ("auto", "scan", "python"))
     for name in experiment.methods:
-        check_choice("method", name, ju.METHODS)
-        if name == "retrain":
+        if find_method(name) is ju.retrain:
             raise InputError(
-                "method='retrain': every run has it, as the oracle; leave it out of the methods"
+                f"method={name!r}: every run has it, as the oracle; leave it out of the methods"
             )
     slugs = [data.parse_request(request).slug for request in experiment.requests]
     for slug, request in zip(slugs, experiment.requests, strict=True):
@@ -302,8 +307,13 @@ def validate(experiment: Experiment) -> None:
 def _parse_setting(text: str) -> tuple[str, str, str, Any]:
     """Kind of request ('' for all), method, hyperparameter and value of a ``set`` entry."""
     name, equals, value = text.partition("=")
-    kind, _, name = name.rpartition("/")
-    method, dot, field = name.partition(".")
+    kind, slash, method = name.partition("/")
+    if not slash or kind not in OPTIONS:
+        # A path of a method of one's own has slashes, too.
+        kind, method = ("", name) if is_reference(name.rpartition(".")[0]) else (kind, method)
+    if not slash:
+        kind, method = "", name
+    method, dot, field = method.rpartition(".")
     if not (equals and dot and method and field):
         raise InputError(f"set={text!r}: expected METHOD.NAME=VALUE, such as natmu.delta=-0.1")
     try:

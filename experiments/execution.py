@@ -17,14 +17,17 @@ class Execution:
     """How the work is spread, saved and watched.
 
     Attributes:
-      mesh: devices by axis, such as data=8 or model=4,data=2; empty puts all on data. A batch is
-        spread over data; models that are trained side by side take one place on model each.
+      mesh: devices by axis, such as data=8 or model=4,data=2. A batch is spread over data; models
+        that are trained side by side take one place on model each. Empty trains a model on each
+        device; several processes always share the batches of one model.
       placement: where the training set lies while it is used: device; host where it does not fit on
         the device, its rows are then sent batch by batch; stream where it does not fit into memory
         either, it is then read from a prepared TFDS data set as it is needed.
       checkpoint_seconds: time between two checkpoints of a model under way.
+      keep_weights: store the weights of oracles and unlearned models, not only what they predict;
+        those of originals are always kept.
       profile: folder for a trace of the whole command, to be opened in Perfetto or TensorBoard.
-      coordinator: address HOST:PORT of process 0 where several processes share one run; SLURM, TPU
+      coordinator: address HOST:PORT of process 0 where several processes work as one; SLURM, TPU
         pods and Open MPI give it by themselves.
       num_processes: how many processes there are.
       process_id: number of this one, from 0.
@@ -33,6 +36,7 @@ class Execution:
     mesh: str = ""
     placement: str = "device"
     checkpoint_seconds: float = 60.0
+    keep_weights: bool = True
     profile: str | None = None
     coordinator: str | None = None
     num_processes: int | None = None

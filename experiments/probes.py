@@ -17,12 +17,13 @@ from jax_unlearn.audit.probes.take import probe_rows, take_probe
 from jax_unlearn.audit.stored_probe import Probe
 from jax_unlearn.bank import Bank, Record, ids_digest
 from jax_unlearn.bank.filling import POLL, describe_method
+from jax_unlearn.bank.forgetting import Forgetting
+from jax_unlearn.bank.plan import make_key
 from jax_unlearn.bank.probes import has_probe, store_probe
 from jax_unlearn.core import Model
 from jax_unlearn.engine.signals import Interrupted
 
 from .config import Training
-from .pipeline import Forgetting, make_key
 
 UPDATES = 100
 SLOWER = 10.0

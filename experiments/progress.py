@@ -1,4 +1,4 @@
-"""Progress on a terminal; silence elsewhere."""
+"""Progress: bars on a terminal; elsewhere a line for each part that is finished."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -51,3 +51,14 @@ def phases(
 
     with bars:
         yield phase
+
+
+def teller(console: Console) -> Callable[[str], None]:
+    """Give what says a line where no bar is seen, so that a cluster's log lives."""
+
+    def tell(line: str) -> None:
+        if not console.is_terminal:
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+            console.file.flush()
+
+    return tell

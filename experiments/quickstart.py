@@ -8,7 +8,7 @@ import dataclasses
 
 from .command import console, guarded, parse, program
 from .configs import preset
-from .run import execute
+from .run import Command, execute
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,8 +28,8 @@ def main() -> None:
     """Read the command line and run."""
 
     def run() -> None:
-        command = parse(Quickstart, "experiments.quickstart", __doc__)
-        execute(preset("quickstart"), command.out, overwrite=command.overwrite, terminal=console())
+        given = parse(Quickstart, "experiments.quickstart", __doc__ or "")
+        execute(Command(experiment=preset("quickstart"), **dataclasses.asdict(given)), console())
 
     guarded(run)
 

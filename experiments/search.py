@@ -1,8 +1,10 @@
 """Search every method's hyperparameters with equal effort: `python -m experiments.search`.
 
-Each method gets the same number of trials on each request, two hyperparameters each, from the same
-sampler. The objective is the average gap to the oracle over RA, FA and TA, averaged over seeds that
-no table uses. Trials are kept in the run folder: a search that was cut off goes on.
+Each method gets the same number of trials on each request, from the same sampler, over what it
+declares to be worth searching. The objective is the average gap to the oracle over RA, FA and TA,
+averaged over seeds that no table uses. Data, requests, network and methods are given as to
+`experiments.run`; its preset or config may be given, too, and its bank, whose models are shared.
+Trials are kept in the folder: a search that was cut off goes on.
 """
 
 import contextlib
@@ -10,98 +12,154 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
+import jax
 import numpy as np
 import optuna
+import tyro
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from rich.console import Console
 
 from jax_unlearn import audit
+from jax_unlearn.bank import Record
+from jax_unlearn.bank.plan import Named, Plan, unlearning
+from jax_unlearn.bank.request_models import (
+    count_oracles,
+    fill_oracles,
+    fill_originals,
+    resolve_request,
+)
 from jax_unlearn.core import InputError, check_number
+from jax_unlearn.engine import run_many
+from jax_unlearn.engine.predictions import predict
+from jax_unlearn.engine.signals import deferred
 from jax_unlearn.files import write_whole
 from jax_unlearn.methods import method_class
 from jax_unlearn.registry import find_method
 
-from . import pipeline
-from .checks import check_fit
-from .command import console, guarded, parse, program, use_cpu_devices
-from .config import method_arguments, to_json, validate
-from .configs import preset
-from .folder import RunFolder, open_folder, provenance
-from .progress import phases
+from .command import console, guarded, program
+from .config import Experiment, build_method
+from .execution import ORDINARY, Execution
+from .folder import open_folder
+from .progress import phases, teller
+from .provenance import provenance
+from .reading import read_command
+from .setting_up import Setup, make_plan, open_bank_of, set_up
+from .sources import source_of
 
 COLLAPSED = 100.0
 """Objective of a run that collapsed: as far from the oracle as percentages go."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Search:
-    """Search every method's hyperparameters for a preset.
+class Command:
+    """Search every method's hyperparameters.
 
     Attributes:
-      preset: whose data, network, recipe, requests and methods are searched; its own seeds and
-        hyperparameters are not used.
-      out: folder for originals, oracles and trials; a search that was cut off goes on.
-      overwrite: empty a folder that holds a run or a search with other settings.
+      experiment: whose data, network, recipe, requests and methods are searched; its own seeds and
+        file of hyperparameters are not used.
+      out: folder for trials and, without --bank, originals and oracles; a search that was cut off
+        goes on.
+      bank: folder of a bank to take originals and oracles from and put them into.
       trials: per method and request.
-      seeds: of the originals and oracles of the search; must differ from the preset's.
-      result: file to write; the preset reads experiments/configs/PRESET.json.
-      data_dir: overrides the preset's folder of TFDS data sets.
+      search_seeds: of the originals and oracles of the search; must be none of the table's.
+      result: file to write; presets read experiments/configs/PRESET.json.
+      overwrite: empty a folder that holds a search with other settings.
+      data_dir: the same as --data.dir.
+      preset: settings to begin with; flags given beside it change them.
+      config: config.json of an earlier run to begin with, in place of a preset.
+      execution: how the machine is used.
+      download: fetch a missing archive of the data from its official address.
     """
 
-    preset: str = "quickstart"
+    experiment: Annotated[Experiment, tyro.conf.arg(name="")]
     out: str = "runs/search"
-    overwrite: bool = False
+    bank: str = ""
     trials: int = 16
-    seeds: tuple[int, ...] = (100, 101)
+    search_seeds: tuple[int, ...] = (100, 101)
     result: str = ""
+    overwrite: bool = False
     data_dir: str | None = None
+    preset: str = ""
+    config: str = ""
+    execution: Annotated[Execution, tyro.conf.arg(name="")] = ORDINARY
+    download: bool = False
+
+
+class Trials:
+    """The trials of one method on one request.
+
+    Args:
+      plan: what all models share.
+      forgetting: the request.
+      originals: to be unlearned.
+      oracles: of the same seeds.
+    """
+
+    def __init__(self, plan: Plan, forgetting, originals: list[Record], oracles: list[Record]):
+        def predictions(record):
+            return plan.bank.predictions(record, forgetting.request.hash)
+
+        self._plan, self._forgetting, self._originals = plan, forgetting, originals
+        self._before = [predictions(record) for record in originals]
+        self._reached = [audit.accuracies(predictions(record)) for record in oracles]
+
+    def gaps(self, name: str, arguments: Mapping[str, Any]) -> list[float]:
+        """Average gap to the oracle of every seed, in percentage points."""
+        method = Named(name, build_method(name, arguments), source_of(name))
+        plan, forgetting = self._plan, self._forgetting
+        specs = [unlearning(plan, forgetting, record, method) for record in self._originals]
+        with deferred() as interrupted:
+            made = run_many(
+                specs,
+                mesh=plan.mesh,
+                loop=plan.loop,
+                placement=plan.placement,
+                interrupted=interrupted,
+            )
+        gaps = []
+        for result, before, oracle in zip(made, self._before, self._reached, strict=True):
+            predictions = predict(
+                plan.model,
+                result.variables,
+                forget=forgetting.forget,
+                retain=forgetting.retain,
+                test=plan.dataset.test,
+                test_forgotten=forgetting.test_forgotten,
+            )
+            if result.status == "collapsed" or audit.is_collapsed(predictions, before):
+                gaps.append(COLLAPSED)
+            else:
+                gaps.append(audit.average_gap(audit.accuracies(predictions), oracle))
+        return gaps
 
 
 def search_one(
-    bench: pipeline.Bench,
-    forgetting: pipeline.Forgetting,
-    name: str,
-    fixed: Mapping[str, Any],
-    trials: int,
-    study: optuna.Study,
+    trials: Trials, name: str, fixed: Mapping[str, Any], count: int, study: optuna.Study
 ) -> dict[str, Any]:
     """Search one method on one request.
 
     Args:
-      bench: the experiment; its seeds are averaged over.
-      forgetting: the request.
+      trials: makes them.
       name: the method.
       fixed: hyperparameters that are not searched.
-      trials: number of trials in all, those already in ``study`` counted.
+      count: number of trials in all, those already in ``study`` counted.
       study: where trials are kept.
 
     Returns:
       ``arguments`` of the best trial, its ``gap``, and how many ``trials`` collapsed.
     """
-    seeds = bench.experiment.seeds
-    originals = [pipeline.original_predictions(bench, forgetting, seed) for seed in seeds]
-    oracles = [
-        audit.accuracies(pipeline.oracle_predictions(bench, forgetting, seed)) for seed in seeds
-    ]
 
     def objective(trial: optuna.Trial) -> float:
         arguments = {**fixed, **_suggest(trial, _space(name))}
-        gaps = []
-        for seed, original, oracle in zip(seeds, originals, oracles, strict=True):
-            predictions, outcome = pipeline.unlearn(
-                bench, forgetting, seed, name, arguments, watch=False, saved=False
-            )
-            if outcome.status == "collapsed" or audit.is_collapsed(predictions, original):
-                gaps.append(COLLAPSED)
-            else:
-                gaps.append(audit.average_gap(audit.accuracies(predictions), oracle))
+        gaps = trials.gaps(name, arguments)
         trial.set_user_attr("arguments", arguments)
         trial.set_user_attr("collapsed", COLLAPSED in gaps)
         return float(np.mean(gaps))
 
-    study.optimize(objective, n_trials=max(0, trials - len(_complete(study))))
+    study.optimize(objective, n_trials=max(0, count - len(_complete(study))))
     best, done = study.best_trial, _complete(study)
     return {
         "arguments": best.user_attrs["arguments"],
@@ -132,10 +190,10 @@ def _complete(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     return study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
 
 
-def _study(folder: RunFolder, request: str, name: str, trials: int) -> optuna.Study:
+def _study(folder: pathlib.Path, request: str, name: str, trials: int) -> optuna.Study:
     study = optuna.create_study(
         study_name=f"{request}/{name}",
-        storage=JournalStorage(JournalFileBackend(str(folder.path / "trials.jsonl"))),
+        storage=JournalStorage(JournalFileBackend(str(folder / "trials.jsonl"))),
         load_if_exists=True,
     )
     # A search that goes on must not draw its first trials again.
@@ -144,66 +202,75 @@ def _study(folder: RunFolder, request: str, name: str, trials: int) -> optuna.St
     return study
 
 
-def execute(search: Search) -> None:
-    """Run the search and write its result."""
-    check_number("trials", search.trials, low=1, whole=True)
-    chosen = preset(search.preset)
-    if set(search.seeds) & set(chosen.seeds):
+def _check(command: Command) -> Setup:
+    """Check what is asked for, and load the data."""
+    check_number("trials", command.trials, low=1, whole=True)
+    table = command.experiment
+    used = {*table.seeds, *range(count_oracles(len(table.seeds), table.oracles))}
+    if used & set(command.search_seeds):
         raise InputError(
-            f"seeds={search.seeds}: the preset's table uses {chosen.seeds}; search on other seeds"
+            f"search_seeds={command.search_seeds}: the table uses {tuple(sorted(used))}; search on "
+            "other seeds"
         )
-    data_dir = search.data_dir or chosen.data.dir
-    experiment = dataclasses.replace(
-        chosen,
-        seeds=search.seeds,
-        hyperparameters="",
-        data=dataclasses.replace(chosen.data, dir=data_dir),
-    )
-    validate(experiment)
-    if search.result and pathlib.Path(search.result).is_dir():
-        raise InputError(f"result={search.result!r}: a folder stands there; expected a file")
+    if command.result and pathlib.Path(command.result).is_dir():
+        raise InputError(f"result={command.result!r}: a folder stands there; expected a file")
+    experiment = dataclasses.replace(table, seeds=command.search_seeds, hyperparameters="")
+    setup = set_up(experiment, command.execution, out=command.out, download=command.download)
+    if jax.process_count() > 1:
+        raise InputError(
+            f"num_processes={jax.process_count()}: a search is one process; pass --num-processes 1"
+        )
     for name in experiment.methods:
         if not _space(name):
             raise InputError(
                 f"method={name!r}: it declares nothing to search: expected a method with a "
                 "search_space; leave it out"
             )
-    use_cpu_devices(experiment.cpu_devices, keep_memory=experiment.keeps_memory)
+    return setup
+
+
+def execute(command: Command, terminal: Console) -> None:
+    """Run the search and write its result."""
+    setup = _check(command)
+    experiment = setup.experiment
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    dataset = pipeline.load_data(experiment)
-    arguments = {text: method_arguments(experiment, text) for text in experiment.requests}
-    check_fit(experiment, dataset, arguments)
-    settings = {"experiment": to_json(experiment), "trials": search.trials}
+    settings = {**setup.settings, "trials": command.trials}
+    if command.bank:
+        open_bank_of(command.bank, setup.dataset)
     found: dict[str, dict[str, Any]] = {}
-    terminal = console()
     with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(open_folder(search.out, settings, overwrite=search.overwrite))
+        folder = stack.enter_context(
+            open_folder(command.out, settings, overwrite=command.overwrite)
+        )
+        bank = open_bank_of(command.bank or folder / "bank", setup.dataset)
         phase = stack.enter_context(phases(terminal))
-        bench = pipeline.make_bench(experiment, dataset, folder, phase)
+        plan = make_plan(setup, bank, phase, teller(terminal), watch=False)
+        originals = fill_originals(plan, experiment.seeds)
         for text in experiment.requests:
-            forgetting = pipeline.resolve(bench, text)
-            for name in experiment.methods:
-                study = _study(folder, forgetting.slug, name, search.trials)
-                fixed = arguments[text][name]
-                best = search_one(bench, forgetting, name, fixed, search.trials, study)
+            forgetting = resolve_request(plan, text)
+            oracles = fill_oracles(plan, forgetting, experiment.seeds)
+            trials = Trials(plan, forgetting, originals, oracles)
+            for name, fixed in setup.arguments[text].items():
+                study = _study(folder, forgetting.slug, name, command.trials)
+                best = search_one(trials, name, fixed, command.trials, study)
                 found.setdefault(text, {})[name] = best
                 terminal.print(f"{text} {name}: gap {best['gap']:.2f} with {best['arguments']}")
     result = {
         "objective": f"average gap over {', '.join(audit.AuditProtocol().terms)}, mean over seeds",
         "spaces": {name: _space(name) for name in experiment.methods},
-        "seeds": search.seeds,
-        "trials_per_method": search.trials,
+        "seeds": command.search_seeds,
+        "trials_per_method": command.trials,
         "requests": found,
         **provenance(),
     }
-    target = pathlib.Path(search.result or folder.path / "hyperparameters.json")
+    target = pathlib.Path(command.result or folder / "hyperparameters.json")
     write_whole(target, json.dumps(result, indent=2) + "\n")
     terminal.print(f"wrote {target}")
 
 
 def main() -> None:
     """Read the command line and search."""
-    guarded(lambda: execute(parse(Search, "experiments.search", __doc__)))
+    guarded(lambda: execute(read_command(Command, "experiments.search", __doc__ or ""), console()))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Break a run off again and again: `python -m experiments.stress`.
 
-A small experiment on digits is started, broken off by a signal at a random moment, and started
-again, until it has been broken off as often as asked for. Checked each time: the next start goes on
-from the newest checkpoint and keeps every part that was finished. A run that comes to its end is
-compared with one that was left alone: what the models say and how they got there must be equal bit
+A bank of a small experiment on digits is filled, broken off by a signal at a random moment, and
+filled on, until that has happened as often as asked for. Checked each time: the next start goes on
+from the newest checkpoint and keeps every model that was finished. A bank that is full is compared
+with one that was left alone: weights, what the models say and how they got there must be equal bit
 for bit. Then another one begins.
 
 It takes some minutes; exit code 1 and one line tell what was lost.
@@ -26,13 +26,12 @@ from multiprocessing import connection
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 
 # Nothing here may touch a device: the processes that are broken off are forks of this one, which
 # spares each the seconds that its imports take.
 from jax_unlearn.core import InputError, check_choice, check_number
 
-from . import run
+from . import bank
 from .command import guarded, parse, program
 
 SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "int": signal.SIGINT}
@@ -42,7 +41,8 @@ METHODS = {
     # Far from any stop: every run shall be as long as the next.
     "mumis": ("batch_size=10", "max_steps={}", "stop_ratio=1000"),
 }
-GOES_ON = re.compile(r"^(\S+): goes on at step (\d+) of (\d+)$", re.MULTILINE)
+GOES_ON = re.compile(r"^.+: goes on at step (\d+) of \d+$", re.MULTILINE)
+TIMES = ("run_seconds", "compile_seconds")
 
 
 class LostError(Exception):
@@ -76,35 +76,40 @@ class Stress:
 
 
 class Position(NamedTuple):
-    """How far a run has come, read from its folder.
+    """How far a bank has come, read from its folder.
 
     Attributes:
-      parts: the lines of the finished parts.
-      saved: the part under way and the step of its newest checkpoint; '' and 0 where there is none.
+      models: the records of the finished models, as texts, by address.
+      saved: the models under way and the step of their newest checkpoint; '' and 0 where there are
+        none.
     """
 
-    parts: str
+    models: dict[str, str]
     saved: tuple[str, int]
 
 
 def position(folder: pathlib.Path) -> Position:
-    """Read how far a run has come."""
-    path = folder / "metrics.jsonl"
-    text = path.read_text() if path.exists() else ""
-    lines = text.splitlines(keepends=True)
-    ends = [n for n, line in enumerate(lines, 1) if '"kind": "result"' in line and line[-1] == "\n"]
-    finished = lines[: max(ends, default=0)]
-    done = {_slug(json.loads(finished[n - 1])) for n in ends}
+    """Read how far a bank has come."""
+    models = {
+        path.parent.name: path.read_text()
+        for path in sorted(folder.glob("models/*/record.json"))
+        if not path.parent.name.startswith(".")
+    }
     saved = [
         (part.name, max(_steps(part)))
-        for part in folder.glob("checkpoints/*")
-        if part.name not in done and _steps(part)
+        for part in folder.glob("unfinished/*")
+        if not part.name.endswith(".removed")
+        and _steps(part)
+        # Killed between the model's own storing and the end of its checkpoints.
+        and not _models_of(part) <= set(models)
     ]
-    return Position("".join(finished), max(saved, default=("", 0), key=lambda part: part[1]))
+    return Position(models, max(saved, default=("", 0), key=lambda part: part[1]))
 
 
-def _slug(row: dict[str, Any]) -> str:
-    return "-".join(str(row[key]) for key in ("request", "name", "seed") if row[key] != "")
+def _models_of(part: pathlib.Path) -> set[str]:
+    """Addresses of the models that checkpoints are of."""
+    identity = json.loads((part / "run.json").read_text())
+    return set(identity["identity"]["models"])
 
 
 def _steps(part: pathlib.Path) -> list[int]:
@@ -119,7 +124,7 @@ def settings(methods: Sequence[str], epochs: int) -> list[str]:
     flags = [
         *("--data.train-size", 400, "--data.test-size", 100, "--network.width", 8),
         *("--training.epochs", epochs, "--training.batch-size", 20, "--requests", "class:3"),
-        *("--methods", *methods, "--seeds", 0, "--set", *given),
+        *("--methods", *methods, "--count", 1, "--watch", "--set", *given),
     ]
     return [str(flag) for flag in flags]
 
@@ -144,11 +149,11 @@ def _command(flags: Sequence[str], log: pathlib.Path, ready: connection.Connecti
             os.dup2(file.fileno(), stream.fileno())
     # A shell's background jobs ignore this signal, and their children with them.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.argv = ["experiments.run", *flags]
+    sys.argv = ["experiments.bank", *flags]
 
     def main() -> None:
         ready.send(True)
-        run.main()
+        bank.main()
 
     # A signal that comes when all is done breaks nothing off.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -160,53 +165,52 @@ def check_start(before: Position, now: Position, printed: str) -> str:
     """Check that a start went on from where the one before it was; in words, what it did.
 
     Args:
-      before: how far the run had come before the start.
+      before: how far the bank had come before the start.
       now: how far it is.
       printed: what the command printed.
 
     Raises:
-      LostError: a finished part was changed or a checkpoint was not used.
+      LostError: a finished model was changed or a checkpoint was not used.
     """
-    if not now.parts.startswith(before.parts):
-        raise LostError("a part that was finished is gone or has changed")
+    if any(now.models.get(address) != text for address, text in before.models.items()):
+        raise LostError("a model that was finished is gone or has changed")
     part, step = before.saved
-    told = [(name, int(at)) for name, at, _ in GOES_ON.findall(printed)]
-    if told and told != [before.saved]:
-        raise LostError(f"went on with {told}, not with {part} at step {step}")
-    further = now.parts != before.parts
+    told = [int(at) for at in GOES_ON.findall(printed)]
+    if told and told != [step]:
+        raise LostError(f"went on at {told}, not with {part} at step {step}")
+    further = now.models != before.models
     if part and not told and (further or now.saved[0] != part or now.saved[1] > step):
         raise LostError(f"{part} was begun anew, though step {step} was saved")
     if now.saved[0] == part and now.saved[1] < step:
         raise LostError(f"the checkpoint of {part} at step {step} is gone")
-    went_on = f"went on with {part} at step {step}" if told else "began a part"
+    went_on = f"went on with {part[:8]} at step {step}" if told else "began a model"
     if not told and not further and now.saved == before.saved:
         went_on = "took no step"
-    parts = now.parts.count('"kind": "result"')
-    return f"{went_on}; now {parts} parts done, {now.saved[0] or 'nothing'} at {now.saved[1]}"
+    under_way = f"{now.saved[0][:8] or 'nothing'} at {now.saved[1]}"
+    return f"{went_on}; now {len(now.models)} models done, {under_way}"
 
 
 def check_end(folder: pathlib.Path, whole: pathlib.Path) -> None:
-    """Check that a run ended as the one that was left alone.
+    """Check that a bank ended as the one that was left alone.
 
     Raises:
-      LostError: a prediction or a step of the history differs.
+      LostError: weights, a prediction or a step of the history differ.
     """
-    if _history(folder) != _history(whole):
-        raise LostError("the recorded history differs from that of the run left alone")
-    files = [path.relative_to(whole) for path in sorted(whole.rglob("*.npz"))]
-    if files != [path.relative_to(folder) for path in sorted(folder.rglob("*.npz"))]:
-        raise LostError("there are other predictions than of the run left alone")
-    for name in files:
-        with np.load(whole / name) as mine, np.load(folder / name) as theirs:
-            for key in mine:
-                if mine[key].tobytes() != theirs[key].tobytes():
-                    raise LostError(f"{name}: {key} differs from that of the run left alone")
+    mine, theirs = position(whole).models, position(folder).models
+    if set(mine) != set(theirs):
+        raise LostError("there are other models than in the bank left alone")
+    for address, text in mine.items():
+        if _outcome(text) != _outcome(theirs[address]):
+            raise LostError(f"{address}: its history differs from that of the bank left alone")
+        for path in sorted((whole / "models" / address).glob("*.*")):
+            other = folder / "models" / address / path.name
+            if path.name != "record.json" and path.read_bytes() != other.read_bytes():
+                raise LostError(f"{address}: {path.name} differs from that of the bank left alone")
 
 
-def _history(folder: pathlib.Path) -> list[dict[str, Any]]:
-    """The records but for the times."""
-    rows = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
-    return [{k: v for k, v in row.items() if not k.endswith("_seconds")} for row in rows]
+def _outcome(text: str) -> dict[str, Any]:
+    """What came of a training but for the times."""
+    return {k: v for k, v in json.loads(text)["outcome"].items() if k not in TIMES}
 
 
 def _finish(process: multiprocessing.Process, folder: pathlib.Path) -> None:

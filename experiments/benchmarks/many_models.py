@@ -13,7 +13,7 @@ from jax_unlearn import data
 from jax_unlearn.engine import RunSpec, run_many
 
 from ..configs import preset
-from ..pipeline import load_data, make_network
+from ..setting_up import load_data, make_network
 from .apart import run_apart
 from .cases import DIGITS, Case, Plan, Row, Setting, training
 

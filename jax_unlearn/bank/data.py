@@ -11,7 +11,7 @@ from jax_unlearn.bank.files import PREFIX, npz_bytes, partial_path, read_npz
 from jax_unlearn.core import InputError, check_number
 from jax_unlearn.files import locked, write_whole
 
-FORMAT = 1
+FORMAT = 2
 
 HEADER, SPLITS, LOCKS = "bank.json", "data.npz", "locks"
 
@@ -157,8 +157,8 @@ def _check_header(path: Path, data: DataDescription | None) -> dict[str, Any]:
     # First, for another version may describe its data otherwise.
     if version != FORMAT:
         raise InputError(
-            f"bank={str(path)!r}: format={version!r}: expected {FORMAT}; read it with the version "
-            "of jax_unlearn that wrote it, or name another folder"
+            f"bank={str(path)!r}: format={version!r}: expected {FORMAT}, that of this "
+            "version of jax_unlearn; name another folder, or read it with the version that wrote it"
         )
     try:
         stored = {name: header["data"][name] for name in FIELDS}

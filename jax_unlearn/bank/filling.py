@@ -7,7 +7,7 @@ import hashlib
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -17,8 +17,9 @@ from jax.sharding import Mesh
 from jax_unlearn.bank.data import DataDescription, Labelled
 from jax_unlearn.bank.record import Record
 from jax_unlearn.bank.store import Bank
+from jax_unlearn.bank.together import from_leader, records_of
 from jax_unlearn.core import InputError, Model, Unlearner, Variables
-from jax_unlearn.engine.loop import run_many
+from jax_unlearn.engine.loop import run, run_many
 from jax_unlearn.engine.run_spec import Result, RunSpec, group_alike
 from jax_unlearn.hyperparameters import describe
 from jax_unlearn.lazy import concatenate_images
@@ -81,17 +82,24 @@ def fill(
     images: tuple[np.ndarray, np.ndarray],
     *,
     mesh: Mesh | None = None,
-    loop: str = "auto",
     watch: Callable[[Variables], dict[str, float]] | None = None,
+    on_step: Callable[[int, int], None] | None = None,
     on_done: Callable[[int, int], None] | None = None,
-    interrupted: Callable[[], int | None] | None = None,
+    on_stored: Callable[[Record], None] | None = None,
+    on_resumed: Callable[[int, int], None] | None = None,
+    keep_weights: bool = True,
     checkpoint_seconds: float = 60.0,
+    **options: Any,
 ) -> list[Record]:
     """Train the models that a bank lacks, as many at a time as the mesh has places.
 
     Several processes may fill one bank, also with the same members: each model is trained by one of
     them, and all wait until every member is there. A process that was killed loses at most the
     work since its last checkpoint; another that starts goes on, given a mesh of as many places.
+
+    Processes that work as one (:func:`jax_unlearn.engine.distributed.initialize`) all make the same
+    call: they share each model's batches, one model after the other, and process 0 alone reads and
+    writes the bank.
 
     Args:
       bank: the bank.
@@ -100,12 +108,16 @@ def fill(
       images: training and test images uint8 [N, H, W, C] and [T, H, W, C], in the bank's order.
       mesh: places on its axis ``model`` train one model each; None gives each of this process's
         devices to a model of its own.
-      loop: see :func:`jax_unlearn.engine.run`.
       watch: see :func:`jax_unlearn.engine.run`; what it returns joins the history in the record of
         each model that is trained now. It changes neither models nor addresses.
+      on_step: called with the number of steps done and planned of the models under way.
       on_done: called with the number of members there and asked for.
-      interrupted: see :func:`jax_unlearn.engine.run`.
+      on_stored: called with the record of each model that this process has trained.
+      on_resumed: called with the number of steps done and planned of models that are taken up
+        again, at their first step.
+      keep_weights: whether the weights of models trained now are stored.
       checkpoint_seconds: time between two checkpoints of models under way.
+      **options: ``loop``, ``placement`` and ``interrupted``, see :func:`jax_unlearn.engine.run`.
 
     Returns:
       The records, in the order of the members.
@@ -115,114 +127,124 @@ def fill(
       Interrupted: after a signal; what was under way has been saved.
     """
     if mesh is None:
-        devices = jax.local_devices()
+        devices = jax.local_devices() if jax.process_count() == 1 else jax.devices()
         mesh = make_mesh(1, len(devices), devices=devices)
-    places = mesh.shape["model"]
+    places = mesh.shape["model"] if jax.process_count() == 1 else 1
     by_address = {bank.address(member.ingredients): member for member in members}
-    missing = [address for address in by_address if not bank.sound(address)]
+    options |= {"mesh": mesh, "watch": watch, "on_step": on_step, "on_resumed": on_resumed}
+
+    def store(member: Member, spec: RunSpec, result: Result) -> None:
+        outcome = _outcome(member, spec, result)
+        weights = jax.device_get(result.variables) if keep_weights else None
+        logits = predict_logits(model, result.variables, concatenate_images(images))
+        train, test = logits[: len(images[0])], logits[len(images[0]) :]
+        made_of = member.ingredients
+        stored = from_leader(lambda: bank.store(made_of, outcome, weights, train, test).address)
+        if on_stored is not None:
+            on_stored(*records_of(bank, [stored]))
+
+    missing = from_leader(lambda: [a for a in by_address if not bank.sound(a)])
     while missing:
         with contextlib.ExitStack() as claims:
-            group: list[str] = []
-            for address in missing:
-                mine = claims.enter_context(bank.claim(address))
-                # Another process may have stored it since; what is damaged is trained again.
-                if mine and not bank.sound(address):
-                    if bank.has(address):
-                        warnings.warn(
-                            f"bank {str(bank.path)!r}: model {address} is damaged; it is trained "
-                            "again",
-                            stacklevel=2,
-                        )
-                    bank.discard(address)
-                    group.append(address)
-                if len(group) == places:
-                    break
+            group = from_leader(functools.partial(_claim, bank, missing, places, claims))
             if group:
                 chosen = [by_address[address] for address in group]
-                jobs = [member.job() for member in chosen]
-                for alike in group_alike(jobs):
-                    _train(
-                        bank,
-                        [chosen[index] for index in alike],
-                        [jobs[index] for index in alike],
-                        mesh=mesh,
-                        loop=loop,
-                        watch=watch,
-                        interrupted=interrupted,
-                        seconds=checkpoint_seconds,
-                        store=functools.partial(_store, bank, model=model, images=images),
-                    )
-        missing = [address for address in missing if not bank.has(address)]
+                specs = [member.job() for member in chosen]
+                for alike in group_alike(specs):
+                    some = [chosen[index] for index in alike], [specs[index] for index in alike]
+                    with _train(bank, *some, checkpoint_seconds, options) as results:
+                        for member, spec, result in zip(*some, results, strict=True):
+                            store(member, spec, result)
+        missing = from_leader(lambda left=missing: [a for a in left if not bank.has(a)])
         if on_done is not None:
             on_done(len(by_address) - len(missing), len(by_address))
         if missing and not group:
             time.sleep(POLL)
     # Not all records of the bank: one that is damaged is a matter of those who ask for it.
-    return [bank.record(bank.address(member.ingredients)) for member in members]
+    return records_of(bank, [bank.address(member.ingredients) for member in members])
 
 
+def _claim(
+    bank: Bank, missing: Sequence[str], places: int, claims: contextlib.ExitStack
+) -> list[str]:
+    """Claim models to train now, at most as many as there are places."""
+    group: list[str] = []
+    for address in missing:
+        mine = claims.enter_context(bank.claim(address))
+        # Another process may have stored it since; what is damaged is trained again.
+        if mine and not bank.sound(address):
+            if bank.has(address):
+                warnings.warn(
+                    f"bank {str(bank.path)!r}: model {address} is damaged; it is trained again",
+                    stacklevel=2,
+                )
+            bank.discard(address)
+            group.append(address)
+        if len(group) == places:
+            break
+    return group
+
+
+@contextlib.contextmanager
 def _train(
     bank: Bank,
     members: Sequence[Member],
-    jobs: Sequence[RunSpec],
-    *,
-    mesh: Mesh,
-    loop: str,
-    watch: Callable[[Variables], dict[str, float]] | None,
-    interrupted: Callable[[], int | None] | None,
+    specs: Sequence[RunSpec],
     seconds: float,
-    store: Callable[[Member, Result], None],
-) -> None:
-    """Train members of one structure side by side and store them."""
+    options: dict[str, Any],
+) -> Iterator[list[Result]]:
+    """Train members of one structure side by side; checkpoints go when the block is done."""
     from jax_unlearn.engine.checkpointing.checkpoints import Checkpoints
 
     addresses = [bank.address(member.ingredients) for member in members]
     # The same members come together again when this is started again. What began unwatched does not
     # go on watched: its history would lack the first epochs.
-    marked = ["watched"] if watch is not None else []
+    marked = ["watched"] if options["watch"] is not None else []
     name = hashlib.sha256("".join([*addresses, *marked]).encode()).hexdigest()[:32]
     folder = bank.path / "unfinished" / name
+    on_step, on_resumed = options["on_step"], options["on_resumed"]
     with Checkpoints(folder, {"models": addresses}, every_seconds=seconds) as checkpoints:
-        outcomes = run_many(
-            jobs,
-            mesh=mesh,
-            loop=loop,
-            watch=watch,
-            checkpoints=checkpoints,
-            interrupted=interrupted,
-        )
-    for member, outcome in zip(members, outcomes, strict=True):
-        store(member, outcome)
-    # Renamed first: half a folder of checkpoints would be refused for ever.
-    gone = folder.with_name(f"{name}.removed")
-    shutil.rmtree(gone, ignore_errors=True)
-    folder.rename(gone)
-    shutil.rmtree(gone, ignore_errors=True)
+        told = False
+
+        def report(done: int, planned: int) -> None:
+            nonlocal told
+            if checkpoints.restored is not None and not told and on_resumed is not None:
+                on_resumed(checkpoints.restored, planned)
+            told = True
+            if on_step is not None:
+                on_step(done, planned)
+
+        given = {k: v for k, v in options.items() if k not in ("on_step", "on_resumed")}
+        given |= {"checkpoints": checkpoints, "on_step": report}
+        if jax.process_count() == 1:
+            results = run_many(specs, **given)
+        else:
+            # A model's batches are spread over the devices of all processes.
+            results = [run(*specs[0], **given)]
+    yield results
+    if jax.process_index() == 0:
+        # Renamed first: half a folder of checkpoints would be refused for ever.
+        gone = folder.with_name(f"{name}.removed")
+        shutil.rmtree(gone, ignore_errors=True)
+        folder.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
 
 
-def _store(
-    bank: Bank,
-    member: Member,
-    outcome: Result,
-    *,
-    model: Model,
-    images: tuple[np.ndarray, np.ndarray],
-) -> None:
-    ingredients = member.ingredients
-    if outcome.status == "collapsed" and ingredients["kind"] != "unlearned":
+def _outcome(member: Member, spec: RunSpec, result: Result) -> dict[str, Any]:
+    """What came of a training, as JSON values.
+
+    Raises:
+      InputError: the training of an original or an oracle collapsed.
+    """
+    made_of = member.ingredients
+    if result.status == "collapsed" and made_of["kind"] != "unlearned":
         raise InputError(
-            f"learning_rate={ingredients['recipe'].get('arguments', {}).get('learning_rate')}: "
-            f"training of the {ingredients['kind']} of seed {ingredients['seed']} collapsed, its "
-            "loss or weights are no longer finite; lower the rate"
+            f"learning_rate={made_of['recipe'].get('arguments', {}).get('learning_rate')}: "
+            f"training of the {made_of['kind']} of seed {made_of['seed']} collapsed, its loss or "
+            "weights are no longer finite; lower the rate"
         )
-    both = predict_logits(model, outcome.variables, concatenate_images(images))
-    record = {name: getattr(outcome, name) for name in ("status", "steps")}
-    record |= {name: getattr(outcome, name) for name in ("run_seconds", "compile_seconds")}
-    record["history"] = outcome.history
-    bank.store(
-        ingredients,
-        record,
-        jax.device_get(outcome.variables),
-        both[: len(images[0])],
-        both[len(images[0]) :],
-    )
+    outcome: dict[str, Any] = {"status": result.status, "steps": result.steps}
+    if result.status == "finished" and spec.unlearner.limit_note:
+        outcome["note"] = spec.unlearner.limit_note
+    times = {name: getattr(result, name) for name in ("run_seconds", "compile_seconds")}
+    return outcome | times | {"history": result.history}

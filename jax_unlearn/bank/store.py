@@ -2,10 +2,10 @@
 
 Layout of a bank::
 
-    bank.json             {"format": 1, "data": {"name", "fingerprint", "num_classes"}}
+    bank.json             {"format": 2, "data": {"name", "fingerprint", "num_classes"}}
     data.npz              train_id int64 [N], train_label int32 [N], test_id [T], test_label [T]
     requests/<hash>.npz   forget_id int64 [F], test_forgotten bool [T], text
-    models/<address>/     record.json, weights.safetensors,
+    models/<address>/     record.json, weights.safetensors (missing where none were to be kept),
                           outputs.npz (train_logits float32 [N, K], test_logits float32 [T, K])
     inside/<hash>/<address>.npz   what a model holds inside, of the request's examples; may be
                           missing, see :mod:`jax_unlearn.bank.probes`
@@ -39,7 +39,8 @@ from jax_unlearn.core import InputError, Outputs, Predictions, Variables, check_
 from jax_unlearn.files import locked, write_whole
 from jax_unlearn.models.safetensors_io import load_safetensors, save_safetensors
 
-FILES = ("weights.safetensors", "outputs.npz")
+WEIGHTS, OUTPUTS = "weights.safetensors", "outputs.npz"
+FILES = (WEIGHTS, OUTPUTS)
 
 
 class Bank:
@@ -87,7 +88,8 @@ class Bank:
         try:
             record, digests = self._read_record(address)
             for name in FILES:
-                self._check_file(record.address, name, digests)
+                if name in digests or name != WEIGHTS:
+                    self._check_file(record.address, name, digests)
         except InputError:
             return False
         return True
@@ -150,7 +152,7 @@ class Bank:
           InputError: there is no such model, or it is damaged.
         """
         record, digests = self._read_record(model)
-        raw = self._check_file(record.address, "outputs.npz", digests)
+        raw = self._check_file(record.address, OUTPUTS, digests)
         source = f"model={record.address}"
         train, test = read_npz(io.BytesIO(raw), ("train_logits", "test_logits"), source)
         return (
@@ -166,11 +168,17 @@ class Bank:
           like: variables with the same structure, shapes and types, such as fresh weights.
 
         Raises:
-          InputError: there is no such model, it is damaged, or it is another network's.
+          InputError: there is no such model, it is damaged, it was stored without weights, or it
+            is another network's.
         """
         record, digests = self._read_record(model)
-        self._check_file(record.address, "weights.safetensors", digests)
-        return load_safetensors(self._folder(record.address) / "weights.safetensors", like)
+        if WEIGHTS not in digests:
+            raise InputError(
+                f"model={record.address}: bank {str(self.path)!r} holds what it predicts but not "
+                "its weights; expected a model whose weights were kept; fill another bank"
+            )
+        self._check_file(record.address, WEIGHTS, digests)
+        return load_safetensors(self._folder(record.address) / WEIGHTS, like)
 
     def predictions(self, model: Record | str, request: str) -> Predictions:
         """A model's outputs, split by a forget request, whatever the model was trained on.
@@ -259,7 +267,7 @@ class Bank:
         self,
         ingredients: Mapping[str, Any],
         outcome: Mapping[str, Any],
-        variables: Variables,
+        variables: Variables | None,
         train_logits: np.ndarray,
         test_logits: np.ndarray,
     ) -> Record:
@@ -268,7 +276,7 @@ class Bank:
         Args:
           ingredients: what determines the model, see :func:`address_of`.
           outcome: what came of it; can be written as JSON.
-          variables: pytree of arrays.
+          variables: pytree of arrays; None stores no weights.
           train_logits: floating [N, K], in the order of :attr:`train`; may be NaN.
           test_logits: floating [T, K], in the order of :attr:`test`.
 
@@ -294,9 +302,11 @@ class Bank:
                 partial = partial_path(self.path)
                 try:
                     partial.mkdir()
-                    save_safetensors(partial / "weights.safetensors", variables)
-                    (partial / "outputs.npz").write_bytes(npz_bytes(logits))
-                    digests = {name: sha256((partial / name).read_bytes()) for name in FILES}
+                    if variables is not None:
+                        save_safetensors(partial / WEIGHTS, variables)
+                    (partial / OUTPUTS).write_bytes(npz_bytes(logits))
+                    written = [name for name in FILES if (partial / name).is_file()]
+                    digests = {name: sha256((partial / name).read_bytes()) for name in written}
                     digests["record"] = digest(body)
                     text = json.dumps({**body, "digests": digests}, indent=2) + "\n"
                     (partial / "record.json").write_text(text)

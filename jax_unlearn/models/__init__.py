@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jax_unlearn.models.conv import convnet
     from jax_unlearn.models.linen import CENTRED, NORMALIZATIONS, Normalization, from_linen
-    from jax_unlearn.models.registry import MODELS, make_model
+    from jax_unlearn.models.registry import MODELS, find_network, make_model
     from jax_unlearn.models.resnet import resnet8, resnet10, resnet18, resnet20, resnet34
     from jax_unlearn.models.safetensors_io import (
         load_safetensors,
@@ -26,6 +26,7 @@ __all__ = [
     "NORMALIZATIONS",
     "Normalization",
     "convnet",
+    "find_network",
     "from_linen",
     "import_torch",
     "load_safetensors",
@@ -43,7 +44,7 @@ __all__ = [
 _MODULES = {
     "conv": ("convnet",),
     "linen": ("CENTRED", "NORMALIZATIONS", "Normalization", "from_linen"),
-    "registry": ("MODELS", "make_model"),
+    "registry": ("MODELS", "find_network", "make_model"),
     "resnet": ("resnet8", "resnet10", "resnet18", "resnet20", "resnet34"),
     "safetensors_io": ("load_safetensors", "safetensors_metadata", "save_safetensors"),
     "torch_weights": ("import_torch",),

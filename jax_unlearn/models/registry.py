@@ -1,9 +1,11 @@
 """Networks by name; each constructor returns a :class:`jax_unlearn.core.Model`."""
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
 from types import MappingProxyType
 
-from jax_unlearn.core import Model, check_choice
+from jax_unlearn.core import InputError, Model, check_choice
 from jax_unlearn.models.conv import convnet
 from jax_unlearn.models.linen import CENTRED, Normalization
 from jax_unlearn.models.resnet import resnet8, resnet10, resnet18, resnet20, resnet34
@@ -23,6 +25,49 @@ MODELS: Mapping[str, Callable[..., Model]] = MappingProxyType(
 """Constructors by name; all have the signature of :func:`convnet`, with widths of their own."""
 
 
+ENTRY_POINTS = "jax_unlearn.models"
+"""Group of entry points by which an installed package offers networks."""
+
+
+def find_network(text: str, *, argument: str = "model") -> Callable[..., Model]:
+    """Find a network's constructor.
+
+    Args:
+      text: a key of ``MODELS``, or the name of an installed package's entry point in the group
+        ``jax_unlearn.models``; or ``FILE.py:NAME`` or ``pkg.module:NAME`` of a constructor of your
+        own, which is called as ``NAME(num_classes, image_shape)`` and, where it has such arguments,
+        with ``width``, ``normalize`` and ``dtype``.
+      argument: what the text was given for, for error messages.
+
+    Raises:
+      InputError: there is no such network, or what the text names cannot be called.
+    """
+    from jax_unlearn.user_code import is_reference, load_object
+
+    if text in MODELS:
+        return MODELS[text]
+    if is_reference(text):
+        found = load_object(text, argument=argument)
+    else:
+        offered = {point.name: point for point in metadata.entry_points(group=ENTRY_POINTS)}
+        if text not in offered:
+            check_choice(argument, text, [*MODELS, *offered])
+        try:
+            found = offered[text].load()
+        except Exception as error:
+            raise InputError(
+                f"{argument}={text!r}: importing {offered[text].value} fails "
+                f"({type(error).__name__}: {' '.join(str(error).split())}): expected a package "
+                "that works; mend or remove it"
+            ) from error
+    if not callable(found):
+        raise InputError(
+            f"{argument}={text!r}: it is a {type(found).__name__}: expected a function of "
+            "num_classes and image_shape that returns a jax_unlearn.Model"
+        )
+    return found
+
+
 def make_model(
     name: str,
     num_classes: int,
@@ -32,10 +77,10 @@ def make_model(
     normalize: Normalization = CENTRED,
     dtype: str = "float32",
 ) -> Model:
-    """Build the network that ``MODELS`` lists under a name.
+    """Build the network of a name.
 
     Args:
-      name: a key of ``MODELS``.
+      name: a key of ``MODELS``, or a network of your own, see :func:`find_network`.
       num_classes: number of outputs K.
       image_shape: height, width and channels.
       width: channels of the first layer; None means the network's own default.
@@ -43,8 +88,43 @@ def make_model(
       dtype: compute type, ``'float32'`` or ``'bfloat16'``; weights and logits stay float32.
 
     Raises:
-      InputError: if the name is unknown or an argument is out of range.
+      InputError: if the name is unknown, an argument is out of range, or a network of your own
+        fails, takes no argument for what is given, or is no :class:`~jax_unlearn.core.Model`.
     """
-    check_choice("model", name, MODELS)
-    own = {} if width is None else {"width": width}
-    return MODELS[name](num_classes, image_shape, normalize=normalize, dtype=dtype, **own)
+    constructor = find_network(name)
+    given = {"normalize": normalize, "dtype": dtype} | ({} if width is None else {"width": width})
+    if name in MODELS:
+        return MODELS[name](num_classes, image_shape, **given)
+    taken = _arguments(constructor)
+    if width is not None and "width" not in taken:
+        raise InputError(
+            f"width={width!r}: {name} has no argument width: expected none; leave it out"
+        )
+    if dtype != "float32" and "dtype" not in taken:
+        raise InputError(
+            f"dtype={dtype!r}: {name} has no argument dtype: expected 'float32'; leave it out"
+        )
+    own = {key: value for key, value in given.items() if key in taken}
+    try:
+        found = constructor(num_classes, tuple(image_shape), **own)
+    except InputError:
+        raise
+    except Exception as error:  # it is the user's code
+        raise InputError(
+            f"model={name!r}: fails ({type(error).__name__}: {' '.join(str(error).split())}): "
+            "expected a function of num_classes and image_shape; call it in Python to see the "
+            "whole error"
+        ) from error
+    if not isinstance(found, Model):
+        raise InputError(
+            f"model={name!r}: gives a {type(found).__name__}: expected a jax_unlearn.Model"
+        )
+    return found
+
+
+def _arguments(constructor: Callable[..., Model]) -> set[str]:
+    """Names of the arguments that a constructor takes."""
+    try:
+        return set(inspect.signature(constructor).parameters)
+    except (TypeError, ValueError):
+        return set()

@@ -11,7 +11,6 @@ import subprocess
 import sys
 from typing import NamedTuple
 
-import numpy as np
 import pytest
 
 import experiments.run
@@ -21,8 +20,8 @@ from experiments.folder import open_folder
 FLAGS = (
     *("--data.train-size", 200, "--data.test-size", 60, "--data.padding", 0, "--data.no-flip"),
     *("--network.width", 4, "--training.epochs", 3, "--training.batch-size", 50),
-    *("--requests", "class:3", "--methods", "natmu", "--seeds", 0),
-    *("--set", "natmu.batch_size=50", "natmu.epochs=2"),
+    *("--requests", "class:3", "--methods", "natmu", "--seeds", 0, "--oracles", 1),
+    *("--set", "natmu.batch_size=50", "natmu.epochs=2", "--mesh", "data=4"),
 )
 LINE = "interrupted: start the same command again to go on\n"
 
@@ -83,12 +82,16 @@ def whole(start, tmp_path_factory):
     return out
 
 
+def check_end(out, whole):
+    stress.check_end(out / "bank", whole / "bank")
+
+
 CUTS = {
-    "training, in its first epoch": (Cut("original", 3, signal.SIGTERM), 143, "original-0"),
-    "training, at the end of an epoch": (Cut("original", 8, signal.SIGINT), 130, "original-0"),
-    "the oracle": (Cut("class-3: oracle", 5, signal.SIGINT), 130, "class-3-oracle-0"),
-    "NatMU": (Cut("natmu", 2, signal.SIGTERM), 143, "class-3-natmu-0"),
-    "NatMU, in its last epoch": (Cut("natmu", 7, signal.SIGINT), 130, "class-3-natmu-0"),
+    "training, in its first epoch": (Cut("original", 3, signal.SIGTERM), 143),
+    "training, at the end of an epoch": (Cut("original", 8, signal.SIGINT), 130),
+    "the oracle": (Cut("class-3: oracle", 5, signal.SIGINT), 130),
+    "NatMU": (Cut("natmu", 2, signal.SIGTERM), 143),
+    "NatMU, in its last epoch": (Cut("natmu", 7, signal.SIGINT), 130),
 }
 
 
@@ -96,25 +99,25 @@ CUTS = {
 def course(start, tmp_path_factory):
     """One run, broken off at every cut in turn: its folder, and what each start gave."""
     out = tmp_path_factory.mktemp("course") / "run"
-    return out, [start(out, cut=cut) for cut in [*(cut for cut, _, _ in CUTS.values()), None]]
+    return out, [start(out, cut=cut) for cut in [*(cut for cut, _ in CUTS.values()), None]]
 
 
 @pytest.mark.parametrize("number", range(len(CUTS)), ids=list(CUTS))
 def test_a_signal_ends_the_command_after_the_step_and_the_next_start_goes_on_there(number, course):
-    cut, code, part = list(CUTS.values())[number]
+    cut, code = list(CUTS.values())[number]
     ended, following = course[1][number : number + 2]
     assert (ended.code, ended.err) == (code, LINE)
     (name,) = (phase for phase in ended.steps if cut.phase in phase)
     assert ended.steps[name][-1] == cut.step
     assert following.steps[name][0] == cut.step + 1
-    assert re.search(rf"^{part}: goes on at step {cut.step} of \d+$", following.out, re.MULTILINE)
+    assert re.search(rf"^{name}: goes on at step {cut.step} of \d+$", following.out, re.MULTILINE)
 
 
 def test_a_run_broken_off_many_times_equals_one_left_alone_bit_for_bit(course, whole):
     out, starts = course
     assert (starts[-1].code, starts[-1].err) == (0, "")
-    stress.check_end(out, whole)
-    assert [p.name for p in out.glob("checkpoints/*")] == []
+    check_end(out, whole)
+    assert [p.name for p in out.glob("bank/unfinished/*")] == []
 
 
 def test_no_step_is_taken_twice(course):
@@ -123,7 +126,7 @@ def test_no_step_is_taken_twice(course):
         for phase, steps in started.steps.items():
             if "audit" not in phase:
                 taken.setdefault(phase, []).extend(steps)
-    assert len(taken) == 4
+    assert len(taken) == 3
     for steps in taken.values():
         assert steps == list(range(1, len(steps) + 1))
 
@@ -131,15 +134,23 @@ def test_no_step_is_taken_twice(course):
 def test_checkpoints_are_made_in_between_too(start, whole, tmp_path):
     """And change nothing."""
     assert start(tmp_path / "run", "--checkpoint-seconds", 0).code == 0
-    stress.check_end(tmp_path / "run", whole)
+    check_end(tmp_path / "run", whole)
+
+
+@pytest.fixture(scope="module")
+def cut_once(start, tmp_path_factory):
+    """A run that was cut off at its sixth step, with checkpoints of the last two steps."""
+    out = tmp_path_factory.mktemp("cut") / "run"
+    ended = start(out, "--checkpoint-seconds", 0, cut=Cut("original", 6, signal.SIGTERM))
+    assert ended.code == 143
+    (folder,) = out.glob("bank/unfinished/*")
+    assert {path.name for path in folder.glob("*.*") if path.is_dir()} == {"5.0", "6.0"}
+    return out
 
 
 @pytest.fixture
-def cut_off(start, tmp_path):
-    """A run that was broken off while it trained the original."""
-    cut = Cut("original", 6, signal.SIGTERM)
-    assert start(tmp_path / "run", "--checkpoint-seconds", 0, cut=cut).code == 143
-    return tmp_path / "run"
+def cut_off(cut_once, tmp_path):
+    return shutil.copytree(cut_once, tmp_path / "cut")
 
 
 def test_the_command_names_each_other_setting_with_both_values(start, cut_off):
@@ -155,38 +166,22 @@ def test_the_command_names_each_other_setting_with_both_values(start, cut_off):
 def test_another_way_to_loop_goes_on_with_the_run(start, cut_off):
     started = start(cut_off, "--resume", "--loop", "python")
     assert (started.code, started.err) == (0, "")
-    assert "original-0: goes on at step 6 of " in started.out
-
-
-def test_a_checkpoint_that_was_copied_from_another_run_is_refused_by_name(start, cut_off, tmp_path):
-    other = tmp_path / "other"
-    flags = ("--training.learning-rate", 0.5, "--data.flip")
-    assert start(other, *flags, cut=Cut("original", 1, signal.SIGTERM)).code == 143
-    shutil.rmtree(other / "checkpoints")
-    shutil.copytree(cut_off / "checkpoints", other / "checkpoints")
-    refused = start(other, *flags)
-    assert refused.code == 2
-    assert re.fullmatch(
-        r"error: folder='.*original-0': holds checkpoints of another run: flip is false there and "
-        r"true here, training.learning_rate is 0\.\d+ there and 0\.5 here; .*\n",
-        refused.err,
-    )
-    assert start(cut_off).code == 0
+    assert "original: goes on at step 6 of " in started.out
 
 
 def test_a_damaged_checkpoint_costs_one_line_and_the_steps_since_the_one_before(
     start, cut_off, whole
 ):
-    newest = cut_off / "checkpoints" / "original-0" / "6.0"
+    (newest,) = cut_off.glob("bank/unfinished/*/6.0")
     max((p for p in newest.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size).write_bytes(
         b""
     )
-    with pytest.warns(UserWarning, match=r"checkpoint 6\.0 is damaged and passed over") as warned:
+    with pytest.warns(UserWarning, match=r"checkpoint 6\.0 is damaged") as warned:
         started = start(cut_off)
-    assert len(warned) == 1
+    assert len([one for one in warned if "damaged" in str(one.message)]) == 1
     assert started.code == 0
-    assert "original-0: goes on at step 5 of " in started.out
-    stress.check_end(cut_off, whole)
+    assert "original: goes on at step 5 of " in started.out
+    check_end(cut_off, whole)
 
 
 @contextlib.contextmanager
@@ -202,17 +197,17 @@ def largest_file(size):
 
 @pytest.mark.parametrize("seconds", [0, 1e9], ids=["at a checkpoint", "at the results"])
 def test_a_full_disk_is_one_line_and_what_was_there_stays(seconds, start, cut_off, whole):
-    before = stress.position(cut_off)
+    before = stress.position(cut_off / "bank")
     # Below the 5,176 bytes of the arrays' description: how Orbax divides the arrays themselves
     # into files varies, and weights of 7 kB may lie in several small ones.
     with largest_file(4_500):
         full = start(cut_off, "--checkpoint-seconds", seconds)
     assert full.code == 2
-    assert re.fullmatch(r"error: .*disk full \(File too large\); .*\n", full.err)
-    now = stress.position(cut_off)
-    assert (now.parts, now.saved) == (before.parts, before.saved)
+    assert re.fullmatch(r"error: .*File too large\); .*\n", full.err)
+    now = stress.position(cut_off / "bank")
+    assert now == before
     assert start(cut_off).code == 0
-    stress.check_end(cut_off, whole)
+    check_end(cut_off, whole)
 
 
 def test_resume_needs_a_run_in_the_folder(start, cut_off, tmp_path):
@@ -272,41 +267,52 @@ def test_a_folder_of_something_else_is_not_emptied(call, tmp_path):
 
 
 @pytest.fixture
-def two_runs(tmp_path):
-    """Folders of two equal runs, as far as the comparison looks."""
+def two_banks(tmp_path):
+    """Folders of two equal banks, as far as the comparison looks."""
     for name in ("one", "other"):
-        folder = tmp_path / name
-        folder.mkdir()
-        row = {"request": "", "name": "original", "seed": 0, "kind": "result", "steps": 3}
-        (folder / "metrics.jsonl").write_text(json.dumps(row | {"run_seconds": len(name)}) + "\n")
-        np.savez(folder / "predictions.npz", logits=np.zeros(3))
+        folder = tmp_path / name / "models" / "0a"
+        folder.mkdir(parents=True)
+        outcome = {"status": "finished", "steps": 3, "run_seconds": len(name)}
+        (folder / "record.json").write_text(json.dumps({"outcome": outcome}))
+        (folder / "outputs.npz").write_bytes(b"same")
     return tmp_path / "one", tmp_path / "other"
 
 
-def test_equal_runs_pass_whatever_their_times(two_runs):
-    stress.check_end(*two_runs)
+def test_equal_banks_pass_whatever_their_times(two_banks):
+    stress.check_end(*two_banks)
 
 
-def test_the_comparison_sees_the_sign_of_zero(two_runs):
-    np.savez(two_runs[0] / "predictions.npz", logits=-np.zeros(3))
-    with pytest.raises(stress.LostError, match=r"predictions.npz: logits differs"):
-        stress.check_end(*two_runs)
+def test_the_comparison_sees_a_bit_that_differs(two_banks):
+    (two_banks[0] / "models" / "0a" / "outputs.npz").write_bytes(b"samf")
+    with pytest.raises(stress.LostError, match=r"0a: outputs.npz differs"):
+        stress.check_end(*two_banks)
 
 
-def test_the_comparison_sees_a_missing_part(two_runs):
-    (two_runs[0] / "metrics.jsonl").write_text("")
-    with pytest.raises(stress.LostError, match="recorded history differs"):
-        stress.check_end(*two_runs)
+def test_the_comparison_sees_another_history(two_banks):
+    path = two_banks[0] / "models" / "0a" / "record.json"
+    path.write_text(path.read_text().replace("3", "4"))
+    with pytest.raises(stress.LostError, match="0a: its history differs"):
+        stress.check_end(*two_banks)
+
+
+def test_the_comparison_sees_a_missing_model(two_banks):
+    shutil.rmtree(two_banks[0] / "models" / "0a")
+    with pytest.raises(stress.LostError, match="there are other models"):
+        stress.check_end(*two_banks)
+
+
+A = {"a": "1"}
 
 
 @pytest.mark.parametrize(
     ("before", "now", "printed", "message"),
     [
-        (("a\n", ("", 0)), ("", ("", 0)), "", "a part that was finished is gone"),
-        (("", ("p", 9)), ("", ("p", 12)), "p: goes on at step 7 of 20", "went on with .*7"),
-        (("", ("p", 9)), ("", ("p", 12)), "", "p was begun anew, though step 9 was saved"),
-        (("", ("p", 9)), ("a\n", ("", 0)), "", "p was begun anew, though step 9 was saved"),
-        (("", ("p", 9)), ("", ("p", 3)), "", "checkpoint of p at step 9 is gone"),
+        ((A, ("", 0)), ({}, ("", 0)), "", "a model that was finished is gone"),
+        ((A, ("", 0)), ({"a": "2"}, ("", 0)), "", "a model that was finished is gone or has ch"),
+        (({}, ("p", 9)), ({}, ("p", 12)), "p: goes on at step 7 of 20", "went on at .*7"),
+        (({}, ("p", 9)), ({}, ("p", 12)), "", "p was begun anew, though step 9 was saved"),
+        (({}, ("p", 9)), (A, ("", 0)), "", "p was begun anew, though step 9 was saved"),
+        (({}, ("p", 9)), ({}, ("p", 3)), "", "checkpoint of p at step 9 is gone"),
     ],
 )
 def test_work_that_is_lost_is_noticed(before, now, printed, message):

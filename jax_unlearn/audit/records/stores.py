@@ -11,14 +11,12 @@ set and on some retain images, the logits of one untrained network, and the loss
 
 import dataclasses
 import hashlib
-import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jax_unlearn import data
 from jax_unlearn.audit import Probe, load_predictions, load_probe
 from jax_unlearn.audit.comparison.models import Run
 from jax_unlearn.audit.stored_probe import make_probe
@@ -29,9 +27,6 @@ from jax_unlearn.core import InputError, Predictions
 
 NAMELESS = "a request without a name"
 """Text of a request whose oracles are files from elsewhere."""
-
-SECOND = 10**6
-"""Second oracles start from weights of their own: their seeds must not be those of the first."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,7 +146,9 @@ def file_digest(path: Path) -> str:
 
 def is_store(path: Path) -> bool:
     """Whether a path is a bank or a run's folder."""
-    return (path / "bank.json").is_file() or (path / "metrics.jsonl").is_file()
+    from jax_unlearn.audit.records.runs import is_old_run, is_run
+
+    return (path / "bank.json").is_file() or is_run(path) or is_old_run(path)
 
 
 def stores_in(place: str, *, loose: bool = True) -> list[Sources]:
@@ -164,11 +161,18 @@ def stores_in(place: str, *, loose: bool = True) -> list[Sources]:
     Raises:
       InputError: if nothing is there, or what is there is damaged.
     """
+    from jax_unlearn.audit.records.runs import is_old_run, is_run, run_sources
+
     path = Path(place)
     if (path / "bank.json").is_file():
         return _bank_sources(path)
-    if (path / "metrics.jsonl").is_file():
-        return _run_sources(path)
+    if is_run(path):
+        return run_sources(path)
+    if is_old_run(path):
+        raise InputError(
+            f"path={place!r}: the folder of a run of an earlier version, which kept no bank: "
+            "expected a run of this version; give its command again with another --out"
+        )
     if not loose:
         return []
     items = [item for part in place.split(",") for item in files_in(part)]
@@ -276,7 +280,7 @@ def bank_items(bank: Bank, records: Iterable[Record], request: str) -> list[Item
             bank.path / "models" / record.address / "outputs.npz",
             record.ingredients["seed"],
             float(record.outcome.get("run_seconds", math.nan)),
-            str(record.outcome.get("status", "")),
+            str(record.outcome.get("note") or record.outcome.get("status", "")),
             _course(record.outcome.get("history", [])),
             probes[record.address] if probes[record.address].is_file() else None,
             request,
@@ -289,60 +293,3 @@ def bank_items(bank: Bank, records: Iterable[Record], request: str) -> list[Item
 def _course(history: Iterable[Mapping[str, Any]]) -> tuple[float, ...]:
     values = [entry.get("forget_accuracy") for entry in history]
     return tuple(float(v) for v in values if v is not None)
-
-
-def _run_sources(path: Path) -> list[Sources]:
-    try:
-        settings = json.loads((path / "config.json").read_text())["settings"]
-        hashes = settings.get("request_hashes", {})
-        requests = settings["requests"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"path={str(path)!r}: its config.json is not that of a run") from error
-    if not (path / "predictions").is_dir():
-        raise InputError(
-            f"path={str(path)!r}: its predictions are missing (no folder predictions/): expected "
-            "the whole folder of a run; copy them too, or start the run again"
-        )
-    parts, epochs = _run_parts(path / "metrics.jsonl")
-    found = []
-    for text, methods in requests.items():
-        slug = data.parse_request(text).slug
-        given = hashes.get(text) if isinstance(hashes, dict) else None
-        sources = Sources(given or "", text)
-        groups = {"original": sources.original, "oracle": sources.oracle}
-        for (of, name, seed), part in parts.items():
-            file = path / "predictions" / slug / f"{name}-{seed}.npz"
-            if of != slug or not file.is_file():
-                continue
-            item = Item(
-                file,
-                seed + SECOND if name == "second_oracle" else seed,
-                float(part.get("run_seconds") or math.nan),
-                str(part.get("status", "")),
-                _course(epochs.get((of, name, seed), [])),
-                compile_seconds=float(part.get("compile_seconds") or math.nan),
-            )
-            kind = "oracle" if name == "second_oracle" else name
-            if kind in groups:
-                groups[kind].append(item)
-            else:
-                sources.methods.setdefault(name, []).append(item)
-                sources.arguments[name] = methods.get(name, {}).get("arguments")
-        found.append(sources)
-    return found
-
-
-def _run_parts(path: Path) -> tuple[dict[tuple, dict], dict[tuple, list[dict]]]:
-    parts, epochs = {}, {}
-    for line in path.read_text().splitlines():
-        try:
-            row = json.loads(line)
-            part = (row["request"], row["name"], row["seed"])
-        except (ValueError, KeyError, TypeError):
-            # A line that a crash cut off belongs to a part that is not finished.
-            continue
-        if row.get("kind") == "epoch":
-            epochs.setdefault(part, []).append(row)
-        else:
-            parts[part] = row
-    return parts, epochs

@@ -60,7 +60,8 @@ def member(problem, seed, recipe=RECIPE, built=None):
 
 def filled(path, problem, seeds, **options):
     stored = open_bank(path, data=describe(problem), create=True)
-    members = [member(problem, seed, built=options.pop("built", None)) for seed in seeds]
+    built = options.pop("built", None)
+    members = [member(problem, seed, built=built) for seed in seeds]
     return stored, fill(stored, members, problem.model, images(problem), **options)
 
 
@@ -110,6 +111,68 @@ def test_a_watched_history_is_whole_though_an_unwatched_training_was_cut_off(tmp
     assert list((stored.path / "unfinished").iterdir())
     (record,) = fill(*given, watch=lambda variables: {"seen": 1.0}, loop="python")
     assert [entry["seen"] for entry in record.outcome["history"]] == [1.0] * 4
+
+
+def test_weights_are_stored_only_where_they_are_to_be_kept(tmp_path, problem):
+    stored, (record,) = filled(tmp_path / "bank", problem, [0], keep_weights=False)
+    folder = stored.path / "models" / record.address
+    assert {path.name for path in folder.iterdir()} == {"record.json", "outputs.npz"}
+    assert stored.sound(record.address)
+    assert stored.outputs(record)[0].logits.shape == (37, 5)
+    with pytest.raises(InputError, match="holds what it predicts but not its weights"):
+        stored.weights(record, problem.variables)
+    _, (again,) = filled(tmp_path / "bank", problem, [0], built=(built := []))
+    assert built == []
+    assert again.address == record.address
+
+
+def test_every_step_and_every_model_is_reported(tmp_path, problem):
+    steps, stored = [], []
+    filled(
+        tmp_path / "bank",
+        problem,
+        range(2),
+        mesh=make_mesh(1),
+        on_step=lambda *count: steps.append(count),
+        on_stored=lambda record: stored.append(record.ingredients["seed"]),
+    )
+    assert steps == [(done, 4) for done in (1, 2, 3, 4)] * 2
+    assert stored == [0, 1]
+
+
+def test_a_training_that_is_taken_up_again_is_reported(tmp_path, problem):
+    def interrupted():
+        return 15 if len(asked) > 1 else asked.append(1)
+
+    asked, resumed = [], []
+    given = {"mesh": make_mesh(1), "loop": "python", "checkpoint_seconds": 0.0}
+    with pytest.raises(Interrupted):
+        filled(tmp_path / "bank", problem, [0], interrupted=interrupted, **given)
+    note = lambda *count: resumed.append(count)  # noqa: E731
+    _, (cut,) = filled(tmp_path / "bank", problem, [0], on_resumed=note, **given)
+    _, (whole,) = filled(tmp_path / "whole", problem, [0], on_resumed=note, **given)
+    assert resumed == [(3, 4)]
+    assert cut.address == whole.address
+    one, other = (open_bank(tmp_path / name) for name in ("bank", "whole"))
+    chex.assert_trees_all_equal(
+        one.weights(cut, problem.variables), other.weights(whole, problem.variables)
+    )
+
+
+@pytest.mark.parametrize("placement", ["device", "host"])
+def test_models_are_the_same_wherever_the_data_lie(tmp_path, problem, placement):
+    stored, (record,) = filled(tmp_path / "bank", problem, [0], placement=placement)
+    alone = ju.run(RECIPE, problem, jax.random.key(0), mesh=make_mesh(1))
+    weights = stored.weights(record, problem.variables)
+    chex.assert_trees_all_equal(jax.device_get(weights), jax.device_get(alone.variables))
+
+
+def test_a_batch_may_be_spread_over_devices_too(tmp_path, problem):
+    stored, records = filled(tmp_path / "bank", problem, range(2), mesh=make_mesh(2, 2))
+    for seed, record in enumerate(records):
+        alone = ju.run(RECIPE, problem, jax.random.key(seed), mesh=make_mesh(1))
+        weights = stored.weights(record, problem.variables)
+        chex.assert_trees_all_close(weights, jax.device_get(alone.variables), rtol=1e-5, atol=1e-6)
 
 
 def test_other_settings_are_another_model():

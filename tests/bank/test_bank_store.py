@@ -128,7 +128,7 @@ def test_a_bank_has_the_documented_layout(bank):
     }
     header = {"name": "toys", "fingerprint": "f00d", "num_classes": 3}
     text = (bank.path / "bank.json").read_text()
-    assert json.loads(text) == {"format": 1, "data": header}
+    assert json.loads(text) == {"format": 2, "data": header}
 
 
 def test_collapsed_models_can_be_stored(bank):
@@ -415,8 +415,8 @@ def test_a_folder_that_is_no_bank_is_never_touched(tmp_path, name):
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        ('{"format": 2, "shards": 4}', "format=2: expected 1; read it with the version"),
-        ('{"format": 1, "data": {"name": "toys"}}', "damaged or not that of a bank"),
+        ('{"format": 1, "shards": 4}', "format=1: expected 2, that of this version"),
+        ('{"format": 2, "data": {"name": "toys"}}', "damaged or not that of a bank"),
         ("[1]", "damaged or not that of a bank"),
         ("", "damaged or not that of a bank"),
     ],

@@ -1,0 +1,70 @@
+"""Runs as sources of an audit: those models of a bank that a run has trained or taken."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from jax_unlearn.audit.records.stores import Sources, bank_items, by_seed
+from jax_unlearn.bank import Bank, open_bank
+from jax_unlearn.core import InputError
+
+MODELS, OWN_BANK = "models.json", "bank"
+
+
+def is_run(path: Path) -> bool:
+    """Whether a path is the folder of a run that has filled its bank for a request."""
+    return (path / MODELS).is_file()
+
+
+def is_old_run(path: Path) -> bool:
+    """Whether a path is the folder of a run of a version without banks."""
+    return (path / "metrics.jsonl").is_file()
+
+
+def run_sources(path: Path) -> list[Sources]:
+    """Return the models of a run, request by request.
+
+    Raises:
+      InputError: the folder or its bank is damaged or missing.
+    """
+    try:
+        listed = json.loads((path / MODELS).read_text())
+        place, chosen = Path(listed["bank"]), list(listed["requests"])
+        own = path / OWN_BANK
+        # A run that was moved has its own bank with it.
+        bank = open_bank(own if own.is_dir() else place)
+        return selected_sources(bank, chosen)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"path={str(path)!r}: its {MODELS} is damaged; give the command of the run again"
+        ) from error
+
+
+def selected_sources(bank: Bank, chosen: Iterable[Mapping[str, Any]]) -> list[Sources]:
+    """Return chosen models of a bank, request by request.
+
+    Args:
+      bank: the bank.
+      chosen: for each request its text, its hash and the addresses of its models, as
+        :meth:`jax_unlearn.bank.request_models.RequestRecords.as_json` gives them.
+
+    Raises:
+      InputError: a model is missing or its record is damaged.
+    """
+    found = []
+    for request in chosen:
+
+        def items(addresses: Iterable[str], request: str = request["hash"]):
+            return by_seed(bank_items(bank, [bank.record(a) for a in addresses], request))
+
+        sources = Sources(request["hash"], request["text"])
+        sources.original = items(request["original"])
+        sources.oracle = items(request["oracle"])
+        for name, addresses in request["methods"].items():
+            sources.methods[name] = items(addresses)
+            sources.arguments[name] = bank.record(addresses[0]).ingredients["method"]["arguments"]
+        found.append(sources)
+    return found

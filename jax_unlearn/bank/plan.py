@@ -1,0 +1,179 @@
+"""What a bank is to hold of an experiment: its models, how each is made, and under which key."""
+
+import dataclasses
+import zlib
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import jax
+import numpy as np
+
+from jax_unlearn import data
+from jax_unlearn.bank.filling import RECIPE_VERSION, Member, describe_method
+from jax_unlearn.bank.forgetting import Forgetting
+from jax_unlearn.bank.record import Record, ids_digest
+from jax_unlearn.bank.store import Bank
+from jax_unlearn.bank.subset_models import subset_rows
+from jax_unlearn.bank.together import weights_of
+from jax_unlearn.core import Examples, Model, Problem, Unlearner
+from jax_unlearn.data.augment import crop_and_flip
+from jax_unlearn.engine.run_spec import RunSpec
+
+OnStep = Callable[[int, int], None]
+
+
+def _silent(title: str) -> AbstractContextManager[OnStep]:
+    del title
+    return nullcontext(lambda done, planned: None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What all models of an experiment share.
+
+    Attributes:
+      bank: where they go.
+      dataset: the data.
+      model: the network.
+      network: what determines the network, as JSON values.
+      recipe: trains originals and oracles.
+      padding: see :func:`jax_unlearn.crop_and_flip`.
+      flip: see :func:`jax_unlearn.crop_and_flip`.
+      mesh: the devices, see :func:`jax_unlearn.bank.fill`.
+      loop: see :func:`jax_unlearn.engine.run`.
+      placement: see :func:`jax_unlearn.engine.run`.
+      checkpoint_seconds: time between two checkpoints of a model under way.
+      watch: whether accuracies of unlearned models are recorded after every epoch.
+      keep_weights: whether weights of oracles and unlearned models are kept; originals' always are.
+      phase: opens a progress bar of a title, which is called with steps done and planned.
+      tell: says one line about a model that is finished, or taken up again.
+    """
+
+    bank: Bank
+    dataset: data.Dataset
+    model: Model
+    network: Mapping[str, Any]
+    recipe: Unlearner
+    padding: int
+    flip: bool
+    mesh: jax.sharding.Mesh
+    loop: str = "auto"
+    placement: str = "device"
+    checkpoint_seconds: float = 60.0
+    watch: bool = False
+    keep_weights: bool = True
+    phase: Callable[[str], AbstractContextManager[OnStep]] = _silent
+    tell: Callable[[str], None] = lambda line: None
+
+    def problem(self, **parts: Any) -> Problem:
+        """What a run may see: the parts given, and what all runs of the plan share."""
+        return Problem(
+            model=self.model,
+            num_classes=self.dataset.num_classes,
+            augment=crop_and_flip(self.padding, self.flip),
+            **parts,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Named:
+    """A method under the name that a user gave it.
+
+    Attributes:
+      name: as given; part of the model's key and address.
+      unlearner: the method with its hyperparameters.
+      source: digest of its source where it is a user's own, else ''.
+    """
+
+    name: str
+    unlearner: Unlearner
+    source: str = ""
+
+    def describe(self) -> dict[str, Any]:
+        """Name, hyperparameters and source as JSON values."""
+        own = {"source": self.source} if self.source else {}
+        return {"name": self.name, "arguments": describe_method(self.unlearner)["arguments"]} | own
+
+
+def make_key(seed: int, *words: str) -> jax.Array:
+    """A key for one purpose: the seed's, folded with the words that name it."""
+    return jax.random.fold_in(jax.random.key(seed), zlib.crc32("/".join(words).encode()))
+
+
+def ingredients(plan: Plan, kind: str, seed: int, removed: np.ndarray | None, **more: Any) -> dict:
+    """What determines a model, see :func:`jax_unlearn.bank.record.address_of`."""
+    recipe = describe_method(plan.recipe)
+    return {
+        "kind": kind,
+        "data": plan.dataset.fingerprint,
+        "removed": None if removed is None else ids_digest(removed),
+        "request": None,
+        "network": dict(plan.network),
+        "recipe": {**recipe, "padding": plan.padding, "flip": plan.flip},
+        "seed": seed,
+        "version": RECIPE_VERSION,
+        "method": None,
+        "original": None,
+        **more,
+    }
+
+
+def original_member(plan: Plan, seed: int) -> Member:
+    """A model trained on all data."""
+    made_of = ingredients(plan, "original", seed, None)
+    return Member(made_of, lambda: _trained(plan, seed, "original", plan.dataset.train))
+
+
+def oracle_member(plan: Plan, forgetting: Forgetting, seed: int) -> Member:
+    """A model retrained without the forget set, from the initial weights of the seed's original."""
+    request = forgetting.request.hash
+    made_of = ingredients(plan, "oracle", seed, forgetting.forget.id, request=request)
+    purpose = f"oracle/{forgetting.slug}"
+    return Member(made_of, lambda: _trained(plan, seed, purpose, forgetting.retain))
+
+
+def subset_member(plan: Plan, seed: int) -> Member:
+    """A model trained on a random half of the data, for memorization scores."""
+    kept = subset_rows(seed, len(plan.dataset.train.label))
+    removed = np.delete(plan.dataset.train.id, kept)
+    made_of = ingredients(plan, "subset", seed, removed)
+    return Member(
+        made_of, lambda: _trained(plan, seed, "half", data.take(plan.dataset.train, kept))
+    )
+
+
+def unlearned_member(plan: Plan, forgetting: Forgetting, original: Record, method: Named) -> Member:
+    """An original from which a method has removed the forget set."""
+    made_of = ingredients(
+        plan,
+        "unlearned",
+        original.ingredients["seed"],
+        forgetting.forget.id,
+        request=forgetting.request.hash,
+        method=method.describe(),
+        original=original.address,
+    )
+    return Member(made_of, lambda: unlearning(plan, forgetting, original, method))
+
+
+def unlearning(plan: Plan, forgetting: Forgetting, original: Record, method: Named) -> RunSpec:
+    """The run that removes the forget set from an original; it sees what the method asks for."""
+    seed = original.ingredients["seed"]
+    initial = plan.model.init(make_key(seed, "initial"))
+    problem = plan.problem(
+        variables=weights_of(plan.bank, original, initial),
+        initial=initial,
+        forget=forgetting.forget,
+        retain=forgetting.retain if method.unlearner.needs_retain else None,
+    )
+    key = make_key(seed, "unlearn", forgetting.slug, method.name)
+    return RunSpec(method.unlearner, problem, key)
+
+
+def _trained(plan: Plan, seed: int, purpose: str, examples: Examples) -> RunSpec:
+    initial = plan.model.init(make_key(seed, "initial"))
+    problem = plan.problem(variables=initial, initial=initial, forget=None, retain=examples)
+    # The key that `jax_unlearn.train` gives its run, so that this is the model that it trains.
+    key = jax.random.split(make_key(seed, purpose))[1]
+    return RunSpec(plan.recipe, problem, key)
