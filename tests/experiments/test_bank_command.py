@@ -89,9 +89,9 @@ def test_a_watched_bank_holds_the_same_models_and_their_forget_accuracy_per_epoc
         (("--subsets", "-1"), "subsets=-1: expected a whole number >= 0"),
         (("--mesh", "model=3"), "mesh='model=3': model=3 times data=1 is 3, and there are 4"),
         (("--mesh", "rows=4"), "mesh='rows=4': expected axes model and data"),
-        (("--process-id", "1"), "coordinator, num_processes, process_id: processes that fill"),
-        (("--coordinator", "a:1"), "coordinator, num_processes, process_id: processes that fill"),
-        (("--placement", "host"), "placement='host': a bank trains on data that fits"),
+        (("--process-id", "1"), "process_id=1: of several processes, but coordinator"),
+        (("--coordinator", "a:1"), "coordinator='a:1': of several processes, but num_processes"),
+        (("--probes", "2", "--no-keep-weights"), "probes=2: needs the weights of all models"),
         (("--requests", "class:77"), "77"),
     ],
 )

@@ -14,7 +14,7 @@ import pytest
 import experiments.quickstart
 import experiments.run
 import experiments.search
-from experiments.config import to_json
+from experiments.config import method_arguments, to_json
 from experiments.configs import preset, preset_names
 
 FLAGS = (
@@ -174,7 +174,8 @@ def test_a_dataset_of_the_user_s_own_is_refused_in_one_line_too(refuse, tmp_path
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (["--seeds", 0, 100], "the preset's table uses (0, 1, 2); search on other seeds"),
+        (["--search-seeds", 0, 100], "the table uses (0, 1, 2, 3, 4, 5); search on other seeds"),
+        (["--search-seeds", 5], "the table uses (0, 1, 2, 3, 4, 5); search on other seeds"),
         (["--preset", "quickstrt"], "preset='quickstrt': did you mean quickstart"),
         (["--trials", 0], "trials=0: expected a whole number >= 1"),
         (["--trails", 3], "options: --trails, 3; expected --trials INT"),
@@ -211,7 +212,9 @@ def settled(call, monkeypatch):
     def read(*arguments):
         caught = []
         with monkeypatch.context() as patch:
-            patch.setattr(experiments.run, "execute", lambda given, *_, **__: caught.append(given))
+            patch.setattr(
+                experiments.run, "execute", lambda given, _: caught.append(given.experiment)
+            )
             assert call(experiments.run.main, *arguments).code == 0
         return caught[0]
 
@@ -249,7 +252,7 @@ def test_an_earlier_runs_own_hyperparameters_count_where_their_file_has_changed(
     path.write_text(config_of(experiment, {"natmu": {"delta": 0.125}}))
     given = settled("--config", path)
     assert given.hyperparameters == str(path)
-    assert experiments.run.method_arguments(given, "class:3") == {"natmu": {"delta": 0.125}}
+    assert method_arguments(given, "class:3") == {"natmu": {"delta": 0.125}}
 
 
 def test_ctrl_c_ends_with_130_and_says_how_to_go_on(tmp_path, images_npz):

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 import experiments.run
-from jax_unlearn import audit
+from jax_unlearn.bank import open_bank
 
 FLAGS = (
     *("--data.train-size", 300, "--data.test-size", 100, "--data.padding", 0, "--data.no-flip"),
     *("--network.width", 8, "--training.epochs", 1, "--training.batch-size", 50),
-    *("--requests", "class:3", "--methods", "natmu", "--seeds", 0),
+    *("--requests", "class:3", "--methods", "natmu", "--seeds", 0, "--oracles", 2),
     *("--set", "natmu.batch_size=50", "natmu.epochs=1", "natmu.optimizer=sgd"),
 )
-PARTS = ("original", "oracle", "second_oracle", "natmu")
+PARTS = ("original", "oracle", "oracle", "unlearned")
 
 
 def start_two(coordinator, out, *own):
@@ -62,26 +62,26 @@ def test_processes_with_other_settings_all_end_and_name_them(
 
 def test_process_0_alone_prints_tables_and_the_report_s_place(together):
     out, printed = together
-    assert f"report: {out / 'report.md'}" in printed[0]
+    assert f"report: {out / 'class-3' / 'report.html'}" in printed[0]
     # What is left are lines of the communication library.
     assert "gap" in printed[0]
     assert "gap" not in printed[1]
     assert "report" not in printed[1]
 
 
-def test_every_part_is_recorded_once(together):
-    lines = (together[0] / "metrics.jsonl").read_text().splitlines()
-    assert sum('"kind": "result"' in line for line in lines) == 1 + len(PARTS)
+def test_every_model_is_stored_once_and_its_line_is_written_once(together):
+    out, printed = together
+    kinds = [record.ingredients["kind"] for record in open_bank(out / "bank").records()]
+    assert kinds == sorted(PARTS, key=("oracle", "original", "unlearned").index)
+    assert printed[0].count(": finished, ") == len(PARTS)
+    assert ": finished, " not in printed[1]
 
 
 def test_predictions_are_those_of_one_process(together, call, tmp_path):
     assert call(experiments.run.main, *FLAGS, "--out", tmp_path / "alone").code == 0
-    for name in PARTS:
-        two, one = (
-            audit.load_predictions(path / "predictions" / "class-3" / f"{name}-0.npz")
-            for path in (together[0], tmp_path / "alone")
-        )
-        for part in ("forget", "retain", "test"):
-            mine, other = getattr(two, part), getattr(one, part)
+    two, one = (open_bank(path / "bank") for path in (together[0], tmp_path / "alone"))
+    assert two.addresses() == one.addresses()
+    for address in two.addresses():
+        for mine, other in zip(two.outputs(address), one.outputs(address), strict=True):
             np.testing.assert_array_equal(mine.id, other.id)
             np.testing.assert_allclose(mine.logits, other.logits, rtol=1e-4, atol=1e-4)
