@@ -15,7 +15,7 @@ from jax_unlearn.report import audit_tables
 from jax_unlearn.report.audit_report import report_sections, write_report
 from jax_unlearn.report.markdown import escape as escape_markdown
 from jax_unlearn.report.page import words
-from jax_unlearn.report.page.html import escape, inline_svg
+from jax_unlearn.report.page.html import inline_svg, printable
 from jax_unlearn.report.page.pictures import pictures
 
 HOSTILE = "<script>alert(1)</script>"
@@ -278,7 +278,7 @@ def test_hostile_names_stay_text_everywhere(tmp_path):
 
 @pytest.mark.parametrize("bad", ["\x00", "\x1b", "\ud800", "\x7f"])
 def test_characters_that_no_page_may_hold_are_replaced(bad):
-    assert escape(f"a{bad}b") == "a\ufffdb"
+    assert printable(f"a{bad}b") == "a\ufffdb"
 
 
 def test_dollar_signs_do_not_become_formulas_and_settings_are_left_as_they_were(tmp_path):

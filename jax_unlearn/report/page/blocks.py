@@ -5,6 +5,7 @@ All text is plain: whoever writes a block escapes it.
 
 import dataclasses
 from collections.abc import Sequence
+from typing import ClassVar
 
 from matplotlib.figure import Figure
 
@@ -13,12 +14,16 @@ from matplotlib.figure import Figure
 class Paragraph:
     """A few sentences."""
 
+    form: ClassVar[str] = "paragraph"
+
     text: str
 
 
 @dataclasses.dataclass(frozen=True)
 class Bullets:
     """A list of sentences or facts."""
+
+    form: ClassVar[str] = "bullets"
 
     items: Sequence[str]
 
@@ -49,6 +54,8 @@ class Table:
         'methods' or ''.
     """
 
+    form: ClassVar[str] = "table"
+
     head: Sequence[Cell]
     rows: Sequence[Sequence[Cell]]
     kind: str = ""
@@ -64,6 +71,8 @@ class Picture:
       figure: the figure.
       wide: whether it takes the whole width of the page.
     """
+
+    form: ClassVar[str] = "picture"
 
     slug: str
     text: str

@@ -24,7 +24,7 @@ from jax_unlearn.report.page.words import (
 _KEY = (
     "Each cell: value, mark, 95 % interval, number of models (n). \u25cf inside: not to be told "
     "from retraining by this measure. \u25b2 outside: farther from the oracles than oracles are "
-    "from each other. \u25cb no power: the original lies inside as well, so that nothing follows."
+    "from each other. \u25cb uninformative: the original lies inside as well, so nothing follows."
 )
 
 
