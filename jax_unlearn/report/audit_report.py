@@ -5,7 +5,7 @@ them, and what the record does not hold is said to be missing.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,16 @@ _PARTS = (
 )
 
 
-def write_report(audit: Mapping[str, Any], folder: str | os.PathLike) -> dict[str, Path]:
+def write_report(
+    audit: Mapping[str, Any], folder: str | os.PathLike, *, figures: Sequence[Picture] = ()
+) -> dict[str, Path]:
     """Write the report of one audit as ``report.html``, ``report.md`` and ``figures/*.png``.
 
     Args:
-      audit: the audit's record, as in ``audit.json``.
+      audit: the audit's record, as in ``audit.json``; what it holds under ``settings`` becomes a
+        section of its own.
       folder: where to; made if missing.
+      figures: what only the caller can draw, such as a method's hybrids; shown after the others.
 
     Returns:
       What was written: ``'html'`` and ``'markdown'``.
@@ -41,7 +45,7 @@ def write_report(audit: Mapping[str, Any], folder: str | os.PathLike) -> dict[st
       InputError: if ``audit`` is of another format or lacks a part.
     """
     folder = Path(folder)
-    title, sections = report_sections(audit)
+    title, sections = report_sections(audit, figures)
     drawn = [block for s in sections for block in s.blocks if isinstance(block, Picture)]
     with plain_text():
         for picture in drawn:
@@ -55,8 +59,14 @@ def write_report(audit: Mapping[str, Any], folder: str | os.PathLike) -> dict[st
     }
 
 
-def report_sections(audit: Mapping[str, Any]) -> tuple[str, list[Section]]:
+def report_sections(
+    audit: Mapping[str, Any], figures: Sequence[Picture] = ()
+) -> tuple[str, list[Section]]:
     """Compose the report: its title and its sections, most important first.
+
+    Args:
+      audit: the audit's record.
+      figures: further ones, each with a slug of its own.
 
     Raises:
       InputError: if ``audit`` is of another format or lacks a part.
@@ -72,7 +82,7 @@ def report_sections(audit: Mapping[str, Any]) -> tuple[str, list[Section]]:
             f"audit: lacks {', '.join(missing)}: expected the record that experiments.audit writes "
             "as audit.json"
         )
-    request = audit["request"]
+    request, settings = audit["request"], audit.get("settings") or {}
     drawn, omitted = pictures(audit)
     sections = [
         Section("What was compared", [Bullets(_compared(audit))]),
@@ -80,12 +90,13 @@ def report_sections(audit: Mapping[str, Any]) -> tuple[str, list[Section]]:
         Section("Row by row", [Bullets(_verdicts(audit))]),
         Section("Measures", tables.measure_blocks(audit)),
         Section("Ranking", tables.ranking_blocks(audit)),
-        Section("Figures", [*drawn, *([Bullets(omitted)] if omitted else [])]),
+        Section("Figures", [*drawn, *figures, *([Bullets(omitted)] if omitted else [])]),
         Section("Methods", tables.method_blocks(audit)),
         Section("Arguments of the methods", tables.argument_blocks(audit), folded=True),
         Section("Notes", [Bullets(audit["notes"]) if audit["notes"] else Paragraph("None.")]),
         Section("What the measures mean", tables.legend_blocks(audit), folded=True),
         Section("Protocol", tables.settings_blocks(audit["protocol"]), folded=True),
+        Section("Settings", tables.settings_blocks(settings), folded=True) if settings else None,
         Section("Provenance", tables.settings_blocks(audit["provenance"]), folded=True),
         Section("Predictions behind this audit", tables.file_blocks(audit), folded=True),
     ]
