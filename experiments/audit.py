@@ -3,7 +3,7 @@ r"""Audit unlearned models against oracles: `python -m experiments.audit RUN_OR_
 What is audited: folders of `experiments.run`, banks of `experiments.bank`, and .npz files made
 elsewhere (NAME=file[,file...], NAME=folder, or as they are). What it is compared with: --oracles, a
 bank, a run's folder or .npz files. With --oracles alone everything in the bank is audited, with a
-run's folder alone its own oracles serve. Writes audit.json, audit.csv, audit.md and the report.
+run's folder alone its own oracles serve. Writes audit.json, audit.csv, report.html and report.md.
 
   python -m experiments.audit --oracles runs/bank --out runs/audit
   python -m experiments.audit runs/quickstart --oracles runs/bank --request class:3
@@ -48,13 +48,12 @@ from jax_unlearn.audit.records.stores import Sources
 from jax_unlearn.audit.records.written import audit_sources
 from jax_unlearn.core import InputError, check_number
 from jax_unlearn.files import write_whole
-from jax_unlearn.report import audit_tables
-from jax_unlearn.report.audit_report import write_report
+from jax_unlearn.report import write_report
+from jax_unlearn.report.tables import print_summary, to_csv
 
 from .command import console, guarded, parse, program
 from .progress import phases
 from .provenance import provenance
-from .table import show
 
 SHOWN = 50
 """Differences that a check prints."""
@@ -123,7 +122,7 @@ def audit_one(
         record = audit_sources(sources, level, protocol, folder, on_step)
     record["provenance"] = provenance()
     write(record, folder)
-    show(record, terminal)
+    print_summary(record, terminal)
     terminal.print(f"report: {folder / 'report.html'}", markup=False, soft_wrap=True)
 
 
@@ -141,10 +140,9 @@ def _check_writable(folder: Path) -> None:
 
 
 def write(record: Mapping[str, Any], folder: Path) -> None:
-    """Write the record as JSON, CSV, Markdown and report."""
+    """Write the record as JSON, CSV and report."""
     write_whole(folder / "audit.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
-    write_whole(folder / "audit.csv", audit_tables.to_csv(record))
-    write_whole(folder / "audit.md", audit_tables.to_markdown(record))
+    write_whole(folder / "audit.csv", to_csv(record))
     write_report(record, folder)
 
 

@@ -1,14 +1,29 @@
-"""Figures, pages and tables of an audit; needs the extra ``report``."""
+"""Figures, pages and tables of an audit; pages and figures need the extra ``report``."""
 
+from importlib import import_module
 from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
-for _name in ("jinja2", "matplotlib"):
-    if find_spec(_name) is None:
-        raise ImportError(
-            f"jax_unlearn.report needs {_name}: pip install 'jax_unlearn[report]'", name=_name
-        )
-
-from jax_unlearn.report.audit_report import write_report  # noqa: E402
-from jax_unlearn.report.page.blocks import Picture  # noqa: E402
+if TYPE_CHECKING:
+    from jax_unlearn.report.audit_report import write_report
+    from jax_unlearn.report.page.blocks import Picture
 
 __all__ = ["Picture", "write_report"]
+
+_HOMES = {
+    "Picture": "jax_unlearn.report.page.blocks",
+    "write_report": "jax_unlearn.report.audit_report",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Tables are written without the extra; pages and figures are not.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    for package in ("jinja2", "matplotlib"):
+        if find_spec(package) is None:
+            raise ImportError(
+                f"jax_unlearn.report.{name} needs {package}: pip install 'jax_unlearn[report]'",
+                name=package,
+            )
+    return getattr(import_module(_HOMES[name]), name)

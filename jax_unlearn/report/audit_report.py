@@ -5,26 +5,19 @@ them, and what the record does not hold is said to be missing.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jax_unlearn.core import InputError
 from jax_unlearn.files import write_whole
 from jax_unlearn.report.figures.style import save
+from jax_unlearn.report.markdown import markdown_page
 from jax_unlearn.report.page import tables, words
-from jax_unlearn.report.page.blocks import Bullets, Paragraph, Picture, Section
+from jax_unlearn.report.page.blocks import Block, Bullets, Paragraph, Picture, Section
 from jax_unlearn.report.page.html import html_page
-from jax_unlearn.report.page.markdown import markdown_page
 from jax_unlearn.report.page.pictures import pictures, plain_text
-
-FORMAT = 2
-"""The version of the audit's record that this module reads."""
-
-_PARTS = (
-    *("request", "models", "measures", "rows", "bands", "uninformative", "ranking"),
-    *("curves", "summary", "notes", "protocol", "provenance", "level"),
-)
+from jax_unlearn.report.record import check_record
 
 
 def write_report(
@@ -42,7 +35,7 @@ def write_report(
       What was written: ``'html'`` and ``'markdown'``.
 
     Raises:
-      InputError: if ``audit`` is of another format or lacks a part.
+      InputError: if ``audit`` is of another format or lacks a part, or two figures share a slug.
     """
     folder = Path(folder)
     title, sections = report_sections(audit, figures)
@@ -69,56 +62,74 @@ def report_sections(
       figures: further ones, each with a slug of its own.
 
     Raises:
-      InputError: if ``audit`` is of another format or lacks a part.
+      InputError: if ``audit`` is of another format or lacks a part, or two figures share a slug.
     """
-    if audit.get("format") != FORMAT:
-        raise InputError(
-            f"audit: format {audit.get('format')!r}: expected {FORMAT}; make it again with this "
-            "version of experiments.audit"
-        )
-    missing = [part for part in _PARTS if part not in audit]
-    if missing:
-        raise InputError(
-            f"audit: lacks {', '.join(missing)}: expected the record that experiments.audit writes "
-            "as audit.json"
-        )
+    check_record(audit)
     request, settings = audit["request"], audit.get("settings") or {}
     drawn, omitted = pictures(audit)
+    courses = tables.course_blocks(audit)
     sections = [
+        Section("Verdicts", [*tables.verdict_blocks(audit), *_summary(audit)]),
         Section("What was compared", [Bullets(_compared(audit))]),
-        Section("Summary", [Bullets(audit["summary"])]) if audit["summary"] else None,
-        Section("Row by row", [Bullets(_verdicts(audit))]),
+        Section("Row by row", [Bullets(_rows(audit))]),
         Section("Measures", tables.measure_blocks(audit)),
         Section("Ranking", tables.ranking_blocks(audit)),
         Section("Figures", [*drawn, *figures, *([Bullets(omitted)] if omitted else [])]),
         Section("Methods", tables.method_blocks(audit)),
+        Section("On the way", courses) if courses else None,
         Section("Arguments of the methods", tables.argument_blocks(audit), folded=True),
         Section("Notes", [Bullets(audit["notes"]) if audit["notes"] else Paragraph("None.")]),
         Section("What the measures mean", tables.legend_blocks(audit), folded=True),
-        Section("Protocol", tables.settings_blocks(audit["protocol"]), folded=True),
+        Section("Protocol", tables.settings_blocks(_protocol(audit)), folded=True),
         Section("Settings", tables.settings_blocks(settings), folded=True) if settings else None,
         Section("Provenance", tables.settings_blocks(audit["provenance"]), folded=True),
         Section("Predictions behind this audit", tables.file_blocks(audit), folded=True),
     ]
-    return f"Audit of unlearning: {request['text']}", [s for s in sections if s is not None]
+    chosen = [section for section in sections if section is not None]
+    _check_slugs(block.slug for s in chosen for block in s.blocks if isinstance(block, Picture))
+    return f"Audit of unlearning: {request['text']}", chosen
+
+
+def _check_slugs(slugs: Iterable[str]) -> None:
+    """Refuse a figure that would overwrite another one."""
+    seen: set[str] = set()
+    for slug in slugs:
+        if slug in seen:
+            raise InputError(
+                f"figures: slug={slug!r}: expected one that no other figure of the report has; "
+                "choose another"
+            )
+        seen.add(slug)
+
+
+def _summary(audit: Mapping[str, Any]) -> list[Block]:
+    """Give the record's sentences, but for those that the table of verdicts holds."""
+    reasons = {row["verdict"]["reason"] for row in audit["rows"]} - {""}
+    said = [text for text in audit["summary"] if not any(reason in text for reason in reasons)]
+    return [Bullets(said)] if said else []
 
 
 def _compared(audit: Mapping[str, Any]) -> list[str]:
-    """Say what was forgotten, how, and by whom it was compared."""
-    request = audit["request"]
+    """Say what was forgotten, how, and what it was compared with."""
     return [
-        words.forgotten_sentence(request),
-        *[f"Hash of the request: {request['hash']}."] * bool(request["hash"]),
-        f"Hash of the forgotten ids: {request['ids_hash']}.",
+        words.forgotten_sentence(audit["request"]),
         words.methods_sentence(audit["models"]),
         *words.compared_sentences(audit),
     ]
 
 
-def _verdicts(audit: Mapping[str, Any]) -> list[str]:
-    """Say how every row fares, which measures have power, and what time it took."""
+def _rows(audit: Mapping[str, Any]) -> list[str]:
+    """Say how every row fares, which measures are informative, and what time it took."""
     return [
         *words.verdict_sentences(audit),
-        words.power_sentence(audit),
+        words.uninformative_sentence(audit),
         *words.time_sentences(audit["curves"].get("seconds") or {}),
     ]
+
+
+def _protocol(audit: Mapping[str, Any]) -> dict[str, Any]:
+    """Gather what identifies the audit, beside the choices that its numbers depend on."""
+    request = audit["request"]
+    hashes = {"hash of the request": request["hash"], "hash of the ids": request["ids_hash"]}
+    known = {name: value for name, value in hashes.items() if value}
+    return {"level": audit["level"], **known, **audit["protocol"]}

@@ -14,8 +14,9 @@ from typing import Any
 from urllib.parse import quote
 
 from jax_unlearn.core import InputError
+from jax_unlearn.display import display_name
 from jax_unlearn.files import write_whole
-from jax_unlearn.report.figures.style import display_name, duration, percent
+from jax_unlearn.report.formats import duration, percent
 from jax_unlearn.report.markdown import escape
 
 

@@ -22,7 +22,7 @@ from jax_unlearn.audit.measures.measure import (
     Measure,
     resolutions,
 )
-from jax_unlearn.report import audit_tables
+from jax_unlearn.report.tables import long_table, to_csv
 
 REQUEST = dict.fromkeys(("hash", "text", "ids_hash"), "x")
 
@@ -77,10 +77,10 @@ def test_one_object_adds_a_measure_to_rows_record_and_tables(simulate, entry, mo
     assert [m["title"] for m in record["measures"] if m["name"] == "toy"] == ["Toy measure"]
     assert record["rows"][-1]["results"]["toy"]["n"] == models
     assert "toy" in record["bands"]
-    record["courses"] = {"methods": {}}
-    record["files"] = {"original": [], "oracle": []}
-    assert "toy (nats)" in [line[0] for line in audit_tables.tables(record)[0].rows]
-    assert "\nmine,method,toy,nats," in audit_tables.to_csv(record)
+    record["provenance"] = {}
+    units = {line["measure"]: line["unit"] for line in long_table(record)}
+    assert units["toy"] == "nats"
+    assert ",mine,method,toy,nats," in to_csv(record)
 
 
 def test_a_measure_stands_in_one_module_and_is_found_there():

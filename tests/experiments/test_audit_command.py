@@ -13,7 +13,7 @@ from experiments.folder import open_folder
 from jax_unlearn.audit import save_predictions
 from jax_unlearn.bank import open_bank
 from jax_unlearn.core import Predictions
-from jax_unlearn.report import audit_tables
+from jax_unlearn.report.tables import to_markdown
 
 COUNT = 6
 
@@ -95,14 +95,14 @@ def test_oracles_on_digits_pass_their_own_audit_and_the_original_fails(audited, 
 def test_an_audit_writes_text_json_csv_markdown_and_a_report(audited):
     out, done = audited
     names = {path.name for path in (out / "class-3").iterdir()}
-    assert {"audit.json", "audit.csv", "audit.md", "report.html"} <= names
-    assert "The row of held-out oracles passes: 3 models against 3 oracles: " in " ".join(
-        done.out.split()
-    )
-    assert "| finetune |" in (out / "class-3" / "audit.md").read_text()
+    assert {"audit.json", "audit.csv", "report.html", "report.md"} <= names
+    assert "audit.md" not in names
+    assert "| fine-tune |" in (out / "class-3" / "report.md").read_text()
     rows = list(csv.DictReader(io.StringIO((out / "class-3" / "audit.csv").read_text())))
     found = record(out / "class-3")
-    fa = next(r for r in rows if (r["model"], r["measure"]) == ("finetune", "FA"))
+    said = " ".join(done.out.split())
+    assert all(row["verdict"]["reason"] in said for row in found["rows"])
+    fa = next(r for r in rows if (r["row"], r["measure"]) == ("finetune", "FA"))
     assert float(fa["value"]) == cells(found, "finetune")["FA"]["value"]
     assert len(rows) == len(found["rows"]) * len(found["measures"])
 
@@ -320,6 +320,6 @@ def test_what_is_no_record_is_refused(refused, tmp_path):
 def test_names_cannot_break_a_markdown_table(audited):
     found = record(audited[0] / "class-3")
     found["rows"][2]["name"] = "<b>|x|"
-    text = audit_tables.to_markdown(found)
+    text = to_markdown(found)
     assert "<b>" not in text
     assert "\\<b\\>\\|x\\|" in text

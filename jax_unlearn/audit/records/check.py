@@ -196,7 +196,7 @@ def _restored(recorded: Mapping[str, Any], found: Mapping[str, Path]) -> tuple[S
         restored.get("subsets", []),
     )
     parts = {
-        "provenance, audit.csv, audit.md and the report": True,
+        "provenance, audit.csv and the report": True,
         "the request's hash": hash_ is None,
         "the request's text": text is None,
         f"seeds, times and arguments of {alone} models that lie in no bank or run": alone,

@@ -1,5 +1,6 @@
 """Figures of a run: arrays in, a matplotlib figure out; drawn without any global state."""
 
+from jax_unlearn.display import display_name
 from jax_unlearn.report.figures.comparison import gap_against_kl_figure, time_figure
 from jax_unlearn.report.figures.confidence import density_figure, strip_figure
 from jax_unlearn.report.figures.cost import gap_against_time_figure
@@ -8,7 +9,7 @@ from jax_unlearn.report.figures.entropy import entropy_figure
 from jax_unlearn.report.figures.epsilon import epsilon_figure
 from jax_unlearn.report.figures.hybrids import hybrid_figure
 from jax_unlearn.report.figures.roc import roc_figure
-from jax_unlearn.report.figures.style import display_name, save, styles
+from jax_unlearn.report.figures.style import save, styles
 from jax_unlearn.report.figures.sweep import sweep_figure
 
 __all__ = [

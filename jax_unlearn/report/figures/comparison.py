@@ -11,21 +11,20 @@ from matplotlib.patheffects import withStroke
 from matplotlib.transforms import Bbox
 
 from jax_unlearn.core import InputError
+from jax_unlearn.display import display_name
 from jax_unlearn.report.figures.style import (
     GREY,
     INK,
     LABEL,
     SMALL,
-    display_name,
-    duration,
     log_ticks,
     new_figure,
-    percent,
     seed_values,
     set_title,
     styles,
     tidy,
 )
+from jax_unlearn.report.formats import duration, percent
 
 _WIDE = 20.0
 """From this ratio of the largest to the smallest value on, an axis is logarithmic."""

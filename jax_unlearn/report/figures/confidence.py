@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from jax_unlearn.core import InputError
+from jax_unlearn.display import display_name
 from jax_unlearn.report.figures.style import (
     COMPACT,
     GREY,
@@ -14,7 +15,6 @@ from jax_unlearn.report.figures.style import (
     LABEL,
     LIGHT,
     SMALL,
-    display_name,
     new_panels,
     set_title,
     styles,

@@ -6,14 +6,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from jax_unlearn.core import InputError
+from jax_unlearn.display import display_name
 from jax_unlearn.report.figures.comparison import place_labels
 from jax_unlearn.report.figures.style import (
     COMPACT,
     GREY,
     INK,
     LABEL,
-    display_name,
-    duration,
     log_ticks,
     new_figure,
     seed_values,
@@ -21,6 +20,7 @@ from jax_unlearn.report.figures.style import (
     styles,
     tidy,
 )
+from jax_unlearn.report.formats import duration
 
 
 def gap_against_time_figure(

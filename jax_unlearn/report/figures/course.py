@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from jax_unlearn.core import InputError
+from jax_unlearn.display import display_name
 from jax_unlearn.report.figures.style import (
     BLUE,
     GREEN,
@@ -21,7 +22,6 @@ from jax_unlearn.report.figures.style import (
     SMALL,
     VERMILLION,
     Style,
-    display_name,
     log_ticks,
     new_figure,
     seed_values,

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from jax_unlearn.core import InputError, Predictions
+from jax_unlearn.display import display_name
 from jax_unlearn.report.figures.style import (
     BLUE,
     GREEN,
@@ -16,7 +17,6 @@ from jax_unlearn.report.figures.style import (
     LABEL,
     SMALL,
     VERMILLION,
-    display_name,
     legend_below,
     new_panels,
     set_title,

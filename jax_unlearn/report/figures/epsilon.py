@@ -6,12 +6,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from jax_unlearn.core import InputError
+from jax_unlearn.display import display_name
 from jax_unlearn.report.figures.style import (
     COMPACT,
     GREY,
     LABEL,
     SMALL,
-    display_name,
     legend_below,
     new_figure,
     set_title,

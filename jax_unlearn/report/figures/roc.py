@@ -7,13 +7,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from jax_unlearn.core import InputError
+from jax_unlearn.display import display_name
 from jax_unlearn.report.figures.style import (
     COMPACT,
     GREY,
     LABEL,
     LIGHT,
     SMALL,
-    display_name,
     legend_below,
     log_ticks,
     new_figure,

@@ -21,7 +21,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 
 from jax_unlearn.core import InputError
-from jax_unlearn.display import display_name as display_name
 from jax_unlearn.files import write_whole
 
 WIDTH = 9.0
@@ -210,20 +209,6 @@ def seed_values(name: str, values: float | Sequence[float] | np.ndarray) -> np.n
     if not finite.size:
         raise InputError(f"{name}: no finite number among {array.size}: leave it out")
     return finite
-
-
-def duration(seconds: float) -> str:
-    """Write a time in the unit a reader would say: 320 ms, 45 s, 12 min, 2.1 h."""
-    if seconds < 1:
-        return f"{1000 * seconds:.3g} ms"
-    if seconds < 120:
-        return f"{seconds:.3g} s"
-    return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"
-
-
-def percent(share: float) -> str:
-    """Write a share (1 is the whole) in percent with two figures, whole numbers from 100 % on."""
-    return f"{100 * share:.2g} %" if share < 0.995 else f"{100 * share:.0f} %"
 
 
 def seeds_note(counts: Iterable[int]) -> str:

@@ -4,10 +4,14 @@ All text is plain: whoever writes a block escapes it.
 """
 
 import dataclasses
+import re
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from matplotlib.figure import Figure
+from jax_unlearn.core import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Cell:
     Attributes:
       text: what it says first.
       detail: what it adds in small print, '' for nothing.
-      mark: 'inside', 'outside', 'uninformative' or '' for none.
+      mark: a key of :data:`MARKS`, or '' for none.
     """
 
     text: str
@@ -66,18 +70,28 @@ class Picture:
     """A figure.
 
     Attributes:
-      slug: of its file and of the ids in it, unlike those of the other pictures.
+      slug: of its file and of the ids in it, of a-z, 0-9 and -; unlike those of the others.
       text: what it shows, for those who do not see it.
       figure: the figure.
       wide: whether it takes the whole width of the page.
+
+    Raises:
+      InputError: if ``slug`` holds other characters or none.
     """
 
     form: ClassVar[str] = "picture"
 
     slug: str
     text: str
-    figure: Figure
+    figure: "Figure"
     wide: bool = False
+
+    def __post_init__(self) -> None:
+        # It becomes part of a path and of attributes of the page.
+        if not (isinstance(self.slug, str) and re.fullmatch("[a-z0-9-]+", self.slug)):
+            raise InputError(
+                f"slug={self.slug!r}: expected one or more of a-z, 0-9 and -; choose another"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,5 +111,12 @@ class Section:
 
 Block = Paragraph | Bullets | Table | Picture
 
-MARKS = {"inside": "\u25cf", "outside": "\u25b2", "uninformative": "\u25cb"}
+MARKS = {
+    "inside": "\u25cf",
+    "outside": "\u25b2",
+    "uninformative": "\u25cb",
+    "passes": "\u2713",
+    "fails": "\u2717",
+    "cannot be judged": "?",
+}
 """The shape of each mark, which says the same as its colour and its word."""

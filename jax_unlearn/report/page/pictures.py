@@ -13,8 +13,8 @@ from jax_unlearn.report.figures.cost import gap_against_time_figure
 from jax_unlearn.report.figures.course import forget_accuracy_figure
 from jax_unlearn.report.figures.epsilon import epsilon_figure
 from jax_unlearn.report.figures.roc import roc_figure
+from jax_unlearn.report.formats import finite
 from jax_unlearn.report.page.blocks import Picture
-from jax_unlearn.report.page.words import finite
 
 _ATTACKS = {"ulira": "U-LiRA", "rmia": "RMIA"}
 _REMEDIES = {

@@ -6,26 +6,67 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from jax_unlearn.report.page.blocks import Block, Bullets, Cell, Paragraph, Table
-from jax_unlearn.report.page.times import run_times
-from jax_unlearn.report.page.words import (
-    absent_sentence,
+from jax_unlearn.report.formats import (
     band_ends,
     counted,
     finite,
-    flat,
     interval,
     listed,
     number,
-    ranking_rule,
     row_name,
 )
+from jax_unlearn.report.page.blocks import Block, Bullets, Cell, Paragraph, Table
+from jax_unlearn.report.page.times import run_times
+from jax_unlearn.report.page.words import absent_sentence, flat, ranking_rule, sentence
 
 _KEY = (
-    "Each cell: value, mark, 95 % interval, number of models (n). \u25cf inside: not to be told "
-    "from retraining by this measure. \u25b2 outside: farther from the oracles than oracles are "
-    "from each other. \u25cb uninformative: the original lies inside as well, so nothing follows."
+    "Each cell: value, mark, 95 % interval, number of models (n). \u25cf inside: cannot be told "
+    "apart from retraining by this measure. \u25b2 outside: farther from the oracles than "
+    "oracles are from each other. \u25cb uninformative: the original, which forgot nothing, lies "
+    "inside too, so it proves nothing."
 )
+
+
+def verdict_blocks(audit: Mapping[str, Any]) -> list[Block]:
+    """Say of every row whether it passes, fails or cannot be judged, and on what evidence."""
+    heads = [Cell("model"), Cell("verdict"), Cell("evidence")]
+    body = [
+        [
+            Cell(row_name(row["name"]), "; ".join(row["flags"])),
+            Cell("", mark=row["verdict"]["outcome"]),
+            Cell(sentence(row["verdict"]["reason"])),
+        ]
+        for row in audit["rows"]
+    ]
+    return [Table(heads, body, "verdicts")]
+
+
+def course_blocks(audit: Mapping[str, Any]) -> list[Block]:
+    """Lay out how far each method's forget accuracy strayed from the oracles' on the way."""
+    methods = (audit.get("courses") or {}).get("methods") or {}
+    if not methods:
+        return []
+    heads = [Cell("method"), Cell("n")]
+    heads += [Cell(text) for text in ("largest distance", "beyond the oracles", "mean distance")]
+    body = [
+        [
+            Cell(row_name(name)),
+            Cell(str(course["worst"]["n"])),
+            *(
+                Cell(
+                    number(course[key]["value"]),
+                    interval(course[key]["low"], course[key]["high"]),
+                )
+                for key in ("worst", "overshoot", "area")
+            ),
+        ]
+        for name, course in methods.items()
+    ]
+    text = (
+        "Forget accuracy during unlearning, in percentage points from the oracles'; below each "
+        "number its 95 % interval."
+    )
+    return [Paragraph(text), Table(heads, body)]
 
 
 def measure_blocks(audit: Mapping[str, Any]) -> list[Block]:

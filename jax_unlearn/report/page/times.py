@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jax_unlearn.audit.measures.statistics import interval
-from jax_unlearn.report.figures.style import duration, percent
-from jax_unlearn.report.page.words import finite
+from jax_unlearn.report.formats import duration, finite, percent
 
 
 class RunTime(NamedTuple):

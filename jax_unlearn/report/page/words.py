@@ -2,54 +2,18 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from jax_unlearn.report.figures.style import display_name, duration, percent
-
-
-def finite(value: Any) -> float:
-    """Return a number of the record as float; NaN where it is missing."""
-    return math.nan if value is None else float(value)
-
-
-def number(value: Any) -> str:
-    """Write a number with about three figures; a dash where it is missing."""
-    value = finite(value)
-    if not math.isfinite(value):
-        return "\u2013" if math.isnan(value) else ("\u221e" if value > 0 else "-\u221e")
-    size = abs(value)
-    if size >= 100:
-        return f"{value:.1f}"
-    if size >= 1:
-        return f"{value:.2f}"
-    if size >= 0.001:
-        return f"{value:.3f}"
-    return f"{value:.1e}" if size else "0"
-
-
-def interval(low: Any, high: Any) -> str:
-    """Write an interval; empty where either end is missing."""
-    if math.isnan(finite(low)) or math.isnan(finite(high)):
-        return ""
-    return f"{number(low)} to {number(high)}"
-
-
-def band_ends(low: Any, high: Any, side: str, write: Callable[[Any], str] = number) -> str:
-    """Write a null band by the ends that count: no distance is too small to be retraining.
-
-    Args:
-      low: lower end, None for unknown.
-      high: upper end.
-      side: on which side of the band a measure tells from retraining: 'both', 'above' or 'below'.
-      write: how a number is written.
-    """
-    if side == "above":
-        return f"up to {write(high)}"
-    if side == "below":
-        return f"from {write(low)}"
-    unknown = math.isnan(finite(low)) or math.isnan(finite(high))
-    return "none" if unknown else f"{write(low)} to {write(high)}"
+from jax_unlearn.report.formats import (
+    counted,
+    duration,
+    finite,
+    listed,
+    number,
+    percent,
+    row_name,
+)
 
 
 def ranking_rule(audit: Mapping[str, Any], name: str, write: Callable[[Any], str] = number) -> str:
@@ -66,22 +30,6 @@ def ranking_rule(audit: Mapping[str, Any], name: str, write: Callable[[Any], str
     return f"nearest first to {write(measure['oracle_value'])}, what retraining is expected to have"
 
 
-def row_name(name: str) -> str:
-    """Name a row as a reader knows it, on one line."""
-    return " ".join(display_name(str(name)).split()) or "(no name)"
-
-
-def listed(words: Iterable[str]) -> str:
-    """Join words into 'a, b and c'."""
-    words = list(words)
-    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
-
-
-def counted(count: int, word: str) -> str:
-    """Write a count with its word: '1 oracle', '2 oracles'."""
-    return f"{count} {word}" + "s" * (count != 1)
-
-
 def flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """List nested settings as (dotted name, value) in the order given."""
     pairs: list[tuple[str, str]] = []
@@ -95,6 +43,12 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]
         else:
             pairs.append((f"{prefix}{key}", json.dumps(value, default=str)))
     return pairs
+
+
+def sentence(text: str) -> str:
+    """Make a clause of the record a sentence: a capital first, a full stop last."""
+    text = " ".join(text.split())
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else ""
 
 
 def absent_sentence(measure: Mapping[str, Any]) -> str:
@@ -119,7 +73,7 @@ def forgotten_sentence(request: Mapping[str, Any]) -> str:
 
 
 def compared_sentences(audit: Mapping[str, Any]) -> list[str]:
-    """Say which models were compared with which, and how deep the audit went."""
+    """Say which models were compared with which."""
     models = audit["models"]
     oracles = counted(models["oracle"], "oracle")
     text = f"Compared with {oracles}: the same training without the forgotten examples"
@@ -128,10 +82,14 @@ def compared_sentences(audit: Mapping[str, Any]) -> list[str]:
     sentences = [text + "."]
     if models["original"]:
         count = counted(models["original"], "original model")
-        sentences.append(f"Measures are put to the test by {count}, which forgot nothing.")
+        show = "shows" if models["original"] == 1 else "show"
+        sentences.append(
+            f"{count}, which forgot nothing, {show} which measures can tell the difference."
+        )
     else:
-        sentences.append("No original model was given, so the power of the measures is not known.")
-    sentences.append(f"Level of the audit: {audit['level']}.")
+        sentences.append(
+            "No original model was given, so it is not known which measures are informative."
+        )
     return sentences
 
 
@@ -158,15 +116,15 @@ def verdict_sentences(audit: Mapping[str, Any]) -> list[str]:
         others = [
             titles.get(n, n) for n, mark in marks.items() if mark in ("inside", "uninformative")
         ]
-        powerless = sum(mark == "uninformative" for mark in marks.values())
-        inside = len(others) - powerless
+        idle = sum(mark == "uninformative" for mark in marks.values())
+        inside = len(others) - idle
         # The shorter list says the same.
         many = len(outside) > len(others) > 0
         which = f"all but {listed(others)}" if many else listed(outside)
         judged = len(outside) + len(others)
         facts = [f"outside by {len(outside)} ({which})"] if outside else []
         facts += [f"inside by {inside}"] if inside else []
-        facts += [f"{powerless} without power"] if powerless else []
+        facts += [f"{idle} uninformative"] if idle else []
         if judged in (len(outside), inside):
             facts = ["outside by all" if outside else "inside by all"]
         text = f"of {counted(judged, 'measure')} with a null band, {', '.join(facts)}"
@@ -175,16 +133,16 @@ def verdict_sentences(audit: Mapping[str, Any]) -> list[str]:
     return sentences
 
 
-def power_sentence(audit: Mapping[str, Any]) -> str:
+def uninformative_sentence(audit: Mapping[str, Any]) -> str:
     """Say which measures cannot tell the original from retraining."""
     titles = {measure["name"]: measure["title"] for measure in audit["measures"]}
     without = [titles.get(name, name) for name in audit["uninformative"]]
     if not audit["models"]["original"]:
-        return "Without an original model nobody knows which measures have power."
+        return "Without an original model it is not known which measures are informative."
     if not without:
         return "Every measure tells the original from retraining."
     return (
-        f"No power here, because the original itself lies inside the band: {listed(without)}. "
+        f"Uninformative here, because the original itself lies inside the band: {listed(without)}. "
         "A method that lies inside as well may have forgotten nothing."
     )
 

@@ -6,141 +6,18 @@ import re
 from html.parser import HTMLParser
 
 import matplotlib
-import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from jax_unlearn.core import InputError
-from jax_unlearn.report import audit_tables
 from jax_unlearn.report.audit_report import report_sections, write_report
 from jax_unlearn.report.markdown import escape as escape_markdown
 from jax_unlearn.report.page import words
+from jax_unlearn.report.page.blocks import MARKS, Picture
 from jax_unlearn.report.page.html import inline_svg, printable
 from jax_unlearn.report.page.pictures import pictures
-
-HOSTILE = "<script>alert(1)</script>"
-
-TITLES = {"FA": "Forget accuracy", "gap": "Average gap", "ulira_auc": "U-LiRA AUC"}
-CENTRES = {"FA": 88.0, "gap": 1.2, "ulira_auc": 0.5}
-UNITS = {"FA": "%", "gap": "points", "ulira_auc": ""}
-
-
-def cell(value, mark="inside", n=8, note=""):
-    return {
-        "value": value,
-        "low": None if value is None else 0.99 * value,
-        "high": None if value is None else 1.01 * value,
-        "n": n,
-        "verdict": mark,
-        "note": note,
-    }
-
-
-def row(name, kind, shift, marks):
-    cells = {
-        measure: cell(centre * (1 + shift), mark)
-        for (measure, centre), mark in zip(CENTRES.items(), marks, strict=True)
-    }
-    return {"name": name, "kind": kind, "flags": [], "results": cells, "verdict": {}}
-
-
-def record(methods=("natmu", "mumis")):
-    """A small record of an audit, as experiments.audit writes it."""
-    rng = np.random.default_rng(0)
-    far = ("outside", "inside", "outside")
-    rows = [row("original", "original", 0.3, far), row("oracle", "oracle", 0.0, ["inside"] * 3)]
-    rows += [row(name, "method", 0.1, ("outside", "uninformative", "inside")) for name in methods]
-    names = [r["name"] for r in rows]
-    fpr = [0.0, *np.geomspace(1e-3, 1, 20).tolist()]
-    return {
-        "format": 2,
-        "level": "strong",
-        "request": {
-            "hash": "3f2a9c0d",
-            "text": "random:0.1",
-            "ids_hash": "77aa",
-            "forget": 150,
-            "retain": 1350,
-            "test": 360,
-            "class_wise": False,
-        },
-        "models": {
-            "original": 8,
-            "oracle": 16,
-            "reference": 8,
-            "held_out": 8,
-            "methods": {
-                name: {
-                    "n": 8,
-                    "collapsed": 0,
-                    "no_op": 0,
-                    "statuses": {"finished": 8},
-                    "arguments": {"learning_rate": 0.01, "mask": {"size": 4}},
-                    "seconds": [1.0 + k] * 8,
-                    "files": [{"path": f"p/{name}-{i}.npz", "sha256": "00"} for i in range(8)],
-                }
-                for k, name in enumerate(methods)
-            },
-        },
-        "measures": [
-            {
-                "name": name,
-                "title": title,
-                "unit": UNITS[name],
-                "oracle_value": 0.5 if name == "ulira_auc" else None,
-                "outside": "above" if name == "gap" else "both",
-                "higher": "more is known",
-                "needs": "1 model",
-                "does": "what is computed",
-                "source": 'Someone, "Title", 2024, arXiv:2401.00000',
-            }
-            for name, title in TITLES.items()
-        ],
-        "rows": rows,
-        "bands": {
-            name: {"low": 0.95 * c, "high": 1.05 * c, "median": c, "n": 8, "how": "200 splits"}
-            for name, c in CENTRES.items()
-        },
-        "uninformative": ["gap"],
-        "ranking": [
-            {
-                "measure": "gap",
-                "order": [
-                    {"name": name, "value": 1.3, "low": 1.2, "high": 1.4} for name in methods
-                ],
-                "note": "Cannot be told apart: all.",
-            }
-        ],
-        "curves": {
-            "roc": {
-                name: {a: {"fpr": fpr, "tpr": np.sqrt(fpr).tolist()} for a in ("ulira", "rmia")}
-                for name in names
-            },
-            "epsilon": {name: rng.gamma(1, 1, 30).tolist() for name in names},
-            "confidence": {
-                "examples": [
-                    {
-                        "id": 100 + i,
-                        "label": i,
-                        "oracle": rng.normal(1, 1, 8).tolist(),
-                        "original": rng.normal(5, 1, 8).tolist(),
-                        "methods": {name: rng.normal(2, 1, 8).tolist() for name in methods},
-                    }
-                    for i in range(3)
-                ]
-            },
-            "density": {name: rng.normal(2, 2, 50).tolist() for name in names},
-            "forget_accuracy": {name: [[100.0, 95.0, 90.0], [100.0, 93.0]] for name in methods},
-            "seconds": {
-                "oracle": [20.0] * 8,
-                **{name: [1.0 + k] * 8 for k, name in enumerate(methods)},
-            },
-        },
-        "summary": ["150 of 1500 training images were forgotten."],
-        "notes": [],
-        "protocol": {"terms": ["RA", "FA", "TA"]},
-        "provenance": {"versions": {"jax": "0.10.2"}},
-    }
+from tests.report.records import HOSTILE, cell, record
 
 
 class Page(HTMLParser):
@@ -323,7 +200,7 @@ def test_every_row_is_said_to_lie_where_its_marks_put_it():
     assert oracle == "oracle: of 3 measures with a null band, inside by all."
     assert natmu == (
         "NatMU: of 3 measures with a null band, outside by 1 (Forget accuracy), inside by 1, "
-        "1 without power."
+        "1 uninformative."
     )
 
 
@@ -338,10 +215,10 @@ def test_a_row_that_lies_outside_everywhere_is_said_to_without_a_list():
 
 def test_a_request_without_a_hash_names_the_ids_alone():
     audit = record()
-    assert "Hash of the request: 3f2a9c0d." in sentences(audit)
+    assert ["hash of the request", "3f2a9c0d"] in table(audit, "Protocol")
     audit["request"]["hash"] = ""
-    assert not any("Hash of the request" in s for s in sentences(audit))
-    assert "Hash of the forgotten ids: 77aa." in sentences(audit)
+    assert not any("hash of the request" in line for line in table(audit, "Protocol"))
+    assert ["hash of the ids", "77aa"] in table(audit, "Protocol")
 
 
 def test_a_row_without_marks_is_not_judged():
@@ -351,14 +228,16 @@ def test_a_row_without_marks_is_not_judged():
     assert words.verdict_sentences(audit)[2] == "NatMU: not judged."
 
 
-def test_power_follows_from_the_original():
+def test_which_measures_are_informative_follows_from_the_original():
     audit = record()
-    assert "No power here, because the original itself" in words.power_sentence(audit)
-    assert "Average gap" in words.power_sentence(audit)
+    assert "Uninformative here, because the original itself" in words.uninformative_sentence(audit)
+    assert "Average gap" in words.uninformative_sentence(audit)
     audit["uninformative"] = []
-    assert words.power_sentence(audit) == "Every measure tells the original from retraining."
+    assert (
+        words.uninformative_sentence(audit) == "Every measure tells the original from retraining."
+    )
     audit["models"]["original"] = 0
-    assert "nobody knows" in words.power_sentence(audit)
+    assert "it is not known which" in words.uninformative_sentence(audit)
     assert "No original model was given" in " ".join(words.compared_sentences(audit))
 
 
@@ -387,6 +266,78 @@ def test_times_are_compared_with_retraining():
 )
 def test_numbers_have_about_three_figures(value, text):
     assert words.number(value) == text
+
+
+def test_no_sentence_speaks_of_power(written):
+    for text in written[1:]:
+        assert re.search(r"\bpower", text, re.IGNORECASE) is None
+        assert "not to be told" not in text
+
+
+# The verdicts
+
+
+def test_the_page_begins_with_what_passes_fails_or_cannot_be_judged_and_why(tmp_path):
+    audit = record()
+    why = "no verdict below 4 oracles; train 2 more"
+    audit["rows"][3]["verdict"] |= {"outcome": "cannot be judged", "reason": why}
+    audit["rows"][3]["flags"] = ["no-op"]
+    first = report_sections(audit)[1][0]
+    assert first.title == "Verdicts"
+    rows = {line[0].text: line for line in first.blocks[0].rows}
+    assert {name: line[1].mark for name, line in rows.items()} == {
+        "original": "fails",
+        "oracle": "passes",
+        "NatMU": "fails",
+        "MU-Mis": "cannot be judged",
+    }
+    assert rows["NatMU"][2].text == (
+        "8 models against 8 oracles: 1 of 2 informative measures outside, at most 0 by chance."
+    )
+    assert rows["MU-Mis"][2].text == "No verdict below 4 oracles; train 2 more."
+    assert rows["MU-Mis"][0].detail == "no-op"
+    paths = write_report(audit, tmp_path)
+    html, markdown = paths["html"].read_text(), paths["markdown"].read_text()
+    assert '<td class="cannot-be-judged"><span class="mark">?\u00a0cannot' in html
+    assert "| MU-Mis (no-op) | ? cannot be judged | No verdict below 4 oracles" in markdown
+
+
+def test_hashes_and_level_come_after_the_verdicts(written):
+    text = Page(written[1]).text
+    assert text.index("at most 0 by chance") < text.index("3f2a9c0d")
+    assert text.index("Measures") < text.index("strong")
+
+
+def test_what_the_table_of_verdicts_says_is_not_said_twice():
+    audit = record()
+    reason = audit["rows"][2]["verdict"]["reason"]
+    audit["summary"] += [f"NatMU fails: {reason} (Forget accuracy).", "By gap: NatMU."]
+    said = [s for s in sentences(audit) if "informative measures" in s]
+    assert said == []
+    assert "By gap: NatMU." in sentences(audit)
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_every_mark_has_its_style(written, mark):
+    assert f".{mark.replace(' ', '-')} .mark" in written[1]
+
+
+def test_no_style_is_left_of_a_mark_that_is_gone(written):
+    styled = set(re.findall(r"\.([a-z-]+) \.mark", written[1]))
+    assert styled == {mark.replace(" ", "-") for mark in MARKS} | {"verdicts"}
+
+
+def test_how_far_the_course_strayed_is_in_the_report():
+    end = {"value": 4.0, "low": 3.0, "high": 5.0, "n": 8}
+    courses = {
+        "oracle": 88.0,
+        "methods": {"natmu": dict.fromkeys(("worst", "overshoot", "area"), end)},
+    }
+    assert table(record() | {"courses": courses}, "On the way")[1] == [
+        "NatMU",
+        "8",
+        *["4.00 3.00 to 5.00"] * 3,
+    ]
 
 
 # The tables
@@ -469,16 +420,11 @@ def test_a_ranking_says_what_it_goes_by(measure, rule):
     assert words.ranking_rule(audit, measure) == rule
 
 
-def test_audit_md_says_what_a_ranking_goes_by_and_bands_by_the_ends_that_count():
-    audit = record()
-    for r in audit["rows"]:
-        r["verdict"] = {"outside": 0, "judged": 3, "chance": 1, "outcome": "passes"}
-    found = {t.title: t for t in audit_tables.tables(audit | {"courses": {"methods": {}}})}
-    assert found["Nearest to retraining first"].rows[0][0] == "gap, lowest first"
-    bands = {line[0]: line[1] for line in found["random:0.1: strong audit"].rows}
-    assert bands["gap (points)"] == "up to 1.260"
-    assert bands["FA (%)"] == "83.6 to 92.4"
-    assert found["Time"].rows[1] == ("natmu", "1 s", "1 s to 1 s, n\u00a08", "5 %", "-")
+def test_rankings_and_bands_name_only_the_ends_that_count():
+    assert table(record(), "Ranking")[0][0] == "Average gap lowest first"
+    bands = {line[0]: line[1].split(" median")[0] for line in table(record(), "Measures")}
+    assert bands["Average gap in points"] == "up to 1.26"
+    assert bands["Forget accuracy in %"] == "83.60 to 92.40"
 
 
 def test_every_method_has_its_time_beside_retraining():
@@ -607,3 +553,37 @@ def test_a_record_that_lacks_a_part_is_refused(tmp_path):
     with pytest.raises(InputError, match="audit: lacks bands, notes: expected the record"):
         write_report(audit, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+# Figures of the caller
+
+
+def given(slug):
+    return Picture(slug, "what it shows", Figure(figsize=(2, 2)))
+
+
+@pytest.mark.parametrize(
+    "slug", ["", "../../escaped", 'x" onload="y', "A", "a b", "a.b", "ä", None]
+)
+def test_a_slug_that_could_leave_the_folder_or_its_attribute_is_refused(slug):
+    with pytest.raises(
+        InputError, match=r"slug=.*expected one or more of a-z, 0-9 and -"
+    ) as refused:
+        given(slug)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("slugs", [["roc-0"], ["mine", "mine"]])
+def test_a_slug_of_another_figure_is_refused_before_anything_is_written(slugs, tmp_path):
+    with pytest.raises(InputError, match="expected one that no other figure of the report has"):
+        write_report(record(), tmp_path, figures=[given(slug) for slug in slugs])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_figures_of_the_caller_and_settings_are_in_the_report(tmp_path):
+    audit = record() | {"settings": {"training": {"epochs": 30}}}
+    paths = write_report(audit, tmp_path, figures=[given("mine-2")])
+    assert "![what it shows](figures/mine-2.png)" in paths["markdown"].read_text()
+    assert (tmp_path / "figures" / "mine-2.png").is_file()
+    assert 'aria-label="what it shows"' in paths["html"].read_text()
+    assert ["training.epochs", "30"] in table(audit, "Settings")

@@ -1,0 +1,141 @@
+"""The tables of an audit say what its record says, for programs and for a terminal."""
+
+import csv
+import io
+import re
+import subprocess
+import sys
+
+import pytest
+from rich.console import Console
+
+from jax_unlearn.core import InputError
+from jax_unlearn.report.tables import (
+    COLUMNS,
+    evidence,
+    long_table,
+    print_summary,
+    summary_table,
+    to_csv,
+    to_markdown,
+)
+from tests.report.records import HOSTILE, cell, record
+
+
+def printed(audit, width=120):
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    print_summary(audit, console)
+    return console.file.getvalue()
+
+
+def test_the_long_table_has_a_line_for_every_row_and_measure():
+    audit = record()
+    lines = long_table(audit)
+    assert all(tuple(sorted(line)) == tuple(sorted(COLUMNS)) for line in lines)
+    keys = [(line["row"], line["measure"]) for line in lines]
+    assert keys == [(r["name"], m["name"]) for r in audit["rows"] for m in audit["measures"]]
+    assert {line["request"] for line in lines} == {"random:0.1"}
+
+
+def test_csv_holds_every_number_to_the_last_digit_and_nothing_where_nothing_is_known():
+    audit = record()
+    value = audit["rows"][2]["results"]["FA"]["value"] = 1 / 3
+    audit["rows"][2]["results"]["FA"]["band"] = [0.1 + 0.2, 1e-17]
+    audit["rows"][3]["results"]["FA"] = cell(None, "", 0, 'why, "so"\nthen')
+    lines = list(csv.DictReader(io.StringIO(to_csv(audit))))
+    assert tuple(lines[0]) == COLUMNS
+    natmu, mumis = (
+        next(line for line in lines if (line["row"], line["measure"]) == (name, "FA"))
+        for name in ("natmu", "mumis")
+    )
+    assert float(natmu["value"]) == value
+    assert (float(natmu["band_low"]), float(natmu["band_high"])) == (0.1 + 0.2, 1e-17)
+    assert [mumis[key] for key in ("value", "low", "high", "band_low")] == [""] * 4
+    assert mumis["note"] == 'why, "so"\nthen'
+
+
+def test_the_table_of_verdicts_shows_measures_time_verdict_and_flags():
+    audit = record()
+    audit["rows"][2]["flags"] = ["no-op"]
+    audit["models"]["methods"]["natmu"]["statuses"] = {"finished": 7, "ended at the limit": 1}
+    audit["rows"][3]["seconds"] = {"value": None, "low": None, "high": None, "n": 0}
+    head, _, oracle, natmu, mumis = summary_table(audit)
+    assert head == (
+        *("model", "RA", "FA", "TA", "gap", "KL to oracle"),
+        *("seconds", "verdict", "flags"),
+    )
+    assert oracle == (
+        *("oracle", "-", "88.0 ±0.880", "-", "1.200 ±0.012", "-", "2.000 ±0.500"),
+        *("passes", ""),
+    )
+    assert natmu[-2:] == ("fails", "no-op; 1 of 8 ended at the limit")
+    assert mumis[6] == "-"
+
+
+def test_rows_with_the_same_evidence_share_a_line():
+    assert evidence(record()) == [
+        "original: 8 models against 8 oracles: 2 of 3 informative measures outside, at most 0 by "
+        "chance.",
+        "oracle: 8 models against 8 oracles: 0 of 3 informative measures outside, at most 0 by "
+        "chance.",
+        "natmu, mumis: 8 models against 8 oracles: 1 of 2 informative measures outside, at most 0 "
+        "by chance.",
+    ]
+
+
+@pytest.mark.parametrize("outcome", ["passes", "fails", "cannot be judged"])
+def test_the_terminal_shows_the_verdict_and_its_reason(outcome):
+    audit = record()
+    audit["rows"][2]["verdict"] |= {"outcome": outcome, "reason": "as it is [red]so"}
+    text = printed(audit)
+    assert outcome in next(line for line in text.splitlines() if "natmu" in line)
+    assert "natmu: as it is [red]so." in text
+    assert "random:0.1: 150 of 1500 training images forgotten" in text
+
+
+def test_markup_in_a_name_is_text_on_the_terminal_and_in_markdown():
+    name = f"[bold]{HOSTILE}|"
+    audit = record(methods=(name,))
+    assert name in printed(audit, width=200)
+    text = to_markdown(audit)
+    assert "\\[bold\\]\\<script\\>" in text
+    assert re.search(r"(?<!\\)<", text) is None
+
+
+def test_a_narrow_terminal_cuts_nothing_off():
+    joined = "".join(printed(record(), width=60).split())
+    assert "\u2026" not in joined
+    assert "88.0" in joined
+
+
+@pytest.mark.parametrize("write", [long_table, to_csv, summary_table, to_markdown])
+def test_another_format_is_refused_in_one_line(write):
+    with pytest.raises(InputError, match="audit: format 1: expected 2; make it again"):
+        write(record() | {"format": 1})
+
+
+def test_tables_need_neither_matplotlib_nor_jinja2():
+    code = (
+        "import sys\n"
+        "sys.modules.update(dict.fromkeys(('matplotlib', 'jinja2', 'rich')))\n"
+        "import jax_unlearn.report, jax_unlearn.report.tables, jax_unlearn.audit.records.written\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("package", ["jinja2", "matplotlib"])
+@pytest.mark.parametrize("name", ["Picture", "write_report"])
+def test_what_needs_the_extra_says_so_in_one_line(package, name):
+    code = (
+        "import importlib.util as util\n"
+        "find = util.find_spec\n"
+        f"util.find_spec = lambda name, *rest: None if name == {package!r} else find(name, *rest)\n"
+        "try:\n"
+        f"    from jax_unlearn.report import {name}\n"
+        "except ImportError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == (
+        f"jax_unlearn.report.{name} needs {package}: pip install 'jax_unlearn[report]'\n"
+    )
