@@ -1,4 +1,4 @@
-"""The probes of a bank's models: looked at once, so that the audit needs no weights or images.
+"""The probes of a bank's models: taken once, so that the audit needs no weights or images.
 
 Every model of a request is compared with the same untrained network and relearns the forget set by
 the same recipe, in the same order: `UPDATES` updates with the optimizer, momentum and batch size of
@@ -92,6 +92,7 @@ def take_probes(
         "version": PROBE_VERSION,
     }
     like = model.init(make_key(0, "initial"))
+    # The purpose is part of the randomness: another word would make other probes.
     untrained = model.init(make_key(0, "inside", "untrained"))
     key = make_key(0, "inside", "relearn")
 

@@ -1,4 +1,4 @@
-"""Models trained on random halves of the data: which examples each has seen, and what they tell."""
+"""Models trained on random halves of the data: which examples each has seen, and memorization."""
 
 from collections.abc import Sequence
 from pathlib import Path

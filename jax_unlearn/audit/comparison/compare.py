@@ -87,7 +87,7 @@ class Comparison:
       confidence: probability of every interval and band.
       measures: those that were taken.
       catalogue: those that could have been.
-      not_measured: why others were not, by name; comparisons of banks are told of in ``notes``.
+      not_measured: why others were not, by name; for comparisons of banks see ``notes``.
       rows: original where there is one, oracle, methods.
       bands: by measure, for the sizes of the largest row.
       uninformative: measures that have no power for any row: the originals would lie inside every
@@ -231,7 +231,7 @@ def _row(
 def _not_measured(
     catalogue: Sequence[Measure], models: RequestModels, level: str, class_wise: bool
 ) -> dict[str, str]:
-    """Why measures of single models cannot be had, by name; banks are told of in the notes."""
+    """Why measures of single models cannot be had, by name; for banks the notes say it."""
     reasons = {}
     given = any(run.probe is not None for group in models.groups for run in group.kept)
     for m in catalogue:
@@ -272,9 +272,9 @@ def _bands(
 ) -> dict[str, NullBand]:
     bands = {}
     for m in measures:
-        cells = [cells[m.name] for _, cells in rows if cells[m.name].band is not None]
-        if cells:
-            bands[m.name] = max(cells, key=lambda cell: cell.n).band
+        known = [results[m.name] for _, results in rows if results[m.name].band is not None]
+        if known:
+            bands[m.name] = max(known, key=lambda result: result.n).band
     return bands
 
 
@@ -323,7 +323,7 @@ def _notes(
             "with that class only."
         )
     undefined = [
-        m.title for m in measures if any("undefined" in cells[m.name].note for _, cells in rows)
+        m.title for m in measures if any("undefined" in results[m.name].note for _, results in rows)
     ]
     if undefined:
         notes.append(

@@ -119,7 +119,7 @@ def gather_models(
     Raises:
       InputError: if there is no oracle with finite logits, a method's name is taken, a seed comes
         twice in a group, a model's ids, labels, classes or forgotten classes are not the first
-        oracle's, or probes do not belong to one request and one way of looking.
+        oracle's, or probes are not of one request and one recipe.
     """
     if not oracle:
         raise InputError("oracle=[]: expected one model or more, retrained without the forget set")

@@ -24,7 +24,7 @@ class Ranking:
 
     Attributes:
       measure: its name.
-      order: (name, cell) of each method that has a value.
+      order: (name, result) of each method that has a value.
       tied: pairs of neighbours in the order that cannot be told apart, by name.
     """
 

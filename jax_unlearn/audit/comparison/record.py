@@ -90,7 +90,7 @@ def to_record(
         "ranking": [
             {
                 "measure": ranking.measure,
-                "order": [{"name": name, **_ends(cell)} for name, cell in ranking.order],
+                "order": [{"name": name, **_ends(result)} for name, result in ranking.order],
                 "note": _shown(ranking, display).note,
             }
             for ranking in rankings
@@ -171,7 +171,7 @@ def _row(row: AuditRow) -> dict[str, Any]:
         "name": row.group.name,
         "kind": row.group.kind,
         "flags": row.group.flags,
-        "results": {name: _cell(cell) for name, cell in row.results.items()},
+        "results": {name: _result(result) for name, result in row.results.items()},
         "verdict": {
             "outcome": row.verdict.outcome,
             "outside": row.verdict.outside,
@@ -193,13 +193,19 @@ def _interval(found: Interval) -> dict[str, Any]:
     }
 
 
-def _ends(cell: MeasureResult) -> dict[str, float | None]:
-    return {name: number(getattr(cell, name)) for name in ("value", "low", "high")}
+def _ends(result: MeasureResult) -> dict[str, float | None]:
+    return {name: number(getattr(result, name)) for name in ("value", "low", "high")}
 
 
-def _cell(cell: MeasureResult) -> dict[str, Any]:
-    band = None if cell.band is None else [number(cell.band.low), number(cell.band.high)]
-    return {**_ends(cell), "n": cell.n, "verdict": cell.verdict, "note": cell.note, "band": band}
+def _result(result: MeasureResult) -> dict[str, Any]:
+    band = None if result.band is None else [number(result.band.low), number(result.band.high)]
+    return {
+        **_ends(result),
+        "n": result.n,
+        "verdict": result.verdict,
+        "note": result.note,
+        "band": band,
+    }
 
 
 def _band(band: NullBand) -> dict[str, Any]:

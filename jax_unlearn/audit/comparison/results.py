@@ -176,13 +176,13 @@ class OracleView:
             return found
 
         per_run = list(self.pool.map(complete, kept, evidence))
-        cells = {}
+        results = {}
         for m in self.measures:
             if m.kind not in (ALONE, PAIR):
                 continue
             rows = [i for i, run in enumerate(kept) if not m.probe or run.probe is not None]
             values = np.array([per_run[i].get(m.name, math.nan) for i in rows], np.float64)
-            cell = _mean_result(
+            result = _mean_result(
                 m,
                 values,
                 tuple(kept[i].seed for i in rows),
@@ -192,26 +192,28 @@ class OracleView:
                 oracles=bool(self.oracles),
             )
             if m.probe and 0 < len(rows) < len(kept):
-                cell = _noted(cell, f"the probe of {len(rows)} of {len(kept)} models is given")
+                result = _noted(result, f"the probe of {len(rows)} of {len(kept)} models is given")
             if m.cut_off is not None:
-                cell = self._cut_off(m, cell, [evidence[i] for i in rows])
-            cells[m.name] = cell
-        return cells
+                result = self._cut_off(m, result, [evidence[i] for i in rows])
+            results[m.name] = result
+        return results
 
     def _cut_off(
-        self, m: Measure, cell: MeasureResult, evidence: Sequence[Evidence]
+        self, m: Measure, result: MeasureResult, evidence: Sequence[Evidence]
     ) -> MeasureResult:
         """Say how many values are lower bounds only; equal lower bounds prove nothing."""
         cut = sum(m.cut_off(known) for known in evidence)
         if not cut:
-            return cell
-        cell = _noted(cell, f"cut off before the target in {cut} of {len(evidence)}: a lower bound")
+            return result
+        result = _noted(
+            result, f"cut off before the target in {cut} of {len(evidence)}: a lower bound"
+        )
         oracles = any(
             m.cut_off(self.evidence[i]) for i in self._known(range(len(self.oracles)), m.probe)
         )
-        if not oracles or cell.verdict != INSIDE:
-            return cell
-        return _noted(dataclasses.replace(cell, verdict=UNJUDGED), "oracles too, so not judged")
+        if not oracles or result.verdict != INSIDE:
+            return result
+        return _noted(dataclasses.replace(result, verdict=UNJUDGED), "oracles too, so not judged")
 
     def _band(self, m: Measure, n: int) -> NullBand | None:
         more = {"resolution": self.steps.get(m.name, 0.0), "level": self.confidence}
@@ -259,14 +261,14 @@ class OracleView:
                 level=self.confidence,
             )
         splits = self.split_values(size)[1]
-        cells = {}
+        results = {}
         for m in measures:
             low, high = ends.get(m.name, (math.nan, math.nan))
             band = band_of_splits(
                 splits[m.name], (size, size), len(self.oracles), level=self.confidence
             )
             note = "" if ends else f"no interval below {MIN_BANK + 3} models"
-            cells[m.name] = MeasureResult(
+            results[m.name] = MeasureResult(
                 value=values[m.name],
                 low=max(low, m.low) if math.isfinite(low) else math.nan,
                 high=min(high, m.high) if math.isfinite(high) else math.nan,
@@ -275,7 +277,7 @@ class OracleView:
                 note=note,
                 band=band,
             )
-        return cells
+        return results
 
     def _banks(self, mine: BankConfidences, theirs: BankConfidences) -> dict[str, float]:
         """Every measure of kind 'banks'; those that depend on numbers of models do so here too."""
@@ -389,8 +391,8 @@ def _mean_result(
     )
 
 
-def _noted(cell: MeasureResult, note: str) -> MeasureResult:
-    return dataclasses.replace(cell, note="; ".join(filter(None, [cell.note, note])))
+def _noted(result: MeasureResult, note: str) -> MeasureResult:
+    return dataclasses.replace(result, note="; ".join(filter(None, [result.note, note])))
 
 
 def judge(m: Measure, value: float, band: NullBand | None) -> str:

@@ -13,7 +13,7 @@ BANK_EXAMPLES = 2000
 
 
 class BankConfidences(NamedTuple):
-    """What the comparisons of banks look at; rows are models.
+    """What banks are compared by; rows are models.
 
     Attributes:
       forget: float64 [N, E], logit confidence of each forget example.
@@ -56,7 +56,7 @@ class BankPair:
 def bank_confidences(
     runs: Sequence[Predictions], measured: Sequence[dict[str, float]]
 ) -> BankConfidences:
-    """Gather what the comparisons of banks look at.
+    """Gather what banks are compared by.
 
     Args:
       runs: the models' outputs, at least one.

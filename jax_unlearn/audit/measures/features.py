@@ -1,4 +1,4 @@
-"""What is left in a network's features: their likeness to the oracle's, and what they still tell.
+"""What is left in a network's features: their likeness to the oracle's, and a linear probe.
 
 Outputs may forget what the layers below still hold. Both measures take penultimate features, the
 inputs of the last linear layer, as arrays, which :mod:`~jax_unlearn.audit.probes.penultimate`

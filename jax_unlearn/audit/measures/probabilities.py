@@ -1,4 +1,4 @@
-"""What a classifier's probabilities say about each example: the features that attacks look at."""
+"""What a classifier's probabilities say about each example: the features that attacks use."""
 
 import numpy as np
 

@@ -82,8 +82,8 @@ def _target(evidence: Evidence) -> float:
     return math.nan if evidence.relearn_target is None else evidence.relearn_target
 
 
-def _look_step(evidence: Evidence, of) -> float:
-    """Updates between the first two looks at the loss."""
+def _first_step(evidence: Evidence, of) -> float:
+    """Updates between the first two measurements of the loss."""
     if evidence.probe is None:
         return 0.0
     return float(np.diff(evidence.probe.relearn_steps[:2]).sum())
@@ -99,7 +99,7 @@ RELEARN_TIME = of_probes(
     'Networks", 2020, arXiv:1911.04933',
     formula=relearn_time,
     higher="less of the forget set is left inside, or it is suppressed",
-    resolution=_look_step,
+    resolution=_first_step,
     cut_off=_is_cut_off,
     needs_originals=True,
     place=300,

@@ -1,4 +1,4 @@
-"""What a few seeds allow to be said: means with intervals, and the band of pure chance."""
+"""Means over a few seeds with their intervals, and the band of pure chance."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Penultimate features of any network that ends in a linear layer, without a look inside it."""
+"""Penultimate features of any network that ends in a linear layer, whatever its code."""
 
 import functools
 

@@ -24,15 +24,15 @@ from jax_unlearn.models.predict import predict_logits
 
 
 class Relearn(Descent):
-    """Fine-tune on the forget set alone, with a look at its loss every few steps.
+    """Fine-tune on the forget set alone, measuring its loss every few steps.
 
     Defaults: SGD at the constant rate of the fine-tuning it undoes, without augmentation, decay
     or momentum, and with BatchNorm's running statistics, so that losses change by learning alone.
 
     Attributes:
-      epochs: number of looks; the run makes ``epochs * every`` updates at most.
-      every: updates between two looks.
-      target: the run ends at the first look that finds the loss here or below.
+      epochs: number of measurements; the run makes ``epochs * every`` updates at most.
+      every: updates between two measurements.
+      target: the run ends at the first measurement at which the loss is here or below.
     """
 
     epochs: int = 100
@@ -81,10 +81,10 @@ def relearn_curve(
     """Fine-tune a model on the forget set and return the course of its loss there.
 
     Models are comparable under one recipe and one key. Costs one pass over the forget set per
-    look, and its updates.
+    measurement, and its updates.
 
     Args:
-      recipe: rate, batch size, number of looks, target.
+      recipe: rate, batch size, number of measurements, target.
       model: the network.
       variables: the weights to start from: an unlearned model's or the oracle's.
       forget: the forget examples.

@@ -30,7 +30,7 @@ def take_probe(
     """Compute what the audit needs of a model's weights.
 
     Costs two forward passes over the forget set and one over ``probe``, and the fine-tuning run
-    of ``recipe`` with a pass over the forget set per look, all on one device.
+    of ``recipe`` with a pass over the forget set per epoch of it, all on one device.
 
     Args:
       model: the network.
