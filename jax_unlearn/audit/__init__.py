@@ -9,9 +9,7 @@ from jax_unlearn.audit.comparison.flags import chance_level, is_collapsed, is_no
 from jax_unlearn.audit.comparison.models import Group, RequestModels, Run, gather_models
 from jax_unlearn.audit.comparison.ranking import Ranking, rank
 from jax_unlearn.audit.comparison.record import to_record
-from jax_unlearn.audit.comparison.render import caption, to_blocks, to_csv, to_markdown, to_rows
 from jax_unlearn.audit.comparison.results import MeasureResult
-from jax_unlearn.audit.comparison.table import Row, Table, audit_request
 from jax_unlearn.audit.comparison.verdicts import Verdict
 from jax_unlearn.audit.measures.accuracy import accuracies, accuracy
 from jax_unlearn.audit.measures.attack_report import AttackReport, AttackScores, attack_report
@@ -64,7 +62,7 @@ from jax_unlearn.audit.measures.roc import (
     roc_curve,
     tpr_at_fpr,
 )
-from jax_unlearn.audit.measures.statistics import Band, Interval, interval, null_band
+from jax_unlearn.audit.measures.statistics import Interval, interval
 from jax_unlearn.audit.measures.zrf import zrf
 from jax_unlearn.audit.predictions import load_predictions, save_predictions
 from jax_unlearn.audit.probes.penultimate import penultimate_features
@@ -83,7 +81,6 @@ __all__ = [
     "AttackScores",
     "AuditProtocol",
     "AuditRow",
-    "Band",
     "Comparison",
     "Estimate",
     "ForgettingQuality",
@@ -99,9 +96,7 @@ __all__ = [
     "RelearnCurve",
     "RequestModels",
     "Roc",
-    "Row",
     "Run",
-    "Table",
     "Verdict",
     "accuracies",
     "accuracy",
@@ -110,9 +105,7 @@ __all__ = [
     "attack_report",
     "auc",
     "auc_per_example",
-    "audit_request",
     "average_gap",
-    "caption",
     "chance_level",
     "clopper_pearson",
     "compare",
@@ -144,7 +137,6 @@ __all__ = [
     "memorization_scores",
     "memorization_standard_errors",
     "modified_entropy",
-    "null_band",
     "overshoot",
     "penultimate_features",
     "percent_called_member",
@@ -160,11 +152,7 @@ __all__ = [
     "share_called_nonmember",
     "svc_attack_nonmember_share",
     "take_probe",
-    "to_blocks",
-    "to_csv",
-    "to_markdown",
     "to_record",
-    "to_rows",
     "tow",
     "tow_mia",
     "tpr_at_fpr",

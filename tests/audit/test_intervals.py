@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jax_unlearn.audit import interval, null_band
+from jax_unlearn.audit import interval
 from jax_unlearn.core import InputError
 
 
@@ -20,14 +20,12 @@ def test_one_seed_has_a_mean_and_no_interval():
     assert (found.mean, found.n) == (93.0, 1)
     assert np.isnan(found.low)
     assert np.isnan(found.high)
-    assert np.isnan(null_band([0.3])).all()
 
 
 def test_no_seed_has_not_even_a_mean():
     found = interval([])
     assert found.n == 0
     assert np.isnan(found[:3]).all()
-    assert np.isnan(null_band([])).all()
 
 
 def test_an_unknown_value_makes_the_interval_unknown():
@@ -40,16 +38,7 @@ def test_the_interval_covers_the_true_mean_as_often_as_it_says():
     assert np.mean(covered) == pytest.approx(0.95, abs=0.02)
 
 
-def test_the_null_band_holds_the_mean_of_as_many_new_values_as_often_as_it_says():
-    rng = np.random.default_rng(1)
-    old, new = rng.normal(0, 2, (2, 1000, 3))
-    bands = map(null_band, old)
-    held = [b.low <= m <= b.high for b, m in zip(bands, new.mean(axis=1), strict=True)]
-    assert np.mean(held) == pytest.approx(0.95, abs=0.02)
-
-
 @pytest.mark.parametrize("level", [0.0, 1.0, 95, float("nan")])
 def test_a_level_that_is_no_probability_is_refused(level):
-    for function in (interval, null_band):
-        with pytest.raises(InputError, match=r"level=.*between 0 and 1"):
-            function([1.0, 2.0], level)
+    with pytest.raises(InputError, match=r"level=.*between 0 and 1"):
+        interval([1.0, 2.0], level)
