@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jax_unlearn.report.audit_report import write_report
+    from jax_unlearn.report.declared_figures import MethodRun, method_figures
     from jax_unlearn.report.page.blocks import Picture
 
-__all__ = ["Picture", "write_report"]
+__all__ = ["MethodRun", "Picture", "method_figures", "write_report"]
 
 _HOMES = {
+    "MethodRun": "jax_unlearn.report.declared_figures",
     "Picture": "jax_unlearn.report.page.blocks",
+    "method_figures": "jax_unlearn.report.declared_figures",
     "write_report": "jax_unlearn.report.audit_report",
 }
 

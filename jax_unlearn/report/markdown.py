@@ -47,7 +47,8 @@ def _block(block: Block) -> str:
 
 def _cell(cell: Cell) -> str:
     mark = f"{MARKS[cell.mark]} {cell.mark}" if cell.mark else ""
-    small = ", ".join(filter(None, [mark, escape(cell.detail)]))
+    parts = list(filter(None, [mark, escape(cell.detail)]))
     if not cell.text:
-        return small
+        return ": ".join(parts)
+    small = ", ".join(parts)
     return f"{escape(cell.text)} ({small})" if small else escape(cell.text)

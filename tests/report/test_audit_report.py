@@ -178,8 +178,8 @@ def test_long_and_equal_names_stay_apart_in_figures():
 
 def test_what_was_forgotten_is_counted():
     assert words.forgotten_sentence(record()["request"]) == (
-        "Forgotten: 150 of 1500 training examples (10 %), chosen example by example by random:0.1; "
-        "1350 retained, 360 test examples."
+        "Forgotten: 150 of 1500 training examples (10 %), chosen as single examples by the request "
+        "random:0.1; 1350 retained, 360 test examples."
     )
 
 
@@ -291,15 +291,15 @@ def test_the_page_begins_with_what_passes_fails_or_cannot_be_judged_and_why(tmp_
         "NatMU": "fails",
         "MU-Mis": "cannot be judged",
     }
-    assert rows["NatMU"][2].text == (
+    assert rows["NatMU"][1].detail == (
         "8 models against 8 oracles: 1 of 2 informative measures outside, at most 0 by chance."
     )
-    assert rows["MU-Mis"][2].text == "No verdict below 4 oracles; train 2 more."
+    assert rows["MU-Mis"][1].detail == "No verdict below 4 oracles; train 2 more."
     assert rows["MU-Mis"][0].detail == "no-op"
     paths = write_report(audit, tmp_path)
     html, markdown = paths["html"].read_text(), paths["markdown"].read_text()
     assert '<td class="cannot-be-judged"><span class="mark">?\u00a0cannot' in html
-    assert "| MU-Mis (no-op) | ? cannot be judged | No verdict below 4 oracles" in markdown
+    assert "| MU-Mis (no-op) | ? cannot be judged: No verdict below 4 oracles" in markdown
 
 
 def test_hashes_and_level_come_after_the_verdicts(written):
@@ -493,9 +493,29 @@ def test_measures_beyond_predictions_are_listed():
 
 def test_every_figure_is_drawn_in_order():
     drawn, omitted = pictures(record())
-    slugs = ("roc-0", "roc-1", "epsilon", "densities", "gap-time", "examples", "forget-accuracy")
+    slugs = (
+        "roc-0",
+        "roc-1",
+        "epsilon",
+        "densities",
+        "gap-time",
+        "examples",
+        "forget-accuracy",
+    )
     assert tuple(p.slug for p in drawn) == slugs
-    assert omitted == []
+    assert len(omitted) == 1
+    assert omitted[0].startswith("Distance to the oracle by two measures: not drawn, because")
+
+
+def test_methods_are_drawn_by_two_measures_where_both_are_known():
+    audit = record()
+    audit["bands"]["KL_forget"] = {"low": 0.0, "high": 0.03, "median": 0.02, "n": 8, "how": ""}
+    audit["rows"][2]["results"]["KL_forget"] = cell(0.05)
+    drawn, _ = pictures(audit)
+    figure = next(p.figure for p in drawn if p.slug == "gap-kl")
+    lines = {line.get_label(): line for line in figure.axes[0].lines}
+    assert lines["NatMU"].get_xydata().tolist() == [[0.05, pytest.approx(1.32)]]
+    assert "MU-Mis" not in lines
 
 
 @pytest.mark.parametrize("empty", [None, {}, "absent"])
@@ -504,7 +524,7 @@ def test_missing_curves_leave_out_their_figure_and_say_so(empty, tmp_path):
     audit["curves"] = {} if empty == "absent" else dict.fromkeys(audit["curves"], empty)
     drawn, omitted = pictures(audit)
     assert drawn == []
-    assert len(omitted) == 6
+    assert len(omitted) == 7
     assert "ROC of the attacks: not drawn, because the audit holds no such data." in omitted
     assert "bank by experiments.bank --watch or in a run's folder" in omitted[-1]
     assert omitted[0] in write_report(audit, tmp_path)["markdown"].read_text()
@@ -517,7 +537,7 @@ def test_a_curve_that_cannot_be_drawn_says_why_and_leaves_the_others():
     audit["curves"]["density"]["natmu"] = [None, None]
     drawn, omitted = pictures(audit)
     assert len(drawn) == 6
-    assert len(omitted) == 1
+    assert len(omitted) == 2
     assert "epsilon['natmu']" in omitted[0]
 
 

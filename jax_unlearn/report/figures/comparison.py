@@ -113,7 +113,7 @@ def gap_against_kl_figure(
     """Draw the average gap against KL(oracle || unlearned), one labelled point per method.
 
     Shaded is the null band: values up to the largest that one set of oracles has against another.
-    A method there cannot be told from retraining. A method without finite values, as after a
+    A method there cannot be told apart from retraining. A method without finite values, as after a
     collapse, is named under the title instead.
 
     Args:
@@ -178,7 +178,7 @@ def gap_against_kl_figure(
         figure,
         title,
         "Lower left is nearer. Grey: null band, as near as independent oracles come to each other; "
-        "where both bands meet, a method cannot be told from retraining." + note,
+        "where both bands meet, a method cannot be told apart from retraining." + note,
     )
     colours = [style.colour for style in styles(names).values()]
     place_labels(axes, points, texts, colours=colours, bars=bars)

@@ -8,6 +8,7 @@ import matplotlib
 import numpy as np
 
 from jax_unlearn.core import InputError
+from jax_unlearn.report.figures.comparison import gap_against_kl_figure
 from jax_unlearn.report.figures.confidence import density_figure, strip_figure
 from jax_unlearn.report.figures.cost import gap_against_time_figure
 from jax_unlearn.report.figures.course import forget_accuracy_figure
@@ -70,6 +71,7 @@ def pictures(audit: Mapping[str, Any]) -> tuple[list[Picture], list[str]]:
         ("epsilon", "Epsilon per forget example", False, _epsilon(curves, named)),
         ("densities", "Confidences on the forget set", False, _densities(curves, named)),
         ("gap-time", "Distance to the oracle against time", False, _cost(audit, named)),
+        ("gap-kl", "Distance to the oracle by two measures", True, _two_measures(audit, named)),
         ("examples", "Single forget examples", False, _examples(curves, named)),
         ("forget-accuracy", "Forget accuracy during unlearning", True, _course(audit, named)),
     ]
@@ -137,6 +139,30 @@ def _cost(audit: Mapping[str, Any], named: Callable) -> Callable:
             retrain=seconds.get("oracle", ()),
             band=ends if np.isfinite(ends).all() else None,
             label=f"{measure['title'].lower()} ({measure['unit']})",
+            title=title,
+        )
+
+    return draw
+
+
+def _two_measures(audit: Mapping[str, Any], named: Callable) -> Callable:
+    """Choose the methods that have both a gap and a divergence, where both have a null band."""
+    bands = audit["bands"]
+    points: dict[str, dict[str, list[float]]] = {"gap": {}, "KL_forget": {}}
+    for row in audit["rows"]:
+        values = {name: finite((row["results"].get(name) or {}).get("value")) for name in points}
+        if row["kind"] == "method" and all(map(np.isfinite, values.values())):
+            for name, value in values.items():
+                points[name][row["name"]] = [value]
+
+    def draw(title: str):
+        if not points["gap"] or not all(name in bands for name in points):
+            return None
+        return gap_against_kl_figure(
+            named(points["gap"]),
+            named(points["KL_forget"]),
+            null_gap=[finite(bands["gap"]["high"])],
+            null_kl=[finite(bands["KL_forget"]["high"])],
             title=title,
         )
 

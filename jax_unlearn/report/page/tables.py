@@ -29,12 +29,11 @@ _KEY = (
 
 def verdict_blocks(audit: Mapping[str, Any]) -> list[Block]:
     """Say of every row whether it passes, fails or cannot be judged, and on what evidence."""
-    heads = [Cell("model"), Cell("verdict"), Cell("evidence")]
+    heads = [Cell("model"), Cell("verdict")]
     body = [
         [
             Cell(row_name(row["name"]), "; ".join(row["flags"])),
-            Cell("", mark=row["verdict"]["outcome"]),
-            Cell(sentence(row["verdict"]["reason"])),
+            Cell("", sentence(row["verdict"]["reason"]), row["verdict"]["outcome"]),
         ]
         for row in audit["rows"]
     ]

@@ -64,11 +64,11 @@ def absent_sentence(measure: Mapping[str, Any]) -> str:
 def forgotten_sentence(request: Mapping[str, Any]) -> str:
     """Say what was forgotten, how it was chosen and what is left."""
     training = request["forget"] + request["retain"]
-    kind = "as whole classes" if request["class_wise"] else "example by example"
+    kind = "whole classes" if request["class_wise"] else "single examples"
     return (
         f"Forgotten: {request['forget']} of {training} training examples "
-        f"({percent(request['forget'] / training)}), chosen {kind} by {request['text']}; "
-        f"{request['retain']} retained, {counted(request['test'], 'test example')}."
+        f"({percent(request['forget'] / training)}), chosen as {kind} by the request "
+        f"{request['text']}; {request['retain']} retained, {counted(request['test'], 'test example')}."
     )
 
 
