@@ -68,7 +68,8 @@ def forgotten_sentence(request: Mapping[str, Any]) -> str:
     return (
         f"Forgotten: {request['forget']} of {training} training examples "
         f"({percent(request['forget'] / training)}), chosen as {kind} by the request "
-        f"{request['text']}; {request['retain']} retained, {counted(request['test'], 'test example')}."
+        f"{request['text']}; {request['retain']} retained, "
+        f"{counted(request['test'], 'test example')}."
     )
 
 
