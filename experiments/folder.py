@@ -2,7 +2,7 @@
 
 Layout: ``config.json``, ``bank/`` (see :mod:`jax_unlearn.bank.store`; elsewhere where runs share
 one), ``models.json`` (which models of the bank are this run's), and for each request a folder with
-``audit.json``, ``audit.csv``, ``audit.md`` and the report.
+``audit.json``, ``audit.csv`` and the report.
 """
 
 import contextlib
