@@ -83,7 +83,9 @@ def method_figures(runs: Mapping[str, MethodRun], record: Mapping[str, Any]) -> 
 def _mumis(run: MethodRun, record: Mapping[str, Any], title: str) -> Figure:
     """Draw the sensitivities and accuracies on the way, and the oracles' accuracies."""
     measures = {"forget_accuracy": "FA", "retain_accuracy": "RA", "test_accuracy": "TA"}
-    results = next((r["results"] for r in record["rows"] if r["kind"] == "oracle"), {})
+    results: Mapping[str, Any] = next(
+        (r["results"] for r in record["rows"] if r["kind"] == "oracle"), {}
+    )
     levels = {key: finite((results.get(m) or {}).get("value")) for key, m in measures.items()}
     return mumis_figure(
         run.history,

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -67,7 +68,7 @@ def time_figure(
         axes.axhline(row, color="#efefef", lw=0.8, zorder=0)
         axes.hlines(row, values.min(), values.max(), color=style.colour, lw=2.0, zorder=3)
         if len(values) > 1:
-            ticks = {"marker": "|", "ls": "none", "ms": 9, "mew": 1.4}
+            ticks: dict[str, Any] = {"marker": "|", "ls": "none", "ms": 9, "mew": 1.4}
             axes.plot(values, np.full(len(values), row), color=style.colour, zorder=3, **ticks)
         axes.plot(
             [values.mean()],
@@ -136,15 +137,15 @@ def gap_against_kl_figure(
         raise InputError(f"gap and kl of {', '.join(gap)}: no finite pair: nothing to draw")
     across = {name: seed_values(f"kl[{name!r}]", kl[name]) for name in names}
     up = {name: seed_values(f"gap[{name!r}]", gap[name]) for name in names}
-    null_kl, null_gap = seed_values("null_kl", null_kl), seed_values("null_gap", null_gap)
+    between_kl, between_gap = seed_values("null_kl", null_kl), seed_values("null_gap", null_gap)
 
     figure = new_figure(5.0)
     axes = figure.add_subplot()
     tidy(axes)
-    _scale(axes, "x", [*across.values(), null_kl])
-    _scale(axes, "y", [*up.values(), null_gap])
-    axes.axvspan(axes.get_xlim()[0], null_kl.max(), color=GREY, alpha=0.16, lw=0, zorder=0)
-    axes.axhspan(axes.get_ylim()[0], null_gap.max(), color=GREY, alpha=0.16, lw=0, zorder=0)
+    _scale(axes, "x", [*across.values(), between_kl])
+    _scale(axes, "y", [*up.values(), between_gap])
+    axes.axvspan(axes.get_xlim()[0], between_kl.max(), color=GREY, alpha=0.16, lw=0, zorder=0)
+    axes.axhspan(axes.get_ylim()[0], between_gap.max(), color=GREY, alpha=0.16, lw=0, zorder=0)
     points, texts, bars = [], [], []
     for name, style in styles(names).items():
         x, y = across[name], up[name]
@@ -211,7 +212,8 @@ def place_labels(
       colours: of the line to a label that stands away from its point, for each.
       bars: ends of lines better not written over, in data coordinates.
     """
-    figure = axes.figure
+    figure = axes.get_figure(root=True)
+    assert figure is not None
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.draw_without_rendering()
     figure.set_layout_engine("none")

@@ -82,7 +82,7 @@ def density_figure(
         weight = "bold" if name == "original" else "normal"
         axes.set_title(display_name(name), loc="left", size=LABEL, weight=weight, pad=3)
         if densities[name].max() > 1.08 * top:
-            where = {"transform": axes.transAxes, "size": SMALL, "color": GREY}
+            where: dict[str, Any] = {"transform": axes.transAxes, "size": SMALL, "color": GREY}
             axes.text(0.03, 0.86, "peak cut", **where)
     figure.supxlabel(_AXIS, size=LABEL)
     set_title(

@@ -97,7 +97,7 @@ def forget_accuracy_figure(
     _percent_axis(axes, np.concatenate([v.ravel() for _, v in runs.values()]), oracle, original)
     axes.set_ylabel("forget accuracy (%)", size=LABEL)
     axes.legend(
-        handles=sorted(lines, key=lambda line: -line.get_ydata()[-1]),
+        handles=sorted(lines, key=lambda line: -float(np.asarray(line.get_ydata())[-1])),
         loc="upper left",
         bbox_to_anchor=(1.01, 1.03),
         frameon=False,
@@ -159,8 +159,8 @@ def _run(
     mean = values.mean(0) if np.isfinite(values).all() else np.nanmean(values, 0)
     label = f"{display_name(name)}  {mean[-1]:.1f}"
     if name in span.one_shot:
-        x = span.start - span.slot * (0.5 + span.one_shot.index(name))
-        line = _one_shot_marker(axes, x, values[:, -1], style)
+        slot = span.start - span.slot * (0.5 + span.one_shot.index(name))
+        line = _one_shot_marker(axes, slot, values[:, -1], style)
     else:
         if span.by_share:
             label += f"  ({epochs[-1]} ep.)"
@@ -180,7 +180,7 @@ def _finish_span(axes: Axes, span: _Span) -> None:
         ticks = np.linspace(0, 100, 6)
     else:
         axes.set_xlabel("epoch", size=LABEL)
-        ticks = MaxNLocator(nbins=10, integer=True).tick_values(0, span.extent)
+        ticks = np.asarray(MaxNLocator(nbins=10, integer=True).tick_values(0, span.extent))
     labels = {float(tick): f"{tick:g}" for tick in ticks if 0 <= tick <= span.extent}
     left = span.start
     if span.one_shot:
@@ -234,8 +234,8 @@ def mumis_figure(
         else:
             _finish_accuracies(axes, [lines[key][1] for key in keys], oracle or {})
         if stop:
-            text = f"stop, step {stop_step}" if axes is grid[0] else None
-            axes.axvline(stop_step, label=text, **stop)
+            label = f"stop, step {stop_step}" if axes is grid[0] else None
+            axes.axvline(stop_step, label=label, **stop)
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.03), frameon=False, fontsize=SMALL)
     grid[-1].xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     grid[-1].set_xlabel("step", size=LABEL)
@@ -294,7 +294,7 @@ def _finish_accuracies(
 def _curve(axes: Axes, x: np.ndarray, y: np.ndarray, style: Style) -> Line2D:
     """Draw a line with about ten markers; the last point is larger, for there the run ended."""
     every = max(1, len(x) // 10)
-    shape = {"color": style.colour, "marker": style.marker, "zorder": 4}
+    shape: dict[str, Any] = {"color": style.colour, "marker": style.marker, "zorder": 4}
     (line,) = axes.plot(x, y, ls=style.dash, lw=1.7, ms=4.5, markevery=every, **shape)
     axes.plot(x[-1:], y[-1:], ls="none", ms=7.5, mec="white", mew=0.8, clip_on=False, **shape)
     return line

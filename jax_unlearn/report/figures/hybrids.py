@@ -1,6 +1,7 @@
 """A sheet of NatMU's hybrids: forget image, retain partners, masks, blends and their labels."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -67,9 +68,14 @@ def hybrid_figure(
         for spine in axes.spines.values():
             spine.set(color=GREY, linewidth=0.6)
 
-    def text(x: float, y: float, words: str, **style: object) -> None:
-        style = {"size": SMALL, "color": INK, "ha": "center"} | style
-        figure.text(x / width, 1 - y / height, words, va="center", **style)
+    def text(x: float, y: float, words: str, **style: Any) -> None:
+        figure.text(
+            x / width,
+            1 - y / height,
+            words,
+            va="center",
+            **{"size": SMALL, "color": INK, "ha": "center", **style},
+        )
 
     def name(label: int, longest: int) -> str:
         known = 0 <= label < len(class_names)

@@ -97,10 +97,12 @@ def roc_figure(
     return figure
 
 
-def _rates(name: str, fpr: Sequence[float], tpr: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+def _rates(
+    name: str, false: Sequence[float], true: Sequence[float]
+) -> tuple[np.ndarray, np.ndarray]:
     """Check one curve and begin it at (0, 0)."""
-    fpr, tpr = np.asarray(fpr, float), np.asarray(tpr, float)
-    sound = fpr.ndim == 1 and fpr.shape == tpr.shape and (fpr > 0).any()
+    fpr, tpr = np.asarray(false, float), np.asarray(true, float)
+    sound = fpr.ndim == 1 and fpr.shape == tpr.shape and bool((fpr > 0).any())
     if sound:
         both = np.concatenate([fpr, tpr])
         sound = bool((both >= 0).all() and (both <= 1).all())

@@ -12,12 +12,13 @@ import zlib
 from collections.abc import Iterable, Sequence
 from itertools import product
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 
 from jax_unlearn.core import InputError
@@ -99,10 +100,8 @@ def styles(names: Iterable[str]) -> dict[str, Style]:
 
 def new_figure(height: float, *, width: float = WIDTH, constrained: bool = True) -> Figure:
     """Make an empty white figure of ``width`` x ``height`` inches, belonging to no window."""
-    layout = "constrained" if constrained else None
+    layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06) if constrained else None
     figure = Figure(figsize=(width, height), dpi=DPI, layout=layout, facecolor="white")
-    if constrained:
-        figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)
     return figure
 
 
@@ -150,10 +149,11 @@ def set_title(figure: Figure, title: str, subtitle: str = "") -> float:
     total = below + (0.03 + small * (note.count("\n") + 1) if note else 0.0) + 0.04
     height += total
     figure.set_size_inches(width, height)
-    if figure.get_layout_engine() is not None:
-        figure.get_layout_engine().set(rect=(0, 0, 1, 1 - total / height))
+    engine = figure.get_layout_engine()
+    if isinstance(engine, ConstrainedLayoutEngine):
+        engine.set(rect=(0, 0, 1, 1 - total / height))
     left = 0.08 / width
-    place = {"ha": "left", "va": "top", "linespacing": 1.25}
+    place: dict[str, Any] = {"ha": "left", "va": "top", "linespacing": 1.25}
     y = 1 - 0.09 / height
     figure.text(left, y, head, size=TITLE, weight="bold", color=INK, **place)
     if note:
@@ -177,7 +177,7 @@ def legend_below(figure: Figure) -> None:
     )
 
 
-def tidy(axes: Axes, *, grid: str = "both") -> None:
+def tidy(axes: Axes, *, grid: Literal["both", "x", "y"] = "both") -> None:
     """Give axes a light grid behind the data, no box, and legible ticks."""
     axes.set_axisbelow(True)
     axes.grid(True, axis=grid, color=LIGHT, linewidth=0.6)

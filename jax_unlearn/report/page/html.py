@@ -5,6 +5,7 @@ import io
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import jinja2
 import matplotlib
@@ -31,7 +32,7 @@ def inline_svg(picture: Picture) -> Markup:
     Words stay words, so that they can be found and read aloud; the same figure gives the same text.
     """
     buffer = io.StringIO()
-    settings = {"svg.fonttype": "none", "svg.hashsalt": picture.slug}
+    settings: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": picture.slug}
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with matplotlib.rc_context(settings):
         picture.figure.savefig(buffer, format="svg", metadata=nothing)

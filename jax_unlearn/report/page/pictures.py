@@ -6,6 +6,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.figure import Figure
 
 from jax_unlearn.core import InputError
 from jax_unlearn.report.figures.comparison import gap_against_kl_figure
@@ -130,13 +131,13 @@ def _cost(audit: Mapping[str, Any], named: Callable) -> Callable:
     band = audit["bands"].get("gap")
     ends = (finite(band["low"]), finite(band["high"])) if band else (np.nan, np.nan)
 
-    def draw(title: str):
-        if not gaps:
+    def draw(title: str) -> Figure | None:
+        if not gaps or measure is None:
             return None
         return gap_against_time_figure(
             named(gaps),
             named({name: seconds[name] for name in gaps}),
-            retrain=seconds.get("oracle", ()),
+            retrain=seconds.get("oracle", np.empty(0)).tolist(),
             band=ends if np.isfinite(ends).all() else None,
             label=f"{measure['title'].lower()} ({measure['unit']})",
             title=title,
@@ -155,7 +156,7 @@ def _two_measures(audit: Mapping[str, Any], named: Callable) -> Callable:
             for name, value in values.items():
                 points[name][row["name"]] = [value]
 
-    def draw(title: str):
+    def draw(title: str) -> Figure | None:
         if not points["gap"] or not all(name in bands for name in points):
             return None
         return gap_against_kl_figure(
@@ -182,7 +183,7 @@ def _course(audit: Mapping[str, Any], named: Callable) -> Callable:
         if row["kind"] != "method"
     }
 
-    def draw(title: str):
+    def draw(title: str) -> Figure | None:
         if not rows or "oracle" not in ends:
             return None
         # Without an original model, the runs' common start is where it was.
@@ -205,9 +206,9 @@ def _numbers(values: Iterable[Any]) -> np.ndarray:
     return np.array([finite(value) for value in values], float)
 
 
-def _padded(runs: Iterable[Iterable[Any]]) -> np.ndarray:
+def _padded(given: Iterable[Iterable[Any]]) -> np.ndarray:
     """Put runs of unlike length into one array [seeds, epochs + 1], NaN after the end."""
-    runs = [_numbers(run) for run in runs]
+    runs = [_numbers(run) for run in given]
     padded = np.full((len(runs), max(map(len, runs))), np.nan)
     for row, run in zip(padded, runs, strict=True):
         row[: len(run)] = run

@@ -74,7 +74,8 @@ def measure_blocks(audit: Mapping[str, Any]) -> list[Block]:
     Measures without any value are listed below it, and notes of cells are numbered.
     """
     rows = audit["rows"]
-    measured, missing = [], []
+    measured: list[tuple[Any, list]] = []
+    missing: list[tuple[Any, list]] = []
     for measure in audit["measures"]:
         cells = [row["results"].get(measure["name"], {}) for row in rows]
         has_value = any(not math.isnan(finite(cell.get("value"))) for cell in cells)
@@ -131,8 +132,8 @@ def method_blocks(audit: Mapping[str, Any]) -> list[Block]:
     methods = audit["models"]["methods"]
     if not methods:
         return [Paragraph("No unlearned model was given.")]
-    heads = ("method", "models", "run time", "of retraining", "compile time", "collapsed")
-    heads += ("unchanged", "ended")
+    heads = ["method", "models", "run time", "of retraining", "compile time", "collapsed"]
+    heads += ["unchanged", "ended"]
     body = []
     for name, time in run_times(audit).items():
         method = methods.get(name)
@@ -174,8 +175,8 @@ def argument_blocks(audit: Mapping[str, Any]) -> list[Block]:
 
 def legend_blocks(audit: Mapping[str, Any]) -> list[Block]:
     """Lay out what every measure says, which way it points, what it needs and who proposed it."""
-    heads = ("measure", "what it is", "at the oracle", "higher means", "how its band is made")
-    heads += ("needs", "source")
+    heads = ["measure", "what it is", "at the oracle", "higher means", "how its band is made"]
+    heads += ["needs", "source"]
     body = []
     for measure in audit["measures"]:
         value = measure["oracle_value"]
@@ -260,7 +261,7 @@ def _value(
         ]
     own = cell.get("band")
     if own and band and list(own) != [band["low"], band["high"]]:
-        details.append(f"band {band_ends(*own, side)}")
+        details.append(f"band {band_ends(own[0], own[1], side)}")
     if cell.get("note"):
         details.append(f"({notes.setdefault(cell['note'], len(notes) + 1)})")
     return Cell(number(cell.get("value")), ", ".join(details), cell.get("verdict") or "")

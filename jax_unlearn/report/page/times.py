@@ -45,12 +45,12 @@ def run_times(audit: Mapping[str, Any]) -> dict[str, RunTime]:
         name: _known(file.get("compile_seconds") for file in listed)
         for name, listed in files.items()
     }
-    retraining = np.mean(runs["oracle"]) if runs["oracle"] else math.nan
+    retraining = float(np.mean(runs["oracle"])) if runs["oracle"] else math.nan
     return {name: _told(runs[name], compiling[name], retraining) for name in files}
 
 
 def _told(runs: list[float], compiling: list[float], retraining: float) -> RunTime:
-    compiled = duration(np.mean(compiling)) if compiling else "-"
+    compiled = duration(float(np.mean(compiling))) if compiling else "-"
     if not runs:
         return RunTime("-", "", "-", compiled)
     mean, low, high, n = interval(runs)

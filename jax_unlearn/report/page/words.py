@@ -18,7 +18,7 @@ from jax_unlearn.report.formats import (
 
 def ranking_rule(audit: Mapping[str, Any], name: str, write: Callable[[Any], str] = number) -> str:
     """Say by what a ranking goes: by the value, or by how far it lies from retraining."""
-    measure = next((m for m in audit["measures"] if m["name"] == name), {})
+    measure: Mapping[str, Any] = next((m for m in audit["measures"] if m["name"] == name), {})
     side = measure.get("outside", "both")
     if side != "both":
         return "lowest first" if side == "above" else "highest first"
@@ -159,7 +159,7 @@ def time_sentences(seconds: Mapping[str, Sequence[float]]) -> list[str]:
     means.pop("original", None)
     if not means:
         return []
-    fastest = min(means, key=means.get)
+    fastest = min(means, key=lambda name: means[name])
     text = f"Fastest: {row_name(fastest)}, {duration(means[fastest])} per model"
     if not retrain:
         return [text + "."]
