@@ -22,6 +22,7 @@ class FineTune(Descent):
         "learning_rate": SearchRange("log", 1e-3, 3e-1),
         "weight_decay": SearchRange("log", 1e-4, 3e-2),
     }
+    title = "fine-tune"
 
 
 finetune = constructor(FineTune)

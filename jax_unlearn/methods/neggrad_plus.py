@@ -33,6 +33,7 @@ class NegGradPlus(Descent):
         "learning_rate": SearchRange("log", 1e-5, 1e-2),
         "alpha": SearchRange("float", 0.7, 0.999),
     }
+    title = "NegGrad+"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -72,6 +72,7 @@ class SalUn(Amnesiac):
         "learning_rate": SearchRange("log", 1e-4, 3e-1),
         "keep": SearchRange("float", 0.05, 1.0),
     }
+    title = "SalUn"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,0 +1,94 @@
+"""Methods by name: registered, from a file or module, from an installed package."""
+
+import types
+from importlib import metadata
+
+import pytest
+
+import jax_unlearn as ju
+from jax_unlearn import registry
+from jax_unlearn.core import InputError
+from jax_unlearn.methods import GradientAscent
+
+SOURCE = """
+import jax_unlearn as ju
+
+class Mine(ju.Descent):
+    epochs: int = 3
+    roles = (ju.FORGET,)
+
+mine = ju.constructor(Mine)
+number = 3
+"""
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    """A registry whose changes are undone."""
+    monkeypatch.setattr(registry, "_CONSTRUCTORS", dict(registry._CONSTRUCTORS))
+
+
+class Other(GradientAscent):
+    """Gradient ascent under another name."""
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_registered_class_is_found_by_the_name_in_lower_case():
+    made_by = ju.register_method(Other)
+    assert ju.METHODS["other"] is made_by is ju.find_method("other")
+    assert list(ju.METHODS)[-1] == "other"
+    assert isinstance(made_by(epochs=1), Other)
+    assert ju.register_method(Other) is made_by
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_name_may_be_chosen_and_serves_one_method():
+    ju.register_method(Other, "mine")
+    with pytest.raises(InputError, match="^name='mine': Other has it: expected"):
+        ju.register_method(GradientAscent, "mine")
+    with pytest.raises(InputError, match="^name='my method': expected an identifier"):
+        ju.register_method(Other, "my method")
+
+
+@pytest.mark.parametrize("thing", [3, "natmu", dict, ju.natmu(), ju.Problem])
+def test_what_makes_no_method_is_refused(thing):
+    with pytest.raises(InputError, match=r"expected a class derived from jax_unlearn\.Unlearner"):
+        ju.register_method(thing)
+
+
+def test_the_mapping_cannot_be_written():
+    with pytest.raises(TypeError):
+        ju.METHODS["other"] = Other
+
+
+def test_methods_are_found_in_files_and_modules(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(SOURCE)
+    for name in ("Mine", "mine"):
+        method = ju.find_method(f"{path}:{name}")()
+        assert (type(method).__name__, method.epochs, method.needs_retain) == ("Mine", 3, False)
+    found = ju.find_method("jax_unlearn.methods.natmu:NatMU")
+    assert found() == ju.natmu()
+    with pytest.raises(InputError, match="it is a int: expected a class derived"):
+        ju.find_method(f"{path}:number")
+
+
+def test_an_unknown_name_is_answered_with_the_near_one():
+    with pytest.raises(InputError, match="^methods='natmo': did you mean natmu"):
+        ju.find_method("natmo", argument="methods")
+
+
+def test_installed_packages_offer_methods_by_entry_points(monkeypatch):
+    def points(group):
+        assert group == "jax_unlearn.methods"
+        return [
+            types.SimpleNamespace(name="other", value="pkg:Other", load=lambda: Other),
+            types.SimpleNamespace(name="broken", value="pkg:Broken", load=lambda: 1 / 0),
+        ]
+
+    monkeypatch.setattr(metadata, "entry_points", points)
+    assert isinstance(ju.find_method("other")(), Other)
+    with pytest.raises(InputError, match=r"^method='broken': importing pkg:Broken fails \(Zero"):
+        ju.find_method("broken")
+    with pytest.raises(InputError, match="expected one of .*other"):
+        ju.find_method("nothing")
