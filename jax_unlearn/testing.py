@@ -293,17 +293,19 @@ def _resumes(b: _Battery) -> None:
     from jax_unlearn.engine.checkpointing.checkpoints import Checkpoints
 
     looks: list[None] = []
+    ended = False
 
     def interrupted() -> int | None:
         looks.append(None)
         return 15 if len(looks) == 2 else None
 
     with tempfile.TemporaryDirectory() as folder:
-        try:
-            with Checkpoints(folder, {"of": b.name}, every_seconds=0) as checkpoints:
+        with Checkpoints(folder, {"of": b.name}, every_seconds=0) as checkpoints:
+            try:
                 b.run(checkpoints=checkpoints, interrupted=interrupted)
-        except Interrupted:
-            pass
+            except Interrupted:
+                ended = True
+        b.require(ended, "its run is too short to be interrupted; give arguments for more steps")
         with Checkpoints(folder, {"of": b.name}) as checkpoints:
             resumed = b.run(checkpoints=checkpoints)
     sentence = "a resumed run ends with other weights than an uninterrupted one"

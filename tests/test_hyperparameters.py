@@ -76,7 +76,7 @@ def test_a_default_without_an_annotation_is_refused_where_the_class_is_defined()
 
 
 def test_checks_of_the_bases_hold_for_subclasses():
-    with pytest.raises(InputError, match="^learning_rate=-1: expected"):
+    with pytest.raises(InputError, match=r"^learning_rate=-1: expected"):
         Mine(learning_rate=-1)
 
 

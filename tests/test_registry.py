@@ -44,9 +44,9 @@ def test_a_registered_class_is_found_by_the_name_in_lower_case():
 @pytest.mark.usefixtures("registered")
 def test_a_name_may_be_chosen_and_serves_one_method():
     ju.register_method(Other, "mine")
-    with pytest.raises(InputError, match="^name='mine': Other has it: expected"):
+    with pytest.raises(InputError, match=r"^name='mine': Other has it: expected"):
         ju.register_method(GradientAscent, "mine")
-    with pytest.raises(InputError, match="^name='my method': expected an identifier"):
+    with pytest.raises(InputError, match=r"^name='my method': expected an identifier"):
         ju.register_method(Other, "my method")
 
 
@@ -69,12 +69,12 @@ def test_methods_are_found_in_files_and_modules(tmp_path):
         assert (type(method).__name__, method.epochs, method.needs_retain) == ("Mine", 3, False)
     found = ju.find_method("jax_unlearn.methods.natmu:NatMU")
     assert found() == ju.natmu()
-    with pytest.raises(InputError, match="it is a int: expected a class derived"):
+    with pytest.raises(InputError, match=r"it is a int: expected a class derived"):
         ju.find_method(f"{path}:number")
 
 
 def test_an_unknown_name_is_answered_with_the_near_one():
-    with pytest.raises(InputError, match="^methods='natmo': did you mean natmu"):
+    with pytest.raises(InputError, match=r"^methods='natmo': did you mean natmu"):
         ju.find_method("natmo", argument="methods")
 
 
@@ -90,5 +90,5 @@ def test_installed_packages_offer_methods_by_entry_points(monkeypatch):
     assert isinstance(ju.find_method("other")(), Other)
     with pytest.raises(InputError, match=r"^method='broken': importing pkg:Broken fails \(Zero"):
         ju.find_method("broken")
-    with pytest.raises(InputError, match="expected one of .*other"):
+    with pytest.raises(InputError, match=r"expected one of .*other"):
         ju.find_method("nothing")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -201,3 +202,56 @@ def test_every_method_works_under_strict_promotion(name):
 
 def test_an_augmentation_that_is_no_function_is_refused():
     refused(re.escape("augment=4: expected a function (key, images)"), augment=4)
+
+
+def test_keys_and_counters_beside_the_weights_are_kept_and_bring_no_warning():
+    base = small_problem().model
+
+    def init(key):
+        return {"params": base.init(key)["params"], "rest": {"key": key, "count": jnp.uint32(0)}}
+
+    def apply(variables, images, *, train):
+        rest = variables["rest"]
+        stats = base.init(KEY)["batch_stats"]
+        logits, _ = base.apply(
+            {"params": variables["params"], "batch_stats": stats}, images, train=False
+        )
+        if train:
+            rest = {"key": jax.random.split(rest["key"])[0], "count": rest["count"] + 1}
+        return logits, {"params": variables["params"], "rest": rest}
+
+    model = ju.Model(init, apply, "keyed")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = ju.train(METHOD, model, SOUND, KEY, num_classes=5, mesh=ju.make_mesh(1))
+    assert int(result.variables["rest"]["count"]) == result.steps == 6
+
+
+def refuses(call, message):
+    with pytest.raises(ju.InputError, match=message) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+
+
+def test_mix_refuses_images_that_are_not_uint8():
+    forget, partners = jnp.zeros((2, 4, 4, 1)), jnp.zeros((2, 4, 4, 4, 1), jnp.uint8)
+    refuses(
+        lambda: ju.mix(forget, partners, ju.mixing_masks(4, 4, 0.0)),
+        r"^forget=float32\[2, 4, 4, 1\]: expected uint8 images",
+    )
+
+
+def test_mumis_loss_refuses_uint8_images_and_labels_out_of_range():
+    def linear(images):
+        return images.reshape(len(images), -1)
+
+    images, labels = jnp.ones((2, 2, 2, 1)), jnp.array([0, 1])
+    refuses(
+        lambda: ju.mumis_loss(linear, images.astype(jnp.uint8), labels, labels + 1),
+        r"^images=uint8\[2, 2, 2, 1\]: expected float images",
+    )
+    refuses(
+        lambda: ju.mumis_loss(linear, images, labels + 3, labels),
+        r"^labels=4: expected classes in \[0, 4\)",
+    )
+    assert ju.mumis_loss(linear, images, labels, labels + 1) == 0

@@ -218,7 +218,9 @@ def _check_classes(name: str, classes: jax.Array, num_classes: int) -> None:
     """Raise InputError for a class out of range; traced values pass unseen."""
     if isinstance(classes, jax.core.Tracer) or classes.size == 0:
         return
-    low, high = int(classes.min()), int(classes.max())
+    # By NumPy: while something else is traced, JAX's own min would be traced too.
+    values = np.asarray(classes)
+    low, high = int(values.min()), int(values.max())
     if low < 0 or high >= num_classes:
         raise InputError(
             f"{name}={low if low < 0 else high}: expected classes in [0, {num_classes}); give "

@@ -1,5 +1,7 @@
 """What holds for every method in METHODS."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -8,20 +10,50 @@ import jax_unlearn as ju
 from jax_unlearn.core import InputError
 from jax_unlearn.testing import check_method
 
-BATTERY = {"mumis": {"max_steps": 6, "check_every": 3, "stop_ratio": 100.0}}
-"""Arguments of the battery's short run where its own do not do."""
-
+# Longer where a shorter run would show too little.
+SHORT = {
+    "retrain": {"learning_rate": 0.05, "warmup_epochs": 0.0},
+    "finetune": {},
+    "gradient_ascent": {"epochs": 4},
+    "neggrad_plus": {},
+    "amnesiac": {"learning_rate": 0.01},
+    "bad_teacher": {"learning_rate": 0.01},
+    "salun": {},
+    "natmu": {"learning_rate": 0.01},
+    "mumis": {"max_steps": 6, "check_every": 3, "stop_ratio": 100.0},
+}
+NEED_NO_RETAIN = {"gradient_ascent", "mumis"}
 EVERY_METHOD = pytest.mark.parametrize("name", ju.METHODS)
 
 
+def short(name, **options):
+    return ju.METHODS[name](**{"batch_size": 20, **SHORT[name], **options})
+
+
+def test_the_battery_covers_every_method():
+    assert set(SHORT) == set(ju.METHODS)
+
+
 @EVERY_METHOD
-def test_a_method_passes_the_battery(name):
-    check_method(ju.METHODS[name], **BATTERY.get(name, {}))
+def test_the_battery(name):
+    check_method(ju.METHODS[name], **SHORT[name])
+
+
+@EVERY_METHOD
+def test_a_method_needs_retain_examples_or_says_that_it_does_not(name):
+    assert short(name).needs_retain == (name not in NEED_NO_RETAIN)
+
+
+@pytest.mark.parametrize("name", sorted(set(ju.METHODS) - {"retrain", "finetune"}))
+def test_without_forget_examples_a_method_is_refused(name, lab):
+    problem = dataclasses.replace(lab.problem, forget=None)
+    with pytest.raises(InputError, match=r"^forget=None: this method needs forget examples"):
+        ju.run(short(name), problem, jax.random.key(0), mesh=lab.mesh)
 
 
 @EVERY_METHOD
 def test_every_row_of_an_epoch_comes_from_the_pool_once(name, lab):
-    unlearner = ju.METHODS[name](batch_size=20)
+    unlearner = short(name)
     pool = unlearner.pool(jax.random.key(0), lab.problem)
     rows = np.asarray(unlearner.batch_indices(jax.random.key(1), 0, pool))
     total = len(pool.label)
@@ -30,7 +62,7 @@ def test_every_row_of_an_epoch_comes_from_the_pool_once(name, lab):
     assert rows.max() < total
     shown = rows[rows >= 0]
     if name == "mumis":
-        assert rows.shape == (5, 20)
+        assert rows.shape == (3, 20)
         assert len(set(rows[0])) == 20
     elif name == "neggrad_plus":
         retain = shown[np.asarray(pool.role)[shown] == ju.RETAIN]
