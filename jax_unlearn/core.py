@@ -300,9 +300,11 @@ def concatenate_pools(*pools: Pool) -> Pool:
             )
     images, labels, roles, augments, extras = zip(*pools, strict=True)
     return Pool(
-        concatenate_images(images),
-        *(np.concatenate(parts) for parts in (labels, roles, augments)),
-        jax.tree.map(lambda *parts: np.concatenate(parts), *extras),
+        image=concatenate_images(images),
+        label=np.concatenate(labels),
+        role=np.concatenate(roles),
+        augment=np.concatenate(augments),
+        extra=jax.tree.map(lambda *parts: np.concatenate(parts), *extras),
     )
 
 
@@ -330,11 +332,11 @@ def shuffled_rows(
     first, last = start // per_pass, -(-end // per_pass)
     rows = rows.astype(jnp.int32)
     pad = jnp.full(per_pass * batch_size - m, -1, jnp.int32)
-    dealt = [
+    passes = [
         jnp.concatenate([jax.random.permutation(jax.random.fold_in(key, p), rows), pad])
         for p in range(first, last)
     ]
-    dealt = jnp.concatenate(dealt).reshape(-1, batch_size)
+    dealt = jnp.concatenate(passes).reshape(-1, batch_size)
     return dealt[start - first * per_pass : end - first * per_pass]
 
 
@@ -408,12 +410,10 @@ class Unlearner(Hyperparameters):
     def count_rows(self, problem: Problem) -> int:
         """Number of rows of the pool; ``batch_size`` must not exceed it. Nothing is computed."""
         # Without pixels: a pool of the images would be a copy of the data set.
-        bare = {
-            name: examples
-            and examples._replace(image=np.empty((len(examples.label), 0, 0, 0), np.uint8))
-            for name, examples in (("forget", problem.forget), ("retain", problem.retain))
-        }
-        return len(self.pool(jax.random.key(0), dataclasses.replace(problem, **bare)).label)
+        bare = dataclasses.replace(
+            problem, forget=_without_pixels(problem.forget), retain=_without_pixels(problem.retain)
+        )
+        return len(self.pool(jax.random.key(0), bare).label)
 
     def init(self, key: chex.PRNGKey, problem: Problem) -> State:
         """Build the state; the place to edit weights and to make teachers and masks."""
@@ -456,6 +456,12 @@ class Unlearner(Hyperparameters):
         """The unlearned weights; the history tells a method that keeps several which to return."""
         del history
         return state.variables
+
+
+def _without_pixels(examples: Examples | None) -> Examples | None:
+    if examples is None:
+        return None
+    return examples._replace(image=np.empty((len(examples.label), 0, 0, 0), np.uint8))
 
 
 def check_batch_size(unlearner: Unlearner, rows: int) -> None:

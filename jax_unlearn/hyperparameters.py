@@ -5,6 +5,7 @@ import functools
 import inspect
 import sys
 import typing
+from collections.abc import Iterable
 from typing import Any, ClassVar, dataclass_transform
 
 import jax
@@ -116,18 +117,20 @@ def _is_traced(field: dataclasses.Field) -> bool:
 
 
 def _register(cls: type, traced: tuple[str, ...], fixed: tuple[str, ...]) -> None:
-    def flatten_with_keys(instance):
-        children = [(jax.tree_util.GetAttrKey(name), getattr(instance, name)) for name in traced]
+    def flatten_with_keys(instance: Any) -> tuple[list[tuple[Any, Any]], tuple[Any, ...]]:
+        children: list[tuple[Any, Any]] = [
+            (jax.tree_util.GetAttrKey(name), getattr(instance, name)) for name in traced
+        ]
         return children, tuple(getattr(instance, name) for name in fixed)
 
-    def flatten(instance):
+    def flatten(instance: Any) -> tuple[list[Any], tuple[Any, ...]]:
         return [getattr(instance, name) for name in traced], tuple(
             getattr(instance, name) for name in fixed
         )
 
-    def unflatten(structure, leaves):
+    def unflatten(structure: tuple[Any, ...], leaves: Iterable[Any]) -> Any:
         # Not through __init__: JAX rebuilds trees with placeholders that no check should see.
-        instance = object.__new__(cls)
+        instance: Any = object.__new__(cls)
         instance.__dict__.update(zip(traced, leaves, strict=True))
         instance.__dict__.update(zip(fixed, structure, strict=True))
         return instance

@@ -20,7 +20,9 @@ def _kl(target_logits: jax.Array, logits: jax.Array) -> jax.Array:
 
 
 @_kl.defjvp
-def _kl_jvp(primals, tangents):
+def _kl_jvp(
+    primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
+) -> tuple[jax.Array, jax.Array]:
     # Differentiating the value gives q * sum(p) - p, and a floating-point sum(p) is not quite 1:
     # a student that equals its teacher would drift. In closed form the gradient is q - p.
     target_logits, logits = primals
@@ -33,7 +35,7 @@ def _kl_jvp(primals, tangents):
 
 
 def kl_divergence(
-    target_logits: jax.Array, logits: jax.Array, temperature: float = 1.0
+    target_logits: jax.Array, logits: jax.Array, temperature: jax.Array | float = 1.0
 ) -> jax.Array:
     """Return KL(softmax(target / T) || softmax(logits / T)) of every example, in nats.
 

@@ -31,7 +31,7 @@ def _along_columns(profile: np.ndarray, height: int) -> np.ndarray:
     return np.tile(profile[None, :, None], (height, 1, 1))
 
 
-def mixing_masks(height: int, width: int, delta: float) -> jax.Array:
+def mixing_masks(height: int, width: int, delta: jax.Array | float) -> jax.Array:
     """Build NatMU's four gradual masks: the weight of the forget image in each pixel.
 
     The weight changes along one axis in equal steps between the border and the middle: highest in
@@ -97,7 +97,7 @@ def patch_masks(height: int, width: int) -> jax.Array:
     return jnp.asarray(np.stack([top, left, 1 - top, 1 - left]))
 
 
-def uniform_masks(height: int, width: int, weight: float) -> jax.Array:
+def uniform_masks(height: int, width: int, weight: jax.Array | float) -> jax.Array:
     """Build four equal masks that give the forget image one weight in every pixel.
 
     Args:
@@ -188,7 +188,13 @@ def draw_partners(
 
 
 @functools.partial(jax.jit, static_argnames=("num", "num_classes"))
-def _serve_all(key, preferences, retain_labels, num, num_classes):
+def _serve_all(
+    key: chex.PRNGKey,
+    preferences: jax.Array,
+    retain_labels: jax.Array,
+    num: int,
+    num_classes: int,
+) -> jax.Array:
     size = preferences.shape[1]
     shuffled = jax.random.permutation(key, retain_labels.shape[0])
     queue = shuffled[jnp.argsort(retain_labels[shuffled], stable=True)].astype(jnp.int32)
@@ -196,7 +202,7 @@ def _serve_all(key, preferences, retain_labels, num, num_classes):
     start = jnp.cumsum(stock) - stock
     columns = jnp.arange(size, dtype=jnp.int32)
 
-    def serve(served, classes):
+    def serve(served: jax.Array, classes: jax.Array) -> tuple[jax.Array, jax.Array]:
         mentioned = jnp.full(num_classes, size, jnp.int32).at[classes].min(columns)
         in_stock = (served[classes] < stock[classes]) & (mentioned[classes] == columns)
         wanted, spare = in_stock[:num], in_stock[num:]

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax_unlearn.core import InputError, check_number
 
 
-def top_share_mask(scores: Any, share: float) -> Any:
+def top_share_mask(scores: Any, share: jax.Array | float) -> Any:
     """Mark the entries with the largest scores, ranked over all leaves at once.
 
     The weight saliency of SalUn (Fan and others, SalUn: Empowering Machine Unlearning via

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 
-def constant(step: int, steps: int) -> jax.Array:
+def constant(step: jax.Array | int, steps: jax.Array | int) -> jax.Array:
     """Return 1 for every update.
 
     Args:
@@ -24,7 +24,7 @@ def constant(step: int, steps: int) -> jax.Array:
     return jnp.float32(1)
 
 
-def cosine(step: int, steps: int) -> jax.Array:
+def cosine(step: jax.Array | int, steps: jax.Array | int) -> jax.Array:
     """Return half a cosine from nearly 1 to exactly 0 at the last update, without warm-up.
 
     Update k of T counted from 1, so k = step + 1, uses 0.5 + 0.5 cos(pi k / T): the rate is
@@ -42,11 +42,11 @@ def cosine(step: int, steps: int) -> jax.Array:
 
 
 def step_decay(
-    step: int,
-    steps: int,
-    warmup_steps: int,
+    step: jax.Array | int,
+    steps: jax.Array | int,
+    warmup_steps: jax.Array | int,
     milestones: tuple[float, ...] = (0.6, 0.8),
-    factor: float = 0.1,
+    factor: jax.Array | float = 0.1,
 ) -> jax.Array:
     """Return a linear warm-up from 0, then 1, then one more ``factor`` after each milestone.
 

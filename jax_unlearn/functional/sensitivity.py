@@ -82,17 +82,19 @@ def mumis_terms(
     choices = [_one_hot(classes, logits) for classes in (labels, irrelevant)]
     gradients = [pull(choice)[0] for choice in choices]
     if differentiate == "reverse":
-        return tuple(_inner(gradient, gradient) for gradient in gradients)
+        of_label, of_irrelevant = (_inner(gradient, gradient) for gradient in gradients)
+        return of_label, of_irrelevant
 
     _, push = jax.linearize(logits_fn, images)
 
-    def surrogate(gradient, choice):
+    def surrogate(gradient: jax.Array, choice: jax.Array) -> jax.Array:
         direction = jax.lax.stop_gradient(gradient)
         slope = _inner(push(direction), choice)
         value = _inner(direction, direction)
         return value + 2 * (slope - jax.lax.stop_gradient(slope))
 
-    return tuple(map(surrogate, gradients, choices))
+    of_label, of_irrelevant = map(surrogate, gradients, choices)
+    return of_label, of_irrelevant
 
 
 def mumis_loss(
@@ -189,7 +191,7 @@ def mean_irrelevant_sensitivity(
     logits, pull = jax.vjp(logits_fn, images)
     chex.assert_axis_dimension(logits, 1, num_classes)
 
-    def of_class(shift):
+    def of_class(shift: jax.Array) -> jax.Array:
         (gradient,) = pull(_one_hot((labels + shift) % num_classes, logits))
         return _inner(gradient, gradient)
 

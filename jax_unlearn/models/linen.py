@@ -123,14 +123,17 @@ def from_linen(
             return own(key, images)
         return weights(key, jax.eval_shape(own, key, images))
 
+    # What it returns depends on `mutable`, which its types do not say.
+    apply: Callable[..., Any] = module.apply
+
     def masked(
         variables: Variables, images: jax.Array, *, train: bool, weight: jax.Array | None = None
     ) -> tuple[jax.Array, Variables]:
         if not train:
-            return module.apply(variables, images, train=False), variables
+            return apply(variables, images, train=False), variables
         mutable = [collection for collection in variables if collection != "params"]
         padding = {} if weight is None else {"weight": weight}
-        logits, updated = module.apply(variables, images, train=True, mutable=mutable, **padding)
+        logits, updated = apply(variables, images, train=True, mutable=mutable, **padding)
         return logits, {**variables, **updated}
 
     def unmasked(
@@ -189,13 +192,14 @@ def build(
 
 def _checked_shape(name: str, image_shape: Any, smallest: int) -> tuple[int, int, int]:
     try:
-        height, width, channels = shape = tuple(int(n) for n in image_shape)
+        height, width, channels = (int(n) for n in image_shape)
     except (TypeError, ValueError):
         height = width = channels = 0
     if min(height, width, channels) < 1:
         raise InputError(
             f"image_shape={image_shape!r}: expected (height, width, channels), all at least 1"
         )
+    shape = (height, width, channels)
     if min(height, width) < smallest:
         raise InputError(
             f"image_shape={shape}: {name} needs images of at least {smallest}x{smallest} pixels;"
