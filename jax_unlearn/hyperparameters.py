@@ -6,13 +6,19 @@ import inspect
 import sys
 import typing
 from collections.abc import Iterable
-from typing import Any, ClassVar, dataclass_transform
+from typing import Any, ClassVar, TypeVar, dataclass_transform, overload
 
 import jax
 
 from jax_unlearn.checks import InputError
 
+T = TypeVar("T")
 
+
+@overload
+def static() -> Any: ...
+@overload
+def static(default: T) -> T: ...
 def static(default: Any = dataclasses.MISSING) -> Any:
     """Declare a number of a method as structure: part of the compiled program, never traced.
 
@@ -22,7 +28,9 @@ def static(default: Any = dataclasses.MISSING) -> Any:
     return dataclasses.field(default=default, metadata={"static": True})
 
 
-@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(static,))
+# Not with `static` as a field specifier: type checkers overlook a default that is given to one by
+# position, and would ask every caller for it.
+@dataclass_transform(kw_only_default=True, frozen_default=True)
 class Hyperparameters:
     """Makes every subclass a frozen, keyword-only dataclass that is also a pytree.
 

@@ -36,6 +36,7 @@ from jax_unlearn.engine.signals import Interrupted
 from jax_unlearn.engine.steps import run_keys, take_batch
 from jax_unlearn.methods.constructor import method_class
 from jax_unlearn.sharding import make_mesh
+from jax_unlearn.validation import same_structure
 
 SMALL = {"batch_size": 10, "epochs": 2, "optimizer": "sgd"}
 """What a method with these fields gets where the caller says nothing. SGD, since Adam divides a
@@ -60,7 +61,9 @@ def small_model() -> Model:
             "batch_stats": {"mean": jnp.zeros(HIDDEN), "var": jnp.ones(HIDDEN)},
         }
 
-    def apply(variables, images, *, train, weight=None):
+    def apply(
+        variables: Any, images: jax.Array, *, train: bool, weight: jax.Array | None = None
+    ) -> tuple[jax.Array, Any]:
         params, stats = variables["params"], variables["batch_stats"]
         x = (2 * images.reshape(len(images), -1) - 1) @ params["first"]
         mean, var = stats["mean"], stats["var"]
@@ -157,13 +160,18 @@ class _Battery:
         rows = self.unlearner.batch_indices(keys.batch_indices, 0, pool)[0]
         state = self.unlearner.init(keys.init, self.problem)
         batch = take_batch(pool, rows, keys.step, self.problem.augment)
-        info = StepInfo(*(jnp.int32(n) for n in (1, 4, 0, 2)), jax.random.key(3))
+        step, steps, epoch, epochs = (jnp.int32(n) for n in (1, 4, 0, 2))
+        info = StepInfo(step, steps, epoch, epochs, jax.random.key(3))
         return jax.tree.map(jnp.asarray, state), batch, info
 
     @functools.cached_property
     def step(self) -> Callable[..., Any]:
         """The step, compiled, without donation."""
         return jax.jit(lambda *given: self.unlearner.step(self.problem.model, *given))
+
+    def changed(self, **changes: Any) -> Unlearner:
+        """The method with other hyperparameters."""
+        return dataclasses.replace(self.unlearner, **changes)
 
     def require(self, holds: Any, sentence: str) -> None:
         """Raise AssertionError with the sentence unless the fact holds."""
@@ -226,7 +234,7 @@ def _keeps_structure(b: _Battery) -> None:
     if not b.unlearner.keeps_structure:
         return
     b.require(
-        jax.tree.structure(result.variables) == jax.tree.structure(before),
+        same_structure(result.variables, before),
         "the unlearned weights have another structure; declare keeps_structure = False",
     )
     kinds = [jax.tree.map(lambda x: (x.shape, str(x.dtype)), t) for t in (result.variables, before)]
@@ -349,7 +357,7 @@ def _state_keeps_its_types(b: _Battery) -> None:
         step = functools.partial(b.unlearner.step, of.model)
         after = jax.eval_shape(step, state, *b.first[1:])[0]
         b.require(
-            jax.tree.structure(after) == jax.tree.structure(state),
+            same_structure(after, state),
             f"with {kind} weights a step changes the structure of the state",
         )
         pairs = zip(jax.tree_util.tree_leaves_with_path(state), jax.tree.leaves(after), strict=True)
@@ -387,7 +395,9 @@ def _padding_changes_nothing(b: _Battery) -> None:
 def _numbers_compile_once(b: _Battery) -> None:
     traces = []
 
-    def apply(variables, images, *, train, weight=None):
+    def apply(
+        variables: Any, images: jax.Array, *, train: bool, weight: jax.Array | None = None
+    ) -> tuple[jax.Array, Any]:
         traces.append(train)
         return b.problem.model.apply(variables, images, train=train, weight=weight)
 
@@ -400,7 +410,7 @@ def _numbers_compile_once(b: _Battery) -> None:
         if field.type is float and field.name in b.unlearner.traced_fields
     }
     if floats:
-        b.run(problem=problem, unlearner=dataclasses.replace(b.unlearner, **floats))
+        b.run(problem=problem, unlearner=b.changed(**floats))
         names = ", ".join(floats)
         b.require(len(traces) == once, f"other values of {names} compile the step anew")
 
@@ -411,8 +421,8 @@ def _takes_traced_numbers(b: _Battery) -> None:
     state, batch, info = b.first
 
     @jax.jit
-    def after(rate):
-        unlearner = dataclasses.replace(b.unlearner, learning_rate=rate)
+    def after(rate: jax.Array) -> Any:
+        unlearner = b.changed(learning_rate=rate)
         return unlearner.step(b.problem.model, state, batch, info)[0]
 
     still = split_variables(after(0.0).variables)[0]
@@ -433,7 +443,8 @@ def _missing_sets(b: _Battery) -> None:
     for part in ("forget", "retain"):
         examples = getattr(b.problem, part)
         empty = Examples(*(field[:0] for field in examples))
-        problem = dataclasses.replace(b.problem, **{part: empty})
+        changes: dict[str, Any] = {part: empty}
+        problem = dataclasses.replace(b.problem, **changes)
         _refused(b, rf"^{part}=\[\]: expected at least one example", problem=problem)
     roles = set(getattr(b.unlearner, "roles", (RETAIN, FORGET)))
     if FORGET in roles and b.unlearner.num_epochs:
@@ -479,7 +490,7 @@ def _rows_of_an_epoch(b: _Battery) -> None:
 def _collapses_are_caught(b: _Battery) -> None:
     if "learning_rate" not in b.unlearner.traced_fields:
         return
-    wild = b.run(unlearner=dataclasses.replace(b.unlearner, learning_rate=1e30))
+    wild = b.run(unlearner=b.changed(learning_rate=1e30))
     finite = [np.isfinite(np.asarray(leaf)).all() for leaf in _floats(wild.variables)]
     b.require(all(finite), f"at rate 1e30 it ends {wild.status} with weights that are not finite")
 

@@ -70,14 +70,14 @@ def check_problem(problem: Problem) -> None:
             f"augment={problem.augment!r}: expected a function (key, images) -> images, such as "
             "crop_and_flip(), or None for none"
         )
-    parts = {name: getattr(problem, name) for name in ("forget", "retain")}
-    parts = {name: examples for name, examples in parts.items() if examples is not None}
+    parts = {"forget": problem.forget, "retain": problem.retain}
     for name, examples in parts.items():
-        check_examples(name, examples, problem.num_classes)
-    if len(parts) == 2:
+        if examples is not None:
+            check_examples(name, examples, problem.num_classes)
+    if problem.forget is not None and problem.retain is not None:
         _check_apart(problem.forget, problem.retain)
     for examples in parts.values():
-        if len(examples.label):
+        if examples is not None and len(examples.label):
             shape = tuple(examples.image.shape[1:])
             check_model(problem.model, problem.variables, shape, problem.num_classes)
 
@@ -116,7 +116,13 @@ def check_model(
 
 
 @functools.lru_cache(maxsize=64)
-def _outputs(model, structure, shapes, image, num_classes) -> int:
+def _outputs(
+    model: Model,
+    structure: Any,
+    shapes: tuple[jax.ShapeDtypeStruct, ...],
+    image: tuple[int, ...],
+    num_classes: int | None,
+) -> int:
     variables = jax.tree.unflatten(structure, shapes)
     images = jax.ShapeDtypeStruct((2, *image), jnp.float32)
     weight = {"weight": jax.ShapeDtypeStruct((2,), jnp.float32)} if model.takes_weight else {}
@@ -125,11 +131,21 @@ def _outputs(model, structure, shapes, image, num_classes) -> int:
     return outputs
 
 
-def _trace(model, variables, images, num_classes, *, train, **weight) -> int:
+def _trace(
+    model: Model,
+    variables: Variables,
+    images: jax.ShapeDtypeStruct,
+    num_classes: int | None,
+    *,
+    train: bool,
+    **weight: jax.ShapeDtypeStruct,
+) -> int:
     """Number of outputs; see :func:`check_model`."""
-    told, changed, given = f"model={model.name!r}", [], {}
+    told = f"model={model.name!r}"
+    changed: list[str] = []
+    given: dict[str, Any] = {}
 
-    def apply(variables, images, weight):
+    def apply(variables: Variables, images: jax.Array, weight: dict[str, jax.Array]) -> tuple[()]:
         out = model.apply(variables, images, train=train, **weight)
         if isinstance(out, tuple) and len(out) == 2:
             changed.extend(_changed(variables, out[1]))
@@ -171,22 +187,29 @@ def _trace(model, variables, images, num_classes, *, train, **weight) -> int:
     return shape[1]
 
 
+def same_structure(a: Any, b: Any) -> bool:
+    """Whether two trees have the same containers and keys, whatever their leaves are."""
+    # JAX's types allow None for a structure, so that comparing two directly is refused.
+    structures: list[Any] = [jax.tree.structure(tree) for tree in (a, b)]
+    return structures[0] == structures[1]
+
+
 def _is_float(dtype: Any) -> bool:
     return dtype is not None and jnp.issubdtype(dtype, jnp.floating)
 
 
 def _changed(before: Variables, after: Variables) -> list[str]:
     """Paths of the leaves that a pass did not hand back as they were."""
-    if jax.tree.structure(before) != jax.tree.structure(after):
+    if not same_structure(before, after):
         return []
     pairs = zip(jax.tree_util.tree_leaves_with_path(before), jax.tree.leaves(after), strict=True)
     return [jax.tree_util.keystr(path) for (path, old), new in pairs if new is not old]
 
 
 def _check_variables(told: str, before: Variables, after: Variables, changed: list[str]) -> None:
-    kept = jax.tree.structure(before) == jax.tree.structure(after)
-    shapes = [jax.tree.map(np.shape, tree) for tree in (before, after)] if kept else [0, 1]
-    if shapes[0] != shapes[1]:
+    kept = same_structure(before, after)
+    shapes = [jax.tree.map(np.shape, tree) for tree in (before, after)]
+    if not kept or shapes[0] != shapes[1]:
         raise InputError(
             f"{told}: apply returns variables of another structure or shape: expected those that "
             "it was given, with the same keys; return them whole"

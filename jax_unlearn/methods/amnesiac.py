@@ -1,6 +1,6 @@
 """Amnesiac unlearning: train on with random wrong labels on the forget set."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import chex
 import jax
@@ -10,16 +10,18 @@ from jax_unlearn import functional
 from jax_unlearn.core import (
     FORGET,
     RETAIN,
+    Batch,
     Pool,
     Problem,
     SearchRange,
+    StepInfo,
     check_choice,
     concatenate_pools,
     pool_rows,
     shuffled_rows,
 )
 from jax_unlearn.methods.constructor import constructor
-from jax_unlearn.methods.descent import Descent, needs_examples
+from jax_unlearn.methods.descent import Descent, OptimizerFactory, Schedule, needs_examples
 
 RELABELLINGS = ("once", "every_step")
 STREAMS = ("shuffled", "forget_first")
@@ -45,8 +47,8 @@ class Amnesiac(Descent):
     epochs: int = 5
     learning_rate: float = 1.8e-5
     weight_decay: float = 4e-4
-    optimizer: str = "adamw"
-    schedule: str = "cosine"
+    optimizer: str | OptimizerFactory = "adamw"
+    schedule: str | Schedule = "cosine"
     augment: bool = False
     relabel: str = "once"
     stream: str = "shuffled"
@@ -63,11 +65,13 @@ class Amnesiac(Descent):
 
     def pool(self, key: chex.PRNGKey, problem: Problem) -> Pool:
         """Retain rows with their labels and forget rows with one random wrong label each."""
-        needs_examples("forget", problem.forget)
-        forget = pool_rows(problem.forget, FORGET, augment=self.augment)
-        wrong = functional.draw_irrelevant(key, forget.label, problem.num_classes)
+        examples = needs_examples("forget", problem.forget)
+        forget = pool_rows(examples, FORGET, augment=self.augment)
+        labels = jnp.asarray(examples.label, jnp.int32)
+        wrong = functional.draw_irrelevant(key, labels, problem.num_classes)
+        retain = needs_examples("retain", problem.retain)
         return concatenate_pools(
-            pool_rows(problem.retain, RETAIN, augment=self.augment), forget._replace(label=wrong)
+            pool_rows(retain, RETAIN, augment=self.augment), forget._replace(label=wrong)
         )
 
     def batch_indices(self, key: chex.PRNGKey, epoch: int, pool: Pool) -> jax.Array:
@@ -83,7 +87,7 @@ class Amnesiac(Descent):
         ]
         return jnp.concatenate(passes)
 
-    def losses(self, logits, batch, extra, info):
+    def losses(self, logits: jax.Array, batch: Batch, extra: Any, info: StepInfo) -> jax.Array:
         """Cross-entropy, on fresh labels where the forget rows get one every step."""
         del extra
         labels = batch.label

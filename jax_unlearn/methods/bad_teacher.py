@@ -11,9 +11,11 @@ from jax_unlearn import functional
 from jax_unlearn.core import (
     FORGET,
     RETAIN,
+    Batch,
     Pool,
     Problem,
     SearchRange,
+    StepInfo,
     check_choice,
     check_number,
     concatenate_pools,
@@ -22,7 +24,8 @@ from jax_unlearn.core import (
 )
 from jax_unlearn.data.dataset import take
 from jax_unlearn.methods.constructor import constructor
-from jax_unlearn.methods.descent import Descent, needs_examples
+from jax_unlearn.methods.descent import Descent, OptimizerFactory, needs_examples
+from jax_unlearn.methods.forward import Forward
 from jax_unlearn.models.predict import predict_logits
 
 REDUCTIONS = ("batch", "batch_and_classes")
@@ -48,7 +51,7 @@ class BadTeacher(Descent):
     batch_size: int = static(256)
     learning_rate: float = 1e-4
     weight_decay: float = 0.0
-    optimizer: str = "adam"
+    optimizer: str | OptimizerFactory = "adam"
     augment: bool = False
     temperature: float = 1.0
     retain_fraction: float = static(0.3)
@@ -76,13 +79,14 @@ class BadTeacher(Descent):
 
         The rows that are augmented have none: what a teacher says changes with every crop.
         """
-        needs_examples("forget", problem.forget)
-        n = len(problem.retain.label)
-        kept = jax.random.permutation(key, n)[: self._num_retain(n)]
-        kept = np.sort(np.asarray(kept))
+        forget = needs_examples("forget", problem.forget)
+        retain = needs_examples("retain", problem.retain)
+        n = len(retain.label)
+        drawn = jax.random.permutation(key, n)[: self._num_retain(n)]
+        kept = np.sort(np.asarray(drawn))
         pools = [
-            pool_rows(take(problem.retain, kept), RETAIN, augment=self.augment),
-            pool_rows(problem.forget, FORGET, augment=self.augment),
+            pool_rows(take(retain, kept), RETAIN, augment=self.augment),
+            pool_rows(forget, FORGET, augment=self.augment),
         ]
         if not self.augment:
             # A key of its own: the other one has drawn the retain rows.
@@ -94,12 +98,16 @@ class BadTeacher(Descent):
 
     def count_rows(self, problem: Problem) -> int:
         """The share of the retain rows, and all forget rows."""
-        return self._num_retain(len(problem.retain.label)) + len(problem.forget.label)
+        forget = needs_examples("forget", problem.forget)
+        retain = needs_examples("retain", problem.retain)
+        return self._num_retain(len(retain.label)) + len(forget.label)
 
     def _num_retain(self, n: int) -> int:
         return max(1, round(self.retain_fraction * n))
 
-    def loss(self, forward, batch, extra, info):
+    def loss(
+        self, forward: Forward, batch: Batch, extra: Any, info: StepInfo
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Mean divergence of the student from the teacher of each example."""
         del info
         if self.augment:

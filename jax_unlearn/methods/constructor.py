@@ -49,7 +49,8 @@ def method_class(made_by: Any) -> Any:
 
 def documentation(cls: Any) -> str:
     """The documentation of a method with that of all its fields, those of its bases included."""
-    text, fields = inspect.getdoc(cls) or "", {}
+    text = inspect.getdoc(cls) or ""
+    fields: dict[str, str] = {}
     for base in reversed(cls.__mro__[:-1]):
         fields |= _entries(inspect.cleandoc(base.__dict__.get("__doc__") or ""))
     names = [name for name in inspect.signature(cls).parameters if name in fields]

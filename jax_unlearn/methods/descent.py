@@ -13,6 +13,7 @@ from jax_unlearn.core import (
     FORGET,
     RETAIN,
     Batch,
+    Examples,
     InputError,
     Model,
     Pool,
@@ -170,8 +171,7 @@ class Optimized(Unlearner):
         pools = []
         for role in self.roles:
             name = "forget" if role == FORGET else "retain"
-            examples = getattr(problem, name)
-            needs_examples(name, examples)
+            examples = needs_examples(name, getattr(problem, name))
             pools.append(pool_rows(examples, role, augment=self.augment))
         return concatenate_pools(*pools) if len(pools) > 1 else pools[0]
 
@@ -218,7 +218,7 @@ class Optimized(Unlearner):
         """One update of the weights."""
         params, _ = split_variables(state.variables)
 
-        def objective(params):
+        def objective(params: Any) -> tuple[jax.Array, tuple[Variables, dict[str, jax.Array]]]:
             forward = Forward(model, with_params(state.variables, params), train=self.train_mode)
             loss, scalars = self.loss(forward, batch, state.extra, info)
             return loss, (forward.variables, {"loss": loss, **scalars})
@@ -275,7 +275,9 @@ def _as_before(tree: Any, before: Any) -> Any:
     return jax.tree.map(lambda new, old: new.astype(old.dtype), tree, before)
 
 
-def needs_examples(name: str, examples: Any) -> None:
-    """Raise InputError where a method lacks the examples it works on."""
+def needs_examples(name: str, examples: Examples | None) -> Examples:
+    """The examples a method works on, or an InputError where it lacks them."""
     if examples is None or len(examples.label) == 0:
-        raise InputError(f"{name}=None: this method needs {name} examples; pass a non-empty set")
+        given = "None" if examples is None else "[]"
+        raise InputError(f"{name}={given}: this method needs {name} examples; pass a non-empty set")
+    return examples

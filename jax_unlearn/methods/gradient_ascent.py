@@ -1,9 +1,11 @@
 """Gradient ascent: raise the loss on the forget set."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
+
+import jax
 
 from jax_unlearn import functional
-from jax_unlearn.core import FORGET, SearchRange, static
+from jax_unlearn.core import FORGET, Batch, SearchRange, StepInfo, static
 from jax_unlearn.methods.constructor import constructor
 from jax_unlearn.methods.descent import Descent
 
@@ -27,7 +29,7 @@ class GradientAscent(Descent):
         "epochs": SearchRange("int", 1, 10),
     }
 
-    def losses(self, logits, batch, extra, info):
+    def losses(self, logits: jax.Array, batch: Batch, extra: Any, info: StepInfo) -> jax.Array:
         """Negative cross-entropy."""
         del extra, info
         return -functional.cross_entropy(logits, batch.label)

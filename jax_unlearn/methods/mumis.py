@@ -2,7 +2,8 @@
 
 import functools
 import math
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import chex
 import jax
@@ -13,16 +14,24 @@ from jax_unlearn import functional
 from jax_unlearn.backend import platform
 from jax_unlearn.core import (
     FORGET,
+    Batch,
+    Model,
     Pool,
+    Problem,
     SearchRange,
+    State,
+    StepInfo,
+    Variables,
     check_choice,
     check_number,
     shuffled_rows,
     static,
     to_unit,
 )
+from jax_unlearn.functional.sensitivity import LogitsFn
 from jax_unlearn.methods.constructor import constructor
-from jax_unlearn.methods.descent import Optimized
+from jax_unlearn.methods.descent import Optimized, needs_examples
+from jax_unlearn.methods.forward import Forward
 from jax_unlearn.models.predict import predict_logits
 from jax_unlearn.sharding import batch_sharding
 
@@ -32,7 +41,15 @@ TERMS = ("both", "target", "irrelevant")
 
 
 @functools.partial(jax.jit, static_argnames=("model", "num_classes", "stop_classes", "scale"))
-def _sensitivities(model, variables, images, labels, num_classes, stop_classes, scale):
+def _sensitivities(
+    model: Model,
+    variables: Variables,
+    images: jax.Array,
+    labels: jax.Array,
+    num_classes: int,
+    stop_classes: str,
+    scale: float | tuple[float, ...],
+) -> dict[str, jax.Array]:
     logits_fn, images = _in_units(functools.partial(model.logits, variables), images, scale)
     if stop_classes == "all":
         irrelevant = functional.mean_irrelevant_sensitivity(logits_fn, images, labels, num_classes)
@@ -45,12 +62,13 @@ def _sensitivities(model, variables, images, labels, num_classes, stop_classes, 
     }
 
 
-def _in_units(logits_fn, images, scale):
+def _in_units(
+    logits_fn: LogitsFn, images: jax.Array, scale: float | tuple[float, ...]
+) -> tuple[LogitsFn, jax.Array]:
     """Change the unit of the input, uint8 or float in [0, 1], from 1 to ``scale``."""
     images = to_unit(images) if images.dtype == jnp.uint8 else images
-    scale = jnp.asarray(scale, images.dtype)
-    scale = scale.reshape((1,) * (images.ndim - 1) + (-1,))
-    return (lambda x: logits_fn(x * scale)), images / scale
+    units = jnp.asarray(scale, images.dtype).reshape((1,) * (images.ndim - 1) + (-1,))
+    return (lambda x: logits_fn(x * units)), images / units
 
 
 class MUMis(Optimized):
@@ -139,7 +157,9 @@ class MUMis(Optimized):
         rows = jnp.arange(pool.label.shape[0])
         return shuffled_rows(key, rows, self.batch_size, start=start, steps=steps)
 
-    def loss(self, forward, batch, extra, info):
+    def loss(
+        self, forward: Forward, batch: Batch, extra: Any, info: StepInfo
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Mean difference of the two sensitivities."""
         del extra
         logits_fn, images = _in_units(forward.as_function(batch), batch.image, self.input_scale)
@@ -159,14 +179,15 @@ class MUMis(Optimized):
         )
         return loss, {}
 
-    def measure(self, model, state, problem):
+    def measure(self, model: Model, state: State, problem: Problem) -> dict[str, float]:
         """Mean sensitivities and accuracy (percent) on the forget examples.
 
         ``sensitivity_irrelevant`` averages over the classes of the stop rule.
         """
-        size = len(problem.forget.label)
+        forget = needs_examples("forget", problem.forget)
+        size = len(forget.label)
         rows = np.linspace(0, size - 1, min(self.check_examples or size, size)).astype(int)
-        images, labels = problem.forget.image[rows], problem.forget.label[rows]
+        images, labels = forget.image[rows], forget.label[rows]
         evaluate = functools.partial(
             _sensitivities,
             model,
@@ -189,13 +210,13 @@ class MUMis(Optimized):
             "checked_accuracy": 100.0 * float(np.mean(predicted == labels)),
         }
 
-    def stop(self, history, problem):
+    def stop(self, history: Sequence[Mapping[str, float]], problem: Problem) -> bool:
         """Whether the irrelevant sensitivity has turned upward and reached the ratio."""
         del problem
         course = [entry["sensitivity_irrelevant"] for entry in history]
         return course[-1] > min(course) and course[-1] >= self.stop_ratio * course[0]
 
-    def collapsed(self, history, problem):
+    def collapsed(self, history: Sequence[Mapping[str, float]], problem: Problem) -> bool:
         """Whether values are no longer finite, or accuracy is at chance.
 
         Accuracy at chance counts on the retain set where the caller watches it, else on a forget
@@ -207,7 +228,8 @@ class MUMis(Optimized):
         chance = 100.0 / problem.num_classes
         if "retain_accuracy" in last:
             return last["retain_accuracy"] <= 1.1 * chance
-        every_class = len(np.unique(problem.forget.label)) == problem.num_classes
+        forget = needs_examples("forget", problem.forget)
+        every_class = len(np.unique(forget.label)) == problem.num_classes
         return every_class and last["checked_accuracy"] <= 1.1 * chance
 
 

@@ -22,7 +22,7 @@ from jax_unlearn.core import (
     static,
 )
 from jax_unlearn.methods.constructor import constructor
-from jax_unlearn.methods.descent import Descent, needs_examples
+from jax_unlearn.methods.descent import Descent, OptimizerFactory, Schedule, needs_examples
 from jax_unlearn.models.predict import predict_logits
 
 MASK_FAMILIES = ("gradual", "patches", "uniform")
@@ -76,8 +76,8 @@ class NatMU(Descent):
     epochs: int = 5
     learning_rate: float = 1e-3
     weight_decay: float = 2e-3
-    optimizer: str = "adamw"
-    schedule: str = "cosine"
+    optimizer: str | OptimizerFactory = "adamw"
+    schedule: str | Schedule = "cosine"
     delta: float = -0.19
     num: int = static(4)
     masks: str = "gradual"
@@ -120,7 +120,8 @@ class NatMU(Descent):
         The model is not asked. What passes may still run out, if many forget images prefer the same
         classes; :meth:`hybrids` then says so.
         """
-        forget, retain = problem.forget.label, problem.retain.label
+        forget = needs_examples("forget", problem.forget).label
+        retain = needs_examples("retain", problem.retain).label
         self.check_sizes(len(forget), len(retain), problem.num_classes)
         there = np.bincount(retain, minlength=problem.num_classes)
         each = np.bincount(forget, minlength=problem.num_classes)
@@ -144,12 +145,14 @@ class NatMU(Descent):
         if exact:
             self.check_supply(problem)
         else:
-            forget, retain = len(problem.forget.label), len(problem.retain.label)
-            self.check_sizes(forget, retain, problem.num_classes)
+            forget = needs_examples("forget", problem.forget)
+            retain = needs_examples("retain", problem.retain)
+            self.check_sizes(len(forget.label), len(retain.label), problem.num_classes)
 
     def count_rows(self, problem: Problem) -> int:
         """Retain rows and ``num`` hybrids per forget image."""
-        return len(problem.retain.label) + self.num * len(problem.forget.label)
+        forget = needs_examples("forget", problem.forget)
+        return len(needs_examples("retain", problem.retain).label) + self.num * len(forget.label)
 
     def hybrids(self, key: chex.PRNGKey, problem: Problem) -> Hybrids:
         """Blend every forget image with its partners.
@@ -158,25 +161,23 @@ class NatMU(Descent):
           InputError: the retain set is too small, or has too few classes, for ``num`` partners per
             forget image.
         """
-        needs_examples("retain", problem.retain)
-        needs_examples("forget", problem.forget)
+        retain = needs_examples("retain", problem.retain)
+        forget = needs_examples("forget", problem.forget)
         class_key, partner_key, label_key = jax.random.split(key, 3)
         self.check_supply(problem)
-        labels = jnp.asarray(problem.forget.label, jnp.int32)
+        labels = jnp.asarray(forget.label, jnp.int32)
         if self.targets == "top":
-            logits = predict_logits(problem.model, problem.variables, problem.forget.image)
+            logits = jnp.asarray(predict_logits(problem.model, problem.variables, forget.image))
         else:
             logits = jax.random.uniform(class_key, (len(labels), problem.num_classes))
-        preferences = functional.target_classes(
-            jnp.asarray(logits), labels, problem.num_classes - 1
-        )
-        retain_labels = jnp.asarray(problem.retain.label, jnp.int32)
+        preferences = functional.target_classes(logits, labels, problem.num_classes - 1)
+        retain_labels = jnp.asarray(retain.label, jnp.int32)
         partner = functional.draw_partners(partner_key, preferences, retain_labels, self.num)
         _check_partners(np.asarray(partner), self.num)
-        mask = self._mask(*problem.forget.image.shape[1:3])
-        retain_image = problem.retain.image[np.asarray(partner)]
+        mask = self._mask(*forget.image.shape[1:3])
+        retain_image = retain.image[np.asarray(partner)]
         image = functional.mix(
-            jnp.asarray(problem.forget.image),
+            jnp.asarray(forget.image),
             jnp.asarray(retain_image if self.inject else np.zeros_like(retain_image)),
             mask,
         )
@@ -198,8 +199,8 @@ class NatMU(Descent):
             role=jnp.full(count, HYBRID, jnp.int32),
             augment=jnp.zeros(count, bool),
         )
-        retain = pool_rows(problem.retain, RETAIN, augment=self.augment)
-        return concatenate_pools(retain, blended)
+        retain = needs_examples("retain", problem.retain)
+        return concatenate_pools(pool_rows(retain, RETAIN, augment=self.augment), blended)
 
     def _mask(self, height: int, width: int) -> jax.Array:
         if self.masks == "gradual":

@@ -1,15 +1,25 @@
 """NegGrad+: descend on the retain set while ascending on the forget set."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import chex
 import jax
 import jax.numpy as jnp
 
 from jax_unlearn import functional
-from jax_unlearn.core import FORGET, RETAIN, Pool, SearchRange, check_number, shuffled_rows
+from jax_unlearn.core import (
+    FORGET,
+    RETAIN,
+    Batch,
+    Pool,
+    SearchRange,
+    StepInfo,
+    check_number,
+    shuffled_rows,
+)
 from jax_unlearn.methods.constructor import constructor
 from jax_unlearn.methods.descent import Descent
+from jax_unlearn.methods.forward import Forward
 
 
 class NegGradPlus(Descent):
@@ -51,7 +61,9 @@ class NegGradPlus(Descent):
         )
         return jnp.concatenate([retain, forget], axis=1)
 
-    def loss(self, forward, batch, extra, info):
+    def loss(
+        self, forward: Forward, batch: Batch, extra: Any, info: StepInfo
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Weighted difference of the two mean cross-entropies."""
         del extra, info
         cross_entropy = functional.cross_entropy(forward(batch), batch.label)

@@ -4,7 +4,7 @@ import chex
 
 from jax_unlearn.core import RETAIN, Problem, Variables
 from jax_unlearn.methods.constructor import constructor
-from jax_unlearn.methods.descent import Descent
+from jax_unlearn.methods.descent import Descent, Schedule
 
 
 class Retrain(Descent):
@@ -16,7 +16,7 @@ class Retrain(Descent):
 
     epochs: int = 100
     learning_rate: float = 0.1
-    schedule: str = "step"
+    schedule: str | Schedule = "step"
     warmup_epochs: float = 2.0
 
     roles = (RETAIN,)

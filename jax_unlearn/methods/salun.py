@@ -10,8 +10,10 @@ import optax
 
 from jax_unlearn import functional
 from jax_unlearn.core import (
+    Model,
     Problem,
     SearchRange,
+    Variables,
     check_choice,
     check_number,
     split_variables,
@@ -21,16 +23,24 @@ from jax_unlearn.core import (
 )
 from jax_unlearn.methods.amnesiac import Amnesiac
 from jax_unlearn.methods.constructor import constructor
+from jax_unlearn.methods.descent import OptimizerFactory, Schedule, needs_examples
 from jax_unlearn.sharding import batch_sharding
 
 MASKINGS = ("update", "gradient")
 
 
 @functools.partial(jax.jit, static_argnames="model", donate_argnames="total")
-def _add_gradient(model, variables, total, images, labels, weight):
+def _add_gradient(
+    model: Model,
+    variables: Variables,
+    total: Any,
+    images: jax.Array,
+    labels: jax.Array,
+    weight: jax.Array,
+) -> Any:
     params, _ = split_variables(variables)
 
-    def objective(params):
+    def objective(params: Any) -> jax.Array:
         logits = model.logits(with_params(variables, params), to_unit(images))
         return functional.weighted_mean(functional.cross_entropy(logits, labels), weight)
 
@@ -60,8 +70,8 @@ class SalUn(Amnesiac):
     batch_size: int = static(256)
     learning_rate: float = 0.013
     weight_decay: float = 5e-4
-    optimizer: str = "sgd"
-    schedule: str = "constant"
+    optimizer: str | OptimizerFactory = "sgd"
+    schedule: str | Schedule = "constant"
     augment: bool = True
     relabel: str = "every_step"
     stream: str = "forget_first"
@@ -79,20 +89,23 @@ class SalUn(Amnesiac):
         check_number("keep", self.keep, low=0, high=1)
         check_choice("masking", self.masking, MASKINGS)
 
-    def extra(self, key: chex.PRNGKey, problem: Problem):
+    def extra(self, key: chex.PRNGKey, problem: Problem) -> Any:
         """The mask: a pytree of bool like the parameters, True where a weight may change."""
         del key
+        forget = needs_examples("forget", problem.forget)
         params, _ = split_variables(problem.variables)
         total = functional.fold_batches(
             functools.partial(_add_gradient, problem.model, problem.variables),
             jax.tree.map(jnp.zeros_like, params),
-            (problem.forget.image, problem.forget.label),
+            (forget.image, forget.label),
             self.batch_size,
             sharding=batch_sharding(problem.variables),
         )
         return functional.top_share_mask(jax.tree.map(jnp.abs, total), self.keep)
 
-    def transform(self, optimizer, extra):
+    def transform(
+        self, optimizer: optax.GradientTransformation, extra: Any
+    ) -> optax.GradientTransformation:
         """Gradients, and with ``'update'`` also what the optimizer makes of them, are masked."""
         mask = _keep_where(extra)
         after = mask if self.masking == "update" else optax.identity()
@@ -102,7 +115,7 @@ class SalUn(Amnesiac):
 def _keep_where(mask: Any) -> optax.GradientTransformation:
     """Let what the mask marks pass, and make the rest zero."""
 
-    def update(updates, params=None):
+    def update(updates: optax.Updates, params: optax.Params | None = None) -> optax.Updates:
         del params
         # Selecting, not multiplying: inf * 0 would be NaN.
         return functional.where_mask(mask, updates, jax.tree.map(jnp.zeros_like, updates))

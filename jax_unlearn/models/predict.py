@@ -16,7 +16,11 @@ def _logits(model: Model, variables: Variables, images: jax.Array) -> jax.Array:
 
 
 def predict_logits(
-    model: Model, variables: Variables, images: np.ndarray, *, batch_size: int = 256
+    model: Model,
+    variables: Variables,
+    images: jax.Array | np.ndarray,
+    *,
+    batch_size: int = 256,
 ) -> np.ndarray:
     """Logits of un-augmented images in eval mode.
 
