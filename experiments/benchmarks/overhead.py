@@ -95,7 +95,10 @@ def compare(
     """
     recipe = ju.retrain(batch_size=batch, epochs=epochs + 1, learning_rate=1e-3)
     repeated = (np.resize(x, (steps * batch, *x.shape[1:])) for x in problem.retain)
-    problem = dataclasses.replace(problem, retain=ju.Examples(*repeated))
+    retain = ju.Examples(*repeated)._replace(
+        id=len(problem.forget.id) + np.arange(len(repeated[0]))
+    )
+    problem = dataclasses.replace(problem, retain=retain)
     bare = ByHand(recipe, problem, scanned=scanned)
     engine_times, bare_times = [], []
     left = [0.0]

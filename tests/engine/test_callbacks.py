@@ -127,7 +127,7 @@ def test_options_are_checked_before_anything_is_computed(options, message):
 
 
 def test_an_option_that_there_is_not_is_an_error(problem):
-    with pytest.raises(TypeError, match="watches"):
+    with pytest.raises(InputError, match=r"^option='watches': did you mean watch\?"):
         ju.run(SHORT, problem, KEY, watches=None)
 
 
