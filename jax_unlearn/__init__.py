@@ -38,7 +38,7 @@ from jax_unlearn.functional import (
 )
 from jax_unlearn.methods.amnesiac import amnesiac
 from jax_unlearn.methods.bad_teacher import bad_teacher
-from jax_unlearn.methods.constructor import constructor
+from jax_unlearn.methods.constructors import constructor
 from jax_unlearn.methods.descent import Descent
 from jax_unlearn.methods.finetune import finetune
 from jax_unlearn.methods.forward import Forward
@@ -124,7 +124,19 @@ __all__ = [
 _FROM_MODELS = ("MODELS", "import_torch", "load_safetensors", "make_model", "save_safetensors")
 
 
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])
+
+
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("jax_unlearn")
+    if name == "testing":
+        import jax_unlearn.testing
+
+        return jax_unlearn.testing
     # Flax and Orbax are imported when a network of ours, or a checkpoint, is first asked for.
     if name in _FROM_MODELS:
         return getattr(models, name)

@@ -7,7 +7,7 @@ from typing import Any
 from jax_unlearn.core import InputError, Unlearner, check_choice
 from jax_unlearn.methods.amnesiac import amnesiac
 from jax_unlearn.methods.bad_teacher import bad_teacher
-from jax_unlearn.methods.constructor import constructor, method_class
+from jax_unlearn.methods.constructors import constructor, method_class
 from jax_unlearn.methods.finetune import finetune
 from jax_unlearn.methods.gradient_ascent import gradient_ascent
 from jax_unlearn.methods.mumis import mumis

@@ -34,7 +34,7 @@ from jax_unlearn.engine.loop import run
 from jax_unlearn.engine.run_spec import Result
 from jax_unlearn.engine.signals import Interrupted
 from jax_unlearn.engine.steps import run_keys, take_batch
-from jax_unlearn.methods.constructor import method_class
+from jax_unlearn.methods.constructors import method_class
 from jax_unlearn.sharding import make_mesh
 from jax_unlearn.validation import same_structure
 
@@ -370,6 +370,17 @@ def _state_keeps_its_types(b: _Battery) -> None:
             )
 
 
+def _mixes_no_types(b: _Battery) -> None:
+    with jax.numpy_dtype_promotion("strict"):
+        try:
+            jax.eval_shape(functools.partial(b.unlearner.step, b.problem.model), *b.first)
+        except jax.dtypes.TypePromotionError as error:
+            told = " ".join(str(error).split())
+            raise AssertionError(
+                f"{b.name}: a step mixes types without saying so ({told})"
+            ) from error
+
+
 def _padding_changes_nothing(b: _Battery) -> None:
     state, batch, info = b.first
     garbage = jax.random.uniform(jax.random.key(1), (6, *batch.image.shape[1:]))
@@ -509,6 +520,7 @@ _CHECKS = (
     _rows_of_an_epoch,
     _step_is_pure,
     _state_keeps_its_types,
+    _mixes_no_types,
     _padding_changes_nothing,
     _takes_traced_numbers,
     _keeps_structure,

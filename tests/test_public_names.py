@@ -1,5 +1,10 @@
 """The public names and the shapes they promise."""
 
+import importlib
+import pkgutil
+import sys
+from importlib import metadata
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -30,6 +35,28 @@ def test_names_are_listed_once_and_an_unknown_one_is_an_attribute_error():
     assert len(set(ju.__all__)) == len(ju.__all__)
     with pytest.raises(AttributeError, match="no attribute 'unlearn_everything'"):
         _ = ju.unlearn_everything
+
+
+def test_dir_shows_the_public_names_and_the_version_and_nothing_else():
+    assert dir(ju) == sorted([*ju.__all__, "__version__"])
+    assert ju.__version__ == metadata.version("jax_unlearn")
+
+
+def test_no_module_is_hidden_by_what_its_package_calls_the_same():
+    hidden = []
+    for found in pkgutil.walk_packages(ju.__path__, "jax_unlearn."):
+        module = importlib.import_module(found.name)
+        package, _, name = found.name.rpartition(".")
+        if getattr(sys.modules[package], name) is not module:
+            hidden.append(found.name)
+    assert hidden == []
+
+
+def test_a_methods_module_and_its_constructor_have_the_same_name():
+    import jax_unlearn.methods.natmu as module
+
+    assert module.natmu is ju.natmu
+    assert module.NatMU is ju.methods.NatMU
 
 
 def test_methods_are_found_by_name_and_as_attributes():

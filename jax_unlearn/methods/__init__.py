@@ -2,7 +2,7 @@
 
 from jax_unlearn.methods.amnesiac import Amnesiac
 from jax_unlearn.methods.bad_teacher import BadTeacher
-from jax_unlearn.methods.constructor import constructor, method_class
+from jax_unlearn.methods.constructors import constructor, method_class
 from jax_unlearn.methods.descent import Descent, DescentState, Optimized
 from jax_unlearn.methods.finetune import FineTune
 from jax_unlearn.methods.forward import Forward

@@ -20,7 +20,7 @@ from jax_unlearn.core import (
     pool_rows,
     shuffled_rows,
 )
-from jax_unlearn.methods.constructor import constructor
+from jax_unlearn.methods.constructors import constructor
 from jax_unlearn.methods.descent import Descent, OptimizerFactory, Schedule, needs_examples
 
 RELABELLINGS = ("once", "every_step")

@@ -23,7 +23,7 @@ from jax_unlearn.core import (
     static,
 )
 from jax_unlearn.data.dataset import take
-from jax_unlearn.methods.constructor import constructor
+from jax_unlearn.methods.constructors import constructor
 from jax_unlearn.methods.descent import Descent, OptimizerFactory, needs_examples
 from jax_unlearn.methods.forward import Forward
 from jax_unlearn.models.predict import predict_logits

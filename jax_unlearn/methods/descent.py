@@ -224,9 +224,10 @@ class Optimized(Unlearner):
             return loss, (forward.variables, {"loss": loss, **scalars})
 
         gradients, (variables, scalars) = jax.grad(objective, has_aux=True)(params)
-        updates, opt_state = self._direction(state.extra).update(
-            _widened(gradients), state.opt_state, _widened(params), batch=batch, info=info
-        )
+        with jax.numpy_dtype_promotion("standard"):  # optax's Adam raises a float to a whole number
+            updates, opt_state = self._direction(state.extra).update(
+                _widened(gradients), state.opt_state, _widened(params), batch=batch, info=info
+            )
         rate = self._multiplier(info) if callable(self.optimizer) else self.rate(info)
         params = jax.tree.map(lambda p, u: p - (rate * u).astype(p.dtype), params, updates)
         variables = _as_before(with_params(variables, params), state.variables)

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from jax_unlearn.core import RETAIN, SearchRange, static
-from jax_unlearn.methods.constructor import constructor
+from jax_unlearn.methods.constructors import constructor
 from jax_unlearn.methods.descent import Descent
 
 

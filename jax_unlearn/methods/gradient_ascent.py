@@ -6,7 +6,7 @@ import jax
 
 from jax_unlearn import functional
 from jax_unlearn.core import FORGET, Batch, SearchRange, StepInfo, static
-from jax_unlearn.methods.constructor import constructor
+from jax_unlearn.methods.constructors import constructor
 from jax_unlearn.methods.descent import Descent
 
 

@@ -29,7 +29,7 @@ from jax_unlearn.core import (
     to_unit,
 )
 from jax_unlearn.functional.sensitivity import LogitsFn
-from jax_unlearn.methods.constructor import constructor
+from jax_unlearn.methods.constructors import constructor
 from jax_unlearn.methods.descent import Optimized, needs_examples
 from jax_unlearn.methods.forward import Forward
 from jax_unlearn.models.predict import predict_logits

@@ -21,7 +21,7 @@ from jax_unlearn.core import (
     pool_rows,
     static,
 )
-from jax_unlearn.methods.constructor import constructor
+from jax_unlearn.methods.constructors import constructor
 from jax_unlearn.methods.descent import Descent, OptimizerFactory, Schedule, needs_examples
 from jax_unlearn.models.predict import predict_logits
 

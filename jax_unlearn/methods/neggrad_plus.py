@@ -17,7 +17,7 @@ from jax_unlearn.core import (
     check_number,
     shuffled_rows,
 )
-from jax_unlearn.methods.constructor import constructor
+from jax_unlearn.methods.constructors import constructor
 from jax_unlearn.methods.descent import Descent
 from jax_unlearn.methods.forward import Forward
 

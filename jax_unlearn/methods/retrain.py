@@ -3,7 +3,7 @@
 import chex
 
 from jax_unlearn.core import RETAIN, Problem, Variables
-from jax_unlearn.methods.constructor import constructor
+from jax_unlearn.methods.constructors import constructor
 from jax_unlearn.methods.descent import Descent, Schedule
 
 

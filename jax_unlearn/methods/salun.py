@@ -22,7 +22,7 @@ from jax_unlearn.core import (
     with_params,
 )
 from jax_unlearn.methods.amnesiac import Amnesiac
-from jax_unlearn.methods.constructor import constructor
+from jax_unlearn.methods.constructors import constructor
 from jax_unlearn.methods.descent import OptimizerFactory, Schedule, needs_examples
 from jax_unlearn.sharding import batch_sharding
 

@@ -9,7 +9,7 @@ import pytest
 import jax_unlearn as ju
 from jax_unlearn.core import InputError
 from jax_unlearn.engine import make_mesh
-from jax_unlearn.engine.sweep import sweep
+from jax_unlearn.engine.sweeps import sweep
 
 KEY = jax.random.key(4)
 

@@ -10,7 +10,7 @@ import chex
 from jax_unlearn.core import InputError, Problem, Unlearner, check_choice
 from jax_unlearn.engine.loop import run_many
 from jax_unlearn.engine.run_spec import OPTIONS, Result, RunSpec
-from jax_unlearn.methods.constructor import method_class
+from jax_unlearn.methods.constructors import method_class
 
 
 class Trial(NamedTuple):
