@@ -35,7 +35,9 @@ def check_examples(argument: str, examples: Any, num_classes: int | None = None)
         )
     for name, array in (("label", label), ("id", ids)):
         if not np.issubdtype(array.dtype, np.integer) or array.shape != (image.shape[0],):
-            remedy = "of one-hot labels give label.argmax(1)" if name == "label" else "number them"
+            flat = array.ndim == 1
+            remedy = "give the array of these images" if flat else "give one number each"
+            remedy = "of one-hot labels give label.argmax(1)" if array.ndim == 2 else remedy
             raise InputError(
                 f"{argument}.{name}={array.dtype}{list(array.shape)}: expected whole numbers "
                 f"[{image.shape[0]}], one for each image; {remedy}"
