@@ -91,12 +91,20 @@ class Miscounts(Sound):
         return 7
 
 
+class MixesTypes(Sound):
+    """Multiplies floats by truth values."""
+
+    def losses(self, logits, batch, extra, info):
+        return super().losses(logits, batch, extra, info) * (batch.role == ju.RETAIN)
+
+
 @pytest.mark.parametrize(
     ("method", "sentence"),
     [
         (Keyless, "another key gives the same weights"),
         (CountsPadding, "which pad a batch, change the step"),
         (Widens, "with bfloat16 weights a step changes"),
+        (MixesTypes, "a step mixes types without saying so"),
         (Lazy, "moves no weight"),
         (WrongRows, "batch_indices names rows"),
         (Miscounts, "count_rows says 7"),
