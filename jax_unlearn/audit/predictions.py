@@ -71,13 +71,10 @@ def load_predictions(path: str | os.PathLike) -> Predictions:
             f"path={str(path)!r}: damaged or not an .npz of plain arrays "
             f"({type(error).__name__}); store the predictions again"
         ) from error
-    return check_predictions(
-        Predictions(
-            *(Outputs(*(arrays[f"{s}_{field}"] for field in Outputs._fields)) for s in SPLITS),
-            arrays["test_forgotten"],
-        ),
-        str(path),
+    forget, retain, test = (
+        Outputs(*(arrays[f"{split}_{field}"] for field in Outputs._fields)) for split in SPLITS
     )
+    return check_predictions(Predictions(forget, retain, test, arrays["test_forgotten"]), str(path))
 
 
 def check_predictions(predictions: Predictions, source: str) -> Predictions:

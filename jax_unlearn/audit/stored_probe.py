@@ -52,7 +52,8 @@ class Probe(NamedTuple):
         return RelearnCurve(self.relearn_steps, self.relearn_losses)
 
 
-DTYPES = Probe(np.int64, np.float32, np.int64, np.float32, np.float32, np.int64, np.float64)
+DTYPES = (np.int64, np.float32, np.int64, np.float32, np.float32, np.int64, np.float64)
+"""Of a probe's fields, in their order."""
 
 
 def save_probe(path: str | os.PathLike, probe: Probe) -> None:
@@ -128,7 +129,8 @@ def check_probe(probe: Probe, source: str) -> Probe:
     """
     arrays = Probe(*(np.asarray(array) for array in probe))
     f, p, s = (len(np.atleast_1d(a)) for a in (arrays.forget_id, arrays.probe_id, arrays[5]))
-    shapes = Probe((f,), (f, None), (p,), (p, None), (f, None), (s,), (s,))
+    shapes: list[tuple[int | None, ...]]
+    shapes = [(f,), (f, None), (p,), (p, None), (f, None), (s,), (s,)]
     for name, array, shape, dtype in zip(Probe._fields, arrays, shapes, DTYPES, strict=True):
         kinds = "f" if np.dtype(dtype).kind == "f" else "iu"
         fits = len(array.shape) == len(shape) and all(

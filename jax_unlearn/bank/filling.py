@@ -155,13 +155,17 @@ def fill(
                     with _train(bank, *some, checkpoint_seconds, options) as results:
                         for member, spec, result in zip(*some, results, strict=True):
                             store(member, spec, result)
-        missing = from_leader(lambda left=missing: [a for a in left if not bank.has(a)])
+        missing = from_leader(functools.partial(_lacking, bank, missing))
         if on_done is not None:
             on_done(len(by_address) - len(missing), len(by_address))
         if missing and not group:
             time.sleep(POLL)
     # Not all records of the bank: one that is damaged is a matter of those who ask for it.
     return records_of(bank, [bank.address(member.ingredients) for member in members])
+
+
+def _lacking(bank: Bank, addresses: Sequence[str]) -> list[str]:
+    return [address for address in addresses if not bank.has(address)]
 
 
 def _claim(

@@ -1,7 +1,7 @@
 """A request resolved on a dataset: which examples it removes, and what a run watches of them."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -78,7 +78,7 @@ def watcher(
     retain, test = forgetting.retain, dataset.test
     rows = np.linspace(0, len(retain.label) - 1, min(WATCHED, len(retain.label))).astype(int)
     kept = np.flatnonzero(~forgetting.test_forgotten)
-    parts: dict[str, tuple[Any, Sequence[int]]] = {
+    parts: dict[str, tuple[Any, np.ndarray]] = {
         "forget_accuracy": (forgetting.forget.image, forgetting.forget.label),
         "retain_accuracy": (retain.image[rows], retain.label[rows]),
         "test_accuracy": (test.image[kept], test.label[kept]),

@@ -272,9 +272,10 @@ def _bands(
 ) -> dict[str, NullBand]:
     bands = {}
     for m in measures:
-        known = [results[m.name] for _, results in rows if results[m.name].band is not None]
+        found = [results[m.name] for _, results in rows]
+        known = [(result.n, result.band) for result in found if result.band is not None]
         if known:
-            bands[m.name] = max(known, key=lambda result: result.n).band
+            bands[m.name] = max(known, key=lambda pair: pair[0])[1]
     return bands
 
 

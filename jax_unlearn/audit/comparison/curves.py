@@ -58,7 +58,7 @@ def draw_curves(comparison: Comparison, *, seed: int = 0) -> dict[str, Any]:
         name = row.group.name
         bank = banks.get(name)
         size = row.results["ulira_auc"].n
-        if bank is None or size < MIN_BANK:
+        if bank is None or reference is None or size < MIN_BANK:
             continue
         mine, theirs = bank.models(range(size)), reference.models(range(size))
         curves["roc"][name] = {

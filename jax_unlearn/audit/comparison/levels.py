@@ -1,6 +1,7 @@
 """How much an audit does: quick, standard or strong, as far as the models allow."""
 
 import dataclasses
+from typing import Any
 
 from jax_unlearn.audit.comparison.models import Group, RequestModels
 from jax_unlearn.audit.measures.measure import LEVELS, MIN_BANK, QUICK, STANDARD, STRONG
@@ -75,10 +76,10 @@ def _first(group: Group) -> Group:
     n = QUICK_MODELS
     # Those that work come first, or the row would be empty although it need not be.
     order = sorted(range(len(group.runs)), key=lambda i: group.collapsed[i])[:n]
-    return dataclasses.replace(
-        group,
-        **{name: tuple(getattr(group, name)[i] for i in sorted(order)) for name in _PER_RUN},
-    )
+    chosen: dict[str, Any] = {
+        name: tuple(getattr(group, name)[i] for i in sorted(order)) for name in _PER_RUN
+    }
+    return dataclasses.replace(group, **chosen)
 
 
 _PER_RUN = ("runs", "collapsed", "no_op")

@@ -128,7 +128,7 @@ def gather_models(
         taken = sorted(set(methods) & {ORIGINAL, ORACLE})
         raise InputError(f"methods={taken[0]!r}: one of the audit's own rows; rename the method")
     first = check_predictions(oracle[0].predictions, _label(ORACLE, oracle[0], 0))
-    aligned = {}
+    aligned: dict[str, list[Run]] = {}
     looked: Probe | None = None
     for name, runs in groups.items():
         seeds = [run.seed for run in runs if run.seed is not None]
@@ -218,23 +218,24 @@ def align(predictions: Predictions, reference: Predictions, source: str) -> Pred
             )
         parts.append(mine)
     forgotten = predictions.test_forgotten[order]
-    wrong = int(np.sum(forgotten != reference.test_forgotten))
-    if wrong:
-        mine, theirs = (
+    differing = int(np.sum(forgotten != reference.test_forgotten))
+    if differing:
+        own, expected = (
             "class-wise" if is_class_wise(p) else "sample-wise" for p in (predictions, reference)
         )
         raise InputError(
-            f"{source}: test_forgotten differs for {wrong} test examples ({mine} against the "
-            f"oracles' {theirs} request): expected the oracles' mask; mark the same classes"
+            f"{source}: test_forgotten differs for {differing} test examples ({own} against the "
+            f"oracles' {expected} request): expected the oracles' mask; mark the same classes"
         )
-    return Predictions(*parts, forgotten)
+    forget, retain, test = parts
+    return Predictions(forget, retain, test, forgotten)
 
 
 def fingerprint(predictions: Predictions) -> bytes:
     """Return a hash of the logits, equal for models that answer exactly alike."""
     found = hashlib.blake2b(digest_size=16)
     for outputs in predictions[:3]:
-        found.update(np.ascontiguousarray(outputs.logits))
+        found.update(np.ascontiguousarray(outputs.logits).data)
     return found.digest()
 
 

@@ -86,7 +86,7 @@ def to_record(
         "rows": [_row(row) for row in comparison.rows],
         "bands": {name: _band(band) for name, band in comparison.bands.items()},
         "uninformative": list(comparison.uninformative),
-        "memorization": None if "memorization" in absent else _memorization(memorization),
+        "memorization": _memorization(None if "memorization" in absent else memorization),
         "ranking": [
             {
                 "measure": ranking.measure,
@@ -127,7 +127,10 @@ def _no_memorization(memorization: Memorization | None) -> dict[str, str]:
     return {}
 
 
-def _memorization(memorization: Memorization) -> dict[str, Any]:
+def _memorization(memorization: Memorization | None) -> dict[str, Any] | None:
+    if memorization is None or memorization.forget is None or memorization.retain is None:
+        return None
+
     def part(found: MeanMemorization) -> dict[str, Any]:
         return {
             "value": number(found.value),
@@ -239,7 +242,7 @@ def _summary(
         f"oracle{'s' if n > 1 else ''}, retrained without them, "
         f"{'show' if n > 1 else 'shows'} what to reach."
     ]
-    if memorization is not None:
+    if memorization is not None and memorization.forget and memorization.retain:
         of_forget, of_retain = (
             f"{found.value:.3f} (standard error {found.standard_error:.3f})"
             for found in (memorization.forget, memorization.retain)

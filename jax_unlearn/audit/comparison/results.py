@@ -160,7 +160,8 @@ class OracleView:
         others = [j for j in references if run.seed is None or run.seed != self.oracles[j].seed]
         # Better the oracle of the same seed, as a note says, than none.
         pairs = [self._pair(evidence, j, probe) for j in others or references]
-        return {name: float(np.mean([pair[name] for pair in pairs])) for name in (pairs or [()])[0]}
+        names = pairs[0] if pairs else {}
+        return {name: float(np.mean([pair[name] for pair in pairs])) for name in names}
 
     def per_model_results(
         self, group: Group, kept: Sequence[Run], evidence: Sequence[Evidence]
@@ -193,15 +194,15 @@ class OracleView:
             )
             if m.probe and 0 < len(rows) < len(kept):
                 result = _noted(result, f"the probe of {len(rows)} of {len(kept)} models is given")
-            if m.cut_off is not None:
-                result = self._cut_off(m, result, [evidence[i] for i in rows])
-            results[m.name] = result
+            results[m.name] = self._cut_off(m, result, [evidence[i] for i in rows])
         return results
 
     def _cut_off(
         self, m: Measure, result: MeasureResult, evidence: Sequence[Evidence]
     ) -> MeasureResult:
         """Say how many values are lower bounds only; equal lower bounds prove nothing."""
+        if m.cut_off is None:
+            return result
         cut = sum(m.cut_off(known) for known in evidence)
         if not cut:
             return result
@@ -241,7 +242,7 @@ class OracleView:
         """Results of the kind 'banks', at the sizes that the null splits have."""
         measures = [m for m in self.measures if m.kind == BANKS]
         size = min(len(kept), len(self.held_out), len(self.reference))
-        if size < MIN_BANK or bank is None:
+        if size < MIN_BANK or bank is None or self.bank is None:
             note = f"needs {MIN_BANK} models, there are {len(kept)}: left out"
             return {
                 m.name: MeasureResult(math.nan, math.nan, math.nan, 0, note=note) for m in measures
@@ -289,8 +290,11 @@ class OracleView:
         if size not in self.splits:
             orders = split_oracles(len(self.oracles), size, size)
 
+            bank = self.bank
+            assert bank is not None, "without oracles there is nothing to split"
+
             def one(order: np.ndarray) -> dict[str, float]:
-                return self._banks(self.bank.models(order[:size]), self.bank.models(order[size:]))
+                return self._banks(bank.models(order[:size]), bank.models(order[size:]))
 
             drawn = list(self.pool.map(one, orders))
             self.splits[size] = (

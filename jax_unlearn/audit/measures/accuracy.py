@@ -1,8 +1,18 @@
 """Accuracies on the retain, forget and test sets, always of un-augmented images in eval mode."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
-from jax_unlearn.audit.measures.measure import KNOWN, Evidence, Measure, forget_step, percent
+from jax_unlearn.audit.measures.measure import (
+    KNOWN,
+    Evidence,
+    Measure,
+    Resolution,
+    forget_step,
+    percent,
+)
 from jax_unlearn.core import InputError, Outputs, Predictions
 
 
@@ -52,7 +62,9 @@ def accuracies(predictions: Predictions) -> dict[str, float]:
     return measures
 
 
-def _percent(name: str, title: str, does: str, higher: str, step, place: int, **more) -> Measure:
+def _percent(
+    name: str, title: str, does: str, higher: str, step: Resolution, place: int, **more: Any
+) -> Measure:
     """An entry whose value is one of :func:`accuracies`."""
 
     def function(evidence: Evidence) -> float:
@@ -72,15 +84,15 @@ def _percent(name: str, title: str, does: str, higher: str, step, place: int, **
     )
 
 
-def _retain_step(evidence: Evidence, of) -> float:
+def _retain_step(evidence: Evidence, of: Callable[[str], float]) -> float:
     return 100.0 / len(evidence.predictions.retain.label)
 
 
-def _test_step(evidence: Evidence, of) -> float:
+def _test_step(evidence: Evidence, of: Callable[[str], float]) -> float:
     return 100.0 / int(np.sum(~np.asarray(evidence.predictions.test_forgotten)))
 
 
-def _forgotten_step(evidence: Evidence, of) -> float:
+def _forgotten_step(evidence: Evidence, of: Callable[[str], float]) -> float:
     return 100.0 / int(np.sum(evidence.predictions.test_forgotten))
 
 

@@ -120,8 +120,10 @@ def attack_report(
     for draw in draws[:n_resamples]:
         draw[:] = np.mean([fold.rates(*fold.redrawn(rng)) for fold in folds], axis=0)
     ends = [percentile_interval(column, level) for column in draws.T]
-    rates = [Estimate(float(v), *end, n) for v, end in zip(value, ends, strict=True)]
-    return AttackReport(*rates, int(known.sum()))
+    accuracy, auc, tpr, low_tpr = (
+        Estimate(float(v), *end, n) for v, end in zip(value, ends, strict=True)
+    )
+    return AttackReport(accuracy, auc, tpr, low_tpr, int(known.sum()))
 
 
 class _Fold:
@@ -141,13 +143,15 @@ class _Fold:
             self.right[len(unlearned) :] = 1.0 - self.right[len(unlearned) :]
 
     def once(self) -> tuple[np.ndarray, np.ndarray]:
-        return tuple(np.ones(size) for size in self.sizes)
+        unlearned, oracle = (np.ones(size) for size in self.sizes)
+        return unlearned, oracle
 
     def redrawn(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        return tuple(
+        unlearned, oracle = (
             np.bincount(rng.integers(0, size, size), minlength=size).astype(np.float64)
             for size in self.sizes
         )
+        return unlearned, oracle
 
     def rates(self, unlearned: np.ndarray, oracle: np.ndarray) -> tuple[float, ...]:
         """Accuracy, AUC and both TPR with models counted as often as weights say."""

@@ -1,6 +1,6 @@
 """Two banks of models, compared example by example through the models' confidences."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,7 +29,7 @@ class BankConfidences(NamedTuple):
     retain_accuracy: np.ndarray
     test_accuracy: np.ndarray
 
-    def models(self, rows: Sequence[int]) -> "BankConfidences":
+    def models(self, rows: Sequence[int] | np.ndarray) -> "BankConfidences":
         """The same of some models."""
         return BankConfidences(*(array[np.asarray(rows, int)] for array in self))
 
@@ -54,7 +54,7 @@ class BankPair:
 
 
 def bank_confidences(
-    runs: Sequence[Predictions], measured: Sequence[dict[str, float]]
+    runs: Sequence[Predictions], measured: Sequence[Mapping[str, float]]
 ) -> BankConfidences:
     """Gather what banks are compared by.
 

@@ -8,7 +8,7 @@ from jax_unlearn.audit.measures.measure import Measure
 
 
 def _gather() -> tuple[Measure, ...]:
-    found = {}
+    found: dict[str, Measure] = {}
     for module in pkgutil.iter_modules(measures.__path__):
         if module.name == "catalogue":
             continue

@@ -96,10 +96,10 @@ def area_over_course(values: Sequence[float], oracle_value: float) -> float:
 
 
 def _offsets(values: Sequence[float], oracle_value: float) -> np.ndarray:
-    values = np.asarray(values, np.float64)
-    if values.ndim != 1 or len(values) < 2:
+    course = np.asarray(values, np.float64)
+    if course.ndim != 1 or len(course) < 2:
         raise InputError(
-            f"values=array of shape {list(values.shape)}: expected [E + 1], E >= 1, the measure "
+            f"values=array of shape {list(course.shape)}: expected [E + 1], E >= 1, the measure "
             "before the first epoch and after each; watch the run"
         )
-    return values - oracle_value
+    return course - oracle_value

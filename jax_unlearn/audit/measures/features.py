@@ -151,7 +151,7 @@ def _unbiased_hsic(x: np.ndarray, y: np.ndarray) -> float:
 
 def _linear_probe(evidence: Evidence) -> float:
     """NaN where the retain examples are of one class only."""
-    probe, retain = evidence.probe, evidence.predictions.retain
+    probe, retain = evidence.given_probe, evidence.predictions.retain
     order = np.argsort(retain.id)
     label = retain.label[order[np.searchsorted(retain.id[order], probe.probe_id)]]
     if len(np.unique(label)) < 2:
@@ -167,10 +167,10 @@ def _linear_cka(model: Evidence, oracle: Evidence) -> float:
     The unbiased estimator: forget sets are often no larger than the number of features, where the
     biased one finds likeness between any two networks.
     """
-    if len(model.probe.forget_id) < 4:
+    mine, theirs = model.given_probe, oracle.given_probe
+    if len(mine.forget_id) < 4:
         return float("nan")
-    features = model.probe.forget_features, oracle.probe.forget_features
-    return linear_cka(*features, estimator="unbiased")
+    return linear_cka(mine.forget_features, theirs.forget_features, estimator="unbiased")
 
 
 LINEAR_PROBE = of_probes(

@@ -6,7 +6,7 @@ released metric searches a grid of thresholds; here every threshold and every in
 which needs only the sorted confidences.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -194,7 +194,7 @@ def _epsilon(
     return np.where(none, np.inf, np.where(one, 0.0, np.fmax(bounds, 0.0)))
 
 
-def _columns(values: np.ndarray, at: np.ndarray, side: str) -> np.ndarray:
+def _columns(values: np.ndarray, at: np.ndarray, side: Literal["left", "right"]) -> np.ndarray:
     """Searchsorted column by column: how many of sorted values [N, E] lie below each of at."""
     return np.stack(
         [np.searchsorted(v, a, side) for v, a in zip(values.T, at.T, strict=True)], axis=1

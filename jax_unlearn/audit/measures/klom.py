@@ -94,7 +94,8 @@ def klom_percentiles(values: np.ndarray) -> KlomPercentiles:
     values = values[~np.isnan(values)]
     if not values.size:
         return KlomPercentiles(float("nan"), float("nan"), float("nan"), 0)
-    return KlomPercentiles(*map(float, np.percentile(values, [50, 95, 99])), values.size)
+    median, p95, p99 = map(float, np.percentile(values, [50, 95, 99]))
+    return KlomPercentiles(median, p95, p99, values.size)
 
 
 def _histogram(values: np.ndarray, low: np.ndarray, width: np.ndarray) -> np.ndarray:

@@ -84,7 +84,7 @@ def cross_validated_accuracy(
         return undecided("loss attack")
     held_out = max(1, round(HELD_OUT * n))
     rng = np.random.default_rng(seed)
-    right = []
+    right: list[float] = []
     for _ in range(splits):
         one, other = first[rng.permutation(n)], second[rng.permutation(n)]
         decision = logistic_decision(one[held_out:], other[held_out:])
@@ -92,8 +92,8 @@ def cross_validated_accuracy(
         right.append(
             0.5
             if decision is None
-            else np.mean(
-                np.append(decision(one[:held_out]) > 0.0, decision(other[:held_out]) <= 0.0)
+            else float(
+                np.append(decision(one[:held_out]) > 0.0, decision(other[:held_out]) <= 0.0).mean()
             )
         )
     return float(np.mean(right))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jax_unlearn.audit.measures.protocol import AuditProtocol
-from jax_unlearn.core import Predictions
+from jax_unlearn.core import InputError, Predictions
 
 if TYPE_CHECKING:
     from jax_unlearn.audit.stored_probe import Probe
@@ -53,6 +53,21 @@ class Evidence:
     probe: "Probe | None" = None
     relearn_target: float | None = None
     measured: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+    @property
+    def given_probe(self) -> "Probe":
+        """The probe, for measures that say that they take one.
+
+        Raises:
+          InputError: it is not known.
+        """
+        if self.probe is None:
+            raise InputError("probe=None: expected the model's probe; make it from its weights")
+        return self.probe
+
+
+Resolution = Callable[[Evidence, Callable[[str], float]], float]
+"""Step of a measure's values, of an oracle's evidence and other measures' resolutions by name."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +117,7 @@ class Measure:
     outside: str = BOTH
     low: float = float("-inf")
     high: float = float("inf")
-    resolution: Callable[[Evidence, Callable[[str], float]], float] | None = None
+    resolution: Resolution | None = None
     probe: bool = False
     cut_off: Callable[[Evidence], bool] | None = None
     class_wise: bool | None = None

@@ -1,6 +1,7 @@
 """Relearn time: how soon fine-tuning on the forget set brings the forgotten back."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -70,19 +71,19 @@ def relearn_time(curve: RelearnCurve, target: float) -> float:
 
 def _relearn_time(evidence: Evidence) -> float:
     """The relearn time; where the run was cut off, its last step, a lower bound."""
-    steps = relearn_time(evidence.probe.curve, _target(evidence))
-    return float(evidence.probe.relearn_steps[-1]) if np.isposinf(steps) else steps
+    steps = relearn_time(evidence.given_probe.curve, _target(evidence))
+    return float(evidence.given_probe.relearn_steps[-1]) if np.isposinf(steps) else steps
 
 
 def _is_cut_off(evidence: Evidence) -> bool:
-    return bool(np.isposinf(relearn_time(evidence.probe.curve, _target(evidence))))
+    return bool(np.isposinf(relearn_time(evidence.given_probe.curve, _target(evidence))))
 
 
 def _target(evidence: Evidence) -> float:
     return math.nan if evidence.relearn_target is None else evidence.relearn_target
 
 
-def _first_step(evidence: Evidence, of) -> float:
+def _first_step(evidence: Evidence, of: Callable[[str], float]) -> float:
     """Updates between the first two measurements of the loss."""
     if evidence.probe is None:
         return 0.0

@@ -11,7 +11,7 @@ from jax_unlearn.audit.measures.attack_report import (
 )
 from jax_unlearn.audit.measures.banks import BankPair, probability
 from jax_unlearn.audit.measures.confidence import check_banks
-from jax_unlearn.audit.measures.measure import KNOWN, of_banks
+from jax_unlearn.audit.measures.measure import KNOWN, Measure, of_banks
 from jax_unlearn.core import InputError, check_number
 
 MIN_REFERENCES = 2
@@ -123,7 +123,7 @@ def rmia_scores(
     ):
         _check_bank(name, bank, population)
     check_number("gamma", gamma, low=1.0)
-    if not online:
+    if a is not None:
         check_number("a", a, low=0.0, high=1.0)
     check_number("seed", seed, low=0, whole=True)
     rng = np.random.default_rng(seed)
@@ -135,7 +135,7 @@ def rmia_scores(
         seen, unseen = fold_u != fold, fold_o != fold
         expected = oracle[unseen].mean(axis=0)
         expected_population = population_o[unseen].mean(axis=0)
-        if online:
+        if a is None:
             expected = (unlearned[seen].mean(axis=0) + expected) / 2.0
             expected_population = (population_u[seen].mean(axis=0) + expected_population) / 2.0
         else:
@@ -188,7 +188,9 @@ def _report(pair: BankPair) -> AttackReport:
     )
 
 
-def _entry(name: str, title: str, field: str, does: str, ideal: float | None, place: int):
+def _entry(
+    name: str, title: str, field: str, does: str, ideal: float | None, place: int
+) -> Measure:
     def function(pair: BankPair) -> float:
         return getattr(pair.once(_report), field).value
 

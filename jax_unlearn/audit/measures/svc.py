@@ -124,7 +124,13 @@ class _Point(NamedTuple):
     bias: float
 
     def moved(self, step: float, change: "_Point") -> "_Point":
-        return _Point(*(value + step * d for value, d in zip(self, change, strict=True)))
+        return _Point(
+            self.a + step * change.a,
+            self.slack + step * change.slack,
+            self.lower + step * change.lower,
+            self.upper + step * change.upper,
+            self.bias + step * change.bias,
+        )
 
     def gap(self) -> float:
         return self.a @ self.lower + self.slack @ self.upper

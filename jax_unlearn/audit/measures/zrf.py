@@ -37,7 +37,7 @@ def zrf(logits: np.ndarray, random_logits: np.ndarray, *, variant: str = "defini
 
 
 def _zrf(evidence: Evidence) -> float:
-    return zrf(evidence.predictions.forget.logits, evidence.probe.random_logits)
+    return zrf(evidence.predictions.forget.logits, evidence.given_probe.random_logits)
 
 
 ZRF = of_probes(

@@ -1,8 +1,12 @@
 """Relearning: fine-tuning on the forget set, and the course of the loss there."""
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import chex
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jax_unlearn.audit.measures.relearn_time import RelearnCurve, mean_loss
@@ -13,13 +17,14 @@ from jax_unlearn.core import (
     Outputs,
     Pool,
     Problem,
+    State,
     Variables,
     check_number,
     shuffled_rows,
     static,
 )
 from jax_unlearn.engine import run
-from jax_unlearn.methods.descent import Descent
+from jax_unlearn.methods.descent import Descent, needs_examples
 from jax_unlearn.models.predict import predict_logits
 
 
@@ -47,22 +52,22 @@ class Relearn(Descent):
 
     roles = (FORGET,)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         check_number("every", self.every, low=1, whole=True)
 
-    def batch_indices(self, key: chex.PRNGKey, epoch: int, pool: Pool):
+    def batch_indices(self, key: chex.PRNGKey, epoch: int, pool: Pool) -> jax.Array:
         """The next ``every`` steps of a stream of passes over the forget set."""
-        rows = np.arange(pool.label.shape[0])
+        rows = jnp.arange(pool.label.shape[0])
         return shuffled_rows(key, rows, self.batch_size, start=epoch * self.every, steps=self.every)
 
-    def measure(self, model: Model, state, problem: Problem) -> dict[str, float]:
+    def measure(self, model: Model, state: State, problem: Problem) -> dict[str, float]:
         """Mean loss on the forget set."""
-        forget = problem.forget
+        forget = needs_examples("forget", problem.forget)
         logits = predict_logits(model, state.variables, forget.image)
         return {"forget_loss": mean_loss(Outputs(logits, forget.label, forget.id))}
 
-    def stop(self, history, problem: Problem) -> bool:
+    def stop(self, history: Sequence[Mapping[str, float]], problem: Problem) -> bool:
         """Whether the loss is back at the target."""
         del problem
         return history[-1]["forget_loss"] <= self.target
@@ -76,7 +81,7 @@ def relearn_curve(
     key: chex.PRNGKey,
     *,
     num_classes: int,
-    **options,
+    **options: Any,
 ) -> RelearnCurve:
     """Fine-tune a model on the forget set and return the course of its loss there.
 

@@ -59,13 +59,12 @@ def check(path: str, places: Sequence[str]) -> Checked:
             )
         level = recorded["protocol"]["asked_level"]
         names = [field.name for field in dataclasses.fields(AuditProtocol)]
-        protocol = AuditProtocol(
-            **{
-                name: tuple(value) if isinstance(value, list) else value
-                for name, value in recorded["protocol"].items()
-                if name in names
-            }
-        )
+        choices: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in recorded["protocol"].items()
+            if name in names
+        }
+        protocol = AuditProtocol(**choices)
         found, changed, missing = _locate(recorded, file.parent, places)
         if not changed and not missing:
             sources, unchecked = _restored(recorded, found)
@@ -125,7 +124,7 @@ def _locate(
 
 
 def _by_digest(places: Sequence[str]) -> dict[str, list[Path]]:
-    found = {}
+    found: dict[str, list[Path]] = {}
     for place in places:
         path = Path(place.rpartition("=")[2])
         if not path.exists():
@@ -145,7 +144,9 @@ def _common_end(one: Path, other: Path) -> int:
 def _restored(recorded: Mapping[str, Any], found: Mapping[str, Path]) -> tuple[Sources, str]:
     """What to audit, as banks and runs know it, and what nothing but the record tells."""
     origins, ids, alone = Origins(), "", 0
-    hashes, texts, arguments = [], [], {}
+    hashes: list[str | None] = []
+    texts: list[str | None] = []
+    arguments: dict[str, Any] = {}
     given = {name: m["arguments"] for name, m in recorded["models"]["methods"].items()}
     restored: dict[str, list[Item]] = {}
     for group, files in sorted(_groups(recorded).items(), key=lambda pair: pair[0] != "oracle"):

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from jax_unlearn.audit.records.stores import Sources, bank_items, by_seed
+from jax_unlearn.audit.records.stores import Item, Sources, bank_items, by_seed
 from jax_unlearn.bank import Bank, open_bank
 from jax_unlearn.core import InputError
 
@@ -57,7 +57,7 @@ def selected_sources(bank: Bank, chosen: Iterable[Mapping[str, Any]]) -> list[So
     found = []
     for request in chosen:
 
-        def items(addresses: Iterable[str], request: str = request["hash"]):
+        def items(addresses: Iterable[str], request: str = request["hash"]) -> list[Item]:
             return by_seed(bank_items(bank, [bank.record(a) for a in addresses], request))
 
         sources = Sources(request["hash"], request["text"])

@@ -123,7 +123,7 @@ def _courses(
         "overshoot": overshoot,
         "area": area_over_course,
     }
-    methods = {}
+    methods: dict[str, dict[str, Any]] = {}
     for name, courses in watched.items():
         methods[name] = {}
         for key, function in measures.items():
