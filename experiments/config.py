@@ -164,11 +164,11 @@ def from_json(values: Mapping[str, Any], source: str) -> Experiment:
     """
     sections = {"data": Data, "network": Network, "training": Training}
 
-    def build(cls, given, where):
+    def build(cls: type[Any], given: Any, where: str) -> Any:
         if not isinstance(given, Mapping):
             raise InputError(f"{source}: {where} is {given!r}; expected an object with settings")
-        kinds = {field.name: field.type for field in dataclasses.fields(cls)}
-        built = {}
+        kinds: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(cls)}
+        built: dict[str, Any] = {}
         for key, value in given.items():
             check_choice(f"{source}: key", key, kinds)
             if cls is Experiment and key in sections:

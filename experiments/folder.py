@@ -112,12 +112,12 @@ def _differences(theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str
         for side in (theirs, mine)
     )
     found = differences(one, other)
-    rest = [
+    their_rest, my_rest = (
         {key: value for key, value in side.items() if key != "experiment"}
         for side in (theirs, mine)
-    ]
+    )
     # What else differs mostly follows from those, and would hide them.
-    return found or differences(*rest)
+    return found or differences(their_rest, my_rest)
 
 
 def _write_config(config: pathlib.Path, settings: Mapping[str, Any]) -> None:

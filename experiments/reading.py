@@ -6,7 +6,7 @@ import dataclasses
 import json
 import pathlib
 import sys
-from typing import TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from jax_unlearn.core import InputError
 
@@ -48,7 +48,21 @@ def _earlier(config: str) -> Experiment:
     return dataclasses.replace(experiment, hyperparameters=config, set=())
 
 
-_C = TypeVar("_C")
+class _Command(Protocol):
+    """What the commands' dataclasses have in common."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+    def __init__(self, *, experiment: Experiment) -> None: ...
+
+    @property
+    def experiment(self) -> Experiment: ...
+
+    @property
+    def data_dir(self) -> str | None: ...
+
+
+_C = TypeVar("_C", bound=_Command)
 
 
 def read_command(cls: type[_C], module: str, description: str) -> _C:

@@ -23,6 +23,7 @@ import sys
 import time
 from collections.abc import Sequence
 from multiprocessing import connection
+from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
 
 import jax
@@ -129,7 +130,7 @@ def settings(methods: Sequence[str], epochs: int) -> list[str]:
     return [str(flag) for flag in flags]
 
 
-def _start(folder: pathlib.Path, flags: Sequence[str], seconds: float) -> multiprocessing.Process:
+def _start(folder: pathlib.Path, flags: Sequence[str], seconds: float) -> BaseProcess:
     flags = [*flags, "--checkpoint-seconds", str(seconds), "--out", str(folder)]
     context = multiprocessing.get_context("fork")
     hears, ready = context.Pipe(duplex=False)
@@ -213,7 +214,7 @@ def _outcome(text: str) -> dict[str, Any]:
     return {k: v for k, v in json.loads(text)["outcome"].items() if k not in TIMES}
 
 
-def _finish(process: multiprocessing.Process, folder: pathlib.Path) -> None:
+def _finish(process: BaseProcess, folder: pathlib.Path) -> None:
     process.join()
     if process.exitcode != 0:
         printed = folder.with_suffix(".log").read_text().splitlines()
@@ -256,7 +257,7 @@ def execute(stress: Stress) -> None:
             name = draw.choice(list(SIGNALS)) if stress.signal == "any" else stress.signal
             pause = draw.uniform(0.3, stress.longest)
             process.join(pause if kills < stress.kills else None)
-            if process.exitcode is None:
+            if process.exitcode is None and process.pid is not None:
                 os.kill(process.pid, SIGNALS[name])
                 process.join()
             # The signal may come after the last step: then it broke nothing off.
@@ -273,7 +274,7 @@ def execute(stress: Stress) -> None:
         print(f"run {runs} has ended as the one left alone, bit for bit", flush=True)
 
 
-def _check_exit(process: multiprocessing.Process, name: str, folder: pathlib.Path) -> None:
+def _check_exit(process: BaseProcess, name: str, folder: pathlib.Path) -> None:
     expected = -signal.SIGKILL if name == "kill" else 128 + SIGNALS[name]
     if process.exitcode != expected:
         _finish(process, folder)

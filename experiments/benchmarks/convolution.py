@@ -18,14 +18,14 @@ RESNET20 = Setting("resnet20", 128)
 TARGET = 2.0
 """How many times as fast as a plain step the library's is to be, at best."""
 
-PLAIN = {"cpu_devices": 1, "keep_memory": False, "plain": True}
+PLAIN: dict[str, Any] = {"cpu_devices": 1, "keep_memory": False, "plain": True}
 """A step as JAX alone runs it: `nn.Conv`, one device, memory handed back to the system."""
 
 ROUNDS = {DIGITS: 5, RESNET20: 2}
 """Processes for each way, in turn: what else a machine does must not fall on one way alone. Short
 steps differ more from process to process."""
 
-WAYS = {
+WAYS: dict[str, dict[str, Any]] = {
     "plain convolution, memory kept": {**PLAIN, "keep_memory": True},
     "library": {"cpu_devices": 1, "plain": False},
     "library, 2 virtual devices": {"cpu_devices": 2, "plain": False},
@@ -52,7 +52,7 @@ def cases(plan: Plan) -> list[Case]:
 
 def _measure(plan: Plan, setting: Setting) -> list[Row]:
     # As the commands do; see experiments.config.Experiment.keeps_memory.
-    given = {"setting": setting.to_json(), "seconds": plan.seconds}
+    given: dict[str, Any] = {"setting": setting.to_json(), "seconds": plan.seconds}
     given["keep_memory"] = setting != DIGITS
     rounds = [
         [run_apart("convolution.train", **given | options) for options in (PLAIN, *WAYS.values())]

@@ -58,7 +58,7 @@ def train_bank(setting: dict[str, Any], epochs: int) -> dict[str, float]:
     places = jax.device_count()
     jobs = [RunSpec(recipe, problem, jax.random.key(seed)) for seed in range(places)]
     alone = ju.make_mesh(1)
-    seconds = {"beside": [], "alone": []}
+    seconds: dict[str, list[float]] = {"beside": [], "alone": []}
     # The first round compiles; after it both take turns.
     for _ in range(3):
         start = time.perf_counter()

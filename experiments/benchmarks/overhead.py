@@ -11,6 +11,7 @@ import numpy as np
 import jax_unlearn as ju
 from jax_unlearn.core import Batch, Pool, StepInfo, Variables
 from jax_unlearn.data.augment import augment_flagged
+from jax_unlearn.methods.descent import needs_examples
 
 from .cases import DIGITS, Case, Plan, Row, Setting, training
 
@@ -61,7 +62,8 @@ class ByHand:
         @functools.partial(jax.jit, donate_argnums=0)
         def loop(state, number, pool, rows, key):
             def body(carry, rows):
-                state, number, loss = update(*carry, pool, rows, key)
+                state, number = carry
+                state, number, loss = update(state, number, pool, rows, key)
                 return (state, number), loss
 
             (state, number), losses = jax.lax.scan(body, (state, number), rows)
@@ -100,7 +102,8 @@ def compare(
     )
     problem = dataclasses.replace(problem, retain=retain)
     bare = ByHand(recipe, problem, scanned=scanned)
-    engine_times, bare_times = [], []
+    engine_times: list[float] = []
+    bare_times: list[float] = []
     left = [0.0]
 
     def watch(variables: Variables) -> dict[str, float]:

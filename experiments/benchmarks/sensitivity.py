@@ -34,7 +34,7 @@ def _measure(plan: Plan, setting: Setting) -> list[Row]:
         steppers[way] = Stepper(method, problem, scanned=plan.accelerator)
     times = per_step(steppers, plan.seconds)
     base = times.pop("cross-entropy")
-    best = min(times, key=times.get)
+    best = min(times, key=lambda way: times[way])
     rows = []
     for way, seconds in times.items():
         met = "met" if seconds <= TARGET * base else "missed"

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -33,7 +34,7 @@ class Stepper:
         init_key, pool_key, step_key = jax.random.split(jax.random.key(0), 3)
         pool = method.pool(pool_key, problem)
         self._scanned, self._model = scanned, problem.model
-        self._options = {"augment": problem.augment, "layout": layout}
+        self._options: dict[str, Any] = {"augment": problem.augment, "layout": layout}
         # Numbers as the engine traces them.
         numbers = {float: np.float32, int: np.int32}
         numeric = jax.tree.map(lambda x: numbers[type(x)](x), method)
@@ -45,7 +46,8 @@ class Stepper:
         rows[:, method.batch_size :] = -1
         self._pool, self._rows = layout.shard([pool]), layout.shard_rows([rows], 1)
         self._first = layout.shard([np.int32(0)])
-        self._start = layout.shard([StepInfo(*map(np.int32, (0, 1000, 0, 10)), step_key)])
+        where: list[Any] = [np.int32(number) for number in (0, 1000, 0, 10)]
+        self._start = layout.shard([StepInfo(*[*where, step_key])])
         self.state = steps.copy(layout.shard([method.init(init_key, problem)]))
 
     def __call__(self, count: int) -> int:
@@ -81,7 +83,7 @@ class Stepper:
         lowered = steps.step.lower(
             *(self._method, self.state, batch, info), model=self._model, layout=self._layout
         )
-        return float(lowered.cost_analysis()["flops"])
+        return float((lowered.cost_analysis() or {})["flops"])
 
 
 def per_step(steppers: Mapping[str, Callable[[int], int]], seconds: float) -> dict[str, float]:

@@ -51,7 +51,7 @@ def main() -> None:
     images = torch.rand(shape).to(memory_format=layout)
     labels = torch.randint(0, 10, (given["batch"],))
     optimizer = torch.optim.SGD(network.parameters(), 0.1, momentum=0.9, weight_decay=5e-4)
-    times = []
+    times: list[float] = []
     end = time.perf_counter() + given["seconds"]
     while len(times) < 3 or time.perf_counter() < end:
         start = time.perf_counter()

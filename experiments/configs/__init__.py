@@ -31,9 +31,10 @@ def preset(name: str) -> Experiment:
 
 def describe_presets() -> str:
     """One line for each preset: its name and what it is."""
-    modules = {name: importlib.import_module(f"{__name__}.{name}") for name in preset_names()}
-    width = max(map(len, modules))
+    texts = {
+        name: importlib.import_module(f"{__name__}.{name}").__doc__ or "" for name in preset_names()
+    }
+    width = max(map(len, texts))
     return "\n".join(
-        f"  {name:{width}}  {module.__doc__.partition(chr(10))[0]}"
-        for name, module in modules.items()
+        f"  {name:{width}}  {text.partition(chr(10))[0]}" for name, text in texts.items()
     )
