@@ -123,6 +123,11 @@ def audit_one(
     record["provenance"] = provenance()
     write(record, folder)
     print_summary(record, terminal)
+    reasons = {row["verdict"]["reason"].lower() for row in record["rows"]}
+    for note in record["notes"]:
+        # Why there is no verdict has been printed already.
+        if note.rstrip(".").lower() not in reasons:
+            terminal.print(f"- {note}", markup=False, highlight=False, style="dim")
     terminal.print(f"report: {folder / 'report.html'}", markup=False, soft_wrap=True)
 
 

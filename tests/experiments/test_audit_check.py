@@ -3,14 +3,15 @@
 import copy
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from experiments import audit, bank
-from experiments.folder import open_folder
 from jax_unlearn.audit import save_predictions
-from jax_unlearn.audit.records.stores import files_in
+from jax_unlearn.audit.records import sources
+from jax_unlearn.audit.records.stores import Item, Sources, files_in
 from jax_unlearn.bank import open_bank
 from jax_unlearn.report.figures.roc import roc_figure
 
@@ -52,22 +53,27 @@ def files(digits, tmp_path_factory):
 
 
 @pytest.fixture
-def run_folder(digits, tmp_path):
+def run_folder(digits, tmp_path, monkeypatch):
     """A run of the request's text whose forget set lacks two of the bank's ids and has two more."""
     path = tmp_path / "run"
-    settings = {"requests": {"random:0.2": {"finetune": {"arguments": {}}}}}
-    with open_folder(path, settings, overwrite=False) as folder:
-        found = models(digits, "unlearned")[0]
-        forget, retain = found.forget, found.retain
-        swapped = found._replace(
-            forget=type(forget)(
-                *(np.concatenate([a[2:], b[:2]]) for a, b in zip(forget, retain, strict=True))
-            ),
-            retain=type(forget)(
-                *(np.concatenate([a[:2], b[2:]]) for a, b in zip(forget, retain, strict=True))
-            ),
-        )
-        folder.finish("random-0.2", "finetune", 0, swapped, None)
+    found = models(digits, "unlearned")[0]
+    forget, retain = found.forget, found.retain
+    swapped = found._replace(
+        forget=type(forget)(
+            *(np.concatenate([a[2:], b[:2]]) for a, b in zip(forget, retain, strict=True))
+        ),
+        retain=type(forget)(
+            *(np.concatenate([a[:2], b[2:]]) for a, b in zip(forget, retain, strict=True))
+        ),
+    )
+    save_predictions(path / "finetune-0.npz", swapped)
+    run = Sources("", "random:0.2", methods={"finetune": [Item(path / "finetune-0.npz", 0)]})
+    others = sources.stores_in
+
+    def stores_in(place, **more):
+        return [run] if Path(place) == path else others(place, **more)
+
+    monkeypatch.setattr(sources, "stores_in", stores_in)
     return path
 
 
@@ -216,9 +222,11 @@ def test_models_of_a_bank_are_audited_against_a_bank_that_names_the_same_ids(
     assert call(audit.main, "--check", tmp_path / "out" / "audit.json").code == 0
 
 
-def test_a_run_whose_predictions_are_gone_is_refused_for_that(refused, run_folder):
-    shutil.rmtree(run_folder / "predictions")
-    assert "its predictions are missing" in refused(audit.main, run_folder)
+def test_a_run_of_a_version_without_banks_is_refused_for_that(refused, tmp_path):
+    (tmp_path / "metrics.jsonl").touch()
+    assert "the folder of a run of an earlier version, which kept no bank" in refused(
+        audit.main, tmp_path
+    )
 
 
 def test_a_bad_limit_is_named_as_its_flag(refused, digits):

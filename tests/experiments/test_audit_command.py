@@ -4,13 +4,13 @@ import csv
 import io
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from experiments import audit
-from experiments.folder import open_folder
-from jax_unlearn.audit import save_predictions
+from jax_unlearn.audit import overshoot, save_predictions, worst_over_course
 from jax_unlearn.bank import open_bank
 from jax_unlearn.core import Predictions
 from jax_unlearn.report.tables import to_markdown
@@ -45,26 +45,30 @@ def files(digits, tmp_path_factory):
     return folder
 
 
+def write_run(path, bank):
+    """A run that took three models of a kind, and six oracles, of a bank's class:3."""
+    store, path = open_bank(bank), Path(path)
+    request = next(h for h, text in store.requests().items() if text == "class:3")
+
+    def addresses(kind, n, of=request):
+        return [r.address for r in store.records(kind, of) if r.ingredients["seed"] < n]
+
+    chosen = {
+        "text": "class:3",
+        "hash": request,
+        "original": addresses("original", 3, None),
+        "oracle": addresses("oracle", 6),
+        "methods": {"finetune": addresses("unlearned", 3)},
+    }
+    path.mkdir()
+    (path / "models.json").write_text(json.dumps({"bank": str(bank), "requests": [chosen]}))
+    return path
+
+
 @pytest.fixture(scope="module")
 def run_folder(digits, tmp_path_factory):
-    """The same models as a run with three seeds and second oracles."""
-    path = tmp_path_factory.mktemp("runs") / "run"
-    settings = {
-        "requests": {"class:3": {"finetune": {"arguments": {"epochs": 1}}}},
-        "request_hashes": {"class:3": export(digits, "original", "class:3")[1]},
-    }
-    with open_folder(path, settings, overwrite=False) as folder:
-        for name, kind in (
-            ("original", "original"),
-            ("oracle", "oracle"),
-            ("finetune", "unlearned"),
-        ):
-            models, _ = export(digits, kind, "class:3")
-            for seed in range(3):
-                folder.finish("class-3", name, seed, models[seed], None)
-                if name == "oracle":
-                    folder.finish("class-3", "second_oracle", seed, models[seed + 3], None)
-    return path
+    """Models of the bank as a run with three seeds and six oracles."""
+    return write_run(tmp_path_factory.mktemp("runs") / "run", digits)
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +179,7 @@ def test_a_run_is_audited_with_its_own_oracles(call, run_folder, tmp_path):
     assert done.code == 0, done.err
     found = record(tmp_path)
     assert (found["models"]["oracle"], found["models"]["original"]) == (6, 3)
-    assert found["models"]["methods"]["finetune"]["arguments"] == {"epochs": 1}
+    assert found["models"]["methods"]["finetune"]["arguments"]["epochs"] == 1
 
 
 def test_a_run_is_audited_with_the_oracles_of_a_bank(call, run_folder, digits, tmp_path):
@@ -234,27 +238,24 @@ def test_a_row_of_nothing_but_nan_is_refused_in_one_line(call, digits, files, tm
     assert not list((tmp_path / "out").glob("*"))
 
 
-def test_the_way_of_a_watched_run_is_measured(call, run_folder, tmp_path):
-    path = tmp_path / "run"
-    shutil.copytree(run_folder, path)
-    lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
-    epochs = []
-    for line in lines:
-        if line["name"] == "finetune":
-            entries = enumerate((100.0, 0.0, 50.0))
-            epochs += [
-                {**line, "kind": "epoch", "epoch": e, "forget_accuracy": a} for e, a in entries
-            ]
-        epochs.append(line)
-    (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in epochs))
+def test_the_way_of_a_watched_run_is_measured(call, fill_bank, tmp_path):
+    bank = fill_bank(
+        *("--count", 3, "--data.train-size", 200, "--network.width", 4, "--training.epochs", 4),
+        *("--requests", "class:3", "--watch"),
+    )
+    path = write_run(tmp_path / "run", bank)
     assert call(audit.main, path, "--out", tmp_path / "out").code == 0
     found = record(tmp_path / "out")
     oracle = found["courses"]["oracle"]
     way = found["courses"]["methods"]["finetune"]
-    assert way["worst"]["value"] == pytest.approx(max(oracle, abs(50.0 - oracle)))
-    assert way["overshoot"]["value"] == pytest.approx(oracle)
+    courses = np.array(found["curves"]["forget_accuracy"]["finetune"])
+    assert courses.shape == (3, 2)
+    assert way["worst"]["value"] == pytest.approx(
+        np.mean([worst_over_course(course, oracle) for course in courses])
+    )
+    past = [overshoot(course, oracle) for course in courses]
+    assert way["overshoot"]["value"] == pytest.approx(np.mean(past))
     assert way["worst"]["n"] == 3
-    assert found["curves"]["forget_accuracy"]["finetune"] == [[100.0, 0.0, 50.0]] * 3
     assert call(audit.main, "--check", tmp_path / "out" / "audit.json").code == 0
 
 
