@@ -135,7 +135,7 @@ def _courses(
                 "high": number(high),
                 "n": n,
             }
-    return {"oracle": oracle, "methods": methods}
+    return {"oracle": number(oracle), "methods": methods}
 
 
 def _described(items: list[Item], folder: Path) -> list[dict[str, Any]]:
