@@ -34,7 +34,7 @@ different from all others.
 import dataclasses
 import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,7 +48,7 @@ from jax_unlearn.audit.records.stores import Sources
 from jax_unlearn.audit.records.written import audit_sources
 from jax_unlearn.core import InputError, check_number
 from jax_unlearn.files import write_whole
-from jax_unlearn.report import write_report
+from jax_unlearn.report import MethodRun, Picture, method_figures, write_report
 from jax_unlearn.report.tables import print_summary, to_csv
 
 from .command import console, guarded, parse, program
@@ -107,6 +107,9 @@ def audit_one(
     folder: Path,
     terminal: Console,
     phase: Callable[[str], Any],
+    *,
+    settings: Mapping[str, Any] | None = None,
+    runs: Callable[[], Mapping[str, MethodRun]] = dict,
 ) -> None:
     """Audit a request, write record and report to a folder, and print what came out.
 
@@ -117,11 +120,15 @@ def audit_one(
       folder: where to; made if missing.
       terminal: where to print.
       phase: opens a progress bar.
+      settings: what the models were made with, for the report.
+      runs: gives a run of each method, for the figures that it declares.
     """
     with phase(f"{sources.text}: audit") as on_step:
         record = audit_sources(sources, level, protocol, folder, on_step)
     record["provenance"] = provenance()
-    write(record, folder)
+    if settings is not None:
+        record["settings"] = settings
+    write(record, folder, method_figures(runs(), record))
     print_summary(record, terminal)
     reasons = {row["verdict"]["reason"].lower() for row in record["rows"]}
     for note in record["notes"]:
@@ -144,11 +151,11 @@ def _check_writable(folder: Path) -> None:
         ) from None
 
 
-def write(record: Mapping[str, Any], folder: Path) -> None:
+def write(record: Mapping[str, Any], folder: Path, figures: Sequence[Picture] = ()) -> None:
     """Write the record as JSON, CSV and report."""
     write_whole(folder / "audit.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
     write_whole(folder / "audit.csv", to_csv(record))
-    write_report(record, folder)
+    write_report(record, folder, figures=figures)
 
 
 def _check(command: Command, terminal: Console) -> bool:

@@ -15,6 +15,7 @@ import dataclasses
 import json
 import pathlib
 import warnings
+from functools import partial
 from typing import Annotated
 
 import tyro
@@ -31,6 +32,7 @@ from jax_unlearn.files import write_whole
 from .audit import audit_one
 from .command import console, guarded, program
 from .config import Experiment
+from .drawing import method_runs
 from .execution import ORDINARY, Execution, profiled
 from .folder import open_folder
 from .progress import phases, teller
@@ -108,7 +110,11 @@ def execute(command: Command, terminal: Console) -> None:
                 (sources,) = selected_sources(bank, chosen[-1:])
                 place = folder / filled.forgetting.slug
                 try:
-                    audit_one(sources, "auto", protocol, place, terminal, phase)
+                    audit_one(
+                        *(sources, "auto", protocol, place, terminal, phase),
+                        settings=setup.settings["experiment"],
+                        runs=partial(method_runs, plan, filled, setup.methods(text)),
+                    )
                 except InputError as error:
                     # Oracles that learned nothing, say; other requests may still be audited.
                     failed.append(f"{text}: {error}")

@@ -96,11 +96,12 @@ def compare(
     The problem's retain images are repeated to fill the steps of an epoch.
     """
     recipe = ju.retrain(batch_size=batch, epochs=epochs + 1, learning_rate=1e-3)
-    repeated = (np.resize(x, (steps * batch, *x.shape[1:])) for x in problem.retain)
-    retain = ju.Examples(*repeated)._replace(
-        id=len(problem.forget.id) + np.arange(len(repeated[0]))
-    )
-    problem = dataclasses.replace(problem, retain=retain)
+    given = needs_examples("retain", problem.retain)
+    count = steps * batch
+    image, label = (np.resize(x, (count, *x.shape[1:])) for x in (given.image, given.label))
+    # Ids of their own, above those of the forget set.
+    ids = int(needs_examples("forget", problem.forget).id.max()) + 1 + np.arange(count)
+    problem = dataclasses.replace(problem, retain=ju.Examples(image, label, ids))
     bare = ByHand(recipe, problem, scanned=scanned)
     engine_times: list[float] = []
     bare_times: list[float] = []

@@ -129,7 +129,9 @@ def test_a_request_of_files_has_the_name_given_or_is_said_to_have_none(call, fil
     assert record["request"]["text"] == "hard ones"
     done = call(audit.main, "--check", tmp_path / "audit.json")
     assert done.code == 0
-    assert "not checked: provenance, audit.csv and the report; the request's hash" in (done.out)
+    assert "not checked: provenance, settings, audit.csv and the report; the request's hash" in (
+        done.out
+    )
     assert f"of {2 * COUNT} models that lie in no bank or run" in done.out
 
 
@@ -174,7 +176,7 @@ def test_what_was_forged_differs(call, audited, forge, told):
     done = call(audit.main, "--check", written(record, out))
     assert done.code == 1
     assert f"differs: {told}" in done.out
-    assert "not checked: provenance, audit.csv and the report\n" in done.out
+    assert "not checked: provenance, settings, audit.csv and the report\n" in done.out
 
 
 def test_flags_without_effect_are_refused_beside_check(refused, audited):

@@ -23,6 +23,9 @@ TOLERANCE = 1e-6
 File = Mapping[str, Any]
 """A file as a record describes it, with its path and sha256."""
 
+NOT_COMPUTED = ("provenance", "settings")
+"""Parts of a record that are told, not computed from predictions."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Checked:
@@ -197,7 +200,7 @@ def _restored(recorded: Mapping[str, Any], found: Mapping[str, Path]) -> tuple[S
         restored.get("subsets", []),
     )
     parts = {
-        "provenance, audit.csv and the report": True,
+        "provenance, settings, audit.csv and the report": True,
         "the request's hash": hash_ is None,
         "the request's text": text is None,
         f"seeds, times and arguments of {alone} models that lie in no bank or run": alone,
@@ -218,7 +221,7 @@ def _comparable(recorded: Mapping[str, Any]) -> dict[str, Any]:
         for name, method in recorded["models"]["methods"].items()
     }
     return {
-        **{key: value for key, value in recorded.items() if key != "provenance"},
+        **{key: value for key, value in recorded.items() if key not in NOT_COMPUTED},
         "models": {**recorded["models"], "methods": methods},
         "files": {name: [file(f) for f in group] for name, group in recorded["files"].items()},
     }
