@@ -7,6 +7,7 @@ import re
 import socket
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 
@@ -179,7 +180,9 @@ def _jax_finds(environ: Mapping[str, str]) -> bool:
     if "JOB_COMPLETION_INDEX" in environ and importlib.util.find_spec("kubernetes"):
         return True
     # JAX sets the last when it is imported on a machine with TPUs.
-    cpu = jax.config.jax_platforms == "cpu"  # type: ignore[attr-defined]
+    # Options are attributes that only some versions of JAX declare.
+    config: Any = jax.config
+    cpu = config.jax_platforms == "cpu"
     if cpu or "TPU_ML_PLATFORM" not in environ:
         return False
     workers = environ.get("TPU_PROCESS_ADDRESSES", environ.get("TPU_WORKER_HOSTNAMES"))
