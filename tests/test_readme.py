@@ -1,17 +1,23 @@
 """The README tells the truth: its code runs, its commands are CI's, its numbers are measured."""
 
 import csv
+import json
 import pathlib
 import re
 import subprocess
 import sys
-
-import pytest
+import textwrap
 
 import jax_unlearn as ju
+from jax_unlearn.methods import method_class
+from jax_unlearn.registry import find_method
+from jax_unlearn.testing import check_method
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+MEASURED = ROOT / "experiments" / "results"
+RESULTS = (MEASURED / "README.md").read_text()
 COLUMNS = {
     "RA": "RA",
     "FA": "FA",
@@ -22,52 +28,34 @@ COLUMNS = {
 }
 
 
-def table_under(marker):
-    """Rows of the Markdown tables that follow a marker, up to the next heading, as dicts."""
-    lines = README.split(f"<!-- {marker} -->")[1].split("\n#")[0].split("\n")
+def table_under(text, marker):
+    """Rows of the Markdown tables that follow a marker, up to the next one, as dicts."""
+    lines = text.split(f"<!-- {marker} -->")[1].split("\n<!--")[0].split("\n")
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if "|" in line]
     header, _, *rows = cells
     return [dict(zip(header, row, strict=True)) for row in rows]
 
 
-# What the example takes as given: a user's own network, trained, and data.
-GIVEN = """
-import jax
-import jax.numpy as jnp
-import numpy as np
-import jax_unlearn as ju
-
-
-def init(key):
-    return {"w": 0.01 * jax.random.normal(key, (3072, 10)), "b": jnp.zeros(10)}
-
-
-def apply(variables, images, *, train):
-    return images.reshape(len(images), -1) @ variables["w"] + variables["b"], variables
-
-
-rng = np.random.default_rng(0)
-data = ju.Examples(
-    rng.integers(0, 256, (600, 32, 32, 3), dtype=np.uint8),
-    np.arange(600, dtype=np.int32) % 10,
-    np.arange(600),
-)
-forget, retain = (ju.Examples(*(x[rows] for x in data)) for rows in (slice(60), slice(60, None)))
-trained = init(jax.random.key(9))
-images, labels = jnp.asarray(forget.image / 255.0), jnp.asarray(forget.label)
-"""
-SHOWN = "print(unlearned.status, alone.steps, masks.shape, bool(jnp.isfinite(loss)))"
+def is_rounded(text, value):
+    """Whether a text, with what may follow it, is a value rounded to the text's places."""
+    shown = re.match(r"-?[\d.]+", text)[0]
+    return shown == f"{float(value):.{len(shown.partition('.')[2])}f}"
 
 
 def test_the_python_example_runs():
     example = re.search(r"```python\n(.*?)```", README, re.DOTALL)[1]
-    code = "\n".join([GIVEN, example, SHOWN])
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    run = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True, cwd=ROOT)
     assert run.returncode == 0, run.stderr
-    status, steps, rest = run.stdout.split(" ", 2)
-    assert status == "finished"
-    assert int(steps) > 0
-    assert rest == "(4, 32, 32, 1) True\n"
+    forget, retain = map(float, run.stdout.split())
+    assert forget < 0.2
+    assert retain > 0.9
+
+
+def test_the_method_that_contributors_are_shown_passes_the_battery(tmp_path):
+    code = re.search(r"```python\n(.*?)```", CONTRIBUTING, re.DOTALL)[1]
+    path = tmp_path / "calm_labels.py"
+    path.write_text(textwrap.dedent(code))
+    check_method(find_method(f"{path}:calm_labels"))
 
 
 def test_ci_runs_the_readme_test_command():
@@ -82,31 +70,42 @@ def test_the_table_of_methods_lists_every_method():
     assert names == list(ju.METHODS)
     needs = dict(re.findall(r"^\| `(\w+)` \|.*?\| (yes|no) \|", README, re.MULTILINE))
     assert {name: word == "yes" for name, word in needs.items()} == {
-        name: method.needs_retain for name, method in ju.METHODS.items()
+        name: method_class(method).needs_retain for name, method in ju.METHODS.items()
     }
 
 
-@pytest.mark.parametrize("run", ["quickstart", "cifar10_cpu"])
-def test_the_numbers_are_those_of_the_results(run):
-    with (ROOT / "experiments" / "results" / run / "table.csv").open() as file:
+def test_the_short_table_is_the_quickstarts():
+    folder = MEASURED / "quickstart" / "class-3"
+    with (folder / "audit.csv").open() as file:
+        measured = {(row["row"], row["measure"]): row["value"] for row in csv.DictReader(file)}
+    rows = json.loads((folder / "audit.json").read_text())["rows"]
+    shown = table_under(README, "quickstart table")
+    assert [row["model"] for row in shown] == [row["name"] for row in rows]
+    for line, row in zip(shown, rows, strict=True):
+        assert line["verdict"] == row["verdict"]["outcome"]
+        assert is_rounded(line["seconds"], row["seconds"]["value"])
+        for title, measure in COLUMNS.items():
+            if measure != "seconds":
+                assert is_rounded(line[title], measured[row["name"], measure]), (line, title)
+
+
+def test_the_numbers_of_cifar10_are_those_of_the_results():
+    with (MEASURED / "cifar10_cpu" / "table.csv").open() as file:
         measured = {(row["request"], row["model"]): row for row in csv.DictReader(file)}
-    shown = table_under(f"{run} table")
+    shown = table_under(RESULTS, "cifar10_cpu table")
     assert {(row["request"], row["model"]) for row in shown} == set(measured)
     for row in shown:
         for title, measure in COLUMNS.items():
             value = measured[row["request"], row["model"]][measure]
-            if not value:
-                assert row[title] == "-"
-                continue
-            mean = re.match(r"[\d.]+", row[title])[0]
-            digits = len(mean.partition(".")[2])
-            assert mean == f"{float(value):.{digits}f}", (row, title)
+            assert is_rounded(row[title], value) if value else row[title] == "-"
 
 
 def test_every_linked_file_exists():
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        if not target.startswith("http"):
-            assert (ROOT / target).exists(), target
+    guide = ROOT / "experiments" / "README.md"
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", guide, MEASURED / "README.md"):
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            if not target.startswith("http"):
+                assert (page.parent / target).exists(), (page, target)
 
 
 def test_the_strong_audits_numbers_are_the_measured_ones():
@@ -117,10 +116,10 @@ def test_the_strong_audits_numbers_are_the_measured_ones():
         "U-LiRA AUC": "ulira_auc",
         "KLOM, 95 %": "klom_forget_p95",
     }
-    path = ROOT / "experiments" / "results" / "digits_audit" / "audit.csv"
+    path = MEASURED / "digits_audit" / "audit.csv"
     with path.open() as file:
         measured = {(row["model"], row["measure"]): row for row in csv.DictReader(file)}
-    band, *models = table_under("strong audit")
+    band, *models = table_under(RESULTS, "strong audit")
     assert band["model"] == "null band"
     assert [row["model"] for row in models][:3] == ["original", "oracle", "natmu"]
     for shown in models:
