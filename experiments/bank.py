@@ -85,6 +85,11 @@ def execute(command: Command, terminal: Console) -> None:
         raise InputError(
             f"probes={command.probes}: needs the weights of all models; leave out --no-keep-weights"
         )
+    if command.probes and (command.execution.num_processes or 1) > 1:
+        raise InputError(
+            f"probes={command.probes}: one process takes them; fill the bank first, then start the "
+            "same command without --num-processes"
+        )
     experiment = command.experiment
     setup = set_up(experiment, command.execution, out=command.out, download=command.download)
     if not distributed.is_leader():

@@ -1,10 +1,10 @@
-"""What banks and folders of runs know of predictions that lie in them."""
+"""What banks know of predictions that lie in them."""
 
 import dataclasses
 from pathlib import Path
 from typing import Any
 
-from jax_unlearn.audit.records.stores import Item, bank_items, in_bank, stores_in
+from jax_unlearn.audit.records.stores import Item, bank_items, in_bank
 from jax_unlearn.bank import Bank, ids_digest, open_bank
 from jax_unlearn.bank.record import Record
 from jax_unlearn.core import InputError
@@ -28,30 +28,24 @@ class Origin:
 
 
 class Origins:
-    """Looks predictions up in the banks and folders of runs that they lie in."""
+    """Looks predictions up in the banks that they lie in."""
 
     def __init__(self) -> None:
         self._banks: dict[Path, tuple[Bank, dict[str, Record], dict[str, str]]] = {}
         self._ids: dict[Path, dict[str, str]] = {}
-        self._runs: dict[Path, dict[Path, Origin]] = {}
 
     def find(self, path: Path, ids_hash: str) -> Origin | None:
-        """Return what is known of predictions, None where they lie in no bank or run.
+        """Return what is known of predictions, None where they lie in no bank.
 
         Args:
           path: of the file.
           ids_hash: digest of the request's ids, by which models that serve all requests find it.
 
         Raises:
-          InputError: if the bank or the run is damaged.
+          InputError: if the bank is damaged.
         """
         path = path.resolve()
-        if in_bank(path):
-            return self._in_bank(path, ids_hash)
-        root = path.parent.parent.parent
-        if path.parent.parent.name == "predictions" and (root / "metrics.jsonl").is_file():
-            return self._in_run(root).get(path)
-        return None
+        return self._in_bank(path, ids_hash) if in_bank(path) else None
 
     def _in_bank(self, path: Path, ids_hash: str) -> Origin:
         root, address = path.parent.parent.parent, path.parent.name
@@ -74,13 +68,3 @@ class Origins:
                 for request in bank.requests()
             }
         return self._ids[root].get(ids_hash, "")
-
-    def _in_run(self, root: Path) -> dict[Path, Origin]:
-        if root not in self._runs:
-            self._runs[root] = {
-                item.path.resolve(): Origin(item, s.hash, s.text, s.arguments.get(name))
-                for s in stores_in(str(root))
-                for name, items in {"": [*s.original, *s.oracle], **s.methods}.items()
-                for item in items
-            }
-        return self._runs[root]
