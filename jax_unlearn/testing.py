@@ -124,14 +124,18 @@ def check_method(constructor: Callable[..., Unlearner], **arguments: Any) -> Non
     Raises:
       AssertionError: a fact does not hold; the message is a sentence about it.
     """
-    cls = method_class(constructor)
-    names = {field.name for field in dataclasses.fields(cls)}
-    small = {name: value for name, value in SMALL.items() if name in names}
-    battery = _Battery(constructor(**{**small, **arguments}), small_problem(), make_mesh(1))
+    battery = _battery(constructor, arguments)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*collapsed by step")
         for check in _CHECKS if battery.unlearner.num_epochs else _ONE_SHOT:
             check(battery)
+
+
+def _battery(constructor: Callable[..., Unlearner], arguments: dict[str, Any]) -> "_Battery":
+    """A method's short run on the small problem, on one device."""
+    names = {field.name for field in dataclasses.fields(method_class(constructor))}
+    small = {name: value for name, value in SMALL.items() if name in names}
+    return _Battery(constructor(**{**small, **arguments}), small_problem(), make_mesh(1))
 
 
 class _Battery:

@@ -99,9 +99,10 @@ def compare(
     given = needs_examples("retain", problem.retain)
     count = steps * batch
     image, label = (np.resize(x, (count, *x.shape[1:])) for x in (given.image, given.label))
-    # Ids of their own, above those of the forget set.
-    ids = int(needs_examples("forget", problem.forget).id.max()) + 1 + np.arange(count)
-    problem = dataclasses.replace(problem, retain=ju.Examples(image, label, ids))
+    # Ids of their own, above those of the forget set where there is one.
+    first = 0 if problem.forget is None else int(problem.forget.id.max()) + 1
+    repeated = ju.Examples(image, label, np.arange(first, first + count))
+    problem = dataclasses.replace(problem, retain=repeated)
     bare = ByHand(recipe, problem, scanned=scanned)
     engine_times: list[float] = []
     bare_times: list[float] = []
