@@ -228,7 +228,7 @@ def test_a_second_run_in_a_folder_is_refused(start, cut_off):
 
 def test_processes_killed_at_random_moments_lose_nothing(tmp_path):
     out = tmp_path / "stress"
-    flags = ("--kills", 3, "--signal", "any", "--longest", 3, "--epochs", 10, "--out", out)
+    flags = ("--kills", 3, "--signal", "any", "--longest", 2, "--epochs", 5, "--out", out)
     flags += ("--methods", "natmu")
     done = subprocess.run(
         [sys.executable, "-m", "experiments.stress", *map(str, flags)],
