@@ -298,6 +298,9 @@ def validate(experiment: Experiment) -> None:
         kind, method, field, value = _parse_setting(text)
         if kind:
             check_choice(f"set={text!r}: kind of request", kind, OPTIONS)
+        known = [*ju.METHODS, *experiment.methods]
+        if method not in known and not is_reference(method):
+            check_choice(f"set={text!r}: method", method, known)
         build_method(method, {field: value})
     for request in experiment.requests:
         for name, arguments in method_arguments(experiment, request).items():

@@ -124,7 +124,11 @@ def checked(made_by: Any, argument: str, text: str = "") -> Any:
     cls = method_class(made_by)
     if isinstance(cls, type) and issubclass(cls, Unlearner):
         return made_by
-    kind = "an instance" if isinstance(made_by, Unlearner) else f"a {type(made_by).__name__}"
+    kind = (
+        "an instance"
+        if isinstance(made_by, Unlearner)
+        else f"an object of type {type(made_by).__name__}"
+    )
     raise InputError(
         f"{argument}={text or made_by!r}: it is {kind}: expected a class derived from "
         "jax_unlearn.Unlearner, or its constructor; give the class"

@@ -69,7 +69,7 @@ def test_methods_are_found_in_files_and_modules(tmp_path):
         assert (type(method).__name__, method.epochs, method.needs_retain) == ("Mine", 3, False)
     found = ju.find_method("jax_unlearn.methods.natmu:NatMU")
     assert found() == ju.natmu()
-    with pytest.raises(InputError, match=r"it is a int: expected a class derived"):
+    with pytest.raises(InputError, match=r"it is an object of type int: expected a class derived"):
         ju.find_method(f"{path}:number")
 
 

@@ -62,8 +62,8 @@ def find_network(text: str, *, argument: str = "model") -> Callable[..., Model]:
             ) from error
     if not callable(found):
         raise InputError(
-            f"{argument}={text!r}: it is a {type(found).__name__}: expected a function of "
-            "num_classes and image_shape that returns a jax_unlearn.Model"
+            f"{argument}={text!r}: it is an object of type {type(found).__name__}: expected a "
+            "function of num_classes and image_shape that returns a jax_unlearn.Model"
         )
     return found
 
@@ -117,7 +117,8 @@ def make_model(
         ) from error
     if not isinstance(found, Model):
         raise InputError(
-            f"model={name!r}: gives a {type(found).__name__}: expected a jax_unlearn.Model"
+            f"model={name!r}: gives an object of type {type(found).__name__}: expected a "
+            "jax_unlearn.Model"
         )
     return found
 

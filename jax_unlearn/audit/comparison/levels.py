@@ -73,11 +73,11 @@ def at_level(models: RequestModels, level: str) -> RequestModels:
 
 
 def _first(group: Group) -> Group:
-    n = QUICK_MODELS
-    # Those that work come first, or the row would be empty although it need not be.
-    order = sorted(range(len(group.runs)), key=lambda i: group.collapsed[i])[:n]
+    working = [i for i, out in enumerate(group.collapsed) if not out][:QUICK_MODELS]
+    # All that collapsed stay: they cost nothing, and are to be counted.
+    order = sorted([*working, *(i for i, out in enumerate(group.collapsed) if out)])
     chosen: dict[str, Any] = {
-        name: tuple(getattr(group, name)[i] for i in sorted(order)) for name in _PER_RUN
+        name: tuple(getattr(group, name)[i] for i in order) for name in _PER_RUN
     }
     return dataclasses.replace(group, **chosen)
 

@@ -202,7 +202,7 @@ def _counted(n: int, what: str) -> str:
 def uninformative_for_all(
     rows: Sequence[tuple[Group, Results]], measures: Sequence[Measure]
 ) -> tuple[str, ...]:
-    """Return the measures that have no power for any row, by name."""
+    """Return the measures that are uninformative for every row, by name."""
     found = []
     for m in measures:
         verdicts = {results[m.name].verdict for _, results in rows} - {""}
