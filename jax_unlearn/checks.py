@@ -44,7 +44,9 @@ def check_number(
         raise InputError(f"{name}={value!r}: expected {expected}")
 
 
-def check_labels(name: str, labels: Any, num_classes: int) -> None:
+def check_labels(
+    name: str, labels: Any, num_classes: int, *, remedy: str = "count them from 0"
+) -> None:
     """Raise InputError for a class out of [0, num_classes); traced values pass unseen."""
     if isinstance(labels, jax.core.Tracer) or labels.size == 0:
         return
@@ -53,8 +55,7 @@ def check_labels(name: str, labels: Any, num_classes: int) -> None:
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= num_classes:
         raise InputError(
-            f"{name}={low if low < 0 else high}: expected classes in [0, {num_classes}); count "
-            "them from 0"
+            f"{name}={low if low < 0 else high}: expected classes in [0, {num_classes}); {remedy}"
         )
 
 

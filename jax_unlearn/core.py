@@ -39,6 +39,7 @@ __all__ = [
     "StepInfo",
     "Unlearner",
     "Variables",
+    "at_least_float32",
     "check_batch_size",
     "check_choice",
     "check_labels",
@@ -119,15 +120,16 @@ class Model:
             )
         masked = {"weight": weight} if train and self.takes_weight else {}
         logits, variables = self.apply(variables, images, train=train, **masked)
-        return _at_least_float32(logits), variables
+        return at_least_float32(logits), variables
 
     def logits(self, variables: Variables, images: jax.Array) -> jax.Array:
         """Logits float32 [B, K] of images float32 [B, H, W, C] in eval mode."""
-        return _at_least_float32(self.apply(variables, images, train=False)[0])
+        return at_least_float32(self.apply(variables, images, train=False)[0])
 
 
-def _at_least_float32(logits: jax.Array) -> jax.Array:
-    return logits.astype(jnp.float32) if jnp.finfo(logits.dtype).bits < 32 else logits
+def at_least_float32(x: jax.Array) -> jax.Array:
+    """Widen half-precision values to float32; float32 and float64 pass unchanged."""
+    return x.astype(jnp.float32) if jnp.finfo(x.dtype).bits < 32 else x
 
 
 def to_unit(images: jax.Array) -> jax.Array:

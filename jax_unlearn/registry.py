@@ -1,10 +1,9 @@
 """Methods by name: the built-in ones, a user's own, and those of installed packages."""
 
 from collections.abc import Callable, Iterator, Mapping
-from importlib import metadata
 from typing import Any
 
-from jax_unlearn.core import InputError, Unlearner, check_choice
+from jax_unlearn.core import InputError, Unlearner
 from jax_unlearn.methods.amnesiac import amnesiac
 from jax_unlearn.methods.bad_teacher import bad_teacher
 from jax_unlearn.methods.constructors import constructor, method_class
@@ -15,6 +14,7 @@ from jax_unlearn.methods.natmu import natmu
 from jax_unlearn.methods.neggrad_plus import neggrad_plus
 from jax_unlearn.methods.retrain import retrain
 from jax_unlearn.methods.salun import salun
+from jax_unlearn.user_code import find_object
 
 Constructor = Callable[..., Unlearner]
 
@@ -96,22 +96,7 @@ def find_method(text: str, *, argument: str = "method") -> Constructor:
     Raises:
       InputError: there is no such method, or what the text names makes none.
     """
-    from jax_unlearn.user_code import is_reference, load_object
-
-    if text in _CONSTRUCTORS:
-        return _CONSTRUCTORS[text]
-    if is_reference(text):
-        return _constructor(checked(load_object(text, argument=argument), argument, text))
-    offered = {point.name: point for point in metadata.entry_points(group=ENTRY_POINTS)}
-    if text not in offered:
-        check_choice(argument, text, [*_CONSTRUCTORS, *offered])
-    try:
-        found = offered[text].load()
-    except Exception as error:
-        raise InputError(
-            f"{argument}={text!r}: importing {offered[text].value} fails ({type(error).__name__}: "
-            f"{' '.join(str(error).split())}): expected a package that works; mend or remove it"
-        ) from error
+    found = find_object(text, _CONSTRUCTORS, ENTRY_POINTS, argument=argument)
     return _constructor(checked(found, argument, text))
 
 

@@ -10,12 +10,13 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from jax_unlearn.core import InputError
+from jax_unlearn.core import InputError, check_choice
 
 FORMS = "FILE.py:NAME or pkg.module:NAME"
 
@@ -76,6 +77,35 @@ def load_object(text: str, *, argument: str = "name") -> Any:
         except AttributeError as error:
             raise InputError(f"{source}: {_unknown(found, part, place)}") from error
     return found
+
+
+def find_object(text: str, known: Mapping[str, Any], group: str, *, argument: str) -> Any:
+    """Find what a name stands for: ours, a user's own, or an installed package's.
+
+    Args:
+      text: a key of ``known``, a reference as for :func:`load_object`, or the name of an entry
+        point.
+      known: built-in and registered objects by name.
+      group: of entry points.
+      argument: what the text was given for, for error messages.
+
+    Raises:
+      InputError: there is nothing of that name, or importing it fails.
+    """
+    if text in known:
+        return known[text]
+    if is_reference(text):
+        return load_object(text, argument=argument)
+    offered = {point.name: point for point in metadata.entry_points(group=group)}
+    if text not in offered:
+        check_choice(argument, text, [*known, *offered])
+    try:
+        return offered[text].load()
+    except Exception as error:  # importing a package can raise anything
+        raise InputError(
+            f"{argument}={text!r}: importing {offered[text].value} fails ({_summary(error)}): "
+            "expected a package that works; mend or remove it"
+        ) from error
 
 
 def source_digest(text: str, *, argument: str = "name") -> str:

@@ -4,7 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from jax_unlearn.functional.losses import at_least_float32
+from jax_unlearn.core import at_least_float32
 
 
 def _weigh(probability: jax.Array, log_ratio: jax.Array) -> jax.Array:

@@ -4,10 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-
-def at_least_float32(x: jax.Array) -> jax.Array:
-    """Widen half-precision values to float32; float32 and float64 pass unchanged."""
-    return x.astype(jnp.float32) if jnp.finfo(x.dtype).bits < 32 else x
+from jax_unlearn.core import at_least_float32
 
 
 def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:

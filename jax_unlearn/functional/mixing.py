@@ -11,7 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jax_unlearn.core import InputError, check_number
+from jax_unlearn.core import InputError, check_labels, check_number
+
+_NAME_CLASSES = "give num_classes if preferences do not name every class but the label"
 
 
 def _check_sides(height: int, width: int) -> None:
@@ -179,7 +181,7 @@ def draw_partners(
     check_number("num", num, low=1, high=size, whole=True)
     num_classes = size + 1 if num_classes is None else num_classes
     for name, classes in (("preferences", preferences), ("retain_labels", retain_labels)):
-        _check_classes(name, classes, num_classes)
+        check_labels(name, classes, num_classes, remedy=_NAME_CLASSES)
     if retain_labels.shape[0] == 0:
         return jnp.full((preferences.shape[0], num), -1, jnp.int32)
     preferences = jnp.asarray(preferences, jnp.int32)
@@ -218,20 +220,6 @@ def _serve_all(
         return served, jnp.where(found, row, -1)
 
     return jax.lax.scan(serve, jnp.zeros(num_classes, jnp.int32), preferences)[1]
-
-
-def _check_classes(name: str, classes: jax.Array, num_classes: int) -> None:
-    """Raise InputError for a class out of range; traced values pass unseen."""
-    if isinstance(classes, jax.core.Tracer) or classes.size == 0:
-        return
-    # By NumPy: while something else is traced, JAX's own min would be traced too.
-    values = np.asarray(classes)
-    low, high = int(values.min()), int(values.max())
-    if low < 0 or high >= num_classes:
-        raise InputError(
-            f"{name}={low if low < 0 else high}: expected classes in [0, {num_classes}); give "
-            "num_classes if preferences do not name every class but the label"
-        )
 
 
 def _product(pixels: jax.Array, weights: jax.Array) -> jax.Array:

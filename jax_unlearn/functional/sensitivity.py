@@ -13,8 +13,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from jax_unlearn.core import InputError, check_choice, check_labels, check_number
-from jax_unlearn.functional.losses import at_least_float32, weighted_mean
+from jax_unlearn.core import InputError, at_least_float32, check_choice, check_labels, check_number
+from jax_unlearn.functional.losses import weighted_mean
 
 LogitsFn = Callable[[jax.Array], jax.Array]
 

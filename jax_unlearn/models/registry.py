@@ -2,14 +2,14 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from importlib import metadata
 from types import MappingProxyType
 
-from jax_unlearn.core import InputError, Model, check_choice
+from jax_unlearn.core import InputError, Model
 from jax_unlearn.models.conv import convnet
 from jax_unlearn.models.linen import CENTRED, Normalization
 from jax_unlearn.models.resnet import resnet8, resnet10, resnet18, resnet20, resnet34
 from jax_unlearn.models.vgg import vgg16_bn
+from jax_unlearn.user_code import find_object
 
 MODELS: Mapping[str, Callable[..., Model]] = MappingProxyType(
     {
@@ -42,24 +42,7 @@ def find_network(text: str, *, argument: str = "model") -> Callable[..., Model]:
     Raises:
       InputError: there is no such network, or what the text names cannot be called.
     """
-    from jax_unlearn.user_code import is_reference, load_object
-
-    if text in MODELS:
-        return MODELS[text]
-    if is_reference(text):
-        found = load_object(text, argument=argument)
-    else:
-        offered = {point.name: point for point in metadata.entry_points(group=ENTRY_POINTS)}
-        if text not in offered:
-            check_choice(argument, text, [*MODELS, *offered])
-        try:
-            found = offered[text].load()
-        except Exception as error:
-            raise InputError(
-                f"{argument}={text!r}: importing {offered[text].value} fails "
-                f"({type(error).__name__}: {' '.join(str(error).split())}): expected a package "
-                "that works; mend or remove it"
-            ) from error
+    found = find_object(text, MODELS, ENTRY_POINTS, argument=argument)
     if not callable(found):
         raise InputError(
             f"{argument}={text!r}: it is an object of type {type(found).__name__}: expected a "
