@@ -39,9 +39,8 @@ from jax_unlearn.functional import (
 from jax_unlearn.methods.amnesiac import amnesiac
 from jax_unlearn.methods.bad_teacher import bad_teacher
 from jax_unlearn.methods.constructors import constructor
-from jax_unlearn.methods.descent import Descent
+from jax_unlearn.methods.descent import Descent, Forward
 from jax_unlearn.methods.finetune import finetune
-from jax_unlearn.methods.forward import Forward
 from jax_unlearn.methods.gradient_ascent import gradient_ascent
 from jax_unlearn.methods.mumis import mumis
 from jax_unlearn.methods.natmu import natmu

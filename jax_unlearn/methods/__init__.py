@@ -3,9 +3,8 @@
 from jax_unlearn.methods.amnesiac import Amnesiac
 from jax_unlearn.methods.bad_teacher import BadTeacher
 from jax_unlearn.methods.constructors import constructor, method_class
-from jax_unlearn.methods.descent import Descent, DescentState, Optimized
+from jax_unlearn.methods.descent import Descent, DescentState, Forward, Optimized
 from jax_unlearn.methods.finetune import FineTune
-from jax_unlearn.methods.forward import Forward
 from jax_unlearn.methods.gradient_ascent import GradientAscent
 from jax_unlearn.methods.mumis import MUMis
 from jax_unlearn.methods.natmu import Hybrids, NatMU

@@ -24,8 +24,7 @@ from jax_unlearn.core import (
 )
 from jax_unlearn.data.dataset import take
 from jax_unlearn.methods.constructors import constructor
-from jax_unlearn.methods.descent import Descent, OptimizerFactory, needs_examples
-from jax_unlearn.methods.forward import Forward
+from jax_unlearn.methods.descent import Descent, Forward, OptimizerFactory, needs_examples
 from jax_unlearn.models.predict import predict_logits
 
 REDUCTIONS = ("batch", "batch_and_classes")

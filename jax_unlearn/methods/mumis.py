@@ -30,8 +30,7 @@ from jax_unlearn.core import (
 )
 from jax_unlearn.functional.sensitivity import LogitsFn
 from jax_unlearn.methods.constructors import constructor
-from jax_unlearn.methods.descent import Optimized, needs_examples
-from jax_unlearn.methods.forward import Forward
+from jax_unlearn.methods.descent import Forward, Optimized, needs_examples
 from jax_unlearn.models.predict import predict_logits
 from jax_unlearn.sharding import batch_sharding
 

@@ -18,8 +18,7 @@ from jax_unlearn.core import (
     shuffled_rows,
 )
 from jax_unlearn.methods.constructors import constructor
-from jax_unlearn.methods.descent import Descent
-from jax_unlearn.methods.forward import Forward
+from jax_unlearn.methods.descent import Descent, Forward
 
 
 class NegGradPlus(Descent):
