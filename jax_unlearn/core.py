@@ -19,7 +19,6 @@ import numpy as np
 
 from jax_unlearn.checks import InputError, check_choice, check_labels, check_number
 from jax_unlearn.hyperparameters import Hyperparameters, static
-from jax_unlearn.lazy import concatenate_images
 
 __all__ = [
     "FORGET",
@@ -155,7 +154,7 @@ class Examples(NamedTuple):
     """Labelled images.
 
     Attributes:
-      image: uint8 [N, H, W, C]; or :class:`jax_unlearn.lazy.LazyImages`, which stay unread.
+      image: uint8 [N, H, W, C]; or :class:`jax_unlearn.data.lazy.LazyImages`, which stay unread.
       label: int32 [N], in [0, num_classes).
       id: int64 [N], the dataset's own id of each example; a forget request names ids.
     """
@@ -302,7 +301,7 @@ def concatenate_pools(*pools: Pool) -> Pool:
             )
     images, labels, roles, augments, extras = zip(*pools, strict=True)
     return Pool(
-        image=concatenate_images(images),
+        image=np.concatenate(images),
         label=np.concatenate(labels),
         role=np.concatenate(roles),
         augment=np.concatenate(augments),

@@ -22,7 +22,6 @@ from jax_unlearn.core import InputError, Model, Unlearner, Variables
 from jax_unlearn.engine.loop import run, run_many
 from jax_unlearn.engine.run_spec import Result, RunSpec, group_alike
 from jax_unlearn.hyperparameters import describe
-from jax_unlearn.lazy import concatenate_images
 from jax_unlearn.models.predict import predict_logits
 from jax_unlearn.sharding import make_mesh
 
@@ -136,7 +135,7 @@ def fill(
     def store(member: Member, spec: RunSpec, result: Result) -> None:
         outcome = _outcome(member, spec, result)
         weights = jax.device_get(result.variables) if keep_weights else None
-        logits = predict_logits(model, result.variables, concatenate_images(images))
+        logits = predict_logits(model, result.variables, np.concatenate(images))
         train, test = logits[: len(images[0])], logits[len(images[0]) :]
         made_of = member.ingredients
         stored = from_leader(lambda: bank.store(made_of, outcome, weights, train, test).address)

@@ -8,7 +8,6 @@ import numpy as np
 
 from jax_unlearn import data
 from jax_unlearn.core import Examples, Model, Variables
-from jax_unlearn.lazy import concatenate_images
 from jax_unlearn.models.predict import predict_logits
 
 FIRST_SCORING_SEED = 10_000
@@ -83,7 +82,7 @@ def watcher(
         "retain_accuracy": (retain.image[rows], retain.label[rows]),
         "test_accuracy": (test.image[kept], test.label[kept]),
     }
-    images = concatenate_images([image for image, _ in parts.values()])
+    images = np.concatenate([image for image, _ in parts.values()])
     labels = np.concatenate([label for _, label in parts.values()])
     ends = np.cumsum([len(label) for _, label in parts.values()])[:-1]
 

@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 
 from jax_unlearn.core import Examples, InputError, check_number
-from jax_unlearn.lazy import LazyImages, batches
+from jax_unlearn.data.lazy import LazyImages, batches
 
 CHUNK = 1024
 """Images that are hashed at a time."""

@@ -7,8 +7,8 @@ import numpy as np
 
 from jax_unlearn.core import InputError
 from jax_unlearn.data.dataset import Dataset, warn_absent_classes
+from jax_unlearn.data.lazy import LazyImages
 from jax_unlearn.data.tfds_reader import one_line
-from jax_unlearn.lazy import LazyImages
 from jax_unlearn.user_code import load_object
 
 

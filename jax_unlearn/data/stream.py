@@ -1,9 +1,9 @@
 """Datasets that do not fit in memory: images are read from TFDS records when a batch needs them.
 
 Labels and ids are read once and cached, a few bytes an example; images stay in the records and
-behave as one array, see :class:`jax_unlearn.lazy.LazyImages`. The engine says in which order it
-wants them, and that order is a function of key and epoch: so a resumed run reads on where it was,
-and a streamed run has the batches of one with the data in memory.
+behave as one array, see :class:`jax_unlearn.data.lazy.LazyImages`. The engine asks for them in an
+order that is a function of key and epoch: so a resumed run reads on where it stopped, and a
+streamed run sees the same batches as one with the data in memory.
 
 A plan for ImageNet (1,281,167 training images). Prepare it once with TFDS at one size: 224 x 224
 uint8 is 150,528 bytes an image. Then
@@ -34,14 +34,18 @@ import numpy as np
 
 from jax_unlearn.core import InputError
 from jax_unlearn.data.builders.prepare import UnwritableError
-from jax_unlearn.data.cache import (
+from jax_unlearn.data.dataset import Dataset, content_digest, warn_absent_classes
+from jax_unlearn.data.lazy import LazyImages
+from jax_unlearn.data.loading import (
     Arrays,
+    array_folder,
+    assemble,
     cache_root,
+    embedded,
     read_or_make,
+    source_key,
     warn_uncached,
 )
-from jax_unlearn.data.dataset import Dataset, content_digest, warn_absent_classes
-from jax_unlearn.data.loading import array_folder, assemble, embedded, source_key
 from jax_unlearn.data.npz import SPLITS
 from jax_unlearn.data.own import load_own
 from jax_unlearn.data.prepared import prepared_folder
@@ -52,7 +56,6 @@ from jax_unlearn.data.tfds_reader import (
     stack_images,
     unreadable,
 )
-from jax_unlearn.lazy import LazyImages
 from jax_unlearn.user_code import is_reference
 
 READERS = 8
@@ -73,7 +76,7 @@ class Records(LazyImages):
         self.shape = (len(self._records), *self._read(np.array([0])).shape[1:])
 
     def read(self, rows: np.ndarray) -> np.ndarray:
-        """See :class:`jax_unlearn.lazy.LazyImages`."""
+        """See :class:`jax_unlearn.data.lazy.LazyImages`."""
         if not len(rows):
             return np.empty((0, *self.shape[1:]), self.dtype)
         images = self._read(rows)
@@ -166,7 +169,7 @@ def open_stream(
 
     Args:
       name: as for :func:`jax_unlearn.data.load`, except ``.npz`` files; a dataset of the user's own
-        must have :class:`jax_unlearn.lazy.LazyImages`.
+        must have :class:`jax_unlearn.data.lazy.LazyImages`.
       data_dir: root of prepared datasets; None means ``<cache_dir>/tfds``.
       cache_dir: folder of labels and ids; None means $JAX_UNLEARN_CACHE or ~/.cache/jax_unlearn.
       download: whether a missing archive may be downloaded from its official address.
@@ -213,8 +216,8 @@ def _own(
     dataset = load_own(name, data_dir)
     if not isinstance(dataset.train.image, LazyImages):
         raise InputError(
-            f"dataset={name!r}: its images are in memory: expected jax_unlearn.lazy.LazyImages to "
-            "stream from; load it whole"
+            f"dataset={name!r}: its images are in memory: expected "
+            "jax_unlearn.data.lazy.LazyImages to stream from; load it whole"
         )
     return dataset if isinstance(dataset, StreamedDataset) else _streamed(dataset, cache_dir)
 

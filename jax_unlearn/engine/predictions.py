@@ -3,7 +3,6 @@
 import numpy as np
 
 from jax_unlearn.core import Examples, Model, Outputs, Predictions, Variables
-from jax_unlearn.lazy import concatenate_images
 from jax_unlearn.models.predict import predict_logits
 from jax_unlearn.validation import check_examples, check_model
 
@@ -37,7 +36,7 @@ def predict(
     for name, part in zip(("forget", "retain", "test"), parts, strict=True):
         check_examples(name, part, num_outputs)
     # One call for all three: sets of any size then share one compiled shape.
-    images = concatenate_images([part.image for part in parts])
+    images = np.concatenate([part.image for part in parts])
     logits = predict_logits(model, variables, images, batch_size=batch_size)
     ends = np.cumsum([len(part.label) for part in parts])[:-1]
     outputs = [

@@ -9,8 +9,8 @@ import jax
 import numpy as np
 
 from jax_unlearn.core import Augmentation, Batch, Pool, StepInfo, check_choice
+from jax_unlearn.data.lazy import LazyImages, batches
 from jax_unlearn.engine import steps
-from jax_unlearn.lazy import LazyImages, batches
 from jax_unlearn.sharding import Layout, over_models, over_rows
 
 PLACEMENTS = ("device", "host")

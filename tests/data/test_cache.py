@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from jax_unlearn.core import InputError
-from jax_unlearn.data import cache, load, open_stream
-from jax_unlearn.data.cache import cache_root
+from jax_unlearn.data import load, loading, open_stream
+from jax_unlearn.data.loading import cache_root
 
 pytest.importorskip("grain")
 
@@ -99,7 +99,7 @@ def test_a_user_without_a_home_has_a_cache_all_the_same(monkeypatch):
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.delenv("JAX_UNLEARN_CACHE", raising=False)
-    monkeypatch.setattr(cache.Path, "home", no_home)
+    monkeypatch.setattr(loading.Path, "home", no_home)
     assert cache_root().name.startswith("jax_unlearn-")
     with pytest.raises(InputError, match="cache_dir='~nobody-here/x': expected a folder"):
         cache_root("~nobody-here/x")

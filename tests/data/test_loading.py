@@ -10,7 +10,7 @@ from PIL import Image
 from jax_unlearn.core import InputError
 from jax_unlearn.data import load, loading, save_npz
 from jax_unlearn.data.builders import SOURCES
-from jax_unlearn.data.cache import cache_root, read_arrays, write_arrays
+from jax_unlearn.data.loading import cache_root, read_arrays, write_arrays
 
 SIZES = {"train": 40, "test": 12}
 

@@ -12,7 +12,7 @@ TEXT = """
 import numpy as np
 from jax_unlearn import Examples
 from jax_unlearn.data import Dataset
-from jax_unlearn.lazy import LazyImages
+from jax_unlearn.data.lazy import LazyImages
 
 def split(count, seed):
     images = np.random.default_rng(seed).integers(0, 256, (count, 4, 4, 3), np.uint8)

@@ -8,7 +8,6 @@ from jax_unlearn.audit.probes.penultimate import penultimate_features
 from jax_unlearn.audit.probes.relearn import Relearn, relearn_curve
 from jax_unlearn.audit.stored_probe import Probe, check_probe
 from jax_unlearn.core import Examples, Model, Variables
-from jax_unlearn.lazy import concatenate_images
 from jax_unlearn.models.predict import predict_logits
 from jax_unlearn.sharding import make_mesh
 
@@ -46,7 +45,7 @@ def take_probe(
       InputError: if the network does not end in a linear layer, or ``recipe`` has larger batches
         than the forget set has examples.
     """
-    images = concatenate_images((forget.image, probe.image))
+    images = np.concatenate((forget.image, probe.image))
     features = penultimate_features(model, variables, images)
     mesh = make_mesh(1, 1, devices=jax.local_devices()[:1])
     curve = relearn_curve(recipe, model, variables, forget, key, num_classes=num_classes, mesh=mesh)

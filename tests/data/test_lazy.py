@@ -1,11 +1,12 @@
 """Images that are not in memory behave as the array that they stand for."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import jax_unlearn as ju
 from jax_unlearn.data import take
-from jax_unlearn.lazy import Joined, LazyImages, batches, concatenate_images
+from jax_unlearn.data.lazy import Joined, LazyImages, batches
 
 
 class Noted(LazyImages):
@@ -112,8 +113,24 @@ def test_pools_are_joined_unread(images):
     np.testing.assert_array_equal(pool.image[:], np.concatenate([images, 255 - images]))
 
 
-def test_arrays_are_concatenated_as_ever(images):
-    assert isinstance(concatenate_images([images, images]), np.ndarray)
+def test_numpy_joins_images_and_tells_their_shape_unread(images):
+    lazy = Noted(images)
+    for parts in ([lazy, images], (images, lazy), [jnp.asarray(images), lazy]):
+        joined = np.concatenate(parts)
+        assert isinstance(joined, LazyImages)
+        assert np.shape(joined) == joined.shape == (40, 3, 2, 1)
+        assert lazy.asked == []
+        np.testing.assert_array_equal(joined[15:25], np.concatenate([images, images])[15:25])
+        lazy.asked.clear()
+
+
+def test_numpys_other_functions_give_what_they_give_of_the_array(images):
+    lazy = Noted(images)
+    np.testing.assert_array_equal(np.mean(lazy, axis=0), images.mean(axis=0))
+    np.testing.assert_array_equal(np.stack([images, lazy]), np.stack([images, images]))
+    np.testing.assert_array_equal(
+        np.concatenate([lazy, lazy], axis=2), np.concatenate([images, images], axis=2)
+    )
 
 
 def test_batches_are_those_that_indexing_gives(images):

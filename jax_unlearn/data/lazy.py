@@ -1,17 +1,18 @@
 """Images that are not in memory: read when they are asked for, seen as one uint8 array."""
 
 import hashlib
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 
 class LazyImages:
     """Images behind the ``[]`` of an array; subclasses say how rows are read.
 
-    Indexing reads: by int positions of any shape, a bool mask or a slice. :meth:`view` does not.
-    ``numpy.asarray`` reads everything.
+    Indexing reads: by int positions of any shape, a bool mask or a slice. :meth:`view` and
+    ``numpy.concatenate`` do not. ``numpy.asarray`` and NumPy's other functions read everything.
 
     Attributes:
       shape: (N, H, W, C).
@@ -49,6 +50,16 @@ class LazyImages:
         if copy is False:
             raise ValueError("copy=False: images that are not in memory are always copied")
         return self[:].astype(dtype or self.dtype, copy=False)
+
+    def __array_function__(self, function: Callable, types: Any, args: Any, kwargs: Any) -> Any:
+        """NumPy's functions: what only arranges images, or asks for their shape, reads none."""
+        del types
+        if function is np.concatenate and len(args) == 1 and not kwargs:
+            return Joined(*args)
+        if function is np.shape:
+            return self.shape
+        read = jax.tree.map(lambda x: x[:] if isinstance(x, LazyImages) else x, (args, kwargs))
+        return function(*read[0], **read[1])
 
     def _positions(self, index: Any) -> np.ndarray:
         count = len(self)
@@ -137,13 +148,6 @@ class Joined(LazyImages):
         for k, piece in enumerate(pieces):
             images[owner == k] = piece
         return images
-
-
-def concatenate_images(parts: Sequence[Any]) -> Any:
-    """Join sets of images [N, H, W, C]: an array, or unread if any part is."""
-    if any(isinstance(part, LazyImages) for part in parts):
-        return Joined(parts)
-    return np.concatenate(parts)
 
 
 def batches(images: Any, rows: Sequence[np.ndarray]) -> Generator[np.ndarray, None, None]:
