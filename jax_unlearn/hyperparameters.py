@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, TypeVar, dataclass_transform, overload
 
 import jax
+import jax.numpy as jnp
 
 from jax_unlearn.checks import InputError
 
@@ -65,6 +66,20 @@ class Hyperparameters:
         cls.traced_fields = tuple(field.name for field in fields if _is_traced(field))
         cls.static_fields = tuple(field.name for field in fields if not _is_traced(field))
         _register(cls, cls.traced_fields, cls.static_fields)
+
+
+def as_arrays(values: T) -> T:
+    """The numbers as arrays of one type per field: 1, 1.0 and np.float32(1) alike.
+
+    A field declared ``float`` is float32; else each spelling would compile a program of its own.
+    """
+    floats = {field.name for field in dataclasses.fields(values) if field.type is float}  # type: ignore[arg-type]
+
+    def convert(path: Any, value: Any) -> jax.Array:
+        name = getattr(path[0], "name", None)
+        return jnp.asarray(value, jnp.float32 if name in floats else None)
+
+    return jax.tree_util.tree_map_with_path(convert, values)
 
 
 def describe(value: Any) -> str:

@@ -11,7 +11,6 @@ from jax.sharding import Mesh
 from jax_unlearn.core import InputError, Problem, Unlearner, Variables, check_choice
 from jax_unlearn.engine.callbacks import Callback, ReportSteps, Watch
 from jax_unlearn.engine.checkpointing.policy import CheckpointPolicy
-from jax_unlearn.engine.source import PLACEMENTS
 from jax_unlearn.validation import check_problem
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from jax_unlearn.engine.checkpointing.checkpoints import Checkpoints
 
 LOOPS = ("auto", "python", "scan")
+PLACEMENTS = ("device", "host")
 
 
 class RunSpec(NamedTuple):

@@ -1,4 +1,4 @@
-"""What is compiled: drawing a batch and taking a step, for the models of a layout."""
+"""What is compiled: drawing a batch from the device and taking a step, for a layout's models."""
 
 import functools
 from typing import Any, NamedTuple
@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jax_unlearn.core import (
     Augmentation,
@@ -130,6 +131,52 @@ def draw(
         return _prepare(pool, rows, info, augment)
 
     return layout.each(one)(pool, rows, first, info)
+
+
+class OnDevice:
+    """Batches of a pool that lies on every device, once: a step sends and fetches nothing.
+
+    :class:`jax_unlearn.engine.from_host.OnHost` has the same methods and gives the same batches.
+
+    Attributes:
+      pool: the rows, of each model.
+    """
+
+    def __init__(self, layout: Layout, pools: list[Pool], augment: Augmentation | None):
+        self.pool = layout.shard([_in_memory(pool) for pool in pools])
+        self._layout = layout
+        self._options = {"augment": augment, "layout": layout}
+        self._rows: Any = None
+        self._first: Any = None
+
+    def begin(self, rows: list[np.ndarray], first: int, offset: int) -> None:
+        """Get ready for an epoch, or for what is left of it after ``offset`` steps.
+
+        Args:
+          rows: of each model int32 [steps, B], the pool's rows; -1 is padding.
+          first: number of the epoch's first step.
+          offset: how many of its steps are done.
+        """
+        del offset
+        self._rows = self._layout.shard_rows(rows, 1)
+        self._first = self._layout.shard([np.int32(first)] * len(rows))
+
+    def draw(self, info: StepInfo) -> tuple[Batch, StepInfo, StepInfo]:
+        """The batch of a step and its info, and the info of the step that follows.
+
+        Args:
+          info: of the step, with the key of all steps instead of its own.
+        """
+        return draw(self.pool, self._rows, self._first, info, **self._options)
+
+    def close(self) -> None:
+        """Nothing is under way."""
+
+
+def _in_memory(pool: Pool) -> Pool:
+    """The pool with its images read, where they were not."""
+    image = pool.image
+    return pool if isinstance(image, jax.Array) else pool._replace(image=np.asarray(image))
 
 
 @functools.partial(jax.jit, static_argnames=("model", "layout"), donate_argnames="state")

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jax_unlearn.backend import traced_for
@@ -20,10 +19,11 @@ from jax_unlearn.engine.checkpointing.progress import (
     identity,
     weights_sample,
 )
+from jax_unlearn.engine.from_host import OnHost
 from jax_unlearn.engine.run_spec import Options, Result, RunSpec
-from jax_unlearn.engine.source import make_source
-from jax_unlearn.engine.steps import RunKeys, run_keys
+from jax_unlearn.engine.steps import OnDevice, RunKeys, run_keys
 from jax_unlearn.engine.timing import Stopwatch
+from jax_unlearn.hyperparameters import as_arrays
 from jax_unlearn.sharding import Layout, replicated, shard
 from jax_unlearn.warn import warn_user
 
@@ -37,20 +37,6 @@ MAX_SCAN_STEPS = 128
 STEPS_AHEAD = 16
 """Most steps that the host is ahead of the device; of compiled loops it is one. Without a bound it
 would have asked for the whole epoch in a moment, and seen no signal until the device is through."""
-
-
-def _as_arrays(unlearner: Unlearner) -> Unlearner:
-    """The method with its numbers as arrays of one type per field: 1, 1.0 and np.float32(1) alike.
-
-    A field declared ``float`` is float32; else each spelling would compile a program of its own.
-    """
-    floats = {field.name for field in dataclasses.fields(unlearner) if field.type is float}
-
-    def convert(path: Any, value: Any) -> jax.Array:
-        name = getattr(path[0], "name", None)
-        return jnp.asarray(value, jnp.float32 if name in floats else None)
-
-    return jax.tree_util.tree_map_with_path(convert, unlearner)
 
 
 def _pad_columns(rows: Any, count: int) -> np.ndarray:
@@ -110,15 +96,14 @@ class Trainer:
                 for unlearner, problem, keys in self._each():
                     self._pools.append(unlearner.pool(keys.pool, problem))
                     check_batch_size(unlearner, self._pools[-1].label.shape[0])
-                self._source = make_source(
-                    options.placement, layout, self._pools, self._lead.augment
-                )
+                source = OnDevice if options.placement == "device" else OnHost
+                self._source = source(layout, self._pools, self._lead.augment)
             # A copy, since steps donate the state: the caller's weights must outlive the run.
             # (device_put's may_alias=False does not prevent sharing when the devices change.)
             states = [method.init(keys.init, problem) for method, problem, keys in self._each()]
             state = steps.copy(layout.shard(states))
             # One transfer for the run; every step traces them.
-            self._traced = layout.shard([_as_arrays(unlearner) for unlearner in self.unlearners])
+            self._traced = layout.shard([as_arrays(unlearner) for unlearner in self.unlearners])
             jax.block_until_ready(state)
         count = len(specs)
         self.progress = Progress(state, state, [[] for _ in specs], [""] * count, [0] * count)

@@ -1,4 +1,4 @@
-"""Where steps get their batches from: rows that lie on the device, or that the host sends."""
+"""Batches that the host sends ahead, of a data set that is too large for the device."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -8,60 +8,20 @@ from typing import Any
 import jax
 import numpy as np
 
-from jax_unlearn.core import Augmentation, Batch, Pool, StepInfo, check_choice
-from jax_unlearn.data.lazy import LazyImages, batches
+from jax_unlearn.core import Augmentation, Batch, Pool, StepInfo
+from jax_unlearn.data.lazy import batches
 from jax_unlearn.engine import steps
 from jax_unlearn.sharding import Layout, over_models, over_rows
-
-PLACEMENTS = ("device", "host")
 
 BATCHES_AHEAD = 3
 """Batches on their way to the device while it works on another."""
 
 
-class OnDevice:
-    """The pool on every device, once: a step sends and fetches nothing.
-
-    Attributes:
-      pool: the rows, of each model.
-    """
-
-    def __init__(self, layout: Layout, pools: list[Pool], augment: Augmentation | None):
-        self.pool = layout.shard([_read(pool) for pool in pools])
-        self._layout = layout
-        self._options = {"augment": augment, "layout": layout}
-        self._rows: Any = None
-        self._first: Any = None
-
-    def begin(self, rows: list[np.ndarray], first: int, offset: int) -> None:
-        """Get ready for an epoch, or for what is left of it after ``offset`` steps.
-
-        Args:
-          rows: of each model int32 [steps, B], the pool's rows; -1 is padding.
-          first: number of the epoch's first step.
-          offset: how many of its steps are done.
-        """
-        del offset
-        self._rows = self._layout.shard_rows(rows, 1)
-        self._first = self._layout.shard([np.int32(first)] * len(rows))
-
-    def draw(self, info: StepInfo) -> tuple[Batch, StepInfo, StepInfo]:
-        """The batch of a step and its info, and the info of the step that follows.
-
-        Args:
-          info: of the step, with the key of all steps instead of its own.
-        """
-        return steps.draw(self.pool, self._rows, self._first, info, **self._options)
-
-    def close(self) -> None:
-        """Nothing is under way."""
-
-
 class OnHost:
     """The pool in the host's memory, or not even there: a thread gathers and sends batches ahead.
 
-    The batches are those of :class:`OnDevice`, bit for bit. With several processes each gathers
-    the rows of its own devices only.
+    The batches are those of :class:`~jax_unlearn.engine.steps.OnDevice`, bit for bit. With several
+    processes each gathers the rows of its own devices only.
     """
 
     def __init__(self, layout: Layout, pools: list[Pool], augment: Augmentation | None):
@@ -74,7 +34,7 @@ class OnHost:
         self._batches: Iterator[tuple[Pool, jax.Array]] = iter(())
 
     def begin(self, rows: list[np.ndarray], first: int, offset: int) -> None:
-        """See :class:`OnDevice`."""
+        """See :class:`~jax_unlearn.engine.steps.OnDevice`."""
         del first
         self.close()
         rows = [part[offset:] for part in rows]
@@ -85,7 +45,7 @@ class OnHost:
             self._ask()
 
     def draw(self, info: StepInfo) -> tuple[Batch, StepInfo, StepInfo]:
-        """See :class:`OnDevice`; raises what went wrong in the thread."""
+        """See :class:`~jax_unlearn.engine.steps.OnDevice`; raises what went wrong in the thread."""
         gathered, rows = self._pending.popleft().result()
         self._ask()
         if not self._pending:
@@ -172,27 +132,6 @@ class _Shares:
         models = range(self._lead[0])[index[0]] if self._stacked else (0,)
         columns = range(self._lead[-1])[index[int(self._stacked)]]
         return [(model, columns) for model in models]
-
-
-def make_source(
-    placement: str, layout: Layout, pools: list[Pool], augment: Augmentation | None
-) -> OnDevice | OnHost:
-    """Make the source of batches.
-
-    Args:
-      placement: where the pool lies: ``'device'`` or ``'host'``.
-      layout: how models and batches are laid out on devices.
-      pools: the pool of each model.
-      augment: see :class:`~jax_unlearn.core.Problem`.
-    """
-    check_choice("placement", placement, PLACEMENTS)
-    return (OnDevice if placement == "device" else OnHost)(layout, pools, augment)
-
-
-def _read(pool: Pool) -> Pool:
-    """The pool with images that are in memory."""
-    lazy = isinstance(pool.image, LazyImages)
-    return pool._replace(image=np.asarray(pool.image)) if lazy else pool
 
 
 def _on_host(pool: Pool) -> Pool:

@@ -17,8 +17,9 @@ import jax_unlearn as ju
 from jax_unlearn.core import InputError
 from jax_unlearn.engine import RunSpec, make_mesh, run_many
 from jax_unlearn.engine.checkpointing.checkpoints import Checkpoints
+from jax_unlearn.engine.from_host import BATCHES_AHEAD, OnHost
 from jax_unlearn.engine.signals import Interrupted
-from jax_unlearn.engine.source import BATCHES_AHEAD, OnDevice, OnHost
+from jax_unlearn.engine.steps import OnDevice
 from jax_unlearn.sharding import Layout
 
 KEY = jax.random.key(3)
@@ -244,7 +245,7 @@ jax.distributed.initialize(f"127.0.0.1:{sys.argv[1]}", 2, int(sys.argv[2]))
 from jax_unlearn.core import StepInfo, Pool
 from jax_unlearn.engine import make_mesh
 from jax_unlearn.sharding import Layout
-from jax_unlearn.engine.source import OnHost
+from jax_unlearn.engine.from_host import OnHost
 class Watched:
     shape, dtype, ndim, asked = (64, 2, 2, 1), np.dtype(np.uint8), 4, []
     def __getitem__(self, rows):
