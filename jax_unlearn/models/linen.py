@@ -66,6 +66,20 @@ def conv3x3(
     )
 
 
+def conv1x1(features: int, *, stride: int = 1, dtype: Any = jnp.float32, name: str) -> nn.Conv:
+    """1x1 convolution without bias: a shortcut past layers that change the shape."""
+    return nn.Conv(
+        features,
+        (1, 1),
+        strides=stride,
+        padding="VALID",
+        use_bias=False,
+        dtype=dtype,
+        conv_general_dilated=convolution,
+        name=name,
+    )
+
+
 def batch_norm(
     x: jax.Array, *, train: bool, weight: jax.Array | None = None, name: str
 ) -> jax.Array:

@@ -10,7 +10,6 @@ import jax
 
 from jax_unlearn.core import Model
 from jax_unlearn.models import linen
-from jax_unlearn.models.convolution import convolution
 
 
 class BasicBlock(nn.Module):
@@ -34,15 +33,8 @@ class BasicBlock(nn.Module):
         y = linen.conv3x3(self.features, dtype=self.dtype, name="conv2")(y)
         y = linen.batch_norm(y, train=train, weight=weight, name="bn2")
         if self.stride != 1 or x.shape[-1] != self.features:
-            x = nn.Conv(
-                self.features,
-                (1, 1),
-                strides=self.stride,
-                padding="VALID",
-                use_bias=False,
-                dtype=self.dtype,
-                conv_general_dilated=convolution,
-                name="downsample_conv",
+            x = linen.conv1x1(
+                self.features, stride=self.stride, dtype=self.dtype, name="downsample_conv"
             )(x)
             x = linen.batch_norm(x, train=train, weight=weight, name="downsample_bn")
         return nn.relu(x + y)
