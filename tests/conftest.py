@@ -38,7 +38,11 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
 os.environ.setdefault("PYTHONWARNINGS", "ignore:Error reading persistent compilation cache")
 
 import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+
+import jax_unlearn as ju  # noqa: E402
 
 # Tests that need more start a process of their own, see tests/methods/test_eight_devices.py.
 jax.config.update("jax_num_cpu_devices", int(os.environ.get("JAX_NUM_CPU_DEVICES", "4")))
@@ -58,10 +62,15 @@ MANY_MAPS = 10_000
 LAST_RESORT_SECONDS = 3600
 
 
+def folder_of(path):
+    """The folder of `tests` in which a file lies, however deep."""
+    return path.relative_to(Path(__file__).parent).parts[0]
+
+
 def pytest_collection_modifyitems(items):
     """Mark whole folders."""
     for item in items:
-        if item.path.parent.name in OPTIMISED:
+        if folder_of(item.path) in OPTIMISED:
             item.add_marker("optimised")
 
 
@@ -74,7 +83,7 @@ def pytest_unconfigure():
 @pytest.fixture(autouse=True)
 def strict_types(request):
     """Make silent dtype promotion an error in the folders of pure formulas."""
-    strict = request.path.parent.name in STRICT_TYPES and "adam" not in request.keywords
+    strict = folder_of(request.path) in STRICT_TYPES and "adam" not in request.keywords
     with jax.numpy_dtype_promotion("strict" if strict else "standard"):
         yield
 
@@ -98,6 +107,59 @@ def few_programs():
     yield
     if MAPS.exists() and MAPS.read_bytes().count(b"\n") > MANY_MAPS:
         jax.clear_caches()
+
+
+def make_examples(count, first=0, side=4, classes=5, seed=0):
+    """Random images of one channel, labels in turn, ids from ``first`` on."""
+    rng = np.random.default_rng(seed)
+    return ju.Examples(
+        rng.integers(0, 256, (count, side, side, 1), np.uint8),
+        (np.arange(count) % classes).astype(np.int32),
+        np.arange(first, first + count),
+    )
+
+
+def make_linear(traces=None, classes=5):
+    """Weights alone, for images of `make_examples`; every trace appends to ``traces``."""
+
+    def init(key):
+        return {"weight": 0.1 * jax.random.normal(key, (16, classes)), "bias": jnp.zeros(classes)}
+
+    def apply(variables, images, *, train):
+        if traces is not None:
+            traces.append(train)
+        x = images.reshape(len(images), 16)
+        return x @ variables["weight"] + variables["bias"][None], variables
+
+    return ju.Model(init, apply, "linear")
+
+
+@pytest.fixture(scope="session")
+def examples():
+    """Makes examples, see :func:`make_examples`."""
+    return make_examples
+
+
+@pytest.fixture
+def counted():
+    """A linear model and the list of its traces."""
+    traces = []
+    return make_linear(traces), traces
+
+
+@pytest.fixture(scope="session")
+def problem():
+    """A linear network on tiny images: what the engine and a bank do needs no more."""
+    model = make_linear()
+    return ju.Problem(
+        model=model,
+        variables=model.init(jax.random.key(0)),
+        forget=make_examples(13, seed=1),
+        retain=make_examples(37, first=13, seed=2),
+        num_classes=5,
+        initial=model.init(jax.random.key(1)),
+        augment=ju.crop_and_flip(padding=1),
+    )
 
 
 @pytest.fixture(scope="session")

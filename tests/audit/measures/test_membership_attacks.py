@@ -13,7 +13,7 @@ from jax_unlearn.audit.measures import probabilities
 from jax_unlearn.audit.measures.membership import FEATURES, membership_feature
 from jax_unlearn.core import InputError, Outputs, Predictions
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).parents[2] / "golden"
 
 
 def golden_predictions(golden):

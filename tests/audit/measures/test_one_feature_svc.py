@@ -8,7 +8,7 @@ from jax_unlearn.audit.measures.membership import membership_feature
 from jax_unlearn.audit.measures.svc import fit_svc
 from jax_unlearn.core import InputError
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).parents[2] / "golden"
 FEATURES = ("confidence", "entropy", "correctness", "modified_entropy")
 
 

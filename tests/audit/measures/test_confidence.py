@@ -6,7 +6,7 @@ import pytest
 from jax_unlearn.audit.measures.confidence import check_banks, logit_confidence
 from jax_unlearn.core import InputError
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "forgetting_quality.npz"
+GOLDEN = Path(__file__).parents[2] / "golden" / "forgetting_quality.npz"
 
 
 def test_the_confidence_is_the_golden_one():

@@ -19,7 +19,7 @@ DELTA = 1e-5
 
 @pytest.fixture(scope="module")
 def golden():
-    with np.load(Path(__file__).parents[1] / "golden" / "forgetting_quality.npz") as stored:
+    with np.load(Path(__file__).parents[2] / "golden" / "forgetting_quality.npz") as stored:
         return dict(stored)
 
 
