@@ -1,4 +1,4 @@
-"""Loops over batches that are not training: evaluation, importances, measures."""
+"""Loops over batches outside of training: evaluation, importances, measures."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -41,7 +41,7 @@ def map_batches(
     *,
     sharding: jax.sharding.Sharding | None = None,
 ) -> Any:
-    """Apply a function to batches and join what it returns, as if it had seen all rows at once.
+    """Apply a function to batches and join its results, as if it had seen all rows at once.
 
     Every batch has the same size, so a jitted ``fn`` compiles once: the last one is filled up
     with row 0 and its surplus results are cut off. ``fn`` must treat rows independently.
@@ -50,8 +50,8 @@ def map_batches(
       fn: ``fn(*batch) -> pytree of arrays [batch, ...]``, jitted by the caller.
       arrays: arrays [N, ...] of one length N >= 1, NumPy or JAX.
       batch_size: rows per call; at most N are used.
-      sharding: of a batch; None leaves it to ``fn``. Beside arguments that lie on several devices a
-        batch without one is computed by each of them.
+      sharding: of a batch; None leaves it to ``fn``. Without one, and with weights on several
+        devices, each of them computes the whole batch.
 
     Returns:
       A pytree of NumPy arrays [N, ...].
@@ -84,8 +84,8 @@ def fold_batches(
       carry: what the first call gets, a pytree.
       arrays: arrays [N, ...] of one length N >= 1, NumPy or JAX.
       batch_size: rows per call; at most N are used.
-      sharding: of a batch; None leaves it to ``fn``. Beside arguments that lie on several devices a
-        batch without one is computed by each of them.
+      sharding: of a batch; None leaves it to ``fn``. Without one, and with weights on several
+        devices, each of them computes the whole batch.
 
     Returns:
       The last carry.

@@ -1,4 +1,4 @@
-"""Devices in a mesh; arrays and whole models on them and back, with one process or with several."""
+"""Devices in a mesh, and arrays and whole models laid out on them; in one process or several."""
 
 import dataclasses
 import functools
@@ -14,7 +14,7 @@ from jax_unlearn.backend import traced_for
 from jax_unlearn.core import InputError
 
 AXES = ("model", "data")
-"""``data`` spreads the rows of a batch, ``model`` models that know nothing of each other."""
+"""``data`` splits the rows of a batch; ``model`` holds models that are independent."""
 
 
 def make_mesh(
@@ -47,9 +47,9 @@ def _check_size(axis: str, size: Any, most: int) -> None:
 
 
 def parse_mesh(text: str) -> Mesh:
-    """Arrange all devices as a text says: ``data=8`` or ``model=4,data=2``; '' is all on ``data``.
+    """Arrange all devices by a text: ``data=8`` or ``model=4,data=2``; '' is all on ``data``.
 
-    An axis that is left out has size 1.
+    An axis that is left out is of size 1.
 
     Raises:
       InputError: the text names another axis or one twice, or the sizes do not multiply to the

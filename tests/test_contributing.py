@@ -23,6 +23,14 @@ def test_every_file_on_the_way_of_an_image_and_beside_it_exists():
     assert [name for name in files if not (PACKAGE / name).is_file()] == []
 
 
+def test_every_folder_of_tests_is_a_folder_of_the_package():
+    tests = pathlib.Path(__file__).parent
+    folders = {path.parent.relative_to(tests) for path in tests.rglob("test_*.py")}
+    of_library = {folder for folder in folders if folder.parts[:1] != ("experiments",)}
+    assert len(of_library) >= 10
+    assert sorted(folder for folder in of_library if not (PACKAGE / folder).is_dir()) == []
+
+
 @pytest.fixture(scope="module")
 def passed(tmp_path_factory):
     """Files of the package of which a function runs between `load` and the end of `run`."""

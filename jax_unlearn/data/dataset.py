@@ -21,7 +21,7 @@ class Dataset:
     Attributes:
       name: shown in tables and error messages.
       train: the training split.
-      test: the test split; its ids count apart from the training ids.
+      test: the test split; its ids are separate from the training ids.
       num_classes: number of classes K of ``train.label`` and ``test.label``.
       class_names: K names.
       train_fine: int32 [N], the finer class of each training image where ``label`` is coarse
@@ -172,7 +172,7 @@ def subset(
 
 
 def warn_absent_classes(dataset: Dataset) -> None:
-    """Warn of classes without a training image: a network has outputs that never learn."""
+    """Warn of classes without a training image: the network's outputs for them never learn."""
     absent = np.setdiff1d(np.arange(dataset.num_classes), dataset.train.label)
     if not len(absent):
         return
@@ -245,11 +245,11 @@ def _check_array(what: str, array: object) -> None:
 
 
 def _is_channel_first(shape: tuple[int, ...]) -> bool:
-    """Whether axes [H, W, C] of images are more likely their [C, H, W].
+    """Whether axes given as [H, W, C] are more likely [C, H, W].
 
     True for 1, 3 or 4 rows of pixels whose other axes are those of a picture: longer, and neither
-    more than twice the other. Signals of several channels
-    (1 x 128 x 9) and small patches of many bands (3 x 3 x 200) are none.
+    more than twice the other. Signals of several channels (1 x 128 x 9) and small patches of many
+    bands (3 x 3 x 200) do not count.
     """
     _, rows, columns, channels = shape
     likely = rows in (1, 3, 4) and min(columns, channels) > max(rows, 3)

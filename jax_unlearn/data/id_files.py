@@ -20,9 +20,9 @@ LARGEST = 2**63 - 1
 
 
 def read_ids(path: str | os.PathLike) -> np.ndarray:
-    """Read ids from a ``.npy``, ``.json`` or ``.txt`` file, unchecked but for their being numbers.
+    """Read ids from a ``.npy``, ``.json`` or ``.txt`` file, checked only for being numbers.
 
-    Text may be UTF-8, or any that a byte-order mark tells.
+    Text may be UTF-8, or another encoding that a byte-order mark announces.
 
     Raises:
       InputError: if the file is missing, of another kind or damaged.

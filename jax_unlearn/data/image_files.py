@@ -1,4 +1,4 @@
-"""Decoding image files to uint8 arrays, or refusing them, but never losing a part unsaid."""
+"""Decoding image files to uint8 arrays; a file that would lose something is refused."""
 
 import io
 from typing import Any
@@ -15,7 +15,7 @@ _PNG, _PNG_BITS = b"\x89PNG\r\n\x1a\n", 24
 
 
 class UnfitError(ValueError):
-    """A sound file that the array asked for cannot hold; the message says what the file holds."""
+    """An intact file that does not fit the array asked for; the message says what it holds."""
 
 
 def decode_image(file: bytes, channels: int | None) -> np.ndarray:

@@ -152,7 +152,7 @@ def array_folder(folder: Path, split: str, key: str, root: Path) -> Path:
 
 
 def source_key(folder: Path) -> str:
-    """Twelve digits that change with where the prepared files lie, each of them and the reader."""
+    """Twelve hex digits that change with the place, any file or the reader of prepared data."""
     files = sorted(p for p in folder.iterdir() if p.is_file())
     stats = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files]
     return hashlib.sha256(repr((READER, str(folder.resolve()), stats)).encode()).hexdigest()[:12]
@@ -161,7 +161,7 @@ def source_key(folder: Path) -> str:
 def cache_root(cache_dir: str | os.PathLike | None = None) -> Path:
     """Folder of everything cached: the argument, $JAX_UNLEARN_CACHE or ~/.cache/jax_unlearn.
 
-    For a user without a home, as containers have them, one among the temporary files.
+    For a user without a home, as in some containers, it is among the temporary files.
 
     Raises:
       InputError: the path starts with the home of a user that does not exist.
@@ -177,7 +177,8 @@ def cache_root(cache_dir: str | os.PathLike | None = None) -> Path:
     except RuntimeError as error:
         name = "cache_dir" if cache_dir else f"${ENVIRONMENT}"
         raise InputError(
-            f"{name}={str(chosen)!r}: expected a folder; the home that ~ stands for does not exist"
+            f"{name}={str(chosen)!r}: expected a folder; the home directory that ~ stands for does "
+            "not exist"
         ) from error
 
 

@@ -37,7 +37,7 @@ def load_own(text: str, data_dir: str | os.PathLike | None = None) -> Dataset:
             found = found(**given)
         except InputError:
             raise
-        except Exception as error:  # it is the user's code
+        except Exception as error:  # the user's code may raise anything
             raise InputError(
                 f"{source}: the function fails ({type(error).__name__}: {one_line(error)}): "
                 "expected one with no arguments other than data_dir that returns a "
@@ -63,7 +63,7 @@ def _check_lazy(source: str, images: object) -> None:
     if getattr(first, "dtype", None) != np.uint8 or first.shape != expected:
         raise InputError(
             f"{source}: reading an image gives {getattr(first, 'dtype', type(first).__name__)} "
-            f"{list(np.shape(first))}: expected uint8 {list(expected)}; mend the method read"
+            f"{list(np.shape(first))}: expected uint8 {list(expected)}; fix its method read"
         )
 
 

@@ -173,7 +173,7 @@ def _is_home(base: Path, wanted: Wanted) -> bool:
 
 
 def _is_named(version: Path, wanted: Wanted) -> bool:
-    """Whether a version's folders, or what TFDS wrote into it, bear the name."""
+    """Whether a version's folders, or what TFDS wrote into it, have the name."""
     *_, above, parent, _ = ("", "", "", *version.resolve().parts)
     info = _info(version)
     names = {
@@ -237,7 +237,7 @@ def _formats(version: Path) -> list[str]:
 def _other_format(
     base: Path, wanted: Wanted, newest: Path, readable: list[Path], source: Source | None
 ) -> InputError:
-    """Refuse a version that only TensorFlow reads, rather than take an older one unsaid."""
+    """Refuse a version that only TensorFlow reads, rather than silently take an older one."""
     older = f"ask for {wanted.text}:{readable[-1].name}, which is; or " if readable else ""
     archive = (
         f"; or put {source.archive} into {base / 'downloads' / 'manual'}"
@@ -253,7 +253,7 @@ def _other_format(
 
 
 def _unknown(name: str, base: Path, wanted: Wanted) -> InputError:
-    """What to say of a name that no folder bears."""
+    """The error for a name that no folder has."""
     if Path(name).is_file():
         return _no_name(name)
     _check_elsewhere(name, base, wanted)

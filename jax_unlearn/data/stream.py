@@ -126,7 +126,7 @@ class StreamedDataset(Dataset):
 
     Attributes:
       cache_dir: where its fingerprint is kept, see :func:`open_stream`.
-      warned: whether the user knows already that the cache cannot be written.
+      warned: whether the user has been told already that the cache cannot be written.
     """
 
     cache_dir: str | os.PathLike | None = None

@@ -132,7 +132,7 @@ def read_split(folder: Path, split: str, *, images: bool = True) -> dict[str, np
 
 @contextlib.contextmanager
 def _readable(folder: Path) -> Iterator[None]:
-    """Say of which folder the records are when reading them fails in the block."""
+    """Name the folder of the records when reading them fails inside the block."""
     try:
         yield
     except InputError:
@@ -142,7 +142,7 @@ def _readable(folder: Path) -> Iterator[None]:
 
 
 def unreadable(folder: Path, error: Exception) -> InputError:
-    """What to say of record files that fail."""
+    """The error for record files that cannot be read."""
     return InputError(
         f"data_dir: {folder} cannot be read ({one_line(error)}): expected whole record files; "
         "copy or prepare the dataset again"

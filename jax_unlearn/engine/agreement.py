@@ -1,4 +1,4 @@
-"""Processes of one run that go on together, or end together: with one error, and why."""
+"""Processes of one run continue together or end together, all with the same error."""
 
 import contextlib
 import json
@@ -14,9 +14,9 @@ from jax_unlearn.core import InputError
 
 @contextlib.contextmanager
 def same_everywhere() -> Iterator[None]:
-    """Raise an InputError of any process on all, so that none waits for one that has left.
+    """Raise any process's InputError on all of them, so that none waits for one that has left.
 
-    Of several the one of the first process is raised.
+    If several processes raise, the error of the first is used.
     """
     problem = ""
     try:
@@ -36,7 +36,7 @@ def same_everywhere() -> Iterator[None]:
 def check_same(values: Mapping[str, Any]) -> None:
     """Check that every process was started with the same settings.
 
-    Where they differ the programs would, too, and wait for each other for ever.
+    With other settings the programs would differ too, and wait for each other forever.
 
     Args:
       values: JSON values.
@@ -91,7 +91,7 @@ def _short(value: Any) -> str:
 
 
 def from_first_process(record: Any, arrays: list[np.ndarray]) -> tuple[Any, list[np.ndarray]]:
-    """Give every process what process 0 holds, bit for bit.
+    """Give every process what process 0 has, bit for bit.
 
     Args:
       record: JSON value; that of process 0 counts.

@@ -1,6 +1,7 @@
 """Settings of the process that make steps on a CPU faster; without effect on accelerators.
 
-Everything here goes around XLA's or glibc's own ways, so it is asked for by name and measured.
+Everything here overrides what XLA or glibc do by themselves, so it must be asked for, and its gain
+is measured.
 """
 
 import ctypes
@@ -30,7 +31,7 @@ def use_cpu_devices(count: int, *, keep_memory: bool = True) -> None:
     if count > 1:
         # XLA's pool has no more threads than there are devices or cores. All-reduces that do not
         # depend on each other start in any order and hold a thread while they wait: with so few
-        # threads the devices can wait for each other for ever. More threads than cores slow a
+        # threads the devices can wait for each other forever. More threads than cores slow a
         # single device down: eight on two cores by a fifth of a ResNet-20's step.
         os.environ.setdefault("PJRT_NPROC", str(8 * count))
 
@@ -38,7 +39,7 @@ def use_cpu_devices(count: int, *, keep_memory: bool = True) -> None:
 def _keep_freed_memory() -> None:
     """Have glibc keep what XLA frees.
 
-    To hand 100 MB back after every step and to fault them in again costs a fourth of a small
+    Handing 100 MB back after every step and faulting them in again costs a quarter of a small
     ResNet's step: on two cores steps of a ResNet-20 are 1.25 times as fast with it (bench_cpu).
     Steps on digits, of a few milliseconds, are 0.85 times as fast, since Python no longer prepares
     the next one meanwhile.

@@ -1,4 +1,4 @@
-"""Several processes that work as one: how they find each other, and which of them speaks."""
+"""Several processes that work as one: how they find each other, and which of them leads."""
 
 import contextlib
 import importlib.util
@@ -43,7 +43,7 @@ def initialize(
       or JobSet without them is asked for through the package ``kubernetes``, if it is installed.
 
     A process that is alone on its machine takes all of the machine's devices; several on one
-    machine take one each, unless ``JAX_LOCAL_DEVICE_IDS`` says otherwise. Where nothing speaks of
+    machine take one each, unless ``JAX_LOCAL_DEVICE_IDS`` says otherwise. Where nothing suggests
     several processes, and in a process that has joined already, the call does nothing.
 
     When a process dies, the others end with an error within about ``heartbeat_seconds``. Processes
@@ -85,7 +85,7 @@ def initialize(
             # At the end processes wait for each other for this long, also for one that hangs.
             shutdown_timeout_seconds=heartbeat_seconds,
         )
-    # Whatever a cluster's own interface raises when it does not answer.
+    # A cluster's interface that does not answer may raise anything.
     except Exception as error:
         if "must be called before" in str(error):
             raise
@@ -131,7 +131,7 @@ def _find(
         number, rank = _launched(environ)
         if None not in (number, num_processes) and number != num_processes:
             raise InputError(
-                f"num_processes={num_processes}: {number} were started, says the environment; "
+                f"num_processes={num_processes}: the environment says {number} were started; "
                 "give coordinator, num_processes and process_id, or leave all to the environment"
             )
         num_processes = number if num_processes is None else num_processes
@@ -204,7 +204,7 @@ def _local_device_ids(environ: Mapping[str, str]) -> list[int] | None:
 
 
 def _check_coordinator(coordinator: str, process_id: int | None, timeout_seconds: int) -> None:
-    """Find out in time what would end the process without a message that can be read."""
+    """Find what would otherwise end the process without a readable message."""
     host, _, port = coordinator.rpartition(":")
     if not host or not port.isdecimal() or not 1 <= int(port) <= 65535:
         raise InputError(f"coordinator={coordinator!r}: expected HOST:PORT, such as node0:12345")

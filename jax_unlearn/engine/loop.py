@@ -79,7 +79,7 @@ def run_many(
     for bit, that of the same run alone on one device. (:func:`run` compiles a program of its own,
     which XLA may fuse otherwise; it agrees to float32 rounding.) Runs of one structure (method,
     static fields, number of epochs, sizes of pool and network) share one program and go side by
-    side; their numbers may differ. A place that is left over repeats a run.
+    side; their numbers may differ. Places left over repeat the first run.
 
     Args:
       specs: the runs.

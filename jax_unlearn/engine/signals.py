@@ -11,7 +11,7 @@ from typing import Any
 class Interrupted(BaseException):
     """Stopped because a signal asked for it; a run stops between two steps.
 
-    It is no error, so what handles errors must let it pass, as it does KeyboardInterrupt.
+    It is not an error: code that handles errors must let it pass, as it does KeyboardInterrupt.
 
     Attributes:
       signal: number of the signal.
@@ -69,14 +69,14 @@ def acting() -> Iterator[None]:
         handled.append(signal.SIGINT)
 
     try:
-        with _lost_ones_unsaid(), _handling(handled, act):
+        with _without_lost_ones(), _handling(handled, act):
             yield
     finally:
         _raised.clear()
 
 
 @contextlib.contextmanager
-def _lost_ones_unsaid() -> Iterator[None]:
+def _without_lost_ones() -> Iterator[None]:
     """Keep Python from printing the traceback of a lost exception of ours, which is remembered."""
 
     def tell(lost: Any) -> None:
@@ -95,7 +95,7 @@ def deferred() -> Iterator[Callable[[], int | None]]:
     """Note SIGTERM and SIGINT inside the block instead of acting on them.
 
     A second SIGINT raises KeyboardInterrupt at once. The previous handlers return at the end, and
-    receive the signal if it came after the last time that the block asked. Python lets only the
+    receive the signal if it came after the block last asked. Python lets only the
     main thread handle signals; in any other thread nothing is noted and nothing changes.
 
     Yields:

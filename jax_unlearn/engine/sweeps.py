@@ -70,7 +70,9 @@ def sweep(
         for name in (*setting, *fixed):
             check_choice(f"hyperparameter of {cls.__name__}", name, names)
         for name in set(setting) & set(fixed):
-            raise InputError(f"{name}={fixed[name]!r}: fixed, and in the grid; give it once")
+            raise InputError(
+                f"{name}={fixed[name]!r}: given both as fixed and in the grid; give it once"
+            )
     unlearners = [constructor(**fixed, **setting) for setting in settings]
     specs = [RunSpec(unlearner, problem, key) for unlearner in unlearners]
     results = run_many(specs, on_done=on_done, **options)

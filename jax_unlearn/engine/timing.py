@@ -1,4 +1,4 @@
-"""Wall time with compilation counted apart."""
+"""Wall time, with compilation counted separately."""
 
 import contextlib
 import dataclasses

@@ -35,8 +35,8 @@ MAX_SCAN_STEPS = 128
 """Most steps in one compiled loop: between two, a run can be saved and interrupted."""
 
 STEPS_AHEAD = 16
-"""Most steps that the host is ahead of the device; of compiled loops it is one. Without a bound it
-would have asked for the whole epoch in a moment, and seen no signal until the device is through."""
+"""Most steps that the host runs ahead of the device; for compiled loops it is one loop. Without a
+bound it would dispatch the whole epoch at once, and see no signal until the device is through."""
 
 
 def _pad_columns(rows: Any, count: int) -> np.ndarray:
@@ -45,9 +45,9 @@ def _pad_columns(rows: Any, count: int) -> np.ndarray:
 
 
 def _loop_steps(count: int) -> int:
-    """Steps of one compiled loop: as few loops as may be, of one length, so that one is compiled.
+    """Steps of one compiled loop: as few loops as possible, of one length, so that one is compiled.
 
-    Where only short ones divide the epoch, the last is shorter and compiled apart.
+    Where only short loops divide the epoch, the last one is shorter and compiled separately.
     """
     loops = -(-count // MAX_SCAN_STEPS)
     for number in range(loops, 2 * loops):
@@ -79,7 +79,7 @@ class Trainer:
         self._lead = specs[0].problem
         self._epochs = specs[0].unlearner.num_epochs
         # Virtual CPU devices share one pool of threads: with two steps under way their all-reduces
-        # can each wait for a thread that the other holds, for ever.
+        # wait forever, each for a thread that the other holds.
         self._waits = layout.platform == "cpu" and layout.communicates
         self._reported: list[dict[str, jax.Array]] = []
         self._source: Any = None
@@ -220,7 +220,7 @@ class Trainer:
         return following
 
     def _collect(self) -> None:
-        """Read back what steps reported; only here the host waits for the device."""
+        """Read back what steps reported; only here does the host wait for the device."""
         at, count = self.progress, len(self.unlearners)
         jax.block_until_ready(at.state)
         read = [
@@ -234,7 +234,7 @@ class Trainer:
             at.infos[name] = np.concatenate([*earlier, *parts], axis=1)
 
     def _judge(self) -> None:
-        """Look at the models after an epoch; those that have ended keep what they were."""
+        """Judge the models after an epoch; those that have ended stay as they were."""
         at = self.progress
         running = [not status for status in at.statuses]
         sound = np.atleast_1d(
@@ -248,7 +248,7 @@ class Trainer:
             at.state = self.layout.choose(good, at.state, at.before)
 
     def _judge_one(self, index: int, *, sound: bool) -> bool:
-        """Whether the weights of a model that is under way are good; notes how its run stands."""
+        """Whether the weights of a model under way are good; records whether its run has ended."""
         at, unlearner = self.progress, self.unlearners[index]
         at.ends[index] = at.first
         # The mean of a contiguous row: the order of summation is then the same for one model.

@@ -1,7 +1,7 @@
-"""Networks by name, each a :class:`jax_unlearn.core.Model`, and their weights in and out.
+"""Networks by name, each a :class:`jax_unlearn.core.Model`; reading and writing their weights.
 
-Names are looked up when they are first used: Flax brings in much that a user of the primitives, or
-of a network of another kind, does without.
+Names are looked up when they are first used: Flax imports much that a user of the primitives, or
+of another kind of network, does not need.
 """
 
 import importlib

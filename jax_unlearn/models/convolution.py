@@ -1,11 +1,11 @@
 """A convolution that costs less where a CPU computes it.
 
-On a CPU a step spends more time around its convolutions than in them, for two reasons. All that led
-to an input since the convolutions before (a normalisation, a sum with the block's own input) is
-computed again while a weight gradient lays that input out anew, element by element in an order in
-which nothing is near: here inputs and their gradients are kept in memory. And XLA runs a
-convolution of more than a few channels on one core, whatever it computes meanwhile on the others:
-here it is taken over slices of the batch, which go to all of them.
+On a CPU a step spends more time around its convolutions than in them, for two reasons. To compute a
+weight gradient XLA rearranges the input, and recomputes for each element all that led to it since
+the previous convolution (a normalisation, a sum with the block's own input), in an order that
+defeats the cache: here inputs and their gradients are kept in memory. And XLA runs a convolution of
+more than a few channels on one core, whatever the others do meanwhile: here it is split into slices
+of the batch, which are spread over all cores.
 """
 
 from typing import Any
@@ -17,14 +17,14 @@ from jax import lax
 from jax_unlearn.backend import platform
 
 SLICES = 12
-"""XLA hands work to another core only where more than 8 pieces wait behind the one that it takes:
-10 are the fewest. Each is a convolution more to compile, and more than 12 gain little."""
+"""XLA hands work to another core only where more than 8 pieces wait behind the one it takes, so 10
+are the fewest. Each slice is one more convolution to compile, and more than 12 gain little."""
 
 EIGEN_CHANNELS = 16
 """Most channels, in and out, for which XLA:CPU uses several cores within one convolution."""
 
 SMALLEST = 2**18
-"""Elements of an input (1 MiB of float32) under which the whole fits in a core's cache."""
+"""Elements of an input (1 MiB of float32) below which all of it fits into a core's cache."""
 
 ELEMENTS_PER_WEIGHT = 4
 """Elements that an input must have for each weight of its kernel: the gradient of every slice is as
@@ -82,10 +82,10 @@ def _slices(images: jax.Array, kernel: jax.Array) -> int:
 
 
 def _one(kernel: jax.Array) -> jax.Array:
-    """1, which XLA cannot know of an argument, as it does not know that nothing exceeds infinity.
+    """1, in a form that XLA does not simplify: it does not know that nothing exceeds infinity.
 
-    What is divided by it is held in memory: XLA computes again whatever is cheap, which a division
-    is not to it, and drops an optimization barrier before it decides. Together with the slices this
-    takes a ResNet-20 at batch 128 from 295 to 530 images/s on two cores (bench_cpu).
+    What is divided by it stays in memory: XLA recomputes what is cheap, as a division is not, and
+    drops an optimization barrier before it decides. Together with the slices this takes a ResNet-20
+    at batch 128 from 295 to 530 images/s on two cores (bench_cpu).
     """
     return jnp.where(kernel[0, 0, 0, 0] > jnp.inf, 2, 1)

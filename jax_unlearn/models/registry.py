@@ -72,7 +72,8 @@ def make_model(
 
     Raises:
       InputError: if the name is unknown, an argument is out of range, or a network of your own
-        fails, takes no argument for what is given, or is no :class:`~jax_unlearn.core.Model`.
+        fails, takes no argument for what is given, or does not return a
+        :class:`~jax_unlearn.core.Model`.
     """
     constructor = find_network(name)
     given = {"normalize": normalize, "dtype": dtype} | ({} if width is None else {"width": width})

@@ -1,4 +1,4 @@
-"""Weights in and out as ``.safetensors``: for other programs, and with no code in the file.
+"""Weights to and from ``.safetensors``: for other programs, and with no code in the file.
 
 Every array of a pytree is stored under its path: mapping keys, attribute names and positions from
 the root to the leaf, joined with dots, such as ``params.layer1_0.conv1.kernel`` or
@@ -38,7 +38,7 @@ _RESERVED = "__metadata__"
 
 
 class Spec(NamedTuple):
-    """What an array is, without its numbers.
+    """Shape and type of an array, without its values.
 
     Attributes:
       shape: length of each axis.
@@ -65,8 +65,8 @@ def save_safetensors(
     Args:
       path: the file, ending in ``.safetensors``; its folder is made if it is missing, a file of
         that name is replaced.
-      variables: pytree of arrays of the types in ``STORABLE``; their names are those that the
-        module's documentation lays down.
+      variables: pytree of arrays of the types in ``STORABLE``; they are named as this module's
+        documentation says.
       metadata: text by name, kept in the file's header: where the weights come from, say.
 
     Raises:

@@ -37,7 +37,7 @@ def import_torch(
 ) -> Variables:
     """Turn a PyTorch state dict into the variables of a ResNet or VGG of this library.
 
-    Understood are the names of torchvision's ResNet and VGG with batch normalisation
+    It understands the names of torchvision's ResNet and VGG with batch normalisation
     (``layer1.0.downsample.0``, ``features.0``, ``fc`` or ``classifier``), those that CIFAR code
     often has instead (``shortcut`` for ``downsample``, ``linear`` for ``fc``), and any of the
     prefixes ``module.`` (DataParallel), ``_orig_mod.`` (torch.compile), ``net.`` (the wrapper in
@@ -60,7 +60,7 @@ def import_torch(
     Raises:
       InputError: the file is missing, damaged or a pickle; the network is of another kind; arrays
         are missing, not expected, misshapen, not floating or not finite (all are named); or the
-        state dict normalises images otherwise.
+        state dict normalises images differently.
     """
     if not isinstance(model, Model):
         raise InputError(f"model={model!r}: expected a Model; build one with make_model(...)")

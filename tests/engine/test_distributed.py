@@ -301,7 +301,7 @@ def test_wrong_or_half_given_arguments_are_named(arguments, message, joined):
 
 def test_an_argument_that_contradicts_the_launcher_is_refused(joined, environment):
     environment(SLURM)
-    with pytest.raises(InputError, match=r"^num_processes=4: 2 were started, says the environment"):
+    with pytest.raises(InputError, match=r"^num_processes=4: the environment says 2 were started"):
         distributed.initialize(num_processes=4)
 
 

@@ -64,7 +64,7 @@ def test_a_list_of_settings_may_differ_in_structure(problem):
         ({"learning_rate": "0.1"}, r"^grid: learning_rate='0.1': expected a list"),
         ({"learning_rates": [1.0]}, r"^hyperparameter of FineTune='learning_rates': did you mean"),
         ({"learning_rate": [0.1, -1.0]}, r"^learning_rate=-1.0: expected a number >= 0"),
-        ({"epochs": [1]}, r"^epochs=1: fixed, and in the grid"),
+        ({"epochs": [1]}, r"^epochs=1: given both as fixed and in the grid"),
     ],
 )
 def test_a_bad_grid_is_refused_before_anything_runs(grid, message, problem):

@@ -14,7 +14,7 @@ class Rows(NamedTuple):
     Attributes:
       image: uint8 [N, H, W, C], or N encoded images.
       label: int [N].
-      id: int [N], stable for ever: forget requests name it.
+      id: int [N], stable forever: forget requests name it.
       coarse: int [N], the class above ``label``; None where there is none.
     """
 
@@ -29,7 +29,7 @@ class Content(NamedTuple):
 
     Attributes:
       train: the training split.
-      test: the test split; its ids count apart from the training ids.
+      test: the test split; its ids are separate from the training ids.
       class_names: one name for each value of ``label``.
       coarse_names: one name for each value of ``coarse``.
     """
@@ -48,7 +48,7 @@ class Source:
       name: the dataset's name, as in ``load(name)``.
       version: changes whenever the prepared examples would change.
       description: what it is, how it is split and what the ids are.
-      homepage: address for people.
+      homepage: a web page about it.
       image_shape: [H, W, C].
       read: ``read(archive) -> Content``; without an archive for an embedded dataset.
       archive: name of the original archive's file; empty for an embedded dataset.

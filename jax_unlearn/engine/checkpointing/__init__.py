@@ -1,1 +1,1 @@
-"""Saving runs and going on with them."""
+"""Saving runs and resuming them."""

@@ -88,8 +88,8 @@ class Checkpoints:
         if error is None:
             self.close()
             return
-        # Without the others, who may not come here; and what ended the block is told by its own
-        # exception, which a failed save must not hide.
+        # Without the other processes, which may not come here. A failed save must not hide the
+        # exception that ended the block.
         try:
             with self._resources:
                 self._finish()
@@ -99,7 +99,7 @@ class Checkpoints:
     def due(self) -> bool:
         """Tell whether ``every_seconds`` have passed since the last save.
 
-        With several processes the step_info of process 0 decides, and asking waits for all of them.
+        With several processes the clock of process 0 decides, and asking waits for all of them.
         """
         late = time.monotonic() - self._last_save >= self._every
         if jax.process_count() > 1:
@@ -145,7 +145,7 @@ class Checkpoints:
     ) -> tuple[Any, dict[str, Any]] | None:
         """Read the newest sound snapshot.
 
-        Each damaged one that is passed over is named in a warning.
+        Damaged ones are skipped, each with a warning.
 
         Args:
           like: pytree of arrays with the structure, shapes and types of what was saved; the result
@@ -276,17 +276,17 @@ class Checkpoints:
             try:
                 with held():
                     return self._read(name)
-            # A damaged file shows itself as an error of any kind.
+            # Damage may show as any kind of error.
             except Exception as error:
                 warn_user(
-                    f"folder={str(self._folder)!r}: checkpoint {name} is damaged and passed over "
+                    f"folder={str(self._folder)!r}: checkpoint {name} is damaged and skipped "
                     f"({first_cause(error)})"
                 )
                 self._damaged.add(name)
         if names:
             raise InputError(
                 f"folder={str(self._folder)!r}: none of its {len(names)} checkpoints is sound; "
-                "delete the folder to start anew"
+                "delete the folder to start again"
             )
         return None, []
 

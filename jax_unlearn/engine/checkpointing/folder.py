@@ -26,7 +26,7 @@ _SEAL = "files.json"
 
 @contextlib.contextmanager
 def plain_errors(folder: pathlib.Path) -> Iterator[None]:
-    """Turn a disk's refusal, which Orbax words in many ways, into one line."""
+    """Turn what a disk refuses, which Orbax reports in many ways, into one line."""
     try:
         yield
     except InputError:
@@ -48,7 +48,7 @@ def plain_errors(folder: pathlib.Path) -> Iterator[None]:
 
 
 def first_cause(error: BaseException) -> str:
-    """What went wrong first; Orbax words what it cannot read at length, TensorStore is beneath."""
+    """What went wrong first; Orbax wraps the error of TensorStore in long ones of its own."""
     while error.__cause__ is not None:
         error = error.__cause__
     return (str(error).splitlines() or [type(error).__name__])[0][:120]
@@ -65,7 +65,8 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
             if error.errno not in _NO_LOCKS:
                 raise
             warn_user(
-                f"folder={str(folder)!r}: this file system has no locks; start no second run there"
+                f"folder={str(folder)!r}: this file system has no locks; do not start a second run "
+                "there"
             )
             held = True
         if not held:
@@ -78,7 +79,7 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
 
 
 def claim(folder: pathlib.Path, identity: dict[str, Any], *, has_snapshots: bool) -> None:
-    """Write whose folder this is, or check that it is the same run's."""
+    """Record which run a folder belongs to, or check that it is this one."""
     path = folder / "run.json"
     if not path.exists():
         if has_snapshots:
@@ -112,22 +113,22 @@ def claim(folder: pathlib.Path, identity: dict[str, Any], *, has_snapshots: bool
 
 def remove(path: pathlib.Path) -> None:
     """Remove a folder below a run's folder."""
-    # Renamed first: one killed half way must not leave half a snapshot under its name.
+    # Renamed first: a process killed half-way must not leave half a snapshot under its name.
     gone = path.with_name(path.name + ".removed")
     path.rename(gone)
     shutil.rmtree(gone)
 
 
 def seal(path: pathlib.Path) -> None:
-    """Write down the digests of all files below a folder, inside it."""
+    """Record the digests of all files below a folder, in a file inside it."""
     text = json.dumps(_digests(path))
     files.write_whole(path / _SEAL, text, partial=path / (_SEAL + ".tmp"))
 
 
 def check_seal(path: pathlib.Path) -> None:
-    """Raise ValueError if a file below a sealed folder is not as it was; pass one without a seal.
+    """Raise ValueError if a file below a sealed folder has changed; a folder without a seal passes.
 
-    A process that dies between writing and sealing leaves a sound folder without one.
+    A process that dies between writing and sealing leaves an intact folder without a seal.
     """
     try:
         sealed = dict(json.loads((path / _SEAL).read_text()))

@@ -36,7 +36,7 @@ def to_host(tree: Any) -> tuple[list[list[Any]], list[np.ndarray]]:
 
 
 def lay_out(value: np.ndarray, like: Any) -> Any:
-    """Make of a host copy what ``like`` is: a number, a NumPy array, an array, or keys."""
+    """Turn a host copy into what ``like`` is: a number, a NumPy array, a JAX array, or keys."""
     if isinstance(like, bool | int | float):
         return value.item()
     if not isinstance(like, jax.Array):

@@ -1,4 +1,4 @@
-"""When a run is saved and when it ends early, decided with one voice for all processes."""
+"""When a run is saved and when it ends early; all processes decide the same."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from jax_unlearn.engine.trainer import Trainer
 
 AGREE_EVERY = 64
-"""Steps between two questions where several processes must agree, which costs a message each."""
+"""Steps between two checks where several processes must agree, which costs a message each."""
 
 
 class CheckpointPolicy(Callback):
-    """Saves a run now and then, goes on with one that was saved, and ends it after a signal."""
+    """Saves a run now and then, resumes one that was saved, and ends it after a signal."""
 
     def __init__(
         self, checkpoints: "Checkpoints | None", interrupted: Callable[[], int | None] | None
@@ -26,27 +26,27 @@ class CheckpointPolicy(Callback):
         self._checkpoints = checkpoints
         self._interrupted = interrupted or (lambda: None)
         self._every = 1 if jax.process_count() == 1 else AGREE_EVERY
-        self._asked = 0
+        self._checked_at = 0
 
     def on_start(self, trainer: "Trainer") -> None:
-        """Go on where the checkpoints say."""
+        """Resume from the checkpoints, if there are any."""
         if self._checkpoints is not None:
             trainer.resume(self._checkpoints)
-        self._asked = trainer.progress.offset
+        self._checked_at = trainer.progress.offset
 
     def on_step(self, trainer: "Trainer") -> None:
-        """Ask within an epoch, every so many steps."""
+        """Check within an epoch, every so many steps."""
         offset = trainer.progress.offset
-        if offset < trainer.epoch_steps and offset - self._asked >= self._every:
-            self._asked = offset
-            self._ask(trainer)
+        if offset < trainer.epoch_steps and offset - self._checked_at >= self._every:
+            self._checked_at = offset
+            self._check(trainer)
 
     def on_epoch(self, trainer: "Trainer") -> None:
-        """Ask after an epoch."""
-        self._asked = 0
-        self._ask(trainer)
+        """Check after an epoch."""
+        self._checked_at = 0
+        self._check(trainer)
 
-    def _ask(self, trainer: "Trainer") -> None:
+    def _check(self, trainer: "Trainer") -> None:
         signal, due = self._interrupted() or 0, bool(self._checkpoints and self._checkpoints.due())
         if jax.process_count() > 1:
             from jax.experimental import multihost_utils

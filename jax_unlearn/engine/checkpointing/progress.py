@@ -1,4 +1,4 @@
-"""How far runs have come, and of which runs that is: what a checkpoint is made of."""
+"""How far runs have come, and which runs they are: what a checkpoint is made of."""
 
 import dataclasses
 import hashlib
@@ -55,8 +55,8 @@ class Progress:
 
 
 IMAGES, WEIGHTS = 64, 8
-"""Images of a set, and weights of an array, that a checkpoint knows it by; all images can be more
-than memory holds, and other hardware draws and rounds weights otherwise."""
+"""Images of a set, and weights of an array, by which a checkpoint recognises it; all images may be
+more than memory holds, and other hardware draws and rounds weights differently."""
 
 
 def _digest(*parts: Any) -> str:

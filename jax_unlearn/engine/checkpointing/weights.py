@@ -54,7 +54,7 @@ def load_weights(path: str | pathlib.Path, like: Any) -> Any:
         if jax.process_index() == 0:
             try:
                 check_seal(path)
-            # A damaged file shows itself as an error of any kind.
+            # Damage may show as any kind of error.
             except Exception as error:
                 raise InputError(_damaged(path, error)) from error
     abstract = jax.tree.map(
@@ -75,7 +75,7 @@ def load_weights(path: str | pathlib.Path, like: Any) -> Any:
             "the folder of a run with the same network"
         ) from error
     except Exception as error:
-        # So Orbax words whatever it cannot read, and arrays that do not fit on the device.
+        # Orbax raises this for whatever it cannot read, and for arrays too large for the device.
         if type(error) is not Exception or "RESOURCE_EXHAUSTED" in str(error):
             raise
         raise InputError(_damaged(path, error)) from error
@@ -84,7 +84,7 @@ def load_weights(path: str | pathlib.Path, like: Any) -> Any:
 def _damaged(path: pathlib.Path, error: Exception) -> str:
     return (
         f"path={str(path)!r}: these weights are damaged ({first_cause(error)}); delete "
-        "the folder, and the run that made it makes it again"
+        "the folder, and start the run that made it again"
     )
 
 

@@ -224,7 +224,7 @@ def test_the_one_before_a_damaged_checkpoint_is_used(harm, part, tmp_path, capfd
     target = tmp_path / "2.0" / part
     harm(next(target.iterdir()) if target.is_dir() else target)
     capfd.readouterr()
-    with pytest.warns(UserWarning, match=r"checkpoint 2\.0 is damaged and passed over") as caught:
+    with pytest.warns(UserWarning, match=r"checkpoint 2\.0 is damaged and skipped") as caught:
         tree, meta = restored(tmp_path)
     assert [str(w.message).count("\n") for w in caught] == [0]
     assert bits(tree) == bits(numbered(1))
@@ -374,7 +374,7 @@ def test_where_there_are_no_locks_a_run_goes_on_and_says_so(tmp_path, monkeypatc
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr("fcntl.flock", missing)
-    with pytest.warns(UserWarning, match="this file system has no locks; start no second run"):
+    with pytest.warns(UserWarning, match="no locks; do not start a second run"):
         saved(tmp_path)
     assert (tmp_path / "lock").read_text().startswith(f"process {os.getpid()} on ")
 

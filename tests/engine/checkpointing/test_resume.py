@@ -434,7 +434,7 @@ def test_a_damaged_checkpoint_costs_only_the_steps_since_the_one_before(
     damage(cut_off / "6.0", how)
     assert_same(go_on(cut_off, FINETUNE, problem), whole)
     (warning,) = (str(w.message) for w in recwarn)
-    assert re.match(r"folder='.*': checkpoint 6\.0 is damaged and passed over", warning)
+    assert re.match(r"folder='.*': checkpoint 6\.0 is damaged and skipped", warning)
     assert "\n" not in warning
 
 
