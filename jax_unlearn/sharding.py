@@ -12,6 +12,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jax_unlearn.backend import traced_for
 from jax_unlearn.core import InputError
+from jax_unlearn.wording import agree, counted
 
 AXES = ("model", "data")
 """``data`` splits the rows of a batch; ``model`` holds models that are independent."""
@@ -68,8 +69,9 @@ def parse_mesh(text: str) -> Mesh:
     model, data = sizes.get("model", 1), sizes.get("data", 1 if sizes else there)
     if model * data != there:
         raise InputError(
-            f"mesh={text!r}: model={model} times data={data} is {model * data}, and there are "
-            f"{there} devices; the sizes must multiply to {there}"
+            f"mesh={text!r}: model={model} times data={data} is {model * data}, and there "
+            f"{agree(there, 'is', 'are')} {counted(there, 'device')}; the sizes must multiply to "
+            f"{there}"
         )
     return make_mesh(data, model)
 

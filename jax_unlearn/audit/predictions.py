@@ -14,6 +14,7 @@ import numpy as np
 
 from jax_unlearn.core import InputError, Outputs, Predictions
 from jax_unlearn.files import write_whole
+from jax_unlearn.wording import counted
 
 SPLITS = ("forget", "retain", "test")
 KEYS = (*(f"{split}_{field}" for split in SPLITS for field in Outputs._fields), "test_forgotten")
@@ -108,8 +109,8 @@ def check_predictions(predictions: Predictions, source: str) -> Predictions:
     shared = np.intersect1d(forget.id, retain.id)
     if len(shared):
         raise InputError(
-            f"{source}: forget_id and retain_id share {len(shared)} ids, {shared[0]} first: "
-            "expected none; split the training ids again"
+            f"{source}: forget_id and retain_id share {counted(len(shared), 'id')}, {shared[0]} "
+            "first: expected none; split the training ids again"
         )
     forgotten = np.asarray(predictions.test_forgotten)
     if forgotten.shape != test.label.shape or forgotten.dtype != np.bool_:

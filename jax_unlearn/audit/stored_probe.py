@@ -19,6 +19,7 @@ from jax_unlearn.audit.measures.relearn_time import RelearnCurve
 from jax_unlearn.bank.files import npz_bytes
 from jax_unlearn.core import InputError, Outputs
 from jax_unlearn.files import write_whole
+from jax_unlearn.wording import counted
 
 ANOTHER_NETWORK = 1e-2
 """Difference of logits, relative to the largest, that rounding on other hardware stays below."""
@@ -182,7 +183,7 @@ def align_probe(
     probe = check_probe(probe, f"{source}: probe")
     if not np.array_equal(np.sort(probe.forget_id), np.sort(forget.id)):
         raise InputError(
-            f"{source}: probe: forget_id: {len(probe.forget_id)} ids that are not the "
+            f"{source}: probe: forget_id: {counted(len(probe.forget_id), 'id')}: expected the "
             f"{len(forget.id)} of the forget set; probe the model for the same request"
         )
     if not np.isin(probe.probe_id, retain.id).all():

@@ -38,6 +38,7 @@ from jax_unlearn.bank.record import KINDS, Record, address_of, digest
 from jax_unlearn.core import InputError, Outputs, Predictions, Variables, check_choice
 from jax_unlearn.files import locked, write_whole
 from jax_unlearn.models.safetensors_io import load_safetensors, save_safetensors
+from jax_unlearn.wording import counted
 
 WEIGHTS, OUTPUTS = "weights.safetensors", "outputs.npz"
 FILES = (WEIGHTS, OUTPUTS)
@@ -396,11 +397,13 @@ class Bank:
         known = forget_id.ndim == 1 and np.isin(forget_id, self.train.id).all()
         if not known or len(np.unique(forget_id)) < len(forget_id):
             raise InputError(
-                f"forget_id: {len(forget_id)} ids: expected distinct ids of the {total} training "
-                f"examples of bank {str(self.path)!r}"
+                f"forget_id: {counted(len(forget_id), 'id')}: expected distinct ids of the {total} "
+                f"training examples of bank {str(self.path)!r}"
             )
         if len(forget_id) in (0, total):
-            raise InputError(f"forget_id: {len(forget_id)} ids: expected 1 to {total - 1}")
+            raise InputError(
+                f"forget_id: {counted(len(forget_id), 'id')}: expected 1 to {total - 1}"
+            )
         shape = self.test.id.shape
         if test_forgotten.shape != shape or test_forgotten.dtype != np.bool_:
             raise InputError(

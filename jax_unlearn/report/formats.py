@@ -1,7 +1,7 @@
 """Names, numbers and times as a reader would write them; needs no extra."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from jax_unlearn.display import display_name
@@ -54,17 +54,6 @@ def band_ends(low: Any, high: Any, side: str, write: Callable[[Any], str] = numb
 def row_name(name: str) -> str:
     """Name a row as a reader knows it, on one line."""
     return " ".join(display_name(str(name)).split()) or "(no name)"
-
-
-def listed(words: Iterable[str]) -> str:
-    """Join words into 'a, b and c'."""
-    words = list(words)
-    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
-
-
-def counted(count: int, word: str) -> str:
-    """Write a count with its word: '1 oracle', '2 oracles'."""
-    return f"{count} {word}" + "s" * (count != 1)
 
 
 def duration(seconds: float) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 from jax_unlearn.audit.comparison.bands import NullBand
 from jax_unlearn.audit.comparison.levels import at_level, choose_level
 from jax_unlearn.audit.comparison.models import (
+    METHOD,
     ORACLE,
     ORIGINAL,
     Group,
@@ -27,6 +28,7 @@ from jax_unlearn.audit.comparison.models import (
 )
 from jax_unlearn.audit.comparison.results import MeasureResult, OracleView
 from jax_unlearn.audit.comparison.verdicts import (
+    RECIPE,
     Verdict,
     few_oracles,
     give_verdict,
@@ -49,6 +51,7 @@ from jax_unlearn.audit.measures.measure import (
 from jax_unlearn.audit.measures.protocol import AuditProtocol
 from jax_unlearn.audit.measures.relearn_time import mean_loss
 from jax_unlearn.audit.measures.statistics import Interval, interval
+from jax_unlearn.wording import agree, counted, listed
 
 NO_PROBE = "no model's probe is given"
 """Why measures that take probes were not taken."""
@@ -293,28 +296,31 @@ def _notes(
         own = [name for name in own if name != ORACLE]
         if own:
             notes.append(
-                f"One oracle for reference: {', '.join(own)} of seed {seed} are compared with the "
-                "oracle of their own seed, whose initial weights they share."
+                f"One oracle for reference: {listed(own)} of seed {seed} "
+                f"{agree(len(own), 'is', 'are')} compared with the oracle of the same seed, whose "
+                f"initial weights {agree(len(own), 'it shares', 'they share')}."
             )
     for group in models.groups:
         out = sum(group.collapsed)
         if out:
             notes.append(
-                f"{group.name}: {out} of {len(group.runs)} models collapsed (NaN, answers by "
-                "chance or so reported) and are left out of every number; train them again."
+                f"{group.name}: {out} of {counted(len(group.runs), 'model')} collapsed (NaN, "
+                f"answers by chance or so reported) and {agree(out, 'is', 'are')} left out of "
+                f"every number; {_after_collapse(group)}."
             )
         if len(group.kept) == 1:
             notes.append(f"{group.name}: one model, so its numbers have no intervals.")
-        if any(group.no_op):
+        idle = sum(group.no_op)
+        if idle:
             notes.append(
-                f"{group.name}: {sum(group.no_op)} of {len(group.runs)} models answer exactly as "
-                "the original does."
+                f"{group.name}: {idle} of {counted(len(group.runs), 'model')} "
+                f"{agree(idle, 'answers', 'answer')} exactly as the original does."
             )
     notes += _copies(models)
     if not models.original.runs:
         notes.append(
-            "No original is given, so which measures have power is not known and nothing can be "
-            "judged; train 1 on all data."
+            "No original is given, so it is not known which measures have power, and nothing can "
+            "be judged; train 1 on all data."
         )
     test = models.first.test
     classes = np.unique(test.label)
@@ -334,6 +340,13 @@ def _notes(
     return notes
 
 
+def _after_collapse(group: Group) -> str:
+    """What helps: the same seed with the same settings collapses again."""
+    if group.kind == METHOD:
+        return "take other hyperparameters (a lower learning rate) or more seeds"
+    return f"take more seeds or {RECIPE}"
+
+
 def _copies(models: RequestModels) -> list[str]:
     """Which models answer exactly as another of their row or as an oracle does."""
     notes, oracles = [], {fingerprint(run.predictions) for run in models.oracle.kept}
@@ -342,13 +355,15 @@ def _copies(models: RequestModels) -> list[str]:
         n, repeated = len(answers), len(answers) - len(set(answers))
         if repeated:
             notes.append(
-                f"{group.name}: {repeated} of {n} models repeat another of the row exactly: "
-                "intervals and bands are too narrow."
+                f"{group.name}: {repeated} of {n} models {agree(repeated, 'repeats', 'repeat')} "
+                "another of the row exactly: intervals and bands are too narrow."
             )
         same = sum(answer in oracles for answer in answers)
         if same and group is not models.oracle:
             notes.append(
-                f"{group.name}: {same} of {n} models answer exactly as an oracle does: they are "
-                "no independent models, and intervals are too narrow."
+                f"{group.name}: {same} of {counted(n, 'model')} "
+                f"{agree(same, 'answers', 'answer')} exactly as an oracle does and "
+                f"{agree(same, 'is not an independent model', 'are not independent models')}: "
+                "intervals are too narrow."
             )
     return notes

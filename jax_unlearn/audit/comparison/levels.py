@@ -6,6 +6,7 @@ from typing import Any
 from jax_unlearn.audit.comparison.models import Group, RequestModels
 from jax_unlearn.audit.measures.measure import LEVELS, MIN_BANK, QUICK, STANDARD, STRONG
 from jax_unlearn.core import check_choice
+from jax_unlearn.wording import agree, counted
 
 STANDARD_ORACLES = 5
 FULL_BANK = 64
@@ -40,17 +41,18 @@ def choose_level(level: str, models: RequestModels) -> tuple[str, list[str]]:
             else f"{2 * MIN_BANK} oracles and {MIN_BANK} models of one row"
         )
         notes.append(
-            f"The {level} audit needs at least {needed}; there are {oracles} oracles and at most "
-            f"{largest} other models of a row: the {chosen} audit was done instead."
+            f"The {level} audit needs at least {needed}; there {agree(oracles, 'is', 'are')} "
+            f"{counted(oracles, 'oracle')} and at most {counted(largest, 'other model')} of a row: "
+            f"the {chosen} audit was done instead."
         )
     if oracles < 2:
-        notes.append("With 1 oracle no null band can be had.")
+        notes.append("One oracle gives no null band.")
     if chosen == QUICK:
         notes.append(f"The quick audit takes at most {QUICK_MODELS} models of each row.")
     if chosen != STRONG and level in ("auto", STRONG):
         notes.append(
-            "Left out, for they compare banks of models: forgetting quality, epsilon, U-LiRA, RMIA "
-            f"and KLOM. They need {2 * MIN_BANK} oracles and {MIN_BANK} models, better "
+            "Left out, because they compare banks of models: forgetting quality, epsilon, U-LiRA, "
+            f"RMIA and KLOM. They need {2 * MIN_BANK} oracles and {MIN_BANK} models, better "
             f"{2 * FULL_BANK} and {FULL_BANK}."
         )
     if chosen == STRONG and min(oracles // 2, largest) < FULL_BANK:

@@ -13,6 +13,7 @@ from jax_unlearn.audit.measures.accuracy import accuracy, is_class_wise
 from jax_unlearn.audit.predictions import SPLITS, check_predictions
 from jax_unlearn.audit.stored_probe import Probe, align_probe
 from jax_unlearn.core import InputError, Outputs, Predictions
+from jax_unlearn.wording import agree, counted
 
 ORIGINAL, ORACLE, METHOD = "original", "oracle", "method"
 
@@ -135,7 +136,7 @@ def gather_models(
         twice = [seed for seed, count in Counter(seeds).items() if count > 1]
         if twice:
             raise InputError(
-                f"{name}: seed {twice[0]} comes {seeds.count(twice[0])} times; expected every seed "
+                f"{name}: seed {twice[0]} comes {seeds.count(twice[0])} times: expected every seed "
                 "once; give models of other settings another name"
             )
         if name in methods and not runs:
@@ -203,8 +204,8 @@ def align(predictions: Predictions, reference: Predictions, source: str) -> Pred
             )
         if mine.logits.shape[1] != theirs.logits.shape[1]:
             raise InputError(
-                f"{source}: {mine.logits.shape[1]} classes: expected the oracles' "
-                f"{theirs.logits.shape[1]}; predict with a network of as many outputs"
+                f"{source}: {counted(mine.logits.shape[1], 'class', 'classes')}: expected the "
+                f"oracles' {theirs.logits.shape[1]}; predict with a network of as many outputs"
             )
         # Both hold the same ids, so positions among the sorted ones match them.
         order = np.argsort(mine.id)[np.argsort(np.argsort(theirs.id))]
@@ -214,7 +215,8 @@ def align(predictions: Predictions, reference: Predictions, source: str) -> Pred
             at = wrong[0]
             raise InputError(
                 f"{source}: {split}_label={mine.label[at]} for id {mine.id[at]}: expected "
-                f"{theirs.label[at]}, the oracles' ({len(wrong)} differ); number the classes alike"
+                f"{theirs.label[at]}, the oracles' ({len(wrong)} "
+                f"{agree(len(wrong), 'differs', 'differ')}); number the classes alike"
             )
         parts.append(mine)
     forgotten = predictions.test_forgotten[order]
@@ -224,8 +226,9 @@ def align(predictions: Predictions, reference: Predictions, source: str) -> Pred
             "class-wise" if is_class_wise(p) else "sample-wise" for p in (predictions, reference)
         )
         raise InputError(
-            f"{source}: test_forgotten differs for {differing} test examples ({own} against the "
-            f"oracles' {expected} request): expected the oracles' mask; mark the same classes"
+            f"{source}: test_forgotten differs for {counted(differing, 'test example')} ({own} "
+            f"against the oracles' {expected} request): expected the oracles' mask; mark the same "
+            "classes"
         )
     forget, retain, test = parts
     return Predictions(forget, retain, test, forgotten)

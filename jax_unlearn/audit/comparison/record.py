@@ -18,6 +18,7 @@ from jax_unlearn.audit.measures.catalogue import CATALOGUE
 from jax_unlearn.audit.measures.measure import BANKS, MIN_BANK, MIN_SUBSETS, Measure
 from jax_unlearn.audit.measures.memorization import MeanMemorization, Memorization
 from jax_unlearn.audit.measures.statistics import Interval
+from jax_unlearn.wording import agree, counted
 
 FORMAT = 2
 
@@ -122,7 +123,11 @@ def _no_memorization(memorization: Memorization | None) -> dict[str, str]:
     if memorization is None or not memorization.models:
         return {"memorization": NO_SUBSETS}
     if memorization.forget is None:
-        few = f"{memorization.models} models trained on random halves are fewer than {MIN_SUBSETS}"
+        n = memorization.models
+        few = (
+            f"{counted(n, 'model')} trained on random halves {agree(n, 'is', 'are')} fewer than "
+            f"{MIN_SUBSETS}"
+        )
         return {"memorization": few}
     return {}
 
@@ -238,9 +243,9 @@ def _summary(
     forget, total = len(first.forget.label), len(first.forget.label) + len(first.retain.label)
     n = len(comparison.models.oracle.kept)
     sentences = [
-        f"{forget} of {total} training images were forgotten ({text}); {n} "
-        f"oracle{'s' if n > 1 else ''}, retrained without them, "
-        f"{'show' if n > 1 else 'shows'} what to reach."
+        f"{forget} of {total} training images {agree(forget, 'was', 'were')} forgotten ({text}); "
+        f"{counted(n, 'oracle')}, retrained without them, {agree(n, 'shows', 'show')} what to "
+        "reach."
     ]
     if memorization is not None and memorization.forget and memorization.retain:
         of_forget, of_retain = (
@@ -256,8 +261,8 @@ def _summary(
     idle = len(comparison.uninformative)
     if comparison.models.original.kept and comparison.bands:
         sentences.append(
-            f"{idle} of {len(comparison.bands)} measures {'is' if idle == 1 else 'are'} "
-            f"uninformative here: {'it does' if idle == 1 else 'they do'} not tell the original, "
+            f"{idle} of {counted(len(comparison.bands), 'measure')} {agree(idle, 'is', 'are')} "
+            f"uninformative here: {agree(idle, 'it does', 'they do')} not tell the original, "
             "which forgot nothing, from retraining."
         )
     titles = {m.name: m.title for m in comparison.measures}

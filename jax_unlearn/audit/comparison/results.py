@@ -31,6 +31,7 @@ from jax_unlearn.audit.measures.measure import (
     resolutions,
 )
 from jax_unlearn.audit.measures.statistics import interval
+from jax_unlearn.wording import agree, counted
 
 PAIRED_ORACLES = 16
 """Oracles that a model is compared with one by one, at most, and held-out ones for the band."""
@@ -243,7 +244,10 @@ class OracleView:
         measures = [m for m in self.measures if m.kind == BANKS]
         size = min(len(kept), len(self.held_out), len(self.reference))
         if size < MIN_BANK or bank is None or self.bank is None:
-            note = f"needs {MIN_BANK} models, there are {len(kept)}: left out"
+            note = (
+                f"needs {MIN_BANK} models, there {agree(len(kept), 'is', 'are')} {len(kept)}: "
+                "left out"
+            )
             return {
                 m.name: MeasureResult(math.nan, math.nan, math.nan, 0, note=note) for m in measures
             }
@@ -374,7 +378,7 @@ def _mean_result(
             else ("one oracle: there is no other to compare it with" if oracles else NO_ORACLE)
         )
     elif not known.all():
-        notes.append(f"undefined for {int((~known).sum())} of {len(values)} models")
+        notes.append(f"undefined for {int((~known).sum())} of {counted(len(values), 'model')}")
     if n == 1:
         notes.append("one model: no interval")
     if n and band is None and oracles:

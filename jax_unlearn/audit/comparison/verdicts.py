@@ -20,11 +20,15 @@ from jax_unlearn.audit.comparison.results import (
     judge,
 )
 from jax_unlearn.audit.measures.measure import Measure
+from jax_unlearn.wording import counted
 
 PASSES, FAILS, CANNOT_BE_JUDGED = "passes", "fails", "cannot be judged"
 
 MIN_ORACLES = 4
 """Oracles that work below which there is no verdict: too few to show what chance does."""
+
+RECIPE = "a recipe that trains (--training.learning-rate lower, --training.epochs more)"
+"""What helps where training collapses: the same seeds and settings would collapse again."""
 
 MOST_MODELS = 64
 """Models of a row that a reader may be advised to train, and half as many as oracles."""
@@ -57,7 +61,25 @@ def few_oracles(models: RequestModels) -> str:
     n = len(models.oracle.kept)
     if n >= MIN_ORACLES:
         return ""
-    return f"no verdict below {MIN_ORACLES} oracles; train {MIN_ORACLES - n} more"
+    few = f"no verdict below {MIN_ORACLES} oracles"
+    lacking, given = MIN_ORACLES - n, len(models.oracle.runs)
+    if given == n:
+        return f"{few}; train {lacking} more (--oracles {MIN_ORACLES})"
+    return (
+        f"{few} that work, {given - n} of {given} collapsed; take more seeds "
+        f"(--oracles {given + lacking}) or {RECIPE}"
+    )
+
+
+def _no_original(models: RequestModels) -> str:
+    """Why there is no verdict for want of originals, and what would give one."""
+    unknown = "so no measure is known to have power"
+    if not models.original.runs:
+        return f"no original is given, {unknown}; train 1 on all data"
+    return (
+        f"no original works, {unknown}; take other seeds (--seeds, in a bank a larger --count) or "
+        f"{RECIPE}"
+    )
 
 
 def with_power(results: Results, original: Results | None, measures: Sequence[Measure]) -> Results:
@@ -110,21 +132,20 @@ def give_verdict(
         return Verdict(CANNOT_BE_JUDGED, 0, 0, None, "no model of it works")
     chance = chance_of(judged)
     if not models.original.kept:
-        what = "no original works" if models.original.runs else "no original is given"
-        reason = f"{what}, so no measure is known to have power; train 1 on all data"
+        reason = _no_original(models)
         return Verdict(CANNOT_BE_JUDGED, outside, len(judged), chance, reason)
-    against = f"{_counted(n, 'model')} against {_counted(references, 'oracle')}"
+    against = f"{counted(n, 'model')} against {counted(references, 'oracle')}"
     if not judged:
         reason = f"{against}: no measure tells the originals from retraining; {_remedy(models)}"
         return Verdict(CANNOT_BE_JUDGED, 0, 0, None, reason)
     if chance is None or chance >= len(judged):
         reason = (
-            f"{against}: all of {_counted(len(judged), 'informative measure')} may lie outside by "
+            f"{against}: all of {counted(len(judged), 'informative measure')} may lie outside by "
             f"chance; {_remedy(models)}"
         )
         return Verdict(CANNOT_BE_JUDGED, outside, len(judged), chance, reason)
     reason = (
-        f"{against}: {outside} of {_counted(len(judged), 'informative measure')} outside, at most "
+        f"{against}: {outside} of {counted(len(judged), 'informative measure')} outside, at most "
         f"{chance} by chance"
     )
     outcome = PASSES if outside <= chance else FAILS
@@ -132,7 +153,10 @@ def give_verdict(
         idle = sum(group.no_op)
         damage = _damage(results, unpowered, measures, chance_of)
         if idle:
-            outcome, reason = FAILS, f"{idle} of {len(group.runs)} models did nothing; {reason}"
+            outcome, reason = (
+                FAILS,
+                f"{idle} of {counted(len(group.runs), 'model')} did nothing; {reason}",
+            )
         elif damage:
             outcome, reason = FAILS, f"{reason}; {damage}"
     return Verdict(outcome, outside, len(judged), chance, reason)
@@ -155,7 +179,7 @@ def _damage(
     if chance is None or outside <= chance:
         return ""
     return (
-        f"outside on {outside} of {_counted(len(others), 'measure')} on which even the originals "
+        f"outside on {outside} of {counted(len(others), 'measure')} on which even the originals "
         f"lie inside, at most {chance} by chance"
     )
 
@@ -193,10 +217,6 @@ def _models_for_power(models: RequestModels) -> int | None:
         if apart > t.ppf(0.975, 2 * size - 1) * spread * math.sqrt(2.0 / size):
             return size
     return None
-
-
-def _counted(n: int, what: str) -> str:
-    return f"{n} {what}{'s' * (n != 1)}"
 
 
 def uninformative_for_all(

@@ -12,6 +12,7 @@ import numpy as np
 
 from jax_unlearn.audit.measures.bootstrap import Estimate, check_resampling, percentile_interval
 from jax_unlearn.core import InputError, check_number
+from jax_unlearn.wording import counted
 
 
 class AttackScores(NamedTuple):
@@ -67,8 +68,9 @@ def check_folds(name: str, models: int, folds: int, *, fitted: int) -> None:
     needed = max(folds, -(-fitted * folds // (folds - 1)))
     if models < needed:
         raise InputError(
-            f"{name}={models} models: expected at least {needed}, for {folds} folds that each hold "
-            f"a model to score and leave {fitted} or more to fit on; train a larger bank"
+            f"{name}={counted(models, 'model')}: expected at least {needed}, for {folds} folds "
+            f"that each hold a model to score and leave {fitted} or more to fit on; train a larger "
+            "bank"
         )
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from jax_unlearn.core import InputError
+from jax_unlearn.wording import counted
 
 
 def logit_confidence(logits: np.ndarray, label: np.ndarray) -> np.ndarray:
@@ -71,6 +72,7 @@ def check_banks(
     for argument, models in ((name, len(bank)), (other_name, len(other))):
         if models < at_least:
             raise InputError(
-                f"{argument}={models} models: expected at least {at_least}; train a larger bank"
+                f"{argument}={counted(models, 'model')}: expected at least {at_least}; train a "
+                "larger bank"
             )
     return bank, other

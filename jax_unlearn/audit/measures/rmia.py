@@ -13,6 +13,7 @@ from jax_unlearn.audit.measures.banks import BankPair, probability
 from jax_unlearn.audit.measures.confidence import check_banks
 from jax_unlearn.audit.measures.measure import KNOWN, Measure, of_banks
 from jax_unlearn.core import InputError, check_number
+from jax_unlearn.wording import counted
 
 MIN_REFERENCES = 2
 """Models of a kind that serve as references, at least."""
@@ -168,8 +169,8 @@ def _log_ratio(probability: np.ndarray, expected: np.ndarray) -> np.ndarray:
 def _check_bank(name: str, bank: np.ndarray, population: np.ndarray) -> None:
     if len(bank) != len(population):
         raise InputError(
-            f"{name}_population={len(population)} models: expected {len(bank)}, the models of "
-            f"{name} in the same order"
+            f"{name}_population={counted(len(population), 'model')}: expected {len(bank)}, the "
+            f"models of {name} in the same order"
         )
     for argument, values in ((name, bank), (f"{name}_population", population)):
         bad = (values < 0.0) | (values > 1.0)

@@ -34,7 +34,7 @@ def penultimate_features(
         layer with weights [D, K].
     """
     if len(images) < 2:
-        raise InputError(f"images={len(images)} images: expected at least two; pass more")
+        raise InputError(f"images={len(images)}: expected at least two; pass more")
     index = _last_layer(model, variables, images[:batch_size])
     parts = []
     for start in range(0, len(images), batch_size):

@@ -8,16 +8,15 @@ from typing import Any
 
 from jax_unlearn.report.formats import (
     band_ends,
-    counted,
     finite,
     interval,
-    listed,
     number,
     row_name,
 )
 from jax_unlearn.report.page.blocks import Block, Bullets, Cell, Paragraph, Table
 from jax_unlearn.report.page.times import run_times
 from jax_unlearn.report.page.words import absent_sentence, flat, ranking_rule, sentence
+from jax_unlearn.wording import agree, counted, listed
 
 _KEY = (
     "Each cell: value, mark, 95 % interval, number of models (n). \u25cf inside: cannot be told "
@@ -284,7 +283,7 @@ def _missing(missing: list) -> list[Block]:
         notes = dict.fromkeys(cell["note"] for cell in cells if cell.get("note"))
         why = f" ({listed(notes)})" if notes else ""
         items.append(f"{measure['title']}: needs {measure['needs']}{why}.")
-    what = counted(len(missing), "measure") + (" has" if len(missing) == 1 else " have")
+    what = f"{counted(len(missing), 'measure')} {agree(len(missing), 'has', 'have')}"
     return [Paragraph(f"{what} no value here:"), Bullets(items)]
 
 

@@ -6,14 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jax_unlearn.report.formats import (
-    counted,
     duration,
     finite,
-    listed,
     number,
     percent,
     row_name,
 )
+from jax_unlearn.wording import agree, counted, listed
 
 
 def ranking_rule(audit: Mapping[str, Any], name: str, write: Callable[[Any], str] = number) -> str:
@@ -83,7 +82,7 @@ def compared_sentences(audit: Mapping[str, Any]) -> list[str]:
     sentences = [text + "."]
     if models["original"]:
         count = counted(models["original"], "original model")
-        show = "shows" if models["original"] == 1 else "show"
+        show = agree(models["original"], "shows", "show")
         sentences.append(
             f"{count}, which forgot nothing, {show} which measures can tell the difference."
         )

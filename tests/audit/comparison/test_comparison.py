@@ -163,7 +163,7 @@ def test_constant_features_have_no_value_and_a_note():
     cell = row(comparison, "sure").results["MIA_svc_nonmember"]
     assert math.isnan(cell.value)
     assert cell.verdict == ""
-    assert "undefined for 1 of 1 models" in cell.note
+    assert "undefined for 1 of 1 model" in cell.note
     assert row(comparison, "sure").results["FA"].value == 100.0
     assert any("Undefined for some models" in note for note in comparison.notes)
 
@@ -180,7 +180,7 @@ def test_one_oracle_allows_values_but_no_verdict():
     comparison = audit(oracles=1)
     assert comparison.level == "quick"
     assert comparison.bands == {}
-    assert "With 1 oracle no null band can be had." in comparison.notes
+    assert "One oracle gives no null band." in comparison.notes
     like = row(comparison, "like")
     assert like.verdict.outcome == "cannot be judged"
     assert math.isfinite(like.results["KL_forget"].value)
@@ -313,8 +313,8 @@ def test_models_that_repeat_others_are_counted():
     twins = [mine[0], dataclasses.replace(mine[0], seed=9), mine[1]]
     same = [dataclasses.replace(oracles[0], seed=7), dataclasses.replace(mine[1], seed=8)]
     notes = compare(gather_models(oracles, {"twins": twins, "same": same})).notes
-    assert any(n.startswith("twins: 1 of 3 models repeat another of the row") for n in notes)
-    assert any(n.startswith("same: 1 of 2 models answer exactly as an oracle") for n in notes)
+    assert any(n.startswith("twins: 1 of 3 models repeats another of the row") for n in notes)
+    assert any(n.startswith("same: 1 of 2 models answers exactly as an oracle") for n in notes)
     assert not any("repeat" in n or "as an oracle" in n for n in audit().notes)
 
 

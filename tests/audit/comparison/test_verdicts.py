@@ -131,7 +131,7 @@ def test_a_model_that_did_nothing_never_passes():
 @pytest.mark.parametrize("oracles", [1, 2, 3])
 def test_below_four_oracles_there_is_no_verdict_and_one_line_says_what_would_give_one(oracles):
     found = audit({"like": runs(3, 2.0, 900)}, oracles=oracles)
-    line = f"o verdict below 4 oracles; train {4 - oracles} more"
+    line = f"o verdict below 4 oracles; train {4 - oracles} more (--oracles 4)"
     for verdict in verdicts(found).values():
         assert (verdict.outcome, verdict.reason) == (CANNOT_BE_JUDGED, f"n{line}")
     record = to_record(found, REQUEST)
@@ -215,11 +215,16 @@ def test_where_no_oracle_works_nothing_is_measured_against_one():
         assert math.isnan(row.results[name].value)
         assert row.results[name].note == "no oracle works"
     assert found.bands == {}
-    assert row.verdict.reason == "no verdict below 4 oracles; train 4 more"
+    assert row.verdict.reason.startswith(
+        "no verdict below 4 oracles that work, 3 of 3 collapsed; take more seeds (--oracles 7) or a "
+    )
     assert math.isnan(row.share.mean)
     record = to_record(found, REQUEST)
     assert record["rows"][-1]["results"]["gap"]["value"] is None
-    assert any("oracle: 3 of 3 models collapsed" in note for note in record["notes"])
+    (note,) = (note for note in record["notes"] if "oracle: 3 of 3 models collapsed" in note)
+    # The same seed with the same settings collapses again.
+    assert "again" not in note
+    assert "more seeds or a recipe that trains (--training.learning-rate lower" in note
 
 
 def test_an_original_that_never_learnt_gives_nothing_away():
