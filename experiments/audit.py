@@ -42,14 +42,21 @@ import tyro
 from rich.console import Console
 
 from jax_unlearn.audit import AuditProtocol
+from jax_unlearn.audit.records.auditing import audit_sources
 from jax_unlearn.audit.records.check import check
 from jax_unlearn.audit.records.sources import gather_sources
 from jax_unlearn.audit.records.stores import Sources
-from jax_unlearn.audit.records.written import audit_sources
 from jax_unlearn.core import InputError, check_number
+from jax_unlearn.data.request_text import describe_request
 from jax_unlearn.files import write_whole
-from jax_unlearn.report import MethodRun, Picture, method_figures, write_report
-from jax_unlearn.report.tables import print_summary, to_csv
+from jax_unlearn.report import (
+    MethodRun,
+    Picture,
+    method_figures,
+    print_summary,
+    to_csv,
+    write_report,
+)
 
 from .command import console, guarded, parse, program
 from .progress import phases
@@ -123,7 +130,7 @@ def audit_one(
       settings: what the models were made with, for the report.
       runs: gives a run of each method, for the figures that it declares.
     """
-    with phase(f"{sources.text}: audit") as on_step:
+    with phase(f"{describe_request(sources.text)}: audit") as on_step:
         record = audit_sources(sources, level, protocol, folder, on_step)
     record["provenance"] = provenance()
     if settings is not None:

@@ -211,6 +211,35 @@ def method_arguments(experiment: Experiment, request: str) -> dict[str, dict[str
     Raises:
       InputError: the file is missing or malformed, or has no entry for the request.
     """
+    entry = _entry(experiment, request)
+    arguments = {
+        name: dict(entry.get(name, {}).get("arguments", {})) for name in experiment.methods
+    }
+    for text in experiment.set:
+        kind, method, field, value = _parse_setting(text)
+        if method in arguments and kind in ("", request.partition(":")[0]):
+            arguments[method][field] = value
+    return arguments
+
+
+def failed_methods(experiment: Experiment, request: str) -> dict[str, str]:
+    """By method why its hyperparameters stand for none that work, as their search says it.
+
+    Nothing is said of a method whose hyperparameters ``set`` changes.
+
+    Raises:
+      InputError: as :func:`method_arguments`.
+    """
+    entry = _entry(experiment, request)
+    told = {name: str(entry.get(name, {}).get("failed", "")) for name in experiment.methods}
+    changed = [_parse_setting(text)[:2] for text in experiment.set]
+    kinds = ("", request.partition(":")[0])
+    own = {method for kind, method in changed if kind in kinds}
+    return {name: why for name, why in told.items() if why and name not in own}
+
+
+def _entry(experiment: Experiment, request: str) -> Mapping[str, Any]:
+    """What the file of hyperparameters has for a request, by method."""
     file = experiment.hyperparameters
     found = _read_hyperparameters(file) if file else {"*": {}}
     entry = found.get(request, found.get("*"))
@@ -220,12 +249,7 @@ def method_arguments(experiment: Experiment, request: str) -> dict[str, dict[str
             f"{', '.join(found)}; search for it, or pass --hyperparameters '' for the published "
             "defaults"
         )
-    arguments = {name: dict(entry.get(name, {})) for name in experiment.methods}
-    for text in experiment.set:
-        kind, method, field, value = _parse_setting(text)
-        if method in arguments and kind in ("", request.partition(":")[0]):
-            arguments[method][field] = value
-    return arguments
+    return entry
 
 
 def build_method(name: str, arguments: Mapping[str, Any]) -> ju.Unlearner:
@@ -332,7 +356,10 @@ def _read_hyperparameters(name: str) -> Mapping[str, Any]:
         found = json.loads(shipped.get(name, pathlib.Path(name)).read_text())
         entries = found.get("settings", found)["requests"]
         return {
-            request: {method: dict(result["arguments"]) for method, result in methods.items()}
+            request: {
+                method: {"arguments": dict(result["arguments"]), "failed": result.get("failed", "")}
+                for method, result in methods.items()
+            }
             for request, methods in entries.items()
         }
     except OSError as error:

@@ -20,7 +20,15 @@ from jax_unlearn.sharding import parse_mesh
 
 from .checks import check_fit
 from .command import use_cpu_devices
-from .config import Experiment, build_method, method_arguments, naming, to_json, validate
+from .config import (
+    Experiment,
+    build_method,
+    failed_methods,
+    method_arguments,
+    naming,
+    to_json,
+    validate,
+)
 from .execution import Execution
 from .sources import digests, source_of
 
@@ -35,6 +43,7 @@ class Setup:
       dataset: the data.
       model: the network.
       arguments: hyperparameters by request and method, where they differ from the defaults.
+      failed: by request and method why its hyperparameters stand for none that work.
       settings: what determines the results, as JSON values.
     """
 
@@ -43,12 +52,15 @@ class Setup:
     dataset: data.Dataset
     model: Model
     arguments: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    failed: Mapping[str, Mapping[str, str]]
     settings: Mapping[str, Any]
 
     def methods(self, request: str) -> list[Named]:
         """The methods for a request, with their hyperparameters."""
         return [
-            Named(name, build_method(name, given), source_of(name))
+            Named(
+                name, build_method(name, given), source_of(name), self.failed[request].get(name, "")
+            )
             for name, given in self.arguments[request].items()
         ]
 
@@ -80,6 +92,7 @@ def set_up(
     leads = distributed.is_leader()
     with same_everywhere():
         arguments = {text: method_arguments(experiment, text) for text in experiment.requests}
+        failed = {text: failed_methods(experiment, text) for text in experiment.requests}
         sources = digests(experiment)
     check_same(_common(experiment, execution, arguments, sources, out))
     streamed = execution.placement == "stream"
@@ -98,14 +111,18 @@ def set_up(
         "experiment": to_json(experiment),
         # In the form of a search's result, so that this file can be given as hyperparameters.
         "requests": {
-            text: {name: {"arguments": given} for name, given in methods.items()}
+            text: {
+                name: {"arguments": given}
+                | ({"failed": failed[text][name]} if name in failed[text] else {})
+                for name, given in methods.items()
+            }
             for text, methods in arguments.items()
         },
         "data_fingerprint": dataset.fingerprint,
         "request_hashes": hashes,
         "sources": sources,
     }
-    return Setup(experiment, execution, dataset, model, arguments, settings)
+    return Setup(experiment, execution, dataset, model, arguments, failed, settings)
 
 
 def _common(

@@ -1,17 +1,44 @@
-"""Names as a reader knows them, for records, reports and figures alike."""
+"""Names of methods as a reader knows them, for records, reports and figures alike."""
 
-_NAMES = {
-    "natmu": "NatMU",
-    "mumis": "MU-Mis",
-    "salun": "SalUn",
-    "neggrad_plus": "NegGrad+",
-    "neggrad": "NegGrad",
-    "finetune": "fine-tune",
-}
+from collections.abc import Mapping
+
+from jax_unlearn.methods.constructors import method_class
+from jax_unlearn.registry import METHODS
+from jax_unlearn.user_code import is_reference
 
 
 def display_name(name: str) -> str:
-    """Name a method as a reader knows it: ``'natmu'`` is NatMU, ``'bad_teacher'`` bad teacher."""
-    if name in _NAMES:
-        return _NAMES[name]
-    return " ".join(_NAMES.get(word, word) for word in name.split("_"))
+    """Name a method as a reader knows it: by what its class declares, else by its words.
+
+    ``'natmu'`` is NatMU, ``'gradient_ascent'`` gradient ascent, ``'FILE.py:MyMethod'`` MyMethod.
+    A user's code is not imported for it: a title that it declares comes with its models, see
+    :attr:`jax_unlearn.bank.plan.Named.title`.
+    """
+    if is_reference(name):
+        name = name.rpartition(":")[2]
+    if name in METHODS:
+        return _declared(name) or name.replace("_", " ")
+    return " ".join(_declared(word) or word for word in name.split("_"))
+
+
+def row_titles(declared: Mapping[str, str]) -> dict[str, str]:
+    """Titles of the methods of an audit, no two the same: the second that has one is 'NatMU 2'.
+
+    Args:
+      declared: what a method's class declares, by the name of its row; '' for nothing.
+    """
+    taken = {"original", "oracle"}
+    titles: dict[str, str] = {}
+    for name, given in declared.items():
+        title = first = given or display_name(name)
+        number = 1
+        while title in taken:
+            number += 1
+            title = f"{first} {number}"
+        titles[name] = title
+        taken.add(title)
+    return titles
+
+
+def _declared(name: str) -> str:
+    return str(method_class(METHODS[name]).title) if name in METHODS else ""

@@ -8,7 +8,6 @@ from jax_unlearn.audit.comparison.compare import AuditRow, Comparison, compare
 from jax_unlearn.audit.comparison.flags import chance_level, is_collapsed, is_no_op
 from jax_unlearn.audit.comparison.models import Group, RequestModels, Run, gather_models
 from jax_unlearn.audit.comparison.ranking import Ranking, rank
-from jax_unlearn.audit.comparison.record import to_record
 from jax_unlearn.audit.comparison.results import MeasureResult
 from jax_unlearn.audit.comparison.verdicts import Verdict
 from jax_unlearn.audit.measures.accuracy import accuracies, accuracy
@@ -68,6 +67,7 @@ from jax_unlearn.audit.predictions import load_predictions, save_predictions
 from jax_unlearn.audit.probes.penultimate import penultimate_features
 from jax_unlearn.audit.probes.relearn import relearn_curve
 from jax_unlearn.audit.probes.take import probe_rows, take_probe
+from jax_unlearn.audit.records.writing import to_record
 from jax_unlearn.audit.stored_probe import (
     Probe,
     load_probe,

@@ -40,10 +40,12 @@ class Member:
     Attributes:
       ingredients: what determines it, see :func:`jax_unlearn.bank.record.address_of`.
       job: builds the run that trains it; called only when it is missing.
+      remarks: what is kept beside what came of it; part of no address.
     """
 
     ingredients: Mapping[str, Any]
     job: Callable[[], RunSpec]
+    remarks: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def describe_data(dataset: Any) -> DataDescription:
@@ -246,7 +248,7 @@ def _outcome(member: Member, spec: RunSpec, result: Result) -> dict[str, Any]:
             f"training of the {made_of['kind']} of seed {made_of['seed']} collapsed, its loss or "
             "weights are no longer finite; lower the rate"
         )
-    outcome: dict[str, Any] = {"status": result.status, "steps": result.steps}
+    outcome: dict[str, Any] = {"status": result.status, "steps": result.steps, **member.remarks}
     if result.status == "finished" and spec.unlearner.limit_note:
         outcome["note"] = spec.unlearner.limit_note
     times = {name: getattr(result, name) for name in ("run_seconds", "compile_seconds")}

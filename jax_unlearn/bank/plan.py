@@ -18,6 +18,7 @@ from jax_unlearn.bank.subset_models import subset_rows
 from jax_unlearn.bank.together import weights_of
 from jax_unlearn.core import Examples, Model, Problem, Unlearner
 from jax_unlearn.data.augment import crop_and_flip
+from jax_unlearn.display import display_name
 from jax_unlearn.engine.run_spec import RunSpec
 
 OnStep = Callable[[int, int], None]
@@ -84,11 +85,20 @@ class Named:
       name: as given; part of the model's key and address.
       unlearner: the method with its hyperparameters.
       source: digest of its source where it is a user's own, else ''.
+      failed: why its hyperparameters stand for no setting of the method that works, as a search
+        says it ("no setting found that forgets"); '' for nothing. It changes no address: the models
+        are the same, their row is no longer taken for the method's.
     """
 
     name: str
     unlearner: Unlearner
     source: str = ""
+    failed: str = ""
+
+    @property
+    def title(self) -> str:
+        """How a reader knows it: by what its class declares, else by its name."""
+        return self.unlearner.title or display_name(self.name)
 
     def describe(self) -> dict[str, Any]:
         """Name, hyperparameters and source as JSON values."""
@@ -154,7 +164,12 @@ def unlearned_member(plan: Plan, forgetting: Forgetting, original: Record, metho
         method=method.describe(),
         original=original.address,
     )
-    return Member(made_of, lambda: unlearning(plan, forgetting, original, method))
+    remarks = {"title": method.unlearner.title, "failed": method.failed}
+    return Member(
+        made_of,
+        lambda: unlearning(plan, forgetting, original, method),
+        {name: text for name, text in remarks.items() if text},
+    )
 
 
 def unlearning(plan: Plan, forgetting: Forgetting, original: Record, method: Named) -> RunSpec:

@@ -19,6 +19,7 @@ from jax_unlearn.bank.plan import (
 from jax_unlearn.bank.record import Record
 from jax_unlearn.bank.together import from_leader, train_logits_of
 from jax_unlearn.core import Variables
+from jax_unlearn.data.request_text import describe_request
 from jax_unlearn.engine.signals import deferred
 
 LEAST_ORACLES = 4
@@ -34,21 +35,24 @@ class RequestRecords:
       originals: trained on all data.
       oracles: retrained without the forget set.
       methods: unlearned models by the name of the method.
+      failed: by the name of a method why its hyperparameters stand for none that work.
     """
 
     forgetting: Forgetting
     originals: list[Record]
     oracles: list[Record]
     methods: dict[str, list[Record]]
+    failed: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """The request and the addresses of its models."""
+        """The request, the addresses of its models, and which methods failed."""
         return {
             "text": self.forgetting.text,
             "hash": self.forgetting.request.hash,
             "original": [record.address for record in self.originals],
             "oracle": [record.address for record in self.oracles],
             "methods": {n: [r.address for r in records] for n, records in self.methods.items()},
+            "failed": self.failed,
         }
 
 
@@ -128,7 +132,7 @@ def resolve_request(plan: Plan, text: str) -> Forgetting:
 
     def logits_of(seeds: list[int]) -> list[np.ndarray]:
         members = [original_member(plan, seed) for seed in seeds]
-        records = fill_plan(plan, f"{text}: scoring model", members)
+        records = fill_plan(plan, f"{describe_request(text)}: scoring model", members)
         return [train_logits_of(plan.bank, record) for record in records]
 
     forgetting = resolve(plan.dataset, text, logits_of)
@@ -140,7 +144,7 @@ def resolve_request(plan: Plan, text: str) -> Forgetting:
 def fill_oracles(plan: Plan, forgetting: Forgetting, seeds: Iterable[int]) -> list[Record]:
     """Models retrained without the forget set of a request."""
     members = [oracle_member(plan, forgetting, seed) for seed in seeds]
-    title = f"{forgetting.slug}: oracle"
+    title = f"{describe_request(forgetting.text)}: oracle"
     return fill_plan(plan, title, members, keep_weights=plan.keep_weights)
 
 
@@ -167,11 +171,12 @@ def fill_request(
     unlearned = {}
     for method in methods:
         members = [unlearned_member(plan, forgetting, record, method) for record in originals]
-        title = f"{forgetting.slug}: {method.name}"
+        title = f"{describe_request(text)}: {method.title}"
         unlearned[method.name] = fill_plan(
             plan, title, members, watch, keep_weights=plan.keep_weights
         )
-    return RequestRecords(forgetting, originals, retrained, unlearned)
+    failed = {method.name: method.failed for method in methods if method.failed}
+    return RequestRecords(forgetting, originals, retrained, unlearned, failed)
 
 
 def count_unwatched(records: Iterable[Record]) -> int:

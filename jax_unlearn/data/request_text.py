@@ -11,6 +11,7 @@ import numpy as np
 from jax_unlearn.core import InputError, check_choice, check_number
 from jax_unlearn.data import requests
 from jax_unlearn.data.dataset import Dataset
+from jax_unlearn.wording import agree, counted, listed
 
 OPTIONS = {
     "class": (),
@@ -102,6 +103,36 @@ def parse_request(text: str) -> RequestSpec:
         )
     parsed: dict[str, Any] = {name: _option(text, name, value) for name, value in options.items()}
     return RequestSpec(kind, **_size(text, values[0]), **parsed)
+
+
+def describe_request(text: str) -> str:
+    """Write a request as prose: ``'class:3'`` is class 3, ``'random:0.1'`` random 10 %.
+
+    What is no request, such as the name that someone gave to one, stays as it is.
+    """
+    try:
+        spec = parse_request(text)
+    except InputError:
+        return text
+    if spec.kind == "ids":
+        return f"ids of {Path(spec.path).name}"
+    if spec.classes:
+        word = agree(len(spec.classes), spec.kind, f"{spec.kind}es")
+        return f"{word} {listed(spec.classes)}"
+    chosen = [f"{spec.kind} {_share(spec)}"]
+    if spec.kind == "hardest" and spec.models != RequestSpec.models:
+        chosen.append(f"by {counted(spec.models, 'model')}")
+    if spec.seed:
+        chosen.append(f"seed {spec.seed}")
+    if not spec.stratified:
+        chosen.append("not stratified")
+    return ", ".join(chosen)
+
+
+def _share(spec: RequestSpec) -> str:
+    if spec.fraction is None:
+        return counted(spec.count or 0, "example")
+    return f"{100 * spec.fraction:.6g} %"
 
 
 def make_request(

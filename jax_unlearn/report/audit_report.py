@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jax_unlearn.audit.records.reading import titled
 from jax_unlearn.core import InputError
+from jax_unlearn.data.request_text import describe_request
 from jax_unlearn.files import write_whole
 from jax_unlearn.report.figures.style import save
 from jax_unlearn.report.markdown import markdown_page
@@ -17,7 +19,6 @@ from jax_unlearn.report.page import tables, words
 from jax_unlearn.report.page.blocks import Block, Bullets, Paragraph, Picture, Section
 from jax_unlearn.report.page.html import html_page
 from jax_unlearn.report.page.pictures import pictures, plain_text
-from jax_unlearn.report.record import check_record
 
 
 def write_report(
@@ -64,7 +65,7 @@ def report_sections(
     Raises:
       InputError: if ``audit`` is of another format or lacks a part, or two figures share a slug.
     """
-    check_record(audit)
+    audit = titled(audit)
     request, settings = audit["request"], audit.get("settings") or {}
     drawn, omitted = pictures(audit)
     courses = tables.course_blocks(audit)
@@ -87,7 +88,7 @@ def report_sections(
     ]
     chosen = [section for section in sections if section is not None]
     _check_slugs(block.slug for s in chosen for block in s.blocks if isinstance(block, Picture))
-    return f"Audit of unlearning: {request['text']}", chosen
+    return f"Audit of unlearning: {describe_request(request['text'])}", chosen
 
 
 def _check_slugs(slugs: Iterable[str]) -> None:

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from jax_unlearn.audit.records.reading import titles_of
 from jax_unlearn.core import InputError
+from jax_unlearn.data.request_text import describe_request
 from jax_unlearn.report.figures.course import mumis_figure
 from jax_unlearn.report.figures.hybrids import hybrid_figure
 from jax_unlearn.report.formats import finite, row_name
@@ -57,7 +59,9 @@ def method_figures(runs: Mapping[str, MethodRun], record: Mapping[str, Any]) -> 
       InputError: if a method names a figure that is unknown, or its data do not make one.
     """
     drawn: list[Picture] = []
+    titles = titles_of(record)
     for name, run in runs.items():
+        shown = row_name(titles.get(name, name))
         wanted = (
             ("history_figure", HISTORY_FIGURES, bool(run.history)),
             ("pool_figure", POOL_FIGURES, run.rows is not None),
@@ -66,12 +70,12 @@ def method_figures(runs: Mapping[str, MethodRun], record: Mapping[str, Any]) -> 
             kind = getattr(run.method, declared, "")
             if kind and kind not in figures:
                 raise InputError(
-                    f"{declared}={kind!r} of {row_name(name)}: expected one of {sorted(figures)} "
+                    f"{declared}={kind!r} of {shown}: expected one of {sorted(figures)} "
                     "or '' for none"
                 )
             if not kind or not given:
                 continue
-            title = f"{row_name(name)}: {_TITLES[kind]} ({record['request']['text']})"
+            title = f"{shown}: {_TITLES[kind]} ({describe_request(record['request']['text'])})"
             with plain_text():
                 figure = figures[kind](run, record, title)
             if figure is not None:

@@ -8,8 +8,10 @@ import io
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from jax_unlearn.audit.records.reading import check_record, titled, titles_of
+from jax_unlearn.data.request_text import describe_request
 from jax_unlearn.report.markdown import escape, table
-from jax_unlearn.report.record import check_record
+from jax_unlearn.report.page.words import accuracy_sentence
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,7 +33,8 @@ def long_table(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return one line per row of the audit and measure, with the keys :data:`COLUMNS`.
 
     Numbers are unrounded and None where nothing is known; ``unit`` is the measure's, and the band
-    is the one that decided ``verdict``, that of as many models as the row has.
+    is the one that decided ``verdict``, that of as many models as the row has. ``row`` is the name
+    that commands know it by. The note of a method without a setting that works begins with that.
 
     Args:
       record: of an audit.
@@ -42,10 +45,12 @@ def long_table(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     check_record(record)
     lines = []
     for row in record["rows"]:
+        failed = (record["models"]["methods"].get(row["name"]) or {}).get("failed")
         for measure in record["measures"]:
             result = row["results"][measure["name"]]
             low, high = result.get("band") or (None, None)
-            given = {key: result[key] for key in ("value", "low", "high", "n", "verdict", "note")}
+            given = {key: result[key] for key in ("value", "low", "high", "n", "verdict")}
+            note = "; ".join(filter(None, [failed, result["note"]]))
             lines.append(
                 {
                     "request": record["request"]["text"],
@@ -55,6 +60,7 @@ def long_table(record: Mapping[str, Any]) -> list[dict[str, Any]]:
                     "unit": measure["unit"],
                     "band_low": low,
                     "band_high": high,
+                    "note": note,
                     **given,
                 }
             )
@@ -80,7 +86,7 @@ def summary_table(record: Mapping[str, Any]) -> list[tuple[str, ...]]:
     Raises:
       InputError: if ``record`` is of another format or lacks a part.
     """
-    check_record(record)
+    record = titled(record)
     lines = [("model", *_SHOWN.values(), "seconds", "verdict", "flags")]
     for row in record["rows"]:
         values = (row["results"].get(name) for name in _SHOWN)
@@ -97,11 +103,16 @@ def summary_table(record: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 
 def evidence(record: Mapping[str, Any]) -> list[str]:
-    """Return what the verdicts rest on, a sentence for all rows that have the same reason."""
+    """Return what the numbers and verdicts rest on.
+
+    First what there was to unlearn, then a sentence for all rows that have the same reason.
+    """
+    titles = titles_of(record)
     reasons: dict[str, list[str]] = {}
     for row in record["rows"]:
-        reasons.setdefault(row["verdict"]["reason"], []).append(row["name"])
-    return [f"{', '.join(names)}: {reason}." for reason, names in reasons.items() if reason]
+        reasons.setdefault(row["verdict"]["reason"], []).append(titles[row["name"]])
+    said = [f"{', '.join(names)}: {reason}." for reason, names in reasons.items() if reason]
+    return [*filter(None, [accuracy_sentence(titled(record))]), *said]
 
 
 def to_markdown(record: Mapping[str, Any]) -> str:
@@ -131,7 +142,10 @@ def print_summary(record: Mapping[str, Any], console: "Console") -> None:
     head, *lines = summary_table(record)
     request = record["request"]
     size = request["forget"] + request["retain"]
-    title = f"{request['text']}: {request['forget']} of {size} training images forgotten"
+    title = (
+        f"{describe_request(request['text'])}: {request['forget']} of {size} training images "
+        "forgotten"
+    )
     printed = Table(title=Text(title), title_justify="left")
     for name in head:
         texts = name in ("model", "verdict", "flags")

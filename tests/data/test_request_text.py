@@ -12,6 +12,7 @@ from jax_unlearn.data import (
     parse_request,
     random,
 )
+from jax_unlearn.data.request_text import describe_request
 
 
 @pytest.mark.parametrize(
@@ -125,3 +126,24 @@ def test_a_wrong_text_is_refused_in_one_line(text, message):
     with pytest.raises(InputError, match=message) as caught:
         parse_request(text)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "prose"),
+    [
+        ("class:3", "class 3"),
+        ("class:5,3", "classes 3 and 5"),
+        ("class:rocket,sea,3", "classes 3, rocket and sea"),
+        ("subclass:69", "subclass 69"),
+        ("random:0.1", "random 10 %"),
+        ("random:0.125,seed=3,stratified=false", "random 12.5 %, seed 3, not stratified"),
+        ("random:1", "random 1 example"),
+        ("hardest:0.1", "hardest 10 %"),
+        ("hardest:500,models=1", "hardest 500 examples, by 1 model"),
+        ("ids:folder/my set.npy", "ids of my set.npy"),
+        ("a name of one's own", "a name of one's own"),
+        ("class:", "class:"),
+    ],
+)
+def test_a_request_is_written_as_prose(text, prose):
+    assert describe_request(text) == prose

@@ -12,6 +12,7 @@ from experiments.config import (
     Network,
     Training,
     build_method,
+    failed_methods,
     from_json,
     method_arguments,
     to_json,
@@ -251,3 +252,19 @@ def test_a_malformed_file_of_hyperparameters_is_refused(tmp_path, text):
     file.write_text(text)
     with pytest.raises(InputError, match=r"not a file that `python -m experiments.search` wrote"):
         validate(Experiment(hyperparameters=str(file)))
+
+
+def test_a_search_that_found_nothing_is_told_of_its_method(tmp_path):
+    why = "no setting found that forgets"
+    file = tmp_path / "found.json"
+    entry = {"natmu": {"arguments": {"delta": -0.2}, "failed": why}, "finetune": {"arguments": {}}}
+    file.write_text(json.dumps({"requests": {"*": entry}}))
+    given = {"hyperparameters": str(file), "methods": ("natmu", "finetune")}
+    experiment = Experiment(**given)
+    # The best setting still runs.
+    assert method_arguments(experiment, "class:3")["natmu"] == {"delta": -0.2}
+    assert failed_methods(experiment, "class:3") == {"natmu": why}
+    # A setting of one's own is not the search's.
+    own = Experiment(**given, set=("class/natmu.delta=0.1",))
+    assert failed_methods(own, "class:3") == {}
+    assert failed_methods(own, "random:0.1") == {"natmu": why}

@@ -113,11 +113,11 @@ def test_every_request_has_an_audit_with_a_verdict_and_a_report(run):
 
 def test_every_part_that_is_finished_writes_a_line(run):
     lines = run[1].splitlines()
-    for part in ("original, seed 1", "class-3: oracle, seed 3", "random-0.1: natmu, seed 0"):
+    for part in ("original, seed 1", "class 3: oracle, seed 3", "random 10 %: NatMU, seed 0"):
         (line,) = [line for line in lines if line.startswith(f"{part}: ")]
         assert line.endswith(" s")
         assert line.split(": ")[-1].startswith("finished, ")
-    (line,) = [line for line in lines if line.startswith("class-3: mumis, seed 0: ")]
+    (line,) = [line for line in lines if line.startswith("class 3: MU-Mis, seed 0: ")]
     assert "ended at the step limit" in line
 
 

@@ -179,7 +179,7 @@ def test_long_and_equal_names_stay_apart_in_figures():
 def test_what_was_forgotten_is_counted():
     assert words.forgotten_sentence(record()["request"]) == (
         "Forgotten: 150 of 1500 training examples (10 %), chosen as single examples by the request "
-        "random:0.1; 1350 retained, 360 test examples."
+        "random 10 %; 1350 retained, 360 test examples."
     )
 
 

@@ -78,7 +78,7 @@ def test_rows_with_the_same_evidence_share_a_line():
         "chance.",
         "oracle: 8 models against 8 oracles: 0 of 3 informative measures outside, at most 0 by "
         "chance.",
-        "natmu, mumis: 8 models against 8 oracles: 1 of 2 informative measures outside, at most 0 "
+        "NatMU, MU-Mis: 8 models against 8 oracles: 1 of 2 informative measures outside, at most 0 "
         "by chance.",
     ]
 
@@ -88,9 +88,9 @@ def test_the_terminal_shows_the_verdict_and_its_reason(outcome):
     audit = record()
     audit["rows"][2]["verdict"] |= {"outcome": outcome, "reason": "as it is [red]so"}
     text = printed(audit)
-    assert outcome in next(line for line in text.splitlines() if "natmu" in line)
-    assert "natmu: as it is [red]so." in text
-    assert "random:0.1: 150 of 1500 training images forgotten" in text
+    assert outcome in next(line for line in text.splitlines() if "NatMU" in line)
+    assert "NatMU: as it is [red]so." in text
+    assert "random 10 %: 150 of 1500 training images forgotten" in text
 
 
 def test_markup_in_a_name_is_text_on_the_terminal_and_in_markdown():
@@ -118,7 +118,7 @@ def test_tables_need_neither_matplotlib_nor_jinja2():
     code = (
         "import sys\n"
         "sys.modules.update(dict.fromkeys(('matplotlib', 'jinja2', 'rich')))\n"
-        "import jax_unlearn.report, jax_unlearn.report.tables, jax_unlearn.audit.records.written\n"
+        "import jax_unlearn.report, jax_unlearn.report.tables, jax_unlearn.audit.records.auditing\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -139,3 +139,42 @@ def test_what_needs_the_extra_says_so_in_one_line(package, name):
     assert done.stdout == (
         f"jax_unlearn.report.{name} needs {package}: pip install 'jax_unlearn[report]'\n"
     )
+
+
+def test_a_method_without_a_setting_that_works_says_so_in_every_table():
+    why = "no setting found that forgets"
+    audit = record()
+    audit["models"]["methods"]["natmu"]["failed"] = why
+    audit["rows"][2]["flags"] = [why]
+    lines = [line for line in csv.DictReader(io.StringIO(to_csv(audit))) if line["row"] == "natmu"]
+    assert all(line["note"].startswith(why) for line in lines)
+    # A row of the terminal wraps where it is narrow.
+    for text in (printed(audit, width=200), to_markdown(audit)):
+        assert why in next(line for line in text.splitlines() if "NatMU" in line)
+
+
+def test_what_there_was_to_unlearn_stands_under_the_table():
+    audit = record()
+    audit["models"]["accuracies"] = {
+        "original": {"train": 100.0, "test": 96.94},
+        "oracle": {"forget": 0.0},
+    }
+    line = "Originals: train 100.0 %, test 96.9 %; oracles: forget accuracy 0.0 %"
+    assert evidence(audit)[0] == f"{line}."
+    audit["models"]["methods"]["mumis"]["files"] = [
+        {"path": f"{i}.npz", "sha256": "", "sensitivity_ratio": value}
+        for i, value in enumerate((2.0, 3.0, None))
+    ]
+    assert evidence(audit)[0] == (
+        f"{line}; MU-Mis finds the originals a/b = 2.50 times as sensitive to the true class as to "
+        "others."
+    )
+
+
+def test_a_title_of_ones_own_is_shown_and_programs_keep_the_name():
+    name = "methods/mine.py:MyMethod"
+    audit = record(methods=(name, "natmu"))
+    audit["models"]["methods"][name]["title"] = "My Way"
+    assert [line[0] for line in summary_table(audit)[3:]] == ["My Way", "NatMU"]
+    assert evidence(audit)[-1].startswith("My Way, NatMU: ")
+    assert {line["row"] for line in long_table(audit)} == {"original", "oracle", name, "natmu"}

@@ -292,8 +292,8 @@ def _notes(
     notes = [few[0].upper() + few[1:] + "."] if few else []
     if len(reference) == 1 and reference[0].seed is not None:
         seed = reference[0].seed
-        own = [g.name for g in models.groups if any(r.seed == seed for r in g.kept)]
-        own = [name for name in own if name != ORACLE]
+        others = [g for g in models.groups if g is not models.oracle]
+        own = [g.title for g in others if any(run.seed == seed for run in g.kept)]
         if own:
             notes.append(
                 f"One oracle for reference: {listed(own)} of seed {seed} "
@@ -304,16 +304,16 @@ def _notes(
         out = sum(group.collapsed)
         if out:
             notes.append(
-                f"{group.name}: {out} of {counted(len(group.runs), 'model')} collapsed (NaN, "
+                f"{group.title}: {out} of {counted(len(group.runs), 'model')} collapsed (NaN, "
                 f"answers by chance or so reported) and {agree(out, 'is', 'are')} left out of "
                 f"every number; {_after_collapse(group)}."
             )
         if len(group.kept) == 1:
-            notes.append(f"{group.name}: one model, so its numbers have no intervals.")
+            notes.append(f"{group.title}: one model, so its numbers have no intervals.")
         idle = sum(group.no_op)
         if idle:
             notes.append(
-                f"{group.name}: {idle} of {counted(len(group.runs), 'model')} "
+                f"{group.title}: {idle} of {counted(len(group.runs), 'model')} "
                 f"{agree(idle, 'answers', 'answer')} exactly as the original does."
             )
     notes += _copies(models)
@@ -355,13 +355,13 @@ def _copies(models: RequestModels) -> list[str]:
         n, repeated = len(answers), len(answers) - len(set(answers))
         if repeated:
             notes.append(
-                f"{group.name}: {repeated} of {n} models {agree(repeated, 'repeats', 'repeat')} "
+                f"{group.title}: {repeated} of {n} models {agree(repeated, 'repeats', 'repeat')} "
                 "another of the row exactly: intervals and bands are too narrow."
             )
         same = sum(answer in oracles for answer in answers)
         if same and group is not models.oracle:
             notes.append(
-                f"{group.name}: {same} of {counted(n, 'model')} "
+                f"{group.title}: {same} of {counted(n, 'model')} "
                 f"{agree(same, 'answers', 'answer')} exactly as an oracle does and "
                 f"{agree(same, 'is not an independent model', 'are not independent models')}: "
                 "intervals are too narrow."

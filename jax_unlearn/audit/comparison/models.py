@@ -13,6 +13,7 @@ from jax_unlearn.audit.measures.accuracy import accuracy, is_class_wise
 from jax_unlearn.audit.predictions import SPLITS, check_predictions
 from jax_unlearn.audit.stored_probe import Probe, align_probe
 from jax_unlearn.core import InputError, Outputs, Predictions
+from jax_unlearn.display import display_name
 from jax_unlearn.wording import agree, counted
 
 ORIGINAL, ORACLE, METHOD = "original", "oracle", "method"
@@ -49,6 +50,8 @@ class Group:
       collapsed: per run, whether it is left out of every number.
       no_op: per run, whether its predictions are those of the original of its seed, or of any
         original where a seed is unknown.
+      failed: why its hyperparameters stand for no setting of the method that works; '' for nothing.
+      title: how a reader knows it.
     """
 
     name: str
@@ -56,6 +59,8 @@ class Group:
     runs: tuple[Run, ...]
     collapsed: tuple[bool, ...]
     no_op: tuple[bool, ...]
+    failed: str = ""
+    title: str = ""
 
     @property
     def kept(self) -> tuple[Run, ...]:
@@ -71,7 +76,8 @@ class Group:
     def flags(self) -> list[str]:
         """What a reader must know before the numbers, such as '1 of 3 collapsed'."""
         counts = {"collapsed": sum(self.collapsed), "no-op": sum(self.no_op)}
-        return [f"{n} of {len(self.runs)} {what}" for what, n in counts.items() if n]
+        told = [f"{n} of {len(self.runs)} {what}" for what, n in counts.items() if n]
+        return [self.failed, *told] if self.failed else told
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +101,11 @@ class RequestModels:
         return self.oracle.runs[0].predictions
 
     @property
+    def titles(self) -> dict[str, str]:
+        """How a reader knows each row, by its name."""
+        return {group.name: group.title for group in self.groups}
+
+    @property
     def groups(self) -> tuple[Group, ...]:
         """Original where there is one, oracle, methods."""
         first = (self.original,) if self.original.runs else ()
@@ -105,6 +116,9 @@ def gather_models(
     oracle: Sequence[Run],
     methods: Mapping[str, Sequence[Run]],
     original: Sequence[Run] = (),
+    *,
+    failed: Mapping[str, str] | None = None,
+    titles: Mapping[str, str] | None = None,
 ) -> RequestModels:
     """Check that models belong to one request, bring their examples into one order and flag runs.
 
@@ -116,6 +130,10 @@ def gather_models(
       oracle: the retrained models, at least one.
       methods: name -> unlearned models, at least one each.
       original: models trained on all data; without them the power of measures stays unknown.
+      failed: by method why its hyperparameters stand for none that work, such as "no setting found
+        that forgets"; its row has numbers, but no verdict and no rank.
+      titles: how a reader knows a method, by its name; others go by what the class of that name
+        declares.
 
     Raises:
       InputError: if there is no oracle with finite logits, a method's name is taken, a seed comes
@@ -172,6 +190,8 @@ def gather_models(
                 )
                 for run in runs
             ),
+            failed=(failed or {}).get(name, ""),
+            title=(titles or {}).get(name) or display_name(name),
         )
         for name, runs in aligned.items()
     }

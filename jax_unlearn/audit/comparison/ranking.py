@@ -32,12 +32,6 @@ class Ranking:
     order: tuple[tuple[str, MeasureResult], ...]
     tied: tuple[tuple[str, str], ...]
 
-    @property
-    def note(self) -> str:
-        """What the order does not say, in words."""
-        pairs = [f"{one} and {other}" for one, other in self.tied]
-        return f"Cannot be told apart: {', '.join(pairs)}." if pairs else ""
-
 
 def rank(comparison: Comparison) -> tuple[Ranking, ...]:
     """Return the methods in order, once for each ranked measure that was taken.
@@ -50,9 +44,10 @@ def rank(comparison: Comparison) -> tuple[Ranking, ...]:
     told apart.
 
     Args:
-      comparison: an audit with two methods or more; with fewer there is nothing to rank.
+      comparison: an audit with two methods or more that have a setting; with fewer there is
+        nothing to rank.
     """
-    rows = [row for row in comparison.rows if row.group.kind == METHOD]
+    rows = [row for row in comparison.rows if row.group.kind == METHOD and not row.group.failed]
     rankings = []
     for m in comparison.measures:
         named = [row for row in rows if math.isfinite(row.results[m.name].value)]

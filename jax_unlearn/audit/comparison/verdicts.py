@@ -125,6 +125,9 @@ def give_verdict(
     judged = [m for m in measures if results[m.name].verdict in (INSIDE, OUTSIDE)]
     outside = sum(results[m.name].verdict == OUTSIDE for m in judged)
     n, references = sizes
+    if group.failed:
+        reason = f"{group.failed}; the numbers are those of the best setting tried"
+        return Verdict(CANNOT_BE_JUDGED, outside, len(judged), None, reason)
     few = few_oracles(models)
     if few:
         return Verdict(CANNOT_BE_JUDGED, outside, len(judged), None, few)

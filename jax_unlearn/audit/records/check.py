@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from jax_unlearn.audit import AuditProtocol
-from jax_unlearn.audit.comparison.record import FORMAT
+from jax_unlearn.audit.records.auditing import audit_sources
 from jax_unlearn.audit.records.origins import Origins
+from jax_unlearn.audit.records.reading import FORMAT
 from jax_unlearn.audit.records.stores import Item, Sources, file_digest, in_bank, read_item
-from jax_unlearn.audit.records.written import audit_sources
 from jax_unlearn.bank import ids_digest
 from jax_unlearn.core import InputError
 
@@ -150,7 +150,9 @@ def _restored(recorded: Mapping[str, Any], found: Mapping[str, Path]) -> tuple[S
     hashes: list[str | None] = []
     texts: list[str | None] = []
     arguments: dict[str, Any] = {}
-    given = {name: m["arguments"] for name, m in recorded["models"]["methods"].items()}
+    methods = recorded["models"]["methods"]
+    given = {name: m["arguments"] for name, m in methods.items()}
+    titles = {f"methods.{name}": m["title"] for name, m in methods.items()}
     restored: dict[str, list[Item]] = {}
     for group, files in sorted(_groups(recorded).items(), key=lambda pair: pair[0] != "oracle"):
         name = group.removeprefix("methods.")
@@ -165,9 +167,9 @@ def _restored(recorded: Mapping[str, Any], found: Mapping[str, Path]) -> tuple[S
             origin = origins.find(path, ids) if told or in_bank(path) else None
             if origin is None:
                 alone += 1
-                run, compilation = (
+                run, compilation, ratio = (
                     math.nan if file.get(name) is None else file[name]
-                    for name in ("seconds", "compile_seconds")
+                    for name in ("seconds", "compile_seconds", "sensitivity_ratio")
                 )
                 item = Item(
                     path,
@@ -176,6 +178,8 @@ def _restored(recorded: Mapping[str, Any], found: Mapping[str, Path]) -> tuple[S
                     file["status"],
                     tuple(file["history"]),
                     compile_seconds=compilation,
+                    title=titles.get(group, ""),
+                    sensitivity_ratio=ratio,
                 )
             else:
                 item = origin.item
@@ -198,6 +202,7 @@ def _restored(recorded: Mapping[str, Any], found: Mapping[str, Path]) -> tuple[S
         {name: restored[f"methods.{name}"] for name in given},
         {name: arguments.get(f"methods.{name}", given[name]) for name in given},
         restored.get("subsets", []),
+        {name: m["failed"] for name, m in methods.items() if m["failed"]},
     )
     parts = {
         "provenance, settings, audit.csv and the report": True,

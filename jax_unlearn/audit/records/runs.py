@@ -48,7 +48,8 @@ def selected_sources(bank: Bank, chosen: Iterable[Mapping[str, Any]]) -> list[So
 
     Args:
       bank: the bank.
-      chosen: for each request its text, its hash and the addresses of its models, as
+      chosen: for each request its text, its hash, the addresses of its models and which methods
+        failed, as
         :meth:`jax_unlearn.bank.request_models.RequestRecords.as_json` gives them.
 
     Raises:
@@ -66,5 +67,6 @@ def selected_sources(bank: Bank, chosen: Iterable[Mapping[str, Any]]) -> list[So
         for name, addresses in request["methods"].items():
             sources.methods[name] = items(addresses)
             sources.arguments[name] = bank.record(addresses[0]).ingredients["method"]["arguments"]
+        sources.failed = dict(request.get("failed", {}))
         found.append(sources)
     return found

@@ -55,7 +55,7 @@ def gather_sources(
     if oracles and targets:
         # What is unlearned elsewhere is to be audited, not what happens to lie beside the oracles.
         for sources in found:
-            sources.methods, sources.arguments = {}, {}
+            sources.methods, sources.arguments, sources.failed = {}, {}, {}
     ids = [ids_digest(read_item(s.oracle[0], s.hash).forget.id) for s in found]
     if len(set(ids)) < len(ids):
         raise InputError(
@@ -121,6 +121,8 @@ def _add(target: str, found: list[Sources], ids: list[str]) -> None:
             for name, group in store.methods.items():
                 _put(sources, name, group, target)
                 sources.arguments[name] = store.arguments.get(name)
+                if name in store.failed:
+                    sources.failed[name] = store.failed[name]
             sources.original = sources.original or store.original
             # Items of another bank know only its hash; both name the same ids.
             sources.hash = sources.hash or store.hash

@@ -42,6 +42,9 @@ class Item:
       probe: the file of its probe in a bank; None for none, or for the same file.
       request: hash that the model's bank knows the request by, '' for that of the audit.
       compile_seconds: time of compilation, NaN for unknown.
+      title: how a reader knows its method, as the class declares it; '' for nothing declared.
+      sensitivity_ratio: the original's own, true class to others, where the method measures it; NaN
+        where it does not.
     """
 
     path: Path
@@ -52,6 +55,8 @@ class Item:
     probe: Path | None = None
     request: str = ""
     compile_seconds: float = math.nan
+    title: str = ""
+    sensitivity_ratio: float = math.nan
 
 
 @dataclasses.dataclass
@@ -66,6 +71,7 @@ class Sources:
       methods: unlearned models by name.
       arguments: of each method, None for unknown.
       subsets: models trained on random halves of the data.
+      failed: by method why its hyperparameters stand for none that work; a search says so.
     """
 
     hash: str
@@ -75,6 +81,7 @@ class Sources:
     methods: dict[str, list[Item]] = dataclasses.field(default_factory=dict)
     arguments: dict[str, Any] = dataclasses.field(default_factory=dict)
     subsets: list[Item] = dataclasses.field(default_factory=list)
+    failed: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def slug(self) -> str:
@@ -249,6 +256,8 @@ def _bank_sources(path: Path) -> list[Sources]:
             name, arguments = (record.ingredients["method"][k] for k in ("name", "arguments"))
             name = _variant(sources.arguments, name, arguments)
             sources.arguments[name] = arguments
+            if record.outcome.get("failed"):
+                sources.failed[name] = str(record.outcome["failed"])
             sources.methods.setdefault(name, []).extend(bank_items(bank, [record], request))
         found.append(sources)
     return found
@@ -285,9 +294,17 @@ def bank_items(bank: Bank, records: Iterable[Record], request: str) -> list[Item
             probes[record.address] if probes[record.address].is_file() else None,
             request,
             float(record.outcome.get("compile_seconds", math.nan)),
+            str(record.outcome.get("title", "")),
+            _first(record.outcome.get("history", []), "sensitivity_ratio"),
         )
         for record in records
     ]
+
+
+def _first(history: Iterable[Mapping[str, Any]], name: str) -> float:
+    """What a run measured first under a name; NaN where it never did."""
+    values = (entry.get(name) for entry in history)
+    return next((float(value) for value in values if value is not None), math.nan)
 
 
 def _course(history: Iterable[Mapping[str, Any]]) -> tuple[float, ...]:

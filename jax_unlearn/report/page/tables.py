@@ -15,7 +15,13 @@ from jax_unlearn.report.formats import (
 )
 from jax_unlearn.report.page.blocks import Block, Bullets, Cell, Paragraph, Table
 from jax_unlearn.report.page.times import run_times
-from jax_unlearn.report.page.words import absent_sentence, flat, ranking_rule, sentence
+from jax_unlearn.report.page.words import (
+    absent_sentence,
+    accuracy_sentence,
+    flat,
+    ranking_rule,
+    sentence,
+)
 from jax_unlearn.wording import agree, counted, listed
 
 _KEY = (
@@ -36,7 +42,8 @@ def verdict_blocks(audit: Mapping[str, Any]) -> list[Block]:
         ]
         for row in audit["rows"]
     ]
-    return [Table(heads, body, "verdicts")]
+    context = accuracy_sentence(audit)
+    return [Table(heads, body, "verdicts"), *([Paragraph(context)] if context else [])]
 
 
 def course_blocks(audit: Mapping[str, Any]) -> list[Block]:
@@ -91,7 +98,9 @@ def measure_blocks(audit: Mapping[str, Any]) -> list[Block]:
         side = measure.get("outside", "both")
         values = [_value(cell, band, side, notes) for cell in cells]
         body.append([Cell(measure["title"], unit), _band(band, side), *values])
+    context = accuracy_sentence(audit)
     blocks: list[Block] = [Paragraph(_KEY), Table(head, body, "measures")]
+    blocks += [Paragraph(context)] if context else []
     if notes:
         blocks.append(Bullets([f"({mark}) {note}" for note, mark in notes.items()]))
     return [*blocks, *_missing(missing)]

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from jax_unlearn.data.request_text import describe_request
 from jax_unlearn.report.formats import (
     duration,
     finite,
@@ -67,9 +68,45 @@ def forgotten_sentence(request: Mapping[str, Any]) -> str:
     return (
         f"Forgotten: {request['forget']} of {training} training examples "
         f"({percent(request['forget'] / training)}), chosen as {kind} by the request "
-        f"{request['text']}; {request['retain']} retained, "
+        f"{describe_request(request['text'])}; {request['retain']} retained, "
         f"{counted(request['test'], 'test example')}."
     )
+
+
+def accuracy_sentence(audit: Mapping[str, Any]) -> str:
+    """Say what there was to unlearn: how good the originals are and what oracles still know.
+
+    A method that measures how sensitive the original is to true classes against others adds it.
+    """
+    known = audit["models"].get("accuracies") or {}
+    parts = {
+        "Originals": _percentages(known.get("original") or {}),
+        "oracles": _percentages(
+            {f"{n} accuracy": v for n, v in (known.get("oracle") or {}).items()}
+        ),
+    }
+    told = [f"{whose}: {numbers}" for whose, numbers in parts.items() if numbers]
+    told += [
+        f"{row_name(name)} finds the originals a/b = {number(ratio)} times as sensitive to the "
+        "true class as to others"
+        for name, ratio in _sensitivity_ratios(audit["models"]["methods"]).items()
+    ]
+    return f"{'; '.join(told)}." if told else ""
+
+
+def _percentages(values: Mapping[str, float | None]) -> str:
+    return ", ".join(f"{name} {v:.1f} %" for name, v in values.items() if v is not None)
+
+
+def _sensitivity_ratios(methods: Mapping[str, Any]) -> dict[str, float]:
+    """Mean over models of what a method measured of its originals, by method."""
+    found = {}
+    for name, method in methods.items():
+        ratios = [finite(file.get("sensitivity_ratio")) for file in method.get("files") or ()]
+        known = [ratio for ratio in ratios if math.isfinite(ratio)]
+        if known:
+            found[name] = sum(known) / len(known)
+    return found
 
 
 def compared_sentences(audit: Mapping[str, Any]) -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 
 from jax_unlearn.audit.comparison.compare import compare
 from jax_unlearn.audit.comparison.models import Run, gather_models
-from jax_unlearn.audit.comparison.record import to_record
+from jax_unlearn.audit.records.writing import to_record
 
 REQUEST = {"hash": "ab", "text": "random:0.2", "ids_hash": "cd"}
 

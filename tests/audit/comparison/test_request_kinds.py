@@ -8,10 +8,10 @@ import pytest
 from jax_unlearn.audit import AuditProtocol, accuracy
 from jax_unlearn.audit.comparison.compare import compare
 from jax_unlearn.audit.comparison.models import Run, gather_models
-from jax_unlearn.audit.comparison.record import to_record
 from jax_unlearn.audit.measures.accuracy import select
 from jax_unlearn.audit.measures.catalogue import CATALOGUE
 from jax_unlearn.audit.measures.measure import ALONE, PAIR, Evidence
+from jax_unlearn.audit.records.writing import to_record
 from jax_unlearn.core import InputError, Predictions
 
 

@@ -8,8 +8,9 @@ import pytest
 
 from jax_unlearn.audit.comparison.compare import compare
 from jax_unlearn.audit.comparison.models import Run, gather_models
-from jax_unlearn.audit.comparison.record import to_record
 from jax_unlearn.audit.comparison.verdicts import CANNOT_BE_JUDGED, FAILS, PASSES
+from jax_unlearn.audit.measures.accuracy import accuracy
+from jax_unlearn.audit.records.writing import to_record
 from jax_unlearn.core import Outputs, Predictions
 
 CLASSES, FORGET, RETAIN, TEST = 10, 120, 400, 200
@@ -216,7 +217,7 @@ def test_where_no_oracle_works_nothing_is_measured_against_one():
         assert row.results[name].note == "no oracle works"
     assert found.bands == {}
     assert row.verdict.reason.startswith(
-        "no verdict below 4 oracles that work, 3 of 3 collapsed; take more seeds (--oracles 7) or a "
+        "no verdict below 4 oracles that work, 3 of 3 collapsed; take more seeds (--oracles 7) or "
     )
     assert math.isnan(row.share.mean)
     record = to_record(found, REQUEST)
@@ -257,3 +258,35 @@ def test_costs_are_in_seconds_and_in_percent_of_retraining():
     record = to_record(found, REQUEST)["rows"][-2]
     assert record["seconds"]["value"] == 2.0
     assert record["share"]["n"] == 3
+
+
+def test_a_method_without_a_setting_that_works_has_numbers_but_no_verdict_and_no_rank():
+    why = "no setting found that forgets"
+    methods = {"like": runs(3, 2.0, 900), "near": runs(3, 2.0, 960), "lost": runs(3, 8.0, 970)}
+    models = gather_models(runs(8, 2.0, 20), methods, runs(3, 8.0, 500), failed={"lost": why})
+    found = compare(models)
+    assert verdicts(found)["like"].outcome == PASSES
+    lost = next(row for row in found.rows if row.group.name == "lost")
+    assert math.isfinite(lost.results["FA"].value)
+    assert lost.verdict.outcome == CANNOT_BE_JUDGED
+    assert lost.verdict.reason == f"{why}; the numbers are those of the best setting tried"
+    record = to_record(found, REQUEST)
+    assert record["rows"][-1]["flags"] == [why]
+    assert record["models"]["methods"]["lost"]["failed"] == why
+    ranked = [entry["name"] for ranking in record["ranking"] for entry in ranking["order"]]
+    assert set(ranked) == {"like", "near"}
+
+
+def test_a_record_says_what_there_was_to_unlearn():
+    oracles, originals = runs(4, 2.0, 20), runs(3, 8.0, 500)
+    found = compare(gather_models(oracles, {"like": runs(3, 2.0, 900)}, originals))
+    told = to_record(found, REQUEST)["models"]["accuracies"]
+    first = [run.predictions for run in originals]
+    right = [
+        np.concatenate([part.logits.argmax(axis=1) == part.label for part in (p.forget, p.retain)])
+        for p in first
+    ]
+    assert told["original"]["train"] == pytest.approx(100 * np.mean(right))
+    assert told["original"]["test"] == pytest.approx(np.mean([accuracy(p.test) for p in first]))
+    forgotten = [accuracy(run.predictions.forget) for run in oracles]
+    assert told["oracle"] == {"forget": pytest.approx(np.mean(forgotten))}

@@ -9,7 +9,6 @@ import pytest
 from jax_unlearn.audit import measures
 from jax_unlearn.audit.comparison.compare import compare
 from jax_unlearn.audit.comparison.models import Run, gather_models
-from jax_unlearn.audit.comparison.record import to_record
 from jax_unlearn.audit.measures.catalogue import CATALOGUE
 from jax_unlearn.audit.measures.measure import (
     ALONE,
@@ -22,6 +21,7 @@ from jax_unlearn.audit.measures.measure import (
     Measure,
     resolutions,
 )
+from jax_unlearn.audit.records.writing import to_record
 from jax_unlearn.report.tables import long_table, to_csv
 
 REQUEST = dict.fromkeys(("hash", "text", "ids_hash"), "x")
@@ -111,6 +111,7 @@ def test_measures_import_neither_jax_nor_what_trains_or_compares(file):
                 "jax_unlearn.core",
                 "jax_unlearn.audit",
                 "jax_unlearn.audit.stored_probe",
+                "jax_unlearn.wording",
             )
 
 
