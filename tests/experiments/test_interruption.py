@@ -90,8 +90,8 @@ CUTS = {
     "training, in its first epoch": (Cut("original", 3, signal.SIGTERM), 143),
     "training, at the end of an epoch": (Cut("original", 8, signal.SIGINT), 130),
     "the oracle": (Cut("class 3: oracle", 5, signal.SIGINT), 130),
-    "NatMU": (Cut("natmu", 2, signal.SIGTERM), 143),
-    "NatMU, in its last epoch": (Cut("natmu", 7, signal.SIGINT), 130),
+    "NatMU": (Cut("NatMU", 2, signal.SIGTERM), 143),
+    "NatMU, in its last epoch": (Cut("NatMU", 7, signal.SIGINT), 130),
 }
 
 

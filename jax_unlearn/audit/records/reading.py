@@ -75,9 +75,7 @@ def titled(audit: Record) -> dict[str, Any]:
 
 
 def _titled_curves(curves: Mapping[str, Any], named: Any) -> dict[str, Any]:
-    found = {
-        name: named(curve or {}) if name in _BY_ROW else curve for name, curve in curves.items()
-    }
+    by_row = {name: named(curves[name] or {}) for name in _BY_ROW if name in curves}
     single = curves.get("confidence") or {}
     examples = [{**e, "methods": named(e["methods"])} for e in single.get("examples") or ()]
     return {**curves, **by_row} | {"confidence": {**single, "examples": examples}}
