@@ -1,8 +1,8 @@
 """A bank of models: each trained once, stored under an address that says how it was made.
 
 `filling` trains what is missing, `store` keeps models and what they predict, `record` says what
-determines a model, `data` what all models of a bank share, `inside` what lies behind the logits,
-`files` how anything gets on disk whole.
+determines a model, `data` what all models of a bank share, `probes` what lies behind the logits,
+`files` how anything is written to disk whole.
 """
 
 from jax_unlearn.bank.data import DataDescription, Labelled

@@ -62,7 +62,8 @@ def open_data(path: Path, data: DataDescription | None, *, create: bool) -> Data
         raise InputError(f"data=None: expected a DataDescription to make bank {str(path)!r} of")
     elif _is_foreign(path):
         raise InputError(
-            f"bank={str(path)!r}: there are files that are no bank; name another folder"
+            f"bank={str(path)!r}: the folder holds files of another kind: expected a bank or an "
+            "empty folder; name another"
         )
     if create and data is not None and not _has_splits(path):
         _make(path, data)
@@ -98,7 +99,7 @@ def check_data(data: DataDescription) -> DataDescription:
                 f"data: {name} ids {ids.dtype} and labels {label.dtype}: expected integers"
             )
         if len(np.unique(ids)) < len(ids):
-            raise InputError(f"data: {name} ids: one comes twice; expected every id once")
+            raise InputError(f"data: {name} ids: one comes twice: expected every id once")
         if label.min() < 0 or label.max() >= data.num_classes:
             raise InputError(
                 f"data: {name} labels={label.min()}..{label.max()}: expected labels in "

@@ -12,15 +12,14 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
 
 from jax_unlearn.bank.data import DataDescription, Labelled
 from jax_unlearn.bank.record import Record
 from jax_unlearn.bank.store import Bank
 from jax_unlearn.bank.together import from_leader, records_of
-from jax_unlearn.core import InputError, Model, Unlearner, Variables
+from jax_unlearn.core import InputError, Model, Unlearner
 from jax_unlearn.engine.loop import run, run_many
-from jax_unlearn.engine.run_spec import Result, RunSpec, group_alike
+from jax_unlearn.engine.run_spec import Options, Result, RunSpec, group_alike
 from jax_unlearn.hyperparameters import describe
 from jax_unlearn.models.predict import predict_logits
 from jax_unlearn.sharding import make_mesh
@@ -28,6 +27,8 @@ from jax_unlearn.sharding import make_mesh
 RECIPE_VERSION = 1
 """Version of the code that training goes through; part of every address. To be raised when that
 code begins to train other models from the same settings; a golden test says so."""
+
+ORDINARY = Options()
 
 POLL = 0.2
 """Seconds between two looks at models that other processes are training."""
@@ -82,15 +83,13 @@ def fill(
     model: Model,
     images: tuple[np.ndarray, np.ndarray],
     *,
-    mesh: Mesh | None = None,
-    watch: Callable[[Variables], dict[str, float]] | None = None,
-    on_step: Callable[[int, int], None] | None = None,
+    options: Options = ORDINARY,
     on_done: Callable[[int, int], None] | None = None,
     on_stored: Callable[[Record], None] | None = None,
     on_resumed: Callable[[int, int], None] | None = None,
     keep_weights: bool = True,
     checkpoint_seconds: float = 60.0,
-    **options: Any,
+    **changes: Any,
 ) -> list[Record]:
     """Train the models that a bank lacks, as many at a time as the mesh has places.
 
@@ -107,18 +106,18 @@ def fill(
       members: what it shall hold.
       model: the network.
       images: training and test images uint8 [N, H, W, C] and [T, H, W, C], in the bank's order.
-      mesh: places on its axis ``model`` train one model each; None gives each of this process's
-        devices to a model of its own.
-      watch: see :func:`jax_unlearn.engine.run`; what it returns joins the history in the record of
-        each model that is trained now. It changes neither models nor addresses.
-      on_step: called with the number of steps done and planned of the models under way.
+      options: how runs are made. Places on the mesh's axis ``model`` train one model each; without
+        a mesh each of this process's devices has a model of its own. What ``watch`` returns joins
+        the history in the record of each model that is trained now; it changes neither models nor
+        addresses. Checkpoints are the bank's own.
       on_done: called with the number of members there and asked for.
       on_stored: called with the record of each model that this process has trained.
       on_resumed: called with the number of steps done and planned of models that are taken up
         again, at their first step.
       keep_weights: whether the weights of models trained now are stored.
       checkpoint_seconds: time between two checkpoints of models under way.
-      **options: ``loop``, ``placement`` and ``interrupted``, see :func:`jax_unlearn.engine.run`.
+      **changes: fields of :class:`jax_unlearn.engine.Options` by name, in place of those of
+        ``options``.
 
     Returns:
       The records, in the order of the members.
@@ -127,12 +126,14 @@ def fill(
       InputError: retraining collapsed, or the bank cannot be written to.
       Interrupted: after a signal; what was under way has been saved.
     """
+    options = dataclasses.replace(options, **changes)
+    mesh = options.mesh
     if mesh is None:
         devices = jax.local_devices() if jax.process_count() == 1 else jax.devices()
         mesh = make_mesh(1, len(devices), devices=devices)
+    options = dataclasses.replace(options, mesh=mesh)
     places = mesh.shape["model"] if jax.process_count() == 1 else 1
     by_address = {bank.address(member.ingredients): member for member in members}
-    options |= {"mesh": mesh, "watch": watch, "on_step": on_step, "on_resumed": on_resumed}
 
     def store(member: Member, spec: RunSpec, result: Result) -> None:
         outcome = _outcome(member, spec, result)
@@ -153,7 +154,7 @@ def fill(
                 specs = [member.job() for member in chosen]
                 for alike in group_alike(specs):
                     some = [chosen[index] for index in alike], [specs[index] for index in alike]
-                    with _train(bank, *some, checkpoint_seconds, options) as results:
+                    with _train(bank, *some, checkpoint_seconds, options, on_resumed) as results:
                         for member, spec, result in zip(*some, results, strict=True):
                             store(member, spec, result)
         missing = from_leader(functools.partial(_lacking, bank, missing))
@@ -196,7 +197,8 @@ def _train(
     members: Sequence[Member],
     specs: Sequence[RunSpec],
     seconds: float,
-    options: dict[str, Any],
+    options: Options,
+    on_resumed: Callable[[int, int], None] | None,
 ) -> Iterator[list[Result]]:
     """Train members of one structure side by side; checkpoints go when the block is done."""
     from jax_unlearn.engine.checkpointing.checkpoints import Checkpoints
@@ -204,10 +206,9 @@ def _train(
     addresses = [bank.address(member.ingredients) for member in members]
     # The same members come together again when this is started again. What began unwatched does not
     # go on watched: its history would lack the first epochs.
-    marked = ["watched"] if options["watch"] is not None else []
+    marked = ["watched"] if options.watch is not None else []
     name = hashlib.sha256("".join([*addresses, *marked]).encode()).hexdigest()[:32]
     folder = bank.path / "unfinished" / name
-    on_step, on_resumed = options["on_step"], options["on_resumed"]
     with Checkpoints(folder, {"models": addresses}, every_seconds=seconds) as checkpoints:
         told = False
 
@@ -216,16 +217,15 @@ def _train(
             if checkpoints.restored is not None and not told and on_resumed is not None:
                 on_resumed(checkpoints.restored, planned)
             told = True
-            if on_step is not None:
-                on_step(done, planned)
+            if options.on_step is not None:
+                options.on_step(done, planned)
 
-        given = {k: v for k, v in options.items() if k not in ("on_step", "on_resumed")}
-        given |= {"checkpoints": checkpoints, "on_step": report}
+        own = dataclasses.replace(options, checkpoints=checkpoints, on_step=report)
         if jax.process_count() == 1:
-            results = run_many(specs, **given)
+            results = run_many(specs, options=own)
         else:
             # A model's batches are spread over the devices of all processes.
-            results = [run(*specs[0], **given)]
+            results = [run(*specs[0], options=own)]
     yield results
     if jax.process_index() == 0:
         # Renamed first: half a folder of checkpoints would be refused for ever.

@@ -20,6 +20,7 @@ from jax_unlearn.bank.record import Record
 from jax_unlearn.bank.together import from_leader, train_logits_of
 from jax_unlearn.core import Variables
 from jax_unlearn.data.request_text import describe_request
+from jax_unlearn.engine.run_spec import Options
 from jax_unlearn.engine.signals import deferred
 
 LEAST_ORACLES = 4
@@ -100,15 +101,17 @@ def fill_plan(
             members,
             plan.model,
             (plan.dataset.train.image, plan.dataset.test.image),
-            mesh=plan.mesh,
-            loop=plan.loop,
-            placement=plan.placement,
-            watch=watch,
-            on_step=on_step,
+            options=Options(
+                mesh=plan.mesh,
+                loop=plan.loop,
+                placement=plan.placement,
+                watch=watch,
+                on_step=on_step,
+                interrupted=interrupted,
+            ),
             on_done=on_done,
             on_stored=on_stored,
             on_resumed=on_resumed,
-            interrupted=interrupted,
             checkpoint_seconds=plan.checkpoint_seconds,
             keep_weights=keep_weights,
         )

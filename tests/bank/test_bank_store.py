@@ -394,8 +394,8 @@ def test_a_bank_is_read_where_nothing_can_be_written(tmp_path, monkeypatch):
 
 
 FOREIGN = {
-    "notes.txt": (b"mine", "there are files that are no bank"),
-    "data.npz": (b"mine", "there are files that are no bank"),
+    "notes.txt": (b"mine", "the folder holds files of another kind"),
+    "data.npz": (b"mine", "the folder holds files of another kind"),
     "bank.json": (b'{"accounts": []}', "bank.json is damaged or not that of a bank"),
 }
 
@@ -453,7 +453,7 @@ def test_what_is_missing_is_said(tmp_path):
     with refused("data=None: expected a DataDescription to make bank"):
         open_bank(tmp_path / "none", create=True)
     (tmp_path / "file").write_text("x")
-    with refused("there are files that are no bank"):
+    with refused("the folder holds files of another kind"):
         open_bank(tmp_path / "file", data=describe(), create=True)
     with refused("expected a folder that can be written to"):
         open_bank(tmp_path / "file" / "below", data=describe(), create=True)

@@ -313,7 +313,7 @@ def test_two_sets_of_oracles_of_one_request_are_refused(refused, digits, run_fol
 def test_what_is_no_record_is_refused(refused, tmp_path):
     (tmp_path / "other.json").write_text("{}")
     message = refused(audit.main, "--check", tmp_path / "other.json")
-    assert "expected the audit.json of an audit" in message
+    assert "expected a file audit.json that experiments.audit wrote" in message
     (tmp_path / "newer.json").write_text('{"format": 99}')
     assert "format=99: expected 2" in refused(audit.main, "--check", tmp_path / "newer.json")
 

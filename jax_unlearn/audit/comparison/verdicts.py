@@ -132,7 +132,7 @@ def give_verdict(
     if few:
         return Verdict(CANNOT_BE_JUDGED, outside, len(judged), None, few)
     if not n:
-        return Verdict(CANNOT_BE_JUDGED, 0, 0, None, "no model of it works")
+        return Verdict(CANNOT_BE_JUDGED, 0, 0, None, "none of its models works")
     chance = chance_of(judged)
     if not models.original.kept:
         reason = _no_original(models)

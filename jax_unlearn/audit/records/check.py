@@ -74,7 +74,9 @@ def check(path: str, places: Sequence[str]) -> Checked:
     except InputError:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise InputError(f"check={path!r}: expected the audit.json of an audit") from error
+        raise InputError(
+            f"check={path!r}: expected a file audit.json that experiments.audit wrote"
+        ) from error
     if missing:
         total = len(found) + len(changed) + len(missing)
         where = ", ".join(places) or os.path.commonpath([p.parent for p in missing])

@@ -196,7 +196,7 @@ def files_in(place: str) -> list[Item]:
     paths = sorted(path.glob("*.npz"), key=_natural) if path.is_dir() else [path]
     if not paths or not all(p.is_file() for p in paths):
         raise InputError(
-            f"path={place!r}: no such file, bank, run or folder with .npz; expected stored "
+            f"path={place!r}: no such file, bank, run or folder of .npz files; expected stored "
             "predictions"
         )
     return by_seed(Item(p, _seed_in(p)) for p in paths)

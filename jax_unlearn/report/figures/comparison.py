@@ -18,6 +18,7 @@ from jax_unlearn.report.figures.style import (
     INK,
     LABEL,
     SMALL,
+    draw_point,
     log_ticks,
     new_figure,
     seed_values,
@@ -70,18 +71,7 @@ def time_figure(
         if len(values) > 1:
             ticks: dict[str, Any] = {"marker": "|", "ls": "none", "ms": 9, "mew": 1.4}
             axes.plot(values, np.full(len(values), row), color=style.colour, zorder=3, **ticks)
-        axes.plot(
-            [values.mean()],
-            [row],
-            marker=style.marker,
-            color=style.colour,
-            ms=8,
-            mec="white",
-            mew=0.7,
-            ls="none",
-            label=display_name(name),
-            zorder=4,
-        )
+        draw_point(axes, values.mean(), row, name, style)
         texts = {1.09: duration(values.mean()), 1.175: percent(values.mean() / mean)}
         for x, text in texts.items():
             _margin_text(axes, x, row, text)
@@ -154,18 +144,7 @@ def gap_against_kl_figure(
         for ends in (across_bar, up_bar):
             axes.plot(*ends.T, color=style.colour, lw=1.2, alpha=0.75, zorder=3)
         bars += [across_bar, up_bar]
-        axes.plot(
-            [x.mean()],
-            [y.mean()],
-            marker=style.marker,
-            color=style.colour,
-            ms=8,
-            mec="white",
-            mew=0.8,
-            ls="none",
-            label=display_name(name),
-            zorder=4,
-        )
+        draw_point(axes, x.mean(), y.mean(), name, style)
         points.append((x.mean(), y.mean()))
         texts.append(display_name(name))
     axes.set_xlabel("KL(oracle || unlearned), mean (nats)", size=LABEL)

@@ -13,6 +13,7 @@ from jax_unlearn.report.figures.style import (
     GREY,
     INK,
     LABEL,
+    draw_point,
     log_ticks,
     new_figure,
     seed_values,
@@ -87,19 +88,7 @@ def gap_against_time_figure(
         if np.isfinite(ends).all():
             bars.append(np.array([[x, ends[0]], [x, ends[1]]]))
             axes.plot([x, x], ends, color=style.colour, lw=1.4, zorder=3)
-        axes.plot(
-            [x],
-            [y],
-            marker=style.marker,
-            color=style.colour,
-            ms=8,
-            mec="white",
-            mew=0.7,
-            ls="none",
-            label=display_name(name),
-            clip_on=False,
-            zorder=4,
-        )
+        draw_point(axes, x, y, name, style, clip_on=False)
     axes.set_xlabel("seconds per model, mean (log scale)", size=LABEL)
     axes.set_ylabel(label, size=LABEL)
     set_title(figure, title, "Lower left: nearer to the oracle, sooner." + note)

@@ -12,6 +12,7 @@ from jax_unlearn.report.figures.style import (
     GREY,
     LABEL,
     SMALL,
+    draw_line,
     legend_below,
     new_figure,
     set_title,
@@ -63,19 +64,14 @@ def epsilon_figure(
     for name, style in styles(values).items():
         y = np.sort(values[name])[::-1]
         label = display_name(name)
-        axes.plot(
+        draw_line(
+            axes,
             100 * (np.arange(len(y)) + 0.5) / len(y),
             np.where(y >= cap, top, y),
-            color=style.colour,
-            ls=style.dash,
-            lw=2.2 if name == "oracle" else 1.5,
-            marker=style.marker,
-            ms=4.5,
-            mec="white",
-            mew=0.5,
+            name,
+            style,
             markevery=max(1, len(y) // 5),
             label=f"{label} vs oracle" if name == "oracle" else label,
-            zorder=3,
         )
     axes.set_xlabel("share of forget examples, worst first (%)", size=LABEL)
     axes.set_ylabel("epsilon", size=LABEL)

@@ -7,13 +7,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from jax_unlearn.core import InputError
-from jax_unlearn.display import display_name
 from jax_unlearn.report.figures.style import (
     COMPACT,
     GREY,
     LABEL,
     LIGHT,
     SMALL,
+    draw_line,
     legend_below,
     log_ticks,
     new_figure,
@@ -69,22 +69,8 @@ def roc_figure(
         fpr, tpr = rates[name]
         # The best rate within the allowance: a step curve, so no point between two is made up.
         reached = tpr[np.searchsorted(fpr, grid * (1 + 1e-9), "right") - 1]
-        wide = 2.2 if name == "oracle" else 1.5
-        axes.plot(
-            grid,
-            np.where(reached > 0, reached, np.nan),
-            color=style.colour,
-            ls=style.dash,
-            lw=wide,
-            marker=style.marker,
-            ms=4.5,
-            mec="white",
-            mew=0.5,
-            markevery=(10, 45),
-            drawstyle="steps-post",
-            label=display_name(name),
-            zorder=3,
-        )
+        shown = np.where(reached > 0, reached, np.nan)
+        draw_line(axes, grid, shown, name, style, markevery=(10, 45), drawstyle="steps-post")
     axes.set_xlabel("false positive rate (log scale)", size=LABEL)
     axes.set_ylabel("true positive rate (log scale)", size=LABEL)
     legend_below(figure)

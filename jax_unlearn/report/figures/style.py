@@ -22,6 +22,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 
 from jax_unlearn.core import InputError
+from jax_unlearn.display import display_name
 from jax_unlearn.files import write_whole
 
 WIDTH = 9.0
@@ -185,6 +186,62 @@ def tidy(axes: Axes, *, grid: Literal["both", "x", "y"] = "both") -> None:
     axes.spines[["left", "bottom"]].set_color(GREY)
     axes.tick_params(colors=INK, labelsize=SMALL, color=GREY, length=3, which="major")
     axes.tick_params(which="minor", color=LIGHT, length=2)
+
+
+def draw_point(
+    axes: Axes, x: float, y: float, name: str, style: Style, *, clip_on: bool = True
+) -> None:
+    """Draw one method as its marker, above everything else."""
+    axes.plot(
+        [x],
+        [y],
+        marker=style.marker,
+        color=style.colour,
+        ms=8,
+        mec="white",
+        mew=0.7,
+        ls="none",
+        label=display_name(name),
+        clip_on=clip_on,
+        zorder=4,
+    )
+
+
+def draw_line(
+    axes: Axes,
+    x: np.ndarray,
+    y: np.ndarray,
+    name: str,
+    style: Style,
+    *,
+    label: str = "",
+    **more: Any,
+) -> None:
+    """Draw one method as a line with some markers; the oracle's is the widest.
+
+    Args:
+      axes: where to.
+      x: float [N].
+      y: float [N].
+      name: of the method.
+      style: its own.
+      label: for the legend; '' takes the name.
+      **more: of the line: ``markevery``, ``drawstyle``.
+    """
+    axes.plot(
+        x,
+        y,
+        color=style.colour,
+        ls=style.dash,
+        lw=2.2 if name == "oracle" else 1.5,
+        marker=style.marker,
+        ms=4.5,
+        mec="white",
+        mew=0.5,
+        label=label or display_name(name),
+        zorder=3,
+        **more,
+    )
 
 
 def log_ticks(axis: Axis, low: float, high: float) -> None:

@@ -163,7 +163,7 @@ def test_a_collapsed_original_gives_no_power():
 def test_a_row_whose_models_all_collapsed_is_not_judged():
     lost = [dataclasses.replace(run, status="collapsed") for run in runs(3, 2.0, 900)]
     found = verdicts(audit({"lost": lost}))["lost"]
-    assert (found.outcome, found.reason) == (CANNOT_BE_JUDGED, "no model of it works")
+    assert (found.outcome, found.reason) == (CANNOT_BE_JUDGED, "none of its models works")
 
 
 def never_learnt(seed):
