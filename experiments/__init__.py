@@ -1,1 +1,1 @@
-"""The commands: quickstart, run and search; configs holds one preset per published setting."""
+"""The commands, each a folder or a file; `shared` holds what several use, `configs` the presets."""

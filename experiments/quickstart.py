@@ -6,9 +6,9 @@ terminal, a report with figures in the folder. Everything else is `python -m exp
 
 import dataclasses
 
-from .command import console, guarded, parse, program
 from .configs import preset
-from .run import Command, execute
+from .run.command import Command, execute
+from .shared.command import console, guarded, parse, program
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -39,15 +39,17 @@ from jax_unlearn.files import write_whole
 from jax_unlearn.methods import method_class
 from jax_unlearn.registry import find_method
 
-from .command import console, guarded, program
-from .config import Experiment, build_method
-from .execution import ORDINARY, Execution
-from .folder import open_folder
-from .progress import phases, teller
-from .provenance import provenance
-from .reading import read_command
-from .setting_up import Setup, make_plan, open_bank_of, set_up
-from .sources import source_of
+from .shared.command import console, guarded, program
+from .shared.config import Experiment
+from .shared.execution import ORDINARY, Execution
+from .shared.folder import open_folder
+from .shared.hyperparameters import build_method
+from .shared.planning import make_plan, open_bank_of
+from .shared.progress import phases, teller
+from .shared.provenance import provenance
+from .shared.reading import read_command
+from .shared.setting_up import Setup, set_up
+from .shared.sources import source_of
 
 COLLAPSED = 100.0
 """Objective of a run that collapsed: as far from the oracle as percentages go."""

@@ -9,7 +9,7 @@ import pkgutil
 
 from jax_unlearn.core import check_choice
 
-from ..config import Experiment
+from ..shared.config import Experiment
 
 
 def preset_names() -> tuple[str, ...]:

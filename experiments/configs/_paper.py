@@ -1,6 +1,6 @@
 """What the two papers' settings share."""
 
-from ..config import Training
+from ..shared.config import Training
 
 NATMU_BASELINES = ("finetune", "amnesiac", "bad_teacher", "salun", "natmu")
 """NatMU and the baselines of its tables."""

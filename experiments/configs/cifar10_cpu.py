@@ -4,7 +4,7 @@ Run: ``python -m experiments.run --preset cifar10_cpu --data-dir DATA``, under 3
 no crops, so that 20 epochs suffice to fit the training set as far as the papers' networks do.
 """
 
-from ..config import Data, Experiment, Network, Training
+from ..shared.config import Data, Experiment, Network, Training
 
 EXPERIMENT = Experiment(
     data=Data(name="cifar10", train_size=5000, test_size=2000, padding=0),

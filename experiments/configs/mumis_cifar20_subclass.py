@@ -8,7 +8,7 @@ The paper's rate, stop ratio and batch size are not known to us: these are the m
 and ``python -m experiments.search`` with this preset finds better ones.
 """
 
-from ..config import Data, Experiment, Network
+from ..shared.config import Data, Experiment, Network
 from ._paper import SGD_100
 
 EXPERIMENT = Experiment(

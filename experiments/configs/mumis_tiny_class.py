@@ -10,7 +10,7 @@ and ``python -m experiments.search`` with this preset finds better ones.
 
 import dataclasses
 
-from ..config import Data, Experiment, Network
+from ..shared.config import Data, Experiment, Network
 from ._paper import SGD_100
 
 EXPERIMENT = Experiment(

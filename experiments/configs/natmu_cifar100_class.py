@@ -4,7 +4,7 @@ Source: He et al., "Towards Natural Machine Unlearning", 2024, arXiv 2405.15495.
 Run: ``python -m experiments.run --preset natmu_cifar100_class --data-dir DATA``
 """
 
-from ..config import Data, Experiment, Network
+from ..shared.config import Data, Experiment, Network
 from ._paper import NATMU_BASELINES, SGD_100, settings
 
 EXPERIMENT = Experiment(

@@ -6,7 +6,7 @@ Run: ``python -m experiments.run --preset natmu_tiny_resnet34 --data-dir DATA``
 
 import dataclasses
 
-from ..config import Data, Experiment, Network
+from ..shared.config import Data, Experiment, Network
 from ._paper import NATMU_BASELINES, SGD_100, settings
 
 EXPERIMENT = Experiment(

@@ -3,7 +3,7 @@
 Run: ``python -m experiments.quickstart``, under 3 minutes on two CPU cores.
 """
 
-from ..config import Data, Experiment, Network, Training
+from ..shared.config import Data, Experiment, Network, Training
 
 EXPERIMENT = Experiment(
     data=Data(name="digits", train_size=1000, padding=0, flip=False),

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from experiments import bank
+from experiments.bank import command as bank
 
 
 class Result(NamedTuple):

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 import experiments.quickstart
-import experiments.run
 import experiments.search
-from experiments.config import method_arguments, to_json
 from experiments.configs import preset, preset_names
+from experiments.run import command as run_command
+from experiments.shared.config_json import to_json
+from experiments.shared.hyperparameters import method_arguments
 
 FLAGS = (
     *("--training.epochs", 1, "--training.batch-size", 20, "--requests", "class:3"),
@@ -29,7 +30,7 @@ FLAGS = (
 def refuse(call, tmp_path, images_npz):
     """Run a command that must be refused; return its message."""
 
-    def run(*changes, main=experiments.run.main, flags=(*FLAGS, "--data.name", images_npz)):
+    def run(*changes, main=run_command.main, flags=(*FLAGS, "--data.name", images_npz)):
         out = tmp_path / "out"
         result = call(main, *flags, *changes, "--out", out)
         assert result.code == 2, result
@@ -193,7 +194,10 @@ def test_the_quickstart_refuses_unknown_flags(refuse):
 @pytest.mark.parametrize(
     ("main", "words"),
     [
-        (experiments.run.main, [*preset_names(), "--data.train-size INT", "--training.epochs"]),
+        (
+            run_command.main,
+            [*preset_names(), "--data.train-size INT", "--training.epochs"],
+        ),
         (experiments.quickstart.main, ["three minutes", "--out", "--overwrite"]),
         (experiments.search.main, ["--trials INT", "--seeds", "goes on"]),
     ],
@@ -212,10 +216,8 @@ def settled(call, monkeypatch):
     def read(*arguments):
         caught = []
         with monkeypatch.context() as patch:
-            patch.setattr(
-                experiments.run, "execute", lambda given, _: caught.append(given.experiment)
-            )
-            assert call(experiments.run.main, *arguments).code == 0
+            patch.setattr(run_command, "execute", lambda given, _: caught.append(given.experiment))
+            assert call(run_command.main, *arguments).code == 0
         return caught[0]
 
     return read

@@ -1,0 +1,6 @@
+r"""Measure how fast this machine trains and unlearns: `python -m experiments.bench --out FOLDER`.
+
+The folder gets bench.json and bench.md: every figure with its unit, the command, date, versions and
+hardware. What is measured is kept: the same command goes on where it was cut off. `--only` names
+benchmarks, `--quick` takes small settings, to see that everything runs.
+"""

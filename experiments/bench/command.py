@@ -1,0 +1,90 @@
+"""The command: measures what the folder lacks."""
+
+import dataclasses
+import importlib.util
+import os
+import pathlib
+import sys
+import time
+
+import jax
+from rich.console import Console
+
+from jax_unlearn.core import InputError, check_choice
+
+from ..shared.command import console, guarded, parse
+from . import __doc__ as description
+from .figures import Figures, cells, show
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command:
+    """Run the benchmarks.
+
+    Attributes:
+      only: names of the benchmarks to run; without it all: throughput, overhead, sensitivity,
+        start_up, bank, sweep, sharding, convolution.
+      quick: small settings and few repeats.
+      out: folder of the figures; new, or one that the same machine began.
+      overwrite: measure again what the folder holds.
+      torch_python: a Python that has PyTorch, to measure it beside; the one in use is tried first.
+    """
+
+    only: tuple[str, ...] = ()
+    quick: bool = False
+    out: str = "runs/bench"
+    overwrite: bool = False
+    torch_python: str = ""
+
+
+def execute(command: Command, terminal: Console) -> None:
+    """Measure what the folder lacks and print it all."""
+    # Only here: the benchmarks bring in every part of the library.
+    from .benchmarks import BENCHMARKS
+    from .benchmarks.cases import Plan, Row
+
+    for name in command.only:
+        check_choice("only", name, BENCHMARKS)
+    figures = Figures(pathlib.Path(command.out), command.quick, overwrite=command.overwrite)
+    plan = Plan(
+        quick=command.quick,
+        torch_python=_torch_python(command.torch_python),
+        accelerator=jax.default_backend() != "cpu",
+        kind=jax.devices()[0].device_kind,
+    )
+    for benchmark in command.only or BENCHMARKS:
+        for case in BENCHMARKS[benchmark](plan):
+            name = f"{benchmark}/{case.name}"
+            kept = figures.cases.get(name)
+            if kept and not kept["failed"] and not command.overwrite:
+                continue
+            start, failed = time.perf_counter(), False
+            try:
+                rows = case.measure()
+            except Exception as error:
+                # One that does not fit in memory, say, must not keep the others from being run.
+                message = (str(error).strip().splitlines() or [""])[0]
+                rows = [
+                    Row(case.name, None, "", f"failed: {type(error).__name__}: {message}"[:300])
+                ]
+                failed = True
+            figures.add(name, rows, time.perf_counter() - start, failed=failed)
+            for row in rows:
+                terminal.print(" ".join(cells(row._asdict())), highlight=False, markup=False)
+    show(figures, terminal)
+    terminal.print(f"figures: {pathlib.Path(command.out) / 'bench.md'}")
+
+
+def _torch_python(given: str) -> str | None:
+    if given and not os.access(given, os.X_OK):
+        raise InputError(f"torch_python={given!r}: expected a Python that can be run")
+    return given or (sys.executable if importlib.util.find_spec("torch") else None)
+
+
+def main() -> None:
+    """Read the command line and measure."""
+
+    def run() -> None:
+        execute(parse(Command, "experiments.bench", description), console())
+
+    guarded(run)

@@ -1,0 +1,121 @@
+"""The command: settings in, a run's folder out."""
+
+import contextlib
+import dataclasses
+import json
+import pathlib
+import warnings
+from functools import partial
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+from jax_unlearn.audit import AuditProtocol
+from jax_unlearn.audit.records.runs import MODELS, selected_sources
+from jax_unlearn.bank.request_models import count_oracles, fill_originals, fill_request
+from jax_unlearn.core import InputError
+from jax_unlearn.engine import distributed
+from jax_unlearn.engine.agreement import same_everywhere
+from jax_unlearn.files import write_whole
+
+from ..shared.auditing import audit_one
+from ..shared.command import console, guarded
+from ..shared.config import Experiment
+from ..shared.execution import ORDINARY, Execution, profiled
+from ..shared.folder import open_folder
+from ..shared.planning import make_plan, open_bank_of
+from ..shared.progress import phases, teller
+from ..shared.reading import read_command
+from ..shared.setting_up import set_up
+from . import __doc__ as description
+from .method_runs import method_runs
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command:
+    """Run an experiment.
+
+    Attributes:
+      experiment: the settings.
+      out: folder of the run; new, or one that the same settings began.
+      bank: folder of a bank to take models from and put them into, which other runs may share;
+        empty keeps one in the run's own folder.
+      data_dir: the same as --data.dir.
+      preset: settings to begin with; flags given beside it change them.
+      config: config.json of an earlier run to begin with, in place of a preset.
+      execution: how the machine is used.
+      resume: go on with the run in the folder; an error if there is none. Without it, too, a run
+        that was cut off goes on, and a new one begins where there is none.
+      overwrite: empty a folder that holds a run with other settings.
+      download: fetch a missing archive of the data from its official address.
+    """
+
+    experiment: Annotated[Experiment, tyro.conf.arg(name="")]
+    out: str = "runs/run"
+    bank: str = ""
+    data_dir: str | None = None
+    preset: str = ""
+    config: str = ""
+    execution: Annotated[Execution, tyro.conf.arg(name="")] = ORDINARY
+    resume: bool = False
+    overwrite: bool = False
+    download: bool = False
+
+
+def execute(command: Command, terminal: Console) -> None:
+    """Fill the bank, audit every request and write its report.
+
+    Several processes train together; process 0 alone reads, writes, audits and prints.
+    """
+    experiment, out = command.experiment, pathlib.Path(command.out)
+    setup = set_up(experiment, command.execution, out=command.out, download=command.download)
+    leads = distributed.is_leader()
+    if not leads:
+        terminal = Console(quiet=True)
+        warnings.simplefilter("ignore")
+    with same_everywhere():
+        if command.resume and leads and not (out / "config.json").is_file():
+            raise InputError(
+                f"resume: there is no run in out={command.out!r}; name its folder, or leave it out"
+            )
+    if command.bank:
+        # Before the folder is made: nothing is left behind where the bank is refused.
+        open_bank_of(command.bank, setup.dataset)
+    protocol = AuditProtocol(svc_max_examples=experiment.svc_examples or None)
+    oracles = range(count_oracles(len(experiment.seeds), experiment.oracles))
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(open_folder(out, setup.settings, overwrite=command.overwrite))
+        bank = open_bank_of(command.bank or folder / "bank", setup.dataset)
+        phase = stack.enter_context(phases(terminal))
+        stack.enter_context(profiled(command.execution.profile))
+        plan = make_plan(setup, bank, phase, teller(terminal), watch=True)
+        originals = fill_originals(plan, experiment.seeds)
+        chosen, failed = [], []
+        for text in experiment.requests:
+            filled = fill_request(plan, text, originals, setup.methods(text), oracles=oracles)
+            chosen.append(filled.as_json())
+            if leads:
+                # Where the models of an audit lie is known to who has the folder alone.
+                listed = {"bank": str(bank.path.resolve()), "requests": chosen}
+                write_whole(folder / MODELS, json.dumps(listed, indent=1) + "\n")
+                (sources,) = selected_sources(bank, chosen[-1:])
+                place = folder / filled.forgetting.slug
+                try:
+                    audit_one(
+                        *(sources, "auto", protocol, place, terminal, phase),
+                        settings=setup.settings["experiment"],
+                        runs=partial(method_runs, plan, filled, setup.methods(text)),
+                    )
+                except InputError as error:
+                    # Oracles that learned nothing, say; other requests may still be audited.
+                    failed.append(f"{text}: {error}")
+        # Not one by one: the first to leave would be taken for dead while process 0 audits.
+        distributed.wait_for_others("end")
+        if failed:
+            raise InputError("; ".join(failed))
+
+
+def main() -> None:
+    """Read the command line and run."""
+    guarded(lambda: execute(read_command(Command, "experiments.run", description), console()))

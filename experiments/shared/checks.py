@@ -1,0 +1,88 @@
+"""Whether an experiment can run to its end, as far as sizes tell, before anything is trained."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+import jax_unlearn as ju
+from jax_unlearn import data
+from jax_unlearn.core import InputError, Model
+
+from .config import Experiment
+from .hyperparameters import build_method
+from .naming import naming
+
+
+def check_fit(
+    experiment: Experiment,
+    model: Model,
+    dataset: data.Dataset,
+    arguments: Mapping[str, Mapping[str, Mapping[str, Any]]],
+) -> dict[str, str]:
+    """Check requests, batch sizes and what methods need against the data.
+
+    Args:
+      experiment: settings that :func:`experiments.shared.validation.validate` accepts.
+      model: the network.
+      dataset: the data.
+      arguments: hyperparameters by request and method.
+
+    Returns:
+      Hash of each request whose ids lie in a file: its text does not say which they are.
+
+    Raises:
+      InputError: a request does not fit the data or comes twice in other words, batches are larger
+        than what they are drawn from (all of them are named), or a method cannot work on a request.
+    """
+    size = len(dataset.train.label)
+    too_large = _too_large("training", experiment.training.batch_size, size, "the data")
+    hashes: dict[str, str] = {}
+    seen: dict[str, str] = {}
+    for text in experiment.requests:
+        spec = data.parse_request(text)
+        # Which examples are hardest is not known before models are trained, but how many are.
+        stand_in = np.zeros(size) if spec.kind == "hardest" else None
+        request = data.make_request(spec, dataset, stand_in)
+        same = seen.setdefault(request.hash, text)
+        if same != text:
+            raise InputError(
+                f"requests={text!r}: forgets the same as {same!r}; expected each request once"
+            )
+        if spec.kind == "ids":
+            hashes[text] = request.hash
+        if data.test_forgotten(dataset, request).all():
+            raise InputError(
+                f"request={text!r}: all test images are of forgotten classes; expected some of "
+                "others; forget fewer classes"
+            )
+        forget, retain = data.split(dataset, request)
+        problem = ju.Problem(
+            model=model,
+            variables=None,
+            forget=forget,
+            retain=retain,
+            num_classes=dataset.num_classes,
+        )
+        if not too_large:
+            batch_size, rows = experiment.training.batch_size, len(retain.label)
+            too_large += _too_large("training", batch_size, rows, f"{text}'s oracle")
+        for name, given in arguments[text].items():
+            method = build_method(name, given)
+            with naming(f"{name}."):
+                method.check(problem, exact=spec.kind != "hardest")
+                rows = method.count_rows(problem)
+            too_large += _too_large(name, method.batch_size, rows, text)
+    if too_large:
+        raise InputError("; ".join(too_large))
+    return hashes
+
+
+def _too_large(owner: str, batch_size: int, rows: int, whose: str) -> list[str]:
+    """What to say of a batch that is larger than what it is drawn from; nothing of others."""
+    if batch_size <= rows:
+        return []
+    return [
+        f"{owner}.batch_size={batch_size}: there are only {rows} examples to draw from for "
+        f"{whose}; use at most {rows}"
+    ]

@@ -1,0 +1,131 @@
+"""What every command shares: one line per user error, exit codes, the console."""
+
+import contextlib
+import errno
+import io
+import logging
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import jax
+import tyro
+from rich.console import Console
+
+from jax_unlearn.core import InputError
+from jax_unlearn.engine.signals import Interrupted, acting
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+INTERRUPTED = (130, 143)
+"""Exit codes after SIGINT (Ctrl-C) and SIGTERM."""
+
+
+def guarded(main: Callable[[], None]) -> None:
+    """Run a command: exit code 2 and one line on a user's error, 130 on SIGINT, 143 on SIGTERM."""
+    try:
+        with acting(), _only_our_own_words():
+            main()
+    except InputError as error:
+        _tell(f"error: {as_called(str(error))}")
+        raise SystemExit(2) from None
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        _tell(
+            f"error: disk full ({error.strerror}); what is finished stays valid; make room and "
+            "start the same command again"
+        )
+        raise SystemExit(2) from None
+    except (KeyboardInterrupt, Interrupted) as stop:
+        _tell("interrupted: start the same command again to go on")
+        code = stop.exit_code if isinstance(stop, Interrupted) else 128 + signal.SIGINT
+        raise SystemExit(code) from None
+
+
+@contextlib.contextmanager
+def _only_our_own_words() -> Iterator[None]:
+    """Keep Orbax from logging the traceback of an error that it raises, too, and that we say."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _tell(line: str) -> None:
+    """Say something on stderr; of several processes only the first does."""
+    if not jax.distributed.is_initialized() or jax.process_index() == 0:
+        print(line, file=sys.stderr)
+
+
+def program(main: Callable[[], None]) -> None:
+    """Run a command as the whole process; a warning is one line."""
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
+    try:
+        main()
+    except SystemExit as stop:
+        if stop.code not in INTERRUPTED:
+            raise
+        # Everything is written and closed by now, and where the interrupt cut off a compilation
+        # the interpreter's own way out crashes.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(stop.code)
+
+
+def as_called(text: str) -> str:
+    """Name commands as they are called here: an installed package has no ``experiments``."""
+    installed = __package__ == "jax_unlearn.commands.shared"
+    return text.replace("python -m experiments.", "jax-unlearn ") if installed else text
+
+
+_T = TypeVar("_T")
+
+
+def parse(cls: type[_T], module: str, description: str, **options: Any) -> _T:
+    """Read the command line into a dataclass.
+
+    Args:
+      cls: the dataclass.
+      module: name of the command's module.
+      description: shown by ``--help``.
+      **options: further arguments of ``tyro.cli``.
+
+    Raises:
+      InputError: a flag is unknown or its value cannot be read.
+    """
+    heard = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(heard):
+            return tyro.cli(
+                cls,
+                prog=as_called(f"python -m {module}"),
+                description=as_called(description),
+                **options,
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise InputError(_one_line(heard.getvalue())) from None
+
+
+def _one_line(box: str) -> str:
+    """What a framed message of tyro says, with the flags that it lists as near or as meant."""
+    rows = [row.strip("│╭╮╰╯ ") for row in box.splitlines()]
+    # The first row is a title; a terminal without line-drawing characters has a rule under it.
+    blocks = "\n".join("" if set(row) <= set("-─") else row for row in rows[1:]).strip()
+    says, _, lists = blocks.partition("\n\n")
+    flags = [row for row in lists.splitlines() if row.startswith("-")]
+    hint = f"; expected {' or '.join(flags)}" if flags else ""
+    return f"{' '.join(says.split()).rstrip('.')}{hint}; see --help"
+
+
+def console() -> Console:
+    """The terminal, or plain text of a fixed width where there is none."""
+    probe = Console()
+    return probe if probe.is_terminal else Console(width=160)

@@ -1,0 +1,127 @@
+"""What an experiment is: frozen settings that a command line, a preset or a file can give."""
+
+import dataclasses
+
+import jax_unlearn as ju
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Data:
+    """The data set.
+
+    Attributes:
+      name: digits, cifar10, cifar20, cifar100, tiny_imagenet200; any data set that TFDS prepared
+        (NAME, NAME/CONFIG, NAME:VERSION); the path of an .npz file; or your own as FILE.py:NAME or
+        pkg.module:NAME.
+      dir: folder that holds the TFDS data sets, or the original archives to prepare them from;
+        digits needs none.
+      train_size: number of training images, drawn class by class; 0 takes all.
+      test_size: number of test images, drawn class by class; 0 takes all.
+      padding: pixels by which augmentation pads before it crops; 0 crops nothing.
+      flip: whether augmentation flips images horizontally.
+    """
+
+    name: str = "digits"
+    dir: str | None = None
+    train_size: int = 0
+    test_size: int = 0
+    padding: int = 4
+    flip: bool = True
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Network:
+    """The network.
+
+    Attributes:
+      name: convnet, resnet8, resnet10, resnet18, resnet20, resnet34, vgg16_bn, or FILE.py:NAME or
+        pkg.module:NAME of a constructor of your own.
+      width: channels of the first layer; 0 takes the network's own.
+      dtype: what it computes in, float32 or bfloat16; weights stay float32.
+    """
+
+    name: str = "convnet"
+    width: int = 0
+    dtype: str = "float32"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Training:
+    """The recipe of the original and of its oracles.
+
+    Attributes:
+      epochs: passes over the training set.
+      batch_size: images per step.
+      learning_rate: peak rate.
+      weight_decay: L2 term in the gradient (sgd, adam), decoupled decay (adamw).
+      momentum: of sgd.
+      optimizer: sgd, adam or adamw.
+      schedule: constant, cosine or step (linear warm-up, a tenth at 60 % and at 80 %).
+      warmup_epochs: of the step schedule.
+      augment: whether training images are cropped and flipped.
+    """
+
+    epochs: int = 100
+    batch_size: int = 128
+    learning_rate: float = 0.1
+    weight_decay: float = 5e-4
+    momentum: float = 0.9
+    optimizer: str = "sgd"
+    schedule: str = "step"
+    warmup_epochs: float = 2.0
+    augment: bool = True
+
+    def recipe(self) -> ju.Unlearner:
+        """The method that trains an original or an oracle."""
+        return ju.retrain(**dataclasses.asdict(self))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """Train originals and oracles, unlearn, audit.
+
+    Attributes:
+      data: the data set.
+      network: the network.
+      training: the recipe of originals and oracles.
+      requests: what to forget, each an experiment of its own on the same originals: class:3,
+        class:1,2, class:rocket, subclass:rocket, random:0.1, random:500, hardest:0.1,
+        ids:PATH (.npy, .txt or .json).
+      methods: names from the README's table, or FILE.py:NAME or pkg.module:NAME of your own.
+      seeds: one original and one run of each method per seed.
+      oracles: how many models are retrained for each request, of seeds 0, 1, ...: some are the
+        reference and the others are held out; 0 takes twice the number of seeds, at least 4, fewer
+        than which give no verdict.
+      hyperparameters: a .json file written by `python -m experiments.search`, or the name of one
+        that ships in experiments/configs; empty takes each method's published defaults.
+      set: single hyperparameters, METHOD.NAME=VALUE, over everything else and after those of the
+        preset; with a prefix such as class/natmu.reinit_linear=true only for requests of that kind.
+      cpu_devices: virtual devices that share a CPU's cores; 0 leaves JAX's own number. Many
+        models at a time train faster on several, a batch shared among them slower; accelerators
+        ignore it.
+      loop: auto, scan or python.
+      svc_examples: examples of each side that train the SVC attack; 0 takes all, as published,
+        which costs minutes per model beyond ten thousand.
+    """
+
+    data: Data = Data()
+    network: Network = Network()
+    training: Training = Training()
+    requests: tuple[str, ...] = ("random:0.1",)
+    methods: tuple[str, ...] = tuple(name for name in ju.METHODS if name != "retrain")
+    seeds: tuple[int, ...] = (0, 1, 2)
+    oracles: int = 0
+    hyperparameters: str = ""
+    set: tuple[str, ...] = ()
+    cpu_devices: int = 0
+    loop: str = "auto"
+    svc_examples: int = 2000
+
+    @property
+    def keeps_memory(self) -> bool:
+        """Whether a CPU keeps memory between steps, which takes the calling thread for each.
+
+        Steps on digits are too short to gain by it, and lose the time in which Python prepares the
+        next one.
+        """
+        return self.data.name != "digits"

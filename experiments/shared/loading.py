@@ -1,0 +1,41 @@
+"""The data set and the network that settings name."""
+
+from jax_unlearn import data
+from jax_unlearn.core import InputError, Model
+from jax_unlearn.models import CENTRED, NORMALIZATIONS, make_model
+
+from .config import Experiment
+from .naming import naming
+
+
+def load_data(
+    experiment: Experiment, *, download: bool = False, streamed: bool = False
+) -> data.Dataset:
+    """Load the data set and draw the training and test images that the settings ask for.
+
+    Args:
+      experiment: the settings.
+      download: whether a missing archive may be downloaded.
+      streamed: whether images are read only when they are used.
+    """
+    settings = experiment.data
+    load = data.open_stream if streamed else data.load
+    try:
+        dataset = load(settings.name, settings.dir, download=download)
+    except InputError as error:
+        # It names an argument of the library, where a command has a flag.
+        raise InputError(str(error).replace("download=True", "--download")) from error
+    with naming("data."):
+        return data.subset(dataset, settings.train_size or None, settings.test_size or None)
+
+
+def make_network(experiment: Experiment, dataset: data.Dataset) -> Model:
+    """Build the network for a data set's images and classes."""
+    return make_model(
+        experiment.network.name,
+        dataset.num_classes,
+        dataset.train.image.shape[1:],
+        width=experiment.network.width or None,
+        normalize=NORMALIZATIONS.get(dataset.name, CENTRED),
+        dtype=experiment.network.dtype,
+    )

@@ -1,0 +1,62 @@
+"""The bank of an experiment, and what all models that it trains share."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from jax_unlearn import data
+from jax_unlearn.bank import Bank, describe_data, open_bank
+from jax_unlearn.bank.data import check_data
+from jax_unlearn.bank.plan import Plan
+from jax_unlearn.bank.together import from_leader
+from jax_unlearn.sharding import parse_mesh
+
+from .setting_up import Setup
+from .sources import source_of
+
+
+def open_bank_of(path: str | pathlib.Path, dataset: data.Dataset) -> Bank:
+    """Open a bank for a data set, made where there is none; process 0 alone touches the disk.
+
+    Raises:
+      InputError: see :func:`jax_unlearn.bank.open_bank`.
+    """
+    described = describe_data(dataset)
+    from_leader(lambda: open_bank(path, data=described, create=True) and None)
+    return Bank(pathlib.Path(path), check_data(described))
+
+
+def make_plan(
+    setup: Setup,
+    bank: Bank,
+    phase: Callable[[str], Any],
+    tell: Callable[[str], None],
+    *,
+    watch: bool,
+) -> Plan:
+    """What all models of an experiment share, in a bank."""
+    experiment, execution = setup.experiment, setup.execution
+    network = dataclasses.asdict(experiment.network)
+    source = source_of(experiment.network.name)
+    alone = f"model={jax.device_count()}" if jax.process_count() == 1 else ""
+    return Plan(
+        bank=bank,
+        dataset=setup.dataset,
+        model=setup.model,
+        network=network | ({"source": source} if source else {}),
+        recipe=experiment.training.recipe(),
+        padding=experiment.data.padding,
+        flip=experiment.data.flip,
+        # Without a word on it each device of a process trains a model of its own.
+        mesh=parse_mesh(execution.mesh or alone),
+        loop=experiment.loop,
+        placement="device" if execution.placement == "device" else "host",
+        checkpoint_seconds=execution.checkpoint_seconds,
+        watch=watch,
+        keep_weights=execution.keep_weights,
+        phase=phase,
+        tell=tell,
+    )

@@ -1,0 +1,58 @@
+"""Command, date, versions and hardware: what a number must be read with."""
+
+import contextlib
+import datetime
+import os
+import pathlib
+import platform
+import sys
+from importlib import metadata
+from typing import Any
+
+import jax
+
+PACKAGES = (
+    "jax_unlearn",
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "tensorflow-datasets",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "optuna",
+)
+
+
+def provenance() -> dict[str, Any]:
+    """Command, date, versions and hardware: what a number must be read with."""
+    return {
+        "command": " ".join(["python -m", _module_name(), *sys.argv[1:]]),
+        "date": datetime.date.today().isoformat(),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in PACKAGES},
+        },
+        "hardware": {
+            "platform": jax.default_backend(),
+            "devices": [str(device.device_kind) for device in jax.devices()],
+            "cpu": _cpu_name(),
+            "cores": os.cpu_count(),
+        },
+    }
+
+
+def _module_name() -> str:
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    # A command that is a folder runs as its __main__.
+    return spec.name.removesuffix(".__main__") if spec else pathlib.Path(sys.argv[0]).stem
+
+
+def _cpu_name() -> str:
+    with contextlib.suppress(OSError):
+        for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,88 @@
+"""Commands whose settings begin with a preset's or an earlier run's."""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import pathlib
+import sys
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from jax_unlearn.core import InputError
+
+from ..configs import describe_presets, preset
+from .command import parse
+from .config import Experiment
+from .config_json import from_json
+from .hyperparameters import method_arguments
+
+
+def starting_settings(arguments: list[str]) -> Experiment:
+    """The settings that flags change: a preset's, an earlier run's, or none."""
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    # A flag without its value is left to the parser of all flags to complain about.
+    first.add_argument("--preset", nargs="?", default="")
+    first.add_argument("--config", nargs="?", default="")
+    given, _ = first.parse_known_args(arguments)
+    if given.preset and given.config:
+        raise InputError(f"preset={given.preset!r}: give a preset or a config, not both")
+    if given.preset:
+        return preset(given.preset)
+    return _earlier(given.config) if given.config else Experiment()
+
+
+def _earlier(config: str) -> Experiment:
+    """The settings of an earlier run's ``config.json``."""
+    try:
+        settings = json.loads(pathlib.Path(config).read_text())["settings"]
+        given = settings["experiment"]
+        recorded = {
+            text: {name: result["arguments"] for name, result in methods.items()}
+            for text, methods in settings["requests"].items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"config={config!r}: expected the config.json of a run") from error
+    experiment = from_json(given, f"config={config!r}")
+    with contextlib.suppress(InputError):
+        if recorded == {text: method_arguments(experiment, text) for text in experiment.requests}:
+            return experiment
+    # Its file of hyperparameters is gone or has changed; the run kept what it used.
+    return dataclasses.replace(experiment, hyperparameters=config, set=())
+
+
+class _Command(Protocol):
+    """What the commands' dataclasses have in common."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+    def __init__(self, *, experiment: Experiment) -> None: ...
+
+    @property
+    def experiment(self) -> Experiment: ...
+
+    @property
+    def data_dir(self) -> str | None: ...
+
+
+_C = TypeVar("_C", bound=_Command)
+
+
+def read_command(cls: type[_C], module: str, description: str) -> _C:
+    """Read a command whose ``experiment`` begins with a preset's or an earlier run's settings.
+
+    Args:
+      cls: dataclass with the fields ``experiment`` and ``data_dir``, which is the same as the
+        experiment's ``data.dir``.
+      module: name of the command's module.
+      description: shown by ``--help``, before the presets.
+    """
+    begun = starting_settings(sys.argv[1:])
+    default = cls(experiment=dataclasses.replace(begun, set=()))
+    text = f"{description}\n\nPresets:\n\n{describe_presets()}"
+    command = parse(cls, module, text, default=default)
+    given = command.experiment
+    data = given.data
+    if command.data_dir is not None:
+        data = dataclasses.replace(data, dir=command.data_dir)
+    settled = dataclasses.replace(given, data=data, set=(*begun.set, *given.set))
+    return dataclasses.replace(command, experiment=settled)

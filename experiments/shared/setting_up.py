@@ -1,0 +1,130 @@
+"""From settings to what is trained: data, network, methods and devices, all checked at once."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from jax_unlearn import data
+from jax_unlearn.bank.plan import Named
+from jax_unlearn.core import Model
+from jax_unlearn.engine import distributed
+from jax_unlearn.engine.agreement import check_same, same_everywhere
+from jax_unlearn.engine.cpu import use_cpu_devices
+from jax_unlearn.sharding import parse_mesh
+
+from .checks import check_fit
+from .config import Experiment
+from .config_json import to_json
+from .execution import Execution
+from .hyperparameters import build_method, failed_methods, method_arguments
+from .loading import load_data, make_network
+from .sources import digests, source_of
+from .validation import validate
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """An experiment that can be trained.
+
+    Attributes:
+      experiment: the settings.
+      execution: how the machine is used.
+      dataset: the data.
+      model: the network.
+      arguments: hyperparameters by request and method, where they differ from the defaults.
+      failed: by request and method why its hyperparameters stand for none that work.
+      settings: what determines the results, as JSON values.
+    """
+
+    experiment: Experiment
+    execution: Execution
+    dataset: data.Dataset
+    model: Model
+    arguments: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    failed: Mapping[str, Mapping[str, str]]
+    settings: Mapping[str, Any]
+
+    def methods(self, request: str) -> list[Named]:
+        """The methods for a request, with their hyperparameters."""
+        return [
+            Named(
+                name, build_method(name, given), source_of(name), self.failed[request].get(name, "")
+            )
+            for name, given in self.arguments[request].items()
+        ]
+
+
+def set_up(
+    experiment: Experiment, execution: Execution, *, out: str = "", download: bool = False
+) -> Setup:
+    """Check everything and load the data; nothing is written but the caches of data.
+
+    Several processes that work as one all call it, and all fail where one does.
+
+    Args:
+      experiment: the settings.
+      execution: how the machine is used.
+      out: where the command writes; must be the same for all processes.
+      download: whether a missing archive may be downloaded.
+
+    Raises:
+      InputError: with one line that names the setting.
+    """
+    validate(experiment)
+    execution.validate()
+    use_cpu_devices(experiment.cpu_devices, keep_memory=experiment.keeps_memory)
+    distributed.initialize(
+        coordinator=execution.coordinator,
+        num_processes=execution.num_processes,
+        process_id=execution.process_id,
+    )
+    leads = distributed.is_leader()
+    with same_everywhere():
+        arguments = {text: method_arguments(experiment, text) for text in experiment.requests}
+        failed = {text: failed_methods(experiment, text) for text in experiment.requests}
+        sources = digests(experiment)
+    check_same(_common(experiment, execution, arguments, sources, out))
+    streamed = execution.placement == "stream"
+    with same_everywhere():
+        parse_mesh(execution.mesh)
+        if leads:
+            # Process 0 first: what it downloads and prepares, the others find.
+            dataset = load_data(experiment, download=download, streamed=streamed)
+    with same_everywhere():
+        if not leads:
+            dataset = load_data(experiment, download=download, streamed=streamed)
+        model = make_network(experiment, dataset)
+        hashes = check_fit(experiment, model, dataset, arguments)
+    check_same({"data_fingerprint": dataset.fingerprint, "request_hashes": hashes})
+    settings = {
+        "experiment": to_json(experiment),
+        # In the form of a search's result, so that this file can be given as hyperparameters.
+        "requests": {
+            text: {
+                name: {"arguments": given}
+                | ({"failed": failed[text][name]} if name in failed[text] else {})
+                for name, given in methods.items()
+            }
+            for text, methods in arguments.items()
+        },
+        "data_fingerprint": dataset.fingerprint,
+        "request_hashes": hashes,
+        "sources": sources,
+    }
+    return Setup(experiment, execution, dataset, model, arguments, failed, settings)
+
+
+def _common(
+    experiment: Experiment,
+    execution: Execution,
+    arguments: Mapping[str, Any],
+    sources: Mapping[str, str],
+    out: str,
+) -> dict[str, Any]:
+    """What all processes must have been started with."""
+    given = to_json(experiment)
+    # Each process may have devices and files of its own: what the files hold is compared.
+    del given["cpu_devices"], given["data"]["dir"], given["hyperparameters"]
+    names = ("mesh", "placement", "keep_weights")
+    spread = {"out": out} | {name: getattr(execution, name) for name in names}
+    return given | spread | {"arguments": arguments, "sources": sources}

@@ -1,0 +1,63 @@
+"""Whether settings can be right, as far as they tell without any data."""
+
+import jax_unlearn as ju
+from jax_unlearn import data
+from jax_unlearn.bank.forgetting import FIRST_SCORING_SEED
+from jax_unlearn.core import InputError, check_choice, check_number
+from jax_unlearn.data.request_text import OPTIONS
+from jax_unlearn.models import find_network
+from jax_unlearn.models.linen import DTYPES
+from jax_unlearn.registry import find_method
+from jax_unlearn.user_code import is_reference
+
+from .config import Experiment
+from .hyperparameters import build_method, method_arguments, parse_setting
+from .naming import naming
+
+
+def validate(experiment: Experiment) -> None:
+    """Check everything that can be checked before any data is read.
+
+    Raises:
+      InputError: with one line that names the setting.
+    """
+    find_network(experiment.network.name, argument="network")
+    check_choice("network.dtype", experiment.network.dtype, DTYPES)
+    for seed in experiment.seeds:
+        check_number("seeds", seed, low=0, high=FIRST_SCORING_SEED - 1, whole=True)
+    check_number("oracles", experiment.oracles, low=0, whole=True)
+    for field in ("seeds", "requests", "methods"):
+        values = getattr(experiment, field)
+        if not values or len(set(values)) < len(values):
+            raise InputError(f"{field}={values}: expected one or more values, none of them twice")
+    for name in ("train_size", "test_size", "padding"):
+        check_number(f"data.{name}", getattr(experiment.data, name), low=0, whole=True)
+    check_number("network.width", experiment.network.width, low=0, whole=True)
+    check_number("svc_examples", experiment.svc_examples, low=0, whole=True)
+    check_number("cpu_devices", experiment.cpu_devices, low=0, high=1024, whole=True)
+    check_choice("loop", experiment.loop, ("auto", "scan", "python"))
+    for name in experiment.methods:
+        if find_method(name) is ju.retrain:
+            raise InputError(
+                f"method={name!r}: every run has it, as the oracle; leave it out of the methods"
+            )
+    slugs = [data.parse_request(request).slug for request in experiment.requests]
+    for slug, request in zip(slugs, experiment.requests, strict=True):
+        if slugs.count(slug) > 1:
+            raise InputError(
+                f"requests={request!r}: another one has the same short name {slug}, which names "
+                "its folder; ask for one of them, or rename a file of ids"
+            )
+    with naming("training."):
+        experiment.training.recipe()
+    for text in experiment.set:
+        kind, method, field, value = parse_setting(text)
+        if kind:
+            check_choice(f"set={text!r}: kind of request", kind, OPTIONS)
+        known = [*ju.METHODS, *experiment.methods]
+        if method not in known and not is_reference(method):
+            check_choice(f"set={text!r}: method", method, known)
+        build_method(method, {field: value})
+    for request in experiment.requests:
+        for name, arguments in method_arguments(experiment, request).items():
+            build_method(name, arguments)
