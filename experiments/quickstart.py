@@ -8,7 +8,8 @@ import dataclasses
 
 from .configs import preset
 from .run.command import Command, execute
-from .shared.command import console, guarded, parse, program
+from .shared.command import console, guarded, program
+from .shared.command_line import parse
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

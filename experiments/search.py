@@ -12,12 +12,11 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import jax
 import numpy as np
 import optuna
-import tyro
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from rich.console import Console
@@ -40,14 +39,12 @@ from jax_unlearn.methods import method_class
 from jax_unlearn.registry import find_method
 
 from .shared.command import console, guarded, program
-from .shared.config import Experiment
-from .shared.execution import ORDINARY, Execution
 from .shared.folder import open_folder
 from .shared.hyperparameters import build_method
 from .shared.planning import make_plan, open_bank_of
 from .shared.progress import phases, teller
 from .shared.provenance import provenance
-from .shared.reading import read_command
+from .shared.reading import ExperimentCommand, read_command
 from .shared.setting_up import Setup, set_up
 from .shared.sources import source_of
 
@@ -56,12 +53,10 @@ COLLAPSED = 100.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Command:
+class Command(ExperimentCommand):
     """Search every method's hyperparameters.
 
     Attributes:
-      experiment: whose data, network, recipe, requests and methods are searched; its own seeds and
-        file of hyperparameters are not used.
       out: folder for trials and, without --bank, originals and oracles; a search that was cut off
         goes on.
       bank: folder of a bank to take originals and oracles from and put them into.
@@ -69,25 +64,14 @@ class Command:
       search_seeds: of the originals and oracles of the search; must be none of the table's.
       result: file to write; presets read experiments/configs/PRESET.json.
       overwrite: empty a folder that holds a search with other settings.
-      data_dir: the same as --data.dir.
-      preset: settings to begin with; flags given beside it change them.
-      config: config.json of an earlier run to begin with, in place of a preset.
-      execution: how the machine is used.
-      download: fetch a missing archive of the data from its official address.
     """
 
-    experiment: Annotated[Experiment, tyro.conf.arg(name="")]
     out: str = "runs/search"
     bank: str = ""
     trials: int = 16
     search_seeds: tuple[int, ...] = (100, 101)
     result: str = ""
     overwrite: bool = False
-    data_dir: str | None = None
-    preset: str = ""
-    config: str = ""
-    execution: Annotated[Execution, tyro.conf.arg(name="")] = ORDINARY
-    download: bool = False
 
 
 class Trials:

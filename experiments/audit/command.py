@@ -1,7 +1,9 @@
 """The command: models in, a record and a report out."""
 
+import contextlib
 import dataclasses
-import tempfile
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -9,14 +11,19 @@ import tyro
 from rich.console import Console
 
 from jax_unlearn.audit import AuditProtocol
+from jax_unlearn.audit.measures.measure import QUICK, STANDARD, STRONG
 from jax_unlearn.audit.records.sources import gather_sources
-from jax_unlearn.core import InputError, check_number
+from jax_unlearn.core import InputError, check_choice, check_number
 
 from ..shared.auditing import audit_one
-from ..shared.command import console, guarded, parse
+from ..shared.command import console, guarded
+from ..shared.command_line import parse
+from ..shared.naming import as_typed
 from ..shared.progress import phases
+from ..shared.writable import check_writable
 from . import __doc__ as description
 from .checking import check_again
+from .folder import check_is_audit
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,7 +37,9 @@ class Command:
       level: quick, standard, strong, or auto for the highest that the models allow.
       request: hash or text of the request, such as class:3; empty for all that have oracles. Names
         the request where the oracles are .npz files.
-      out: folder of the results; one inside it for each request where there are several.
+      out: folder of the results; one inside it for each request where there are several. New, or
+        that of an earlier audit, which is replaced.
+      overwrite: write there even if the folder holds something else.
       protocol: choices that numbers depend on.
       check: audit.json to compute again from the predictions that it names; where they lie
         elsewhere now, --oracles and targets say where.
@@ -42,6 +51,7 @@ class Command:
     level: str = "auto"
     request: str = ""
     out: str = "runs/audit"
+    overwrite: bool = False
     protocol: AuditProtocol = dataclasses.field(default_factory=AuditProtocol)
     check: str = ""
 
@@ -51,26 +61,37 @@ def execute(command: Command, terminal: Console) -> None:
     if command.protocol.svc_max_examples is not None:
         name = "protocol.svc-max-examples"
         check_number(name, command.protocol.svc_max_examples, low=1, whole=True)
-    found = gather_sources(command.targets, command.oracles, command.original, command.request)
+    check_choice("level", command.level, ("auto", QUICK, STANDARD, STRONG))
+    with as_typed(target="targets"), _naming_places(command):
+        found = gather_sources(command.targets, command.oracles, command.original, command.request)
+    if not command.overwrite:
+        check_is_audit(Path(command.out))
     folders = [Path(command.out) / (s.slug if len(found) > 1 else "") for s in found]
     for folder in folders:
-        _check_writable(folder)
+        check_writable(folder)
     for sources, folder in zip(found, folders, strict=True):
         with phases(terminal) as phase:
             audit_one(sources, command.level, command.protocol, folder, terminal, phase)
 
 
-def _check_writable(folder: Path) -> None:
-    """Make the folder, or say why it cannot hold results, before hours are spent on them."""
+@contextlib.contextmanager
+def _naming_places(command: Command) -> Iterator[None]:
+    """Name the flag that a place was given by; the library calls all of them path."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise InputError(
-            f"out={str(folder)!r}: {error.strerror}: expected a folder that can be written to; "
-            "name another with --out"
-        ) from None
+        yield
+    except InputError as error:
+        place = re.match("path='(.*?)'", str(error))
+        if place is None:
+            raise
+        # The first that holds it: what is looked for lies in a folder that was given.
+        given = {"oracles": command.oracles.split(","), "original": command.original}
+        holds = [flag for flag, paths in given.items() if any(_lies_in(place[1], p) for p in paths)]
+        flag = (*holds, "targets")[0]
+        raise InputError(str(error).replace("path=", f"{flag}=", 1)) from error
+
+
+def _lies_in(place: str, folder: str) -> bool:
+    return bool(folder) and (place == folder or Path(folder) in Path(place).parents)
 
 
 def _places(command: Command) -> list[str]:
@@ -94,7 +115,11 @@ def main() -> None:
         command = parse(Command, "experiments.audit", description, default=Command())
         if not command.check:
             execute(command, console())
-        elif not check_again(command.check, _places(command), console()):
+            return
+        places = _places(command)
+        with _naming_places(command):
+            agrees = check_again(command.check, places, console())
+        if not agrees:
             raise SystemExit(1)
 
     guarded(run)

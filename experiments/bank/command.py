@@ -2,9 +2,7 @@
 
 import dataclasses
 import warnings
-from typing import Annotated
 
-import tyro
 from rich.console import Console
 
 from jax_unlearn.bank.plan import Plan
@@ -21,22 +19,22 @@ from jax_unlearn.engine import distributed
 from jax_unlearn.engine.signals import deferred
 
 from ..shared.command import console, guarded
-from ..shared.config import Experiment, Training
-from ..shared.execution import ORDINARY, Execution, profiled
+from ..shared.config import Training
+from ..shared.execution import profiled
+from ..shared.naming import as_typed
 from ..shared.planning import make_plan, open_bank_of
 from ..shared.progress import phases, teller
-from ..shared.reading import read_command
+from ..shared.reading import ExperimentCommand, read_command
 from ..shared.setting_up import set_up
 from . import __doc__ as description
 from .probes import take_probes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Command:
-    """Fill a bank of models.
+class Command(ExperimentCommand):
+    """Fill a bank of models; the seeds of the experiment are not used.
 
     Attributes:
-      experiment: the settings; its seeds are not used.
       count: how many originals, oracles and unlearned models of each method, of seeds 0, 1, ...;
         --oracles gives oracles a number of their own.
       subsets: how many models trained on random halves of the data, for memorization scores.
@@ -45,24 +43,13 @@ class Command:
       watch: record accuracies of unlearned models after every epoch, for the forget accuracy on the
         way; models that the bank holds already are left as they are.
       out: folder of the bank; new, or a bank of the same data.
-      data_dir: the same as --data.dir.
-      preset: settings to begin with; flags given beside it change them.
-      config: config.json of an earlier run to begin with, in place of a preset.
-      execution: how the machine is used.
-      download: fetch a missing archive of the data from its official address.
     """
 
-    experiment: Annotated[Experiment, tyro.conf.arg(name="")]
     count: int = 8
     subsets: int = 0
     probes: int = 0
     watch: bool = False
     out: str = "runs/bank"
-    data_dir: str | None = None
-    preset: str = ""
-    config: str = ""
-    execution: Annotated[Execution, tyro.conf.arg(name="")] = ORDINARY
-    download: bool = False
 
 
 def execute(command: Command, terminal: Console) -> None:
@@ -84,8 +71,9 @@ def execute(command: Command, terminal: Console) -> None:
     if not distributed.is_leader():
         terminal = Console(quiet=True)
         warnings.simplefilter("ignore")
-    bank = open_bank_of(command.out, setup.dataset)
-    with profiled(command.execution.profile), phases(terminal) as phase:
+    bank = open_bank_of(command.out, setup.dataset, flag="out")
+    typed = as_typed(learning_rate="training.learning_rate")
+    with typed, profiled(command.execution.profile), phases(terminal) as phase:
         plan = make_plan(setup, bank, phase, teller(terminal), watch=command.watch)
         originals = fill_originals(plan, range(command.count))
         fill_subsets(plan, command.subsets)

@@ -12,7 +12,9 @@ from rich.console import Console
 
 from jax_unlearn.core import InputError, check_choice
 
-from ..shared.command import console, guarded, parse
+from ..shared.command import console, guarded
+from ..shared.command_line import parse
+from ..shared.writable import check_writable
 from . import __doc__ as description
 from .figures import Figures, cells, show
 
@@ -52,6 +54,7 @@ def execute(command: Command, terminal: Console) -> None:
         accelerator=jax.default_backend() != "cpu",
         kind=jax.devices()[0].device_kind,
     )
+    check_writable(pathlib.Path(command.out))
     for benchmark in command.only or BENCHMARKS:
         for case in BENCHMARKS[benchmark](plan):
             name = f"{benchmark}/{case.name}"
@@ -76,7 +79,7 @@ def execute(command: Command, terminal: Console) -> None:
 
 
 def _torch_python(given: str) -> str | None:
-    if given and not os.access(given, os.X_OK):
+    if given and not (os.path.isfile(given) and os.access(given, os.X_OK)):
         raise InputError(f"torch_python={given!r}: expected a Python that can be run")
     return given or (sys.executable if importlib.util.find_spec("torch") else None)
 

@@ -6,9 +6,7 @@ import json
 import pathlib
 import warnings
 from functools import partial
-from typing import Annotated
 
-import tyro
 from rich.console import Console
 
 from jax_unlearn.audit import AuditProtocol
@@ -21,46 +19,34 @@ from jax_unlearn.files import write_whole
 
 from ..shared.auditing import audit_one
 from ..shared.command import console, guarded
-from ..shared.config import Experiment
-from ..shared.execution import ORDINARY, Execution, profiled
+from ..shared.execution import profiled
 from ..shared.folder import open_folder
+from ..shared.naming import as_typed
 from ..shared.planning import make_plan, open_bank_of
 from ..shared.progress import phases, teller
-from ..shared.reading import read_command
+from ..shared.reading import ExperimentCommand, read_command
 from ..shared.setting_up import set_up
 from . import __doc__ as description
 from .method_runs import method_runs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Command:
+class Command(ExperimentCommand):
     """Run an experiment.
 
     Attributes:
-      experiment: the settings.
       out: folder of the run; new, or one that the same settings began.
       bank: folder of a bank to take models from and put them into, which other runs may share;
         empty keeps one in the run's own folder.
-      data_dir: the same as --data.dir.
-      preset: settings to begin with; flags given beside it change them.
-      config: config.json of an earlier run to begin with, in place of a preset.
-      execution: how the machine is used.
       resume: go on with the run in the folder; an error if there is none. Without it, too, a run
         that was cut off goes on, and a new one begins where there is none.
       overwrite: empty a folder that holds a run with other settings.
-      download: fetch a missing archive of the data from its official address.
     """
 
-    experiment: Annotated[Experiment, tyro.conf.arg(name="")]
     out: str = "runs/run"
     bank: str = ""
-    data_dir: str | None = None
-    preset: str = ""
-    config: str = ""
-    execution: Annotated[Execution, tyro.conf.arg(name="")] = ORDINARY
     resume: bool = False
     overwrite: bool = False
-    download: bool = False
 
 
 def execute(command: Command, terminal: Console) -> None:
@@ -87,6 +73,7 @@ def execute(command: Command, terminal: Console) -> None:
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(open_folder(out, setup.settings, overwrite=command.overwrite))
         bank = open_bank_of(command.bank or folder / "bank", setup.dataset)
+        stack.enter_context(as_typed(learning_rate="training.learning_rate"))
         phase = stack.enter_context(phases(terminal))
         stack.enter_context(profiled(command.execution.profile))
         plan = make_plan(setup, bank, phase, teller(terminal), watch=True)

@@ -11,7 +11,8 @@ from jax_unlearn.core import InputError, Model
 
 from .config import Experiment
 from .hyperparameters import build_method
-from .naming import naming
+from .naming import as_typed, naming
+from .trial import of_user, try_out
 
 
 def check_fit(
@@ -43,7 +44,8 @@ def check_fit(
         spec = data.parse_request(text)
         # Which examples are hardest is not known before models are trained, but how many are.
         stand_in = np.zeros(size) if spec.kind == "hardest" else None
-        request = data.make_request(spec, dataset, stand_in)
+        with as_typed(f"requests={text!r}"):
+            request = data.make_request(spec, dataset, stand_in)
         same = seen.setdefault(request.hash, text)
         if same != text:
             raise InputError(
@@ -53,7 +55,7 @@ def check_fit(
             hashes[text] = request.hash
         if data.test_forgotten(dataset, request).all():
             raise InputError(
-                f"request={text!r}: all test images are of forgotten classes; expected some of "
+                f"requests={text!r}: all test images are of forgotten classes; expected some of "
                 "others; forget fewer classes"
             )
         forget, retain = data.split(dataset, request)
@@ -69,10 +71,13 @@ def check_fit(
             too_large += _too_large("training", batch_size, rows, f"{text}'s oracle")
         for name, given in arguments[text].items():
             method = build_method(name, given)
-            with naming(f"{name}."):
+            with naming(f"{name}."), of_user(name, "check or pool"):
                 method.check(problem, exact=spec.kind != "hardest")
                 rows = method.count_rows(problem)
-            too_large += _too_large(name, method.batch_size, rows, text)
+            found = _too_large(name, method.batch_size, rows, text)
+            if name not in ju.METHODS and not found:
+                try_out(name, method, problem)
+            too_large += found
     if too_large:
         raise InputError("; ".join(too_large))
     return hashes

@@ -2,17 +2,14 @@
 
 import contextlib
 import errno
-import io
 import logging
 import os
 import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
 
 import jax
-import tyro
 from rich.console import Console
 
 from jax_unlearn.core import InputError
@@ -30,7 +27,8 @@ def guarded(main: Callable[[], None]) -> None:
             main()
     except InputError as error:
         _tell(f"error: {as_called(str(error))}")
-        raise SystemExit(2) from None
+        # Its cause tells a debugger where in a user's code the error was raised.
+        raise SystemExit(2) from error
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
@@ -82,47 +80,6 @@ def as_called(text: str) -> str:
     """Name commands as they are called here: an installed package has no ``experiments``."""
     installed = __package__ == "jax_unlearn.commands.shared"
     return text.replace("python -m experiments.", "jax-unlearn ") if installed else text
-
-
-_T = TypeVar("_T")
-
-
-def parse(cls: type[_T], module: str, description: str, **options: Any) -> _T:
-    """Read the command line into a dataclass.
-
-    Args:
-      cls: the dataclass.
-      module: name of the command's module.
-      description: shown by ``--help``.
-      **options: further arguments of ``tyro.cli``.
-
-    Raises:
-      InputError: a flag is unknown or its value cannot be read.
-    """
-    heard = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(heard):
-            return tyro.cli(
-                cls,
-                prog=as_called(f"python -m {module}"),
-                description=as_called(description),
-                **options,
-            )
-    except SystemExit as stop:
-        if not stop.code:
-            raise
-        raise InputError(_one_line(heard.getvalue())) from None
-
-
-def _one_line(box: str) -> str:
-    """What a framed message of tyro says, with the flags that it lists as near or as meant."""
-    rows = [row.strip("│╭╮╰╯ ") for row in box.splitlines()]
-    # The first row is a title; a terminal without line-drawing characters has a rule under it.
-    blocks = "\n".join("" if set(row) <= set("-─") else row for row in rows[1:]).strip()
-    says, _, lists = blocks.partition("\n\n")
-    flags = [row for row in lists.splitlines() if row.startswith("-")]
-    hint = f"; expected {' or '.join(flags)}" if flags else ""
-    return f"{' '.join(says.split()).rstrip('.')}{hint}; see --help"
 
 
 def console() -> Console:

@@ -1,11 +1,14 @@
 """The data set and the network that settings name."""
 
+import contextlib
+from collections.abc import Iterator
+
 from jax_unlearn import data
 from jax_unlearn.core import InputError, Model
 from jax_unlearn.models import CENTRED, NORMALIZATIONS, make_model
 
 from .config import Experiment
-from .naming import naming
+from .naming import as_typed, naming
 
 
 def load_data(
@@ -20,22 +23,30 @@ def load_data(
     """
     settings = experiment.data
     load = data.open_stream if streamed else data.load
-    try:
+    with as_typed(dataset="data.name", data_dir="data.dir"), _naming_the_switch():
         dataset = load(settings.name, settings.dir, download=download)
-    except InputError as error:
-        # It names an argument of the library, where a command has a flag.
-        raise InputError(str(error).replace("download=True", "--download")) from error
     with naming("data."):
         return data.subset(dataset, settings.train_size or None, settings.test_size or None)
 
 
 def make_network(experiment: Experiment, dataset: data.Dataset) -> Model:
     """Build the network for a data set's images and classes."""
-    return make_model(
-        experiment.network.name,
-        dataset.num_classes,
-        dataset.train.image.shape[1:],
-        width=experiment.network.width or None,
-        normalize=NORMALIZATIONS.get(dataset.name, CENTRED),
-        dtype=experiment.network.dtype,
-    )
+    name = experiment.network.name
+    flags = {part: f"network.{part}" for part in ("width", "dtype")}
+    with as_typed(f"network.name={name!r}", network="network.name", model="network.name", **flags):
+        return make_model(
+            name,
+            dataset.num_classes,
+            dataset.train.image.shape[1:],
+            width=experiment.network.width or None,
+            normalize=NORMALIZATIONS.get(dataset.name, CENTRED),
+            dtype=experiment.network.dtype,
+        )
+
+
+@contextlib.contextmanager
+def _naming_the_switch() -> Iterator[None]:
+    try:
+        yield
+    except InputError as error:
+        raise InputError(str(error).replace("download=True", "--download")) from error

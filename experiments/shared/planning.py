@@ -14,18 +14,25 @@ from jax_unlearn.bank.plan import Plan
 from jax_unlearn.bank.together import from_leader
 from jax_unlearn.sharding import parse_mesh
 
+from .naming import as_typed
 from .setting_up import Setup
 from .sources import source_of
 
 
-def open_bank_of(path: str | pathlib.Path, dataset: data.Dataset) -> Bank:
+def open_bank_of(path: str | pathlib.Path, dataset: data.Dataset, *, flag: str = "bank") -> Bank:
     """Open a bank for a data set, made where there is none; process 0 alone touches the disk.
+
+    Args:
+      path: its folder.
+      dataset: the data.
+      flag: which flag names the folder.
 
     Raises:
       InputError: see :func:`jax_unlearn.bank.open_bank`.
     """
     described = describe_data(dataset)
-    from_leader(lambda: open_bank(path, data=described, create=True) and None)
+    with as_typed(bank=flag):
+        from_leader(lambda: open_bank(path, data=described, create=True) and None)
     return Bank(pathlib.Path(path), check_data(described))
 
 

@@ -6,14 +6,17 @@ import dataclasses
 import json
 import pathlib
 import sys
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Annotated, TypeVar
+
+import tyro
 
 from jax_unlearn.core import InputError
 
 from ..configs import describe_presets, preset
-from .command import parse
+from .command_line import parse
 from .config import Experiment
 from .config_json import from_json
+from .execution import ORDINARY, Execution
 from .hyperparameters import method_arguments
 
 
@@ -40,7 +43,12 @@ def _earlier(config: str) -> Experiment:
             text: {name: result["arguments"] for name, result in methods.items()}
             for text, methods in settings["requests"].items()
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except OSError as error:
+        raise InputError(
+            f"config={config!r}: cannot be read ({error.strerror}): expected the config.json of a "
+            "run; check the path"
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"config={config!r}: expected the config.json of a run") from error
     experiment = from_json(given, f"config={config!r}")
     with contextlib.suppress(InputError):
@@ -50,35 +58,41 @@ def _earlier(config: str) -> Experiment:
     return dataclasses.replace(experiment, hyperparameters=config, set=())
 
 
-class _Command(Protocol):
-    """What the commands' dataclasses have in common."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExperimentCommand:
+    """What commands that work on an experiment take beside their own.
 
-    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+    Attributes:
+      experiment: the settings.
+      data_dir: the same as --data.dir.
+      preset: settings to begin with; flags given beside it change them.
+      config: config.json of an earlier run to begin with, in place of a preset.
+      execution: how the machine is used.
+      download: fetch a missing archive of the data from its official address.
+    """
 
-    def __init__(self, *, experiment: Experiment) -> None: ...
-
-    @property
-    def experiment(self) -> Experiment: ...
-
-    @property
-    def data_dir(self) -> str | None: ...
-
-
-_C = TypeVar("_C", bound=_Command)
+    experiment: Annotated[Experiment, tyro.conf.arg(name="")]
+    data_dir: str | None = None
+    preset: str = ""
+    config: str = ""
+    execution: Annotated[Execution, tyro.conf.arg(name="")] = ORDINARY
+    download: bool = False
 
 
-def read_command(cls: type[_C], module: str, description: str) -> _C:
-    """Read a command whose ``experiment`` begins with a preset's or an earlier run's settings.
+_C = TypeVar("_C", bound=ExperimentCommand)
+
+
+def read_command(cls: type[_C], module: str, description: str | None) -> _C:
+    """Read a command whose experiment begins with a preset's or an earlier run's settings.
 
     Args:
-      cls: dataclass with the fields ``experiment`` and ``data_dir``, which is the same as the
-        experiment's ``data.dir``.
+      cls: the command's dataclass.
       module: name of the command's module.
       description: shown by ``--help``, before the presets.
     """
     begun = starting_settings(sys.argv[1:])
     default = cls(experiment=dataclasses.replace(begun, set=()))
-    text = f"{description}\n\nPresets:\n\n{describe_presets()}"
+    text = f"{description or ''}\n\nPresets:\n\n{describe_presets()}"
     command = parse(cls, module, text, default=default)
     given = command.experiment
     data = given.data

@@ -18,6 +18,7 @@ from .config_json import to_json
 from .execution import Execution
 from .hyperparameters import build_method, failed_methods, method_arguments
 from .loading import load_data, make_network
+from .naming import as_typed
 from .sources import digests, source_of
 from .validation import validate
 
@@ -86,7 +87,8 @@ def set_up(
     check_same(_common(experiment, execution, arguments, sources, out))
     streamed = execution.placement == "stream"
     with same_everywhere():
-        parse_mesh(execution.mesh)
+        with as_typed(f"mesh={execution.mesh!r}"):
+            parse_mesh(execution.mesh)
         if leads:
             # Process 0 first: what it downloads and prepares, the others find.
             dataset = load_data(experiment, download=download, streamed=streamed)

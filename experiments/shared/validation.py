@@ -12,7 +12,7 @@ from jax_unlearn.user_code import is_reference
 
 from .config import Experiment
 from .hyperparameters import build_method, method_arguments, parse_setting
-from .naming import naming
+from .naming import as_typed, naming
 
 
 def validate(experiment: Experiment) -> None:
@@ -21,7 +21,7 @@ def validate(experiment: Experiment) -> None:
     Raises:
       InputError: with one line that names the setting.
     """
-    find_network(experiment.network.name, argument="network")
+    find_network(experiment.network.name, argument="network.name")
     check_choice("network.dtype", experiment.network.dtype, DTYPES)
     for seed in experiment.seeds:
         check_number("seeds", seed, low=0, high=FIRST_SCORING_SEED - 1, whole=True)
@@ -37,11 +37,14 @@ def validate(experiment: Experiment) -> None:
     check_number("cpu_devices", experiment.cpu_devices, low=0, high=1024, whole=True)
     check_choice("loop", experiment.loop, ("auto", "scan", "python"))
     for name in experiment.methods:
-        if find_method(name) is ju.retrain:
+        if find_method(name, argument="methods") is ju.retrain:
             raise InputError(
-                f"method={name!r}: every run has it, as the oracle; leave it out of the methods"
+                f"methods={name!r}: every run has it, as the oracle; leave it out of the methods"
             )
-    slugs = [data.parse_request(request).slug for request in experiment.requests]
+    slugs = []
+    for request in experiment.requests:
+        with as_typed(f"requests={request!r}", request="requests"):
+            slugs.append(data.parse_request(request).slug)
     for slug, request in zip(slugs, experiment.requests, strict=True):
         if slugs.count(slug) > 1:
             raise InputError(

@@ -13,7 +13,9 @@ import jax
 
 from jax_unlearn.core import InputError, check_choice, check_number
 
-from ..shared.command import guarded, parse
+from ..shared.command import guarded
+from ..shared.command_line import parse
+from ..shared.writable import check_writable
 from . import __doc__ as description
 from .position import LostError, check_end, check_start, position
 from .starts import METHODS, SIGNALS, check_exit, finish, settings, start
@@ -47,6 +49,8 @@ class Stress:
 
 def execute(stress: Stress) -> None:
     """Break a run off as often as asked for."""
+    if not stress.methods:
+        raise InputError(f"methods=(): expected one or more of {', '.join(METHODS)}")
     for name in stress.methods:
         check_choice("methods", name, METHODS)
     check_number("kills", stress.kills, low=1, whole=True)
@@ -58,7 +62,7 @@ def execute(stress: Stress) -> None:
     if out.exists() and not (out / "stress.json").is_file():
         raise InputError(f"out={stress.out!r}: exists and is not of this command; name another")
     shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
+    check_writable(out)
     (out / "stress.json").write_text(json.dumps(dataclasses.asdict(stress)))
     draw = random.Random(stress.seed)
 
@@ -103,7 +107,7 @@ def main() -> None:
 
     def run() -> None:
         try:
-            execute(parse(Stress, "experiments.stress", description or ""))
+            execute(parse(Stress, "experiments.stress", description))
         except LostError as lost:
             print(f"lost: {lost}", file=sys.stderr)
             raise SystemExit(1) from None

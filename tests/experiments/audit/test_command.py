@@ -284,6 +284,52 @@ def test_files_of_no_request_are_refused(refused, digits, tmp_path):
     assert "its forget ids are those of no request that has oracles" in message
 
 
+def test_results_replace_those_of_an_audit_and_nothing_else(
+    call, refused, run_folder, digits, tmp_path, monkeypatch
+):
+    def write(sources, level, protocol, folder, *others):
+        (folder / "audit.json").write_text("{}")
+        (folder / "report.html").write_text("an audit's")
+
+    monkeypatch.setattr(audit, "audit_one", write)
+    before = sorted((path, path.stat().st_mtime_ns) for path in run_folder.rglob("*"))
+    message = refused(audit.main, run_folder, "--out", run_folder)
+    assert "which is not of an audit; name another folder or pass --overwrite" in message
+    assert sorted((path, path.stat().st_mtime_ns) for path in run_folder.rglob("*")) == before
+    (tmp_path / "report.html").write_text("mine")
+    given = (run_folder, "--oracles", digits, "--level", "quick", "--out", tmp_path)
+    assert "the folder holds 'report.html'" in refused(audit.main, *given)
+    assert (tmp_path / "report.html").read_text() == "mine"
+    assert call(audit.main, *given, "--overwrite").code == 0
+    assert (tmp_path / "report.html").read_text() == "an audit's"
+    assert call(audit.main, *given).code == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["none.npz", "--oracles", "BANK"], "targets='none.npz': no such file"),
+        (["BANK", "--oracles", "none"], "oracles='none': no such file"),
+        (["--oracles", "BANK", "--original", "no.npz"], "original='no.npz': no such file"),
+        (["RUN", "--oracles", "BANK", "--request", "class:9"], "request='class:9': expected"),
+        (["RUN", "RUN", "--oracles", "BANK"], "targets='RUN': "),
+        (["RUN", "--level", "weak"], "level='weak': "),
+        (["RUN", "--protocol.svc-max-examples", "0"], "protocol.svc-max-examples=0: expected"),
+    ],
+)
+def test_an_error_names_the_flag_that_was_typed(
+    refused, run_folder, digits, tmp_path, flags, message
+):
+    def there(text):
+        return text.replace("BANK", str(digits)).replace("RUN", str(run_folder))
+
+    out = tmp_path / "out"
+    assert refused(audit.main, *map(there, flags), "--out", out).startswith(
+        f"error: {there(message)}"
+    )
+    assert not out.exists()
+
+
 def test_an_unknown_request_is_refused(refused, digits, tmp_path):
     message = refused(audit.main, "--oracles", digits, "--request", "class:4", "--out", tmp_path)
     assert "request='class:4': expected one of class:3, random:0.2" in message
@@ -311,6 +357,10 @@ def test_two_sets_of_oracles_of_one_request_are_refused(refused, digits, run_fol
 
 
 def test_what_is_no_record_is_refused(refused, tmp_path):
+    missing = refused(audit.main, "--check", tmp_path / "none.json")
+    assert f"check='{tmp_path / 'none.json'}': no such file: expected the audit.json" in missing
+    folder = refused(audit.main, "--check", tmp_path)
+    assert f"check='{tmp_path}': is a folder: expected the audit.json of an audit" in folder
     (tmp_path / "other.json").write_text("{}")
     message = refused(audit.main, "--check", tmp_path / "other.json")
     assert "expected a file audit.json that experiments.audit wrote" in message

@@ -1,0 +1,19 @@
+"""Whether a command may write where it was told to."""
+
+import tempfile
+from pathlib import Path
+
+from jax_unlearn.core import InputError
+
+
+def check_writable(folder: Path) -> None:
+    """Make the folder, or say why it cannot hold results, before hours are spent on them."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"out={str(folder)!r}: {error.strerror}: expected a folder that can be written to; "
+            "name another with --out"
+        ) from None

@@ -1,0 +1,49 @@
+"""Where an audit may write: a new folder, or that of an earlier audit."""
+
+import pytest
+
+from experiments.audit.folder import check_is_audit
+from jax_unlearn.core import InputError
+
+
+def fill(folder, *names):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    return folder
+
+
+AUDIT = ("audit.json", "audit.csv", "report.html", "report.md", "figures/gap.png")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        (),
+        AUDIT,
+        ("audit.json",),
+        tuple(f"class-3/{name}" for name in AUDIT),
+        (*AUDIT, *(f"class-3/{name}" for name in AUDIT), "random-0.1/audit.json"),
+    ],
+)
+def test_a_new_folder_and_that_of_an_earlier_audit_are_taken(tmp_path, names):
+    check_is_audit(fill(tmp_path / "out", *names))
+    check_is_audit(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("names", "foreign"),
+    [
+        (("thesis.tex",), "thesis.tex"),
+        (("report.html",), "report.html"),
+        ((*AUDIT, "thesis.tex"), "thesis.tex"),
+        (("config.json", "bank/bank.json", "class-3/audit.json"), "bank"),
+        (("class-3/audit.json", "class-3/notes.txt"), "class-3"),
+        (("class-3/audit.json", "class-4/report.md"), "class-4"),
+    ],
+)
+def test_a_folder_with_anything_else_is_refused(tmp_path, names, foreign):
+    fill(tmp_path, *names)
+    with pytest.raises(InputError, match=f"^out=.*: the folder holds '{foreign}', which is not of"):
+        check_is_audit(tmp_path)
