@@ -1,1 +1,1 @@
-"""What several commands use; a command imports from here and never from another's parts."""
+"""What several commands use; a command that calls another imports its `command` and no more."""

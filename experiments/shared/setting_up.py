@@ -1,6 +1,7 @@
 """From settings to what is trained: data, network, methods and devices, all checked at once."""
 
 import dataclasses
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ from .loading import load_data, make_network
 from .naming import as_typed
 from .sources import digests, source_of
 from .validation import validate
+from .writable import check_writable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +62,8 @@ def set_up(
 ) -> Setup:
     """Check everything and load the data; nothing is written but the caches of data.
 
-    Several processes that work as one all call it, and all fail where one does.
+    A folder for a profile is made, too, to see that it can be. Several processes that work as one
+    all call it, and all fail where one does.
 
     Args:
       experiment: the settings.
@@ -98,6 +101,9 @@ def set_up(
         model = make_network(experiment, dataset)
         hashes = check_fit(experiment, model, dataset, arguments)
     check_same({"data_fingerprint": dataset.fingerprint, "request_hashes": hashes})
+    if execution.profile is not None:
+        with same_everywhere():
+            check_writable(pathlib.Path(execution.profile), flag="profile")
     settings = {
         "experiment": to_json(experiment),
         # In the form of a search's result, so that this file can be given as hyperparameters.

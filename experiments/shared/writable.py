@@ -6,7 +6,7 @@ from pathlib import Path
 from jax_unlearn.core import InputError
 
 
-def check_writable(folder: Path) -> None:
+def check_writable(folder: Path, *, flag: str = "out") -> None:
     """Make the folder, or say why it cannot hold results, before hours are spent on them."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -14,6 +14,6 @@ def check_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise InputError(
-            f"out={str(folder)!r}: {error.strerror}: expected a folder that can be written to; "
-            "name another with --out"
+            f"{flag}={str(folder)!r}: {error.strerror}: expected a folder that can be written to; "
+            f"name another with --{flag}"
         ) from None

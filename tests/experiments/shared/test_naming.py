@@ -66,6 +66,10 @@ def digits():
             "mesh='model=0': expected axes",
         ),
         (lambda: set_up_with({"placement": "moon"}), "placement='moon': expected one of"),
+        (
+            lambda: set_up_with({"profile": f"{__file__}/x"}, requests=("random:0.5",)),
+            f"profile='{__file__}/x': Not a directory: expected a folder that can be written to",
+        ),
         (lambda: set_up_with({"checkpoint_seconds": -1}), "checkpoint_seconds=-1: expected"),
     ],
 )
