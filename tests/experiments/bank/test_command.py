@@ -114,4 +114,4 @@ def test_a_bank_of_other_data_is_refused(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as stop:
         call(monkeypatch, *FLAGS, "--count", "1", "--out", path, "--data.train-size=110")
     assert stop.value.code == 2
-    assert "bank=" in capsys.readouterr().err
+    assert "error: out=" in capsys.readouterr().err
