@@ -234,7 +234,7 @@ def test_another_request_under_the_same_hash_is_refused(bank, other):
     ("arguments", "message"),
     [
         (("../x", [101], np.zeros(8, bool)), r"request='\.\./x': expected a hash"),
-        ((REQUEST, [5], np.zeros(8, bool)), "forget_id: 1 ids: expected distinct ids of the 20"),
+        ((REQUEST, [5], np.zeros(8, bool)), "forget_id: 1 id: expected distinct ids of the 20"),
         ((REQUEST, [101, 101], np.zeros(8, bool)), "forget_id: 2 ids: expected distinct"),
         ((REQUEST, [], np.zeros(8, bool)), "forget_id: 0 ids: expected 1 to 19"),
         ((REQUEST, np.arange(100, 120), np.zeros(8, bool)), "forget_id: 20 ids: expected 1 to 19"),

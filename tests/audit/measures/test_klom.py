@@ -85,7 +85,7 @@ def test_percentiles_are_over_examples():
 
 
 def test_misuse_is_named():
-    with pytest.raises(InputError, match="unlearned_margins=1 models: expected at least 2"):
+    with pytest.raises(InputError, match="unlearned_margins=1 model: expected at least 2"):
         klom(np.zeros((1, 3)), np.zeros((5, 3)))
     with pytest.raises(InputError, match=r"unlearned_margins=\[5, 2\] and oracle_margins=\[5, 3\]"):
         klom(np.zeros((5, 2)), np.zeros((5, 3)))

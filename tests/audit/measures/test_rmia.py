@@ -160,7 +160,7 @@ def test_misuse_is_named():
         rmia(unlearned, oracle[:3], population, references[:3])
     with pytest.raises(InputError, match="unlearned=3 models: expected at least 4"):
         rmia(unlearned[:3], oracle, population[:3], references)
-    with pytest.raises(InputError, match="unlearned=1 models: expected at least 2"):
+    with pytest.raises(InputError, match="unlearned=1 model: expected at least 2"):
         rmia(unlearned[:1], oracle, population[:1], references, a=0.3)
     with pytest.raises(InputError, match="oracle_population=7 models: expected 8"):
         rmia(unlearned, oracle, population, references[:7])

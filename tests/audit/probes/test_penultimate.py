@@ -62,5 +62,5 @@ def test_a_network_that_does_not_end_in_a_linear_layer_is_refused():
 
 def test_one_image_cannot_tell_which_layer_is_last():
     model = perceptron()
-    with pytest.raises(InputError, match="images=1 images: expected at least two"):
+    with pytest.raises(InputError, match="images=1: expected at least two"):
         penultimate_features(model, model.init(jax.random.key(0)), IMAGES[:1])
