@@ -54,7 +54,7 @@ class Amnesiac(Descent):
     stream: str = "shuffled"
 
     search_space: ClassVar = {
-        "learning_rate": SearchRange("log", 1e-5, 3e-2),
+        "learning_rate": SearchRange("log", 1e-5, 3e-1),
         "weight_decay": SearchRange("log", 1e-5, 1e-1),
     }
 

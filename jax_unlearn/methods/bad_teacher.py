@@ -57,8 +57,8 @@ class BadTeacher(Descent):
     reduction: str = "batch"
 
     search_space: ClassVar = {
-        "learning_rate": SearchRange("log", 1e-5, 3e-2),
-        "temperature": SearchRange("log", 0.5, 8.0),
+        "learning_rate": SearchRange("log", 1e-5, 3e-1),
+        "temperature": SearchRange("log", 0.25, 8.0),
     }
 
     def __post_init__(self) -> None:

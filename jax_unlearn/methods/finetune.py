@@ -19,8 +19,8 @@ class FineTune(Descent):
 
     roles = (RETAIN,)
     search_space: ClassVar = {
-        "learning_rate": SearchRange("log", 1e-3, 3e-1),
-        "weight_decay": SearchRange("log", 1e-4, 3e-2),
+        "learning_rate": SearchRange("log", 1e-3, 1.0),
+        "weight_decay": SearchRange("log", 1e-4, 3e-1),
     }
     title = "fine-tune"
 

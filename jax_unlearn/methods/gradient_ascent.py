@@ -25,8 +25,8 @@ class GradientAscent(Descent):
 
     roles = (FORGET,)
     search_space: ClassVar = {
-        "learning_rate": SearchRange("log", 1e-5, 1e-2),
-        "epochs": SearchRange("int", 1, 10),
+        "learning_rate": SearchRange("log", 1e-5, 1e-1),
+        "epochs": SearchRange("int", 1, 20),
     }
 
     def losses(self, logits: jax.Array, batch: Batch, extra: Any, info: StepInfo) -> jax.Array:

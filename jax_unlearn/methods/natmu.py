@@ -86,7 +86,7 @@ class NatMU(Descent):
     inject: bool = True
 
     search_space: ClassVar = {
-        "learning_rate": SearchRange("log", 1e-4, 3e-2),
+        "learning_rate": SearchRange("log", 1e-4, 1e-1),
         "delta": SearchRange("float", -0.4, 0.4),
     }
     title = "NatMU"

@@ -39,8 +39,8 @@ class NegGradPlus(Descent):
     train_mode: bool = False
 
     search_space: ClassVar = {
-        "learning_rate": SearchRange("log", 1e-5, 1e-2),
-        "alpha": SearchRange("float", 0.7, 0.999),
+        "learning_rate": SearchRange("log", 1e-5, 1e-1),
+        "alpha": SearchRange("float", 0.5, 1.0),
     }
     title = "NegGrad+"
 

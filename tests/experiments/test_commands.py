@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import experiments.quickstart
-import experiments.search
 from experiments.configs import preset, preset_names
 from experiments.run import command as run_command
+from experiments.search import command as search
 from experiments.shared.config_json import to_json
 from experiments.shared.hyperparameters import method_arguments
 
@@ -193,7 +193,7 @@ def test_a_dataset_of_the_user_s_own_is_refused_in_one_line_too(refuse, tmp_path
     ],
 )
 def test_the_search_refuses_wrong_input(refuse, changes, message):
-    assert message in refuse(*changes, main=experiments.search.main, flags=())
+    assert message in refuse(*changes, main=search.main, flags=())
 
 
 def test_the_quickstart_refuses_unknown_flags(refuse):
@@ -208,7 +208,7 @@ def test_the_quickstart_refuses_unknown_flags(refuse):
             [*preset_names(), "--data.train-size INT", "--training.epochs"],
         ),
         (experiments.quickstart.main, ["three minutes", "--out", "--overwrite"]),
-        (experiments.search.main, ["--trials INT", "--seeds", "goes on"]),
+        (search.main, ["--trials INT", "--seeds", "goes on"]),
     ],
 )
 def test_help_explains_the_flags_and_ends_well(call, main, words):

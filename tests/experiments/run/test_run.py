@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import experiments.search
 from experiments.audit import command as audit_command
 from experiments.bank import command as bank_command
 from experiments.run import command as run_command
@@ -311,61 +310,6 @@ def test_a_user_s_own_method_and_network_run_by_name_until_their_source_changes(
     file.write_text(OWN + "\n# other\n")
     message = refused(run_command.main, *flags)
     assert f"a run of {file}:flat, {file}:Gentle before its source was changed" in message
-
-
-SMALL = (
-    *("--data.train-size", 300, "--data.test-size", 100, "--data.padding", 0, "--data.no-flip"),
-    *("--network.width", 8, "--training.epochs", 4, "--training.batch-size", 50),
-    *("--requests", "class:3", "--methods", "finetune", "natmu", "--set", "finetune.batch_size=50"),
-    *("natmu.batch_size=50", "natmu.epochs=1", "finetune.epochs=1"),
-)
-
-
-def test_a_search_goes_on_where_it_was_cut_off_and_a_run_reads_its_result(
-    call, tiny, tmp_path, monkeypatch
-):
-    out, true, calls = tmp_path / "search", experiments.search.run_many, []
-
-    def cut(*arguments, **options):
-        calls.append(arguments)
-        if len(calls) == 4:
-            raise KeyboardInterrupt
-        return true(*arguments, **options)
-
-    flags = [*SMALL, "--trials", 2, "--search-seeds", 100, "--out", out]
-    with monkeypatch.context() as patch:
-        patch.setattr(experiments.search, "run_many", cut)
-        assert call(experiments.search.main, *flags).code == 130
-    assert not (out / "hyperparameters.json").exists()
-    done = call(experiments.search.main, *flags)
-    assert done.code == 0, done.err
-
-    found = json.loads((out / "hyperparameters.json").read_text())
-    best = found["requests"]["class:3"]
-    assert {name: entry["trials"] for name, entry in best.items()} == {"finetune": 2, "natmu": 2}
-    assert found["seeds"] == [100]
-    for name, entry in best.items():
-        for field, (_, low, high) in found["spaces"][name].items():
-            assert low <= entry["arguments"][field] <= high
-        assert entry["arguments"]["batch_size"] == 50
-        assert 0.0 <= entry["gap"] <= 100.0
-    trials = [json.loads(line) for line in (out / "trials.jsonl").read_text().splitlines()]
-    drawn = [t["param_value_internal"] for t in trials if t.get("param_name") == "delta"]
-    assert len(set(drawn)) == len(drawn) == 3
-    kinds = {
-        r.ingredients["kind"]: r.ingredients["seed"] for r in open_bank(out / "bank").records()
-    }
-    assert kinds == {"original": 100, "oracle": 100}
-
-    flags = [*tiny, "--requests", "class:3", "--methods", "natmu", "--seeds", 0, "--oracles", 1]
-    flags += ["--hyperparameters", out / "hyperparameters.json", "--out", tmp_path / "run", "--set"]
-    result = call(run_command.main, *flags)
-    assert result.code == 0, result.err
-    config = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert (
-        config["settings"]["requests"]["class:3"]["natmu"]["arguments"]
-        == (best["natmu"]["arguments"])
-    )
 
 
 def test_nothing_is_left_of_a_run_that_was_cut_off_but_its_models(run):

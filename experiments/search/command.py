@@ -1,0 +1,129 @@
+"""The command: settings in, a file of hyperparameters out."""
+
+import contextlib
+import dataclasses
+import json
+import pathlib
+from typing import Annotated
+
+import jax
+import optuna
+import tyro
+from rich.console import Console
+
+from jax_unlearn import audit
+from jax_unlearn.bank.request_models import count_oracles
+from jax_unlearn.core import InputError, check_number
+from jax_unlearn.files import write_whole
+
+from ..command import console, guarded
+from ..config import Experiment
+from ..execution import ORDINARY, Execution
+from ..folder import open_folder
+from ..progress import phases, teller
+from ..provenance import provenance
+from ..reading import read_command
+from ..setting_up import Setup, make_plan, open_bank_of, set_up
+from . import __doc__ as description
+from .searching import search_requests
+from .space import space_of
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command:
+    """Search every method's hyperparameters.
+
+    Attributes:
+      experiment: whose data, network, recipe, requests and methods are searched; its own seeds and
+        file of hyperparameters are not used. A searched hyperparameter that is set is where the
+        search begins.
+      out: folder for runs and, without --bank, originals and oracles; a search that was cut off
+        goes on.
+      bank: folder of a bank to take originals and oracles from and put them into.
+      trials: per method and request.
+      search_seeds: of the originals and oracles of the search; must be none of the table's.
+      result: file to write; presets read experiments/configs/PRESET.json.
+      overwrite: empty a folder that holds a search with other settings.
+      data_dir: the same as --data.dir.
+      preset: settings to begin with; flags given beside it change them.
+      config: config.json of an earlier run to begin with, in place of a preset.
+      execution: how the machine is used.
+      download: fetch a missing archive of the data from its official address.
+    """
+
+    experiment: Annotated[Experiment, tyro.conf.arg(name="")]
+    out: str = "runs/search"
+    bank: str = ""
+    trials: int = 32
+    search_seeds: tuple[int, ...] = (100, 101)
+    result: str = ""
+    overwrite: bool = False
+    data_dir: str | None = None
+    preset: str = ""
+    config: str = ""
+    execution: Annotated[Execution, tyro.conf.arg(name="")] = ORDINARY
+    download: bool = False
+
+
+def _check(command: Command) -> Setup:
+    """Check what is asked for, and load the data."""
+    check_number("trials", command.trials, low=1, whole=True)
+    table = command.experiment
+    used = {*table.seeds, *range(count_oracles(len(table.seeds), table.oracles))}
+    if used & set(command.search_seeds):
+        raise InputError(
+            f"search_seeds={command.search_seeds}: the table uses {tuple(sorted(used))}; search on "
+            "other seeds"
+        )
+    if command.result and pathlib.Path(command.result).is_dir():
+        raise InputError(f"result={command.result!r}: a folder stands there; expected a file")
+    experiment = dataclasses.replace(table, seeds=command.search_seeds, hyperparameters="")
+    setup = set_up(experiment, command.execution, out=command.out, download=command.download)
+    if jax.process_count() > 1:
+        raise InputError(
+            f"num_processes={jax.process_count()}: a search is one process; pass --num-processes 1"
+        )
+    for name in experiment.methods:
+        if not space_of(name):
+            raise InputError(
+                f"method={name!r}: it declares nothing to search: expected a method with a "
+                "search_space; leave it out"
+            )
+    return setup
+
+
+def execute(command: Command, terminal: Console) -> None:
+    """Run the search and write its result."""
+    setup = _check(command)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    spaces = {name: space_of(name) for name in setup.experiment.methods}
+    asked = {"trials": command.trials, "spaces": json.loads(json.dumps(spaces))}
+    if command.bank:
+        open_bank_of(command.bank, setup.dataset)
+    with contextlib.ExitStack() as stack:
+        settings = {**setup.settings, **asked}
+        folder = stack.enter_context(
+            open_folder(command.out, settings, overwrite=command.overwrite)
+        )
+        bank = open_bank_of(command.bank or folder / "bank", setup.dataset)
+        phase = stack.enter_context(phases(terminal))
+        plan = make_plan(setup, bank, phase, teller(terminal), watch=False)
+        found = search_requests(plan, setup, command.trials, folder, terminal)
+    result = {
+        "objective": f"average gap over {', '.join(audit.AuditProtocol().terms)}, mean over seeds",
+        "eligible": "collapses on no seed, and forgets on every seed",
+        **asked,
+        "seeds": command.search_seeds,
+        **found,
+        **provenance(),
+    }
+    target = pathlib.Path(command.result or folder / "hyperparameters.json")
+    write_whole(target, json.dumps(result, indent=2) + "\n")
+    terminal.print(f"wrote {target}")
+
+
+def main() -> None:
+    """Read the command line and search."""
+    guarded(
+        lambda: execute(read_command(Command, "experiments.search", description or ""), console())
+    )
