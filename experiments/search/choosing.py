@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from .forgetting import CONFIDENCE, Forgotten
+from .measuring import COLLAPSED
 from .proposals import Tried
 from .run_file import Run
-from .running import COLLAPSED
 from .space import at_bounds
 
 FAILED = "no setting found that forgets"

@@ -25,13 +25,13 @@ class Tried(NamedTuple):
 
 
 def group_sizes(trials: int) -> list[int]:
-    """How many settings are tried at a time: half of all, then an eighth, at least two.
+    """How many settings are tried at a time: half of all, then a quarter and a quarter.
 
     Settings of one group know nothing of each other's outcome, but can be run side by side.
     """
     sizes, left = [-(-trials // 2)], trials // 2
     while left:
-        sizes.append(min(left, max(2, trials // 8)))
+        sizes.append(min(left, max(1, trials // 4)))
         left -= sizes[-1]
     return sizes
 

@@ -12,6 +12,7 @@ from jax_unlearn.bank.request_models import fill_oracles, fill_originals, resolv
 
 from ..setting_up import Setup
 from .choosing import Trial, choose, judge
+from .measuring import Yardstick
 from .proposals import group_sizes, propose
 from .run_file import RunFile
 from .running import Bench
@@ -42,7 +43,8 @@ def search_requests(
     for text in setup.experiment.requests:
         forgetting = resolve_request(plan, text)
         oracles = fill_oracles(plan, forgetting, seeds)
-        bench = Bench(plan, forgetting, originals, oracles, file)
+        yardstick = Yardstick(plan, forgetting, originals, oracles)
+        bench = Bench(plan, forgetting, originals, yardstick, file)
         forgets[text], found[text] = str(bench.forgotten), {}
         terminal.print(f"{text}: forgotten where {forgets[text]}", highlight=False, soft_wrap=True)
         for name, fixed in setup.arguments[text].items():

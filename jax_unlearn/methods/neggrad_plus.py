@@ -40,7 +40,7 @@ class NegGradPlus(Descent):
 
     search_space: ClassVar = {
         "learning_rate": SearchRange("log", 1e-5, 1e-1),
-        "alpha": SearchRange("float", 0.5, 1.0),
+        "alpha": SearchRange("float", 0.7, 1.0),
     }
     title = "NegGrad+"
 

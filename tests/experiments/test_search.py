@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-import experiments.run
+from experiments.config import Experiment, method_arguments, validate
 from experiments.search import command as search
 from experiments.search import running
 from jax_unlearn.bank import open_bank
@@ -123,14 +123,14 @@ def test_other_ranges_are_another_search(refused, done, monkeypatch):
     assert "the folder holds a run with other settings: spaces" in message
 
 
-def test_a_run_reads_the_result(call, tiny, done, result, tmp_path):
-    flags = [*tiny, "--requests", "class:3", "--methods", "natmu", "--seeds", 0, "--oracles", 1]
-    flags += ["--hyperparameters", done[0] / "hyperparameters.json", "--set"]
-    ended = call(experiments.run.main, *flags, "--out", tmp_path / "run")
-    assert ended.code == 0, ended.err
-    config = json.loads((tmp_path / "run" / "config.json").read_text())
-    given = config["settings"]["requests"]["class:3"]["natmu"]["arguments"]
-    assert given == result["requests"]["class:3"]["natmu"]["arguments"]
+def test_a_run_reads_the_result(done, result):
+    path = done[0] / "hyperparameters.json"
+    given = Experiment(
+        hyperparameters=str(path), requests=("class:3",), methods=("natmu",), set=("natmu.num=2",)
+    )
+    validate(given)
+    found = result["requests"]["class:3"]["natmu"]["arguments"]
+    assert method_arguments(given, "class:3") == {"natmu": {**found, "num": 2}}
 
 
 def test_the_bank_holds_the_models_of_the_search_seeds_alone(done):
