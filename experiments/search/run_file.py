@@ -4,7 +4,6 @@ import dataclasses
 import json
 import os
 import pathlib
-from typing import Any
 
 from jax_unlearn.core import InputError
 from jax_unlearn.files import write_whole
@@ -74,7 +73,7 @@ class RunFile:
 
     def add(self, runs: list[Run]) -> None:
         """Keep runs; they are on disk when this returns."""
-        lines: list[Any] = [json.dumps(dataclasses.asdict(run)) + "\n" for run in runs]
+        lines = [json.dumps(dataclasses.asdict(run)) + "\n" for run in runs]
         with self._path.open("a") as file:
             file.write("".join(lines))
             file.flush()
