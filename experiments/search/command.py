@@ -4,11 +4,9 @@ import contextlib
 import dataclasses
 import json
 import pathlib
-from typing import Annotated
 
 import jax
 import optuna
-import tyro
 from rich.console import Console
 
 from jax_unlearn import audit
@@ -16,27 +14,26 @@ from jax_unlearn.bank.request_models import count_oracles
 from jax_unlearn.core import InputError, check_number
 from jax_unlearn.files import write_whole
 
-from ..command import console, guarded
-from ..config import Experiment
-from ..execution import ORDINARY, Execution
-from ..folder import open_folder
-from ..progress import phases, teller
-from ..provenance import provenance
-from ..reading import read_command
-from ..setting_up import Setup, make_plan, open_bank_of, set_up
+from ..shared.command import console, guarded
+from ..shared.folder import open_folder
+from ..shared.planning import make_plan, open_bank_of
+from ..shared.progress import phases, teller
+from ..shared.provenance import provenance
+from ..shared.reading import ExperimentCommand, read_command
+from ..shared.setting_up import Setup, set_up
 from . import __doc__ as description
 from .searching import search_requests
 from .space import space_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Command:
+class Command(ExperimentCommand):
     """Search every method's hyperparameters.
 
+    The experiment's own seeds and file of hyperparameters are not used. A searched hyperparameter
+    that is set is where the search begins.
+
     Attributes:
-      experiment: whose data, network, recipe, requests and methods are searched; its own seeds and
-        file of hyperparameters are not used. A searched hyperparameter that is set is where the
-        search begins.
       out: folder for runs and, without --bank, originals and oracles; a search that was cut off
         goes on.
       bank: folder of a bank to take originals and oracles from and put them into.
@@ -44,25 +41,14 @@ class Command:
       search_seeds: of the originals and oracles of the search; must be none of the table's.
       result: file to write; presets read experiments/configs/PRESET.json.
       overwrite: empty a folder that holds a search with other settings.
-      data_dir: the same as --data.dir.
-      preset: settings to begin with; flags given beside it change them.
-      config: config.json of an earlier run to begin with, in place of a preset.
-      execution: how the machine is used.
-      download: fetch a missing archive of the data from its official address.
     """
 
-    experiment: Annotated[Experiment, tyro.conf.arg(name="")]
     out: str = "runs/search"
     bank: str = ""
     trials: int = 32
     search_seeds: tuple[int, ...] = (100, 101)
     result: str = ""
     overwrite: bool = False
-    data_dir: str | None = None
-    preset: str = ""
-    config: str = ""
-    execution: Annotated[Execution, tyro.conf.arg(name="")] = ORDINARY
-    download: bool = False
 
 
 def _check(command: Command) -> Setup:

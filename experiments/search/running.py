@@ -12,8 +12,8 @@ from jax_unlearn.engine import run_many
 from jax_unlearn.engine.run_spec import Result, RunSpec, group_alike
 from jax_unlearn.engine.signals import deferred
 
-from ..config import build_method
-from ..sources import source_of
+from ..shared.hyperparameters import build_method
+from ..shared.sources import source_of
 from .measuring import Yardstick
 from .run_file import Run, RunFile
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from jax_unlearn.bank.plan import Plan
 from jax_unlearn.bank.request_models import fill_oracles, fill_originals, resolve_request
 
-from ..setting_up import Setup
+from ..shared.setting_up import Setup
 from .choosing import Trial, choose, judge
 from .measuring import Yardstick
 from .proposals import group_sizes, propose

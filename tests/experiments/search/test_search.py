@@ -4,9 +4,11 @@ import json
 
 import pytest
 
-from experiments.config import Experiment, method_arguments, validate
 from experiments.search import command as search
 from experiments.search import running
+from experiments.shared.config import Experiment
+from experiments.shared.hyperparameters import method_arguments
+from experiments.shared.validation import validate
 from jax_unlearn.bank import open_bank
 from jax_unlearn.methods.natmu import NatMU
 
