@@ -1,6 +1,7 @@
 """Unlearning's formulas: arrays in, arrays out."""
 
 from jax_unlearn.batching import fold_batches, map_batches
+from jax_unlearn.functional.attribution import input_times_gradient
 from jax_unlearn.functional.divergences import entropy, js_divergence, kl_divergence
 from jax_unlearn.functional.losses import cross_entropy, weighted_mean
 from jax_unlearn.functional.mixing import (
@@ -30,6 +31,7 @@ __all__ = [
     "entropy",
     "fold_batches",
     "input_sensitivity",
+    "input_times_gradient",
     "js_divergence",
     "kl_divergence",
     "map_batches",

@@ -1,0 +1,92 @@
+"""What a network's input gradients tell: how strongly logits depend on images, and on which pixels.
+
+Source of the sensitivities: Cheng, Huang, Huang et al., "Machine Unlearning by Suppressing Sample
+Contribution", 2024, arXiv:2402.15109. An example that was trained on leaves the network more
+sensitive to it.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from jax_unlearn import functional
+from jax_unlearn.core import Model, Variables, to_unit
+
+ROWS = 1024
+"""Backward passes at a time."""
+
+
+class Sensitivities(NamedTuple):
+    """Squared L2 norms of input gradients, of images in [0, 1].
+
+    Attributes:
+      true_class: float32 [N], of the label's logit.
+      irrelevant: float32 [N], of the other classes' logits, the mean over them.
+    """
+
+    true_class: np.ndarray
+    irrelevant: np.ndarray
+
+
+def input_sensitivities(
+    model: Model, variables: Variables, images: np.ndarray, labels: np.ndarray, num_classes: int
+) -> Sensitivities:
+    """Take the sensitivities of the true and of the irrelevant classes, in eval mode.
+
+    Costs a forward pass and K backward passes.
+
+    Args:
+      model: the network.
+      variables: its weights.
+      images: uint8 [N, H, W, C], N >= 1.
+      labels: int [N], in [0, K).
+      num_classes: number of classes K, >= 2.
+    """
+
+    def both(images: jax.Array, labels: jax.Array) -> Sensitivities:
+        return _sensitivities(model, variables, images, labels, num_classes)
+
+    labels = np.asarray(labels, np.int32)
+    return functional.map_batches(both, (images, labels), max(1, ROWS // num_classes))
+
+
+def relevance_maps(
+    model: Model, variables: Variables, images: np.ndarray, labels: np.ndarray
+) -> np.ndarray:
+    """Take input x gradient of the label's logit, summed over channels, in eval mode.
+
+    Args:
+      model: the network.
+      variables: its weights.
+      images: uint8 [N, H, W, C], N >= 1.
+      labels: int [N].
+
+    Returns:
+      float32 [N, H, W], positive where a pixel speaks for the label.
+    """
+
+    def maps(images: jax.Array, labels: jax.Array) -> jax.Array:
+        return _relevance(model, variables, images, labels)
+
+    return functional.map_batches(maps, (images, np.asarray(labels, np.int32)), ROWS // 4)
+
+
+@functools.partial(jax.jit, static_argnames=("model", "num_classes"))
+def _sensitivities(
+    model: Model, variables: Variables, images: jax.Array, labels: jax.Array, num_classes: int
+) -> Sensitivities:
+    logits_fn, images = functools.partial(model.logits, variables), to_unit(images)
+    return Sensitivities(
+        functional.input_sensitivity(logits_fn, images, labels),
+        functional.mean_irrelevant_sensitivity(logits_fn, images, labels, num_classes),
+    )
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def _relevance(
+    model: Model, variables: Variables, images: jax.Array, labels: jax.Array
+) -> jax.Array:
+    logits_fn = functools.partial(model.logits, variables)
+    return functional.input_times_gradient(logits_fn, to_unit(images), labels).sum(axis=-1)
