@@ -20,7 +20,7 @@ from jax_unlearn.report.formats import finite, row_name
 from jax_unlearn.report.page.blocks import Picture
 from jax_unlearn.report.page.pictures import plain_text
 
-SHOWN = 6
+SHOWN = 3
 """Rows of a pool that are drawn."""
 
 
@@ -80,7 +80,7 @@ def method_figures(runs: Mapping[str, MethodRun], record: Mapping[str, Any]) -> 
                 figure = figures[kind](run, record, title)
             if figure is not None:
                 slug = _slug(f"{kind}-{name}", [picture.slug for picture in drawn])
-                drawn.append(Picture(slug, title, figure, wide=True))
+                drawn.append(Picture(slug, title, figure))
     return drawn
 
 

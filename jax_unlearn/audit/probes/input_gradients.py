@@ -26,8 +26,8 @@ class Sensitivities(NamedTuple):
       irrelevant: float32 [N], of the other classes' logits, the mean over them.
     """
 
-    true_class: np.ndarray
-    irrelevant: np.ndarray
+    true_class: jax.Array | np.ndarray
+    irrelevant: jax.Array | np.ndarray
 
 
 def input_sensitivities(

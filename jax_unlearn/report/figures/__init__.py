@@ -1,6 +1,8 @@
 """Figures of a run: arrays in, a matplotlib figure out; drawn without any global state."""
 
 from jax_unlearn.display import display_name
+from jax_unlearn.report.figures.attention import relevance_figure
+from jax_unlearn.report.figures.both_kl import gap_against_both_kl_figure
 from jax_unlearn.report.figures.comparison import gap_against_kl_figure, time_figure
 from jax_unlearn.report.figures.confidence import density_figure, strip_figure
 from jax_unlearn.report.figures.cost import gap_against_time_figure
@@ -8,22 +10,30 @@ from jax_unlearn.report.figures.course import forget_accuracy_figure, mumis_figu
 from jax_unlearn.report.figures.entropy import entropy_figure
 from jax_unlearn.report.figures.epsilon import epsilon_figure
 from jax_unlearn.report.figures.hybrids import hybrid_figure
+from jax_unlearn.report.figures.masked import MaskedRow, masked_forget_figure
 from jax_unlearn.report.figures.roc import roc_figure
+from jax_unlearn.report.figures.sensitivity import falling_figure, sensitivity_figure
 from jax_unlearn.report.figures.style import save, styles
 from jax_unlearn.report.figures.sweep import sweep_figure
 
 __all__ = [
+    "MaskedRow",
     "density_figure",
     "display_name",
     "entropy_figure",
     "epsilon_figure",
+    "falling_figure",
     "forget_accuracy_figure",
+    "gap_against_both_kl_figure",
     "gap_against_kl_figure",
     "gap_against_time_figure",
     "hybrid_figure",
+    "masked_forget_figure",
     "mumis_figure",
+    "relevance_figure",
     "roc_figure",
     "save",
+    "sensitivity_figure",
     "strip_figure",
     "styles",
     "sweep_figure",

@@ -9,11 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
 from jax_unlearn.core import InputError
 from jax_unlearn.display import display_name
 from jax_unlearn.report.figures.style import (
+    COMPACT,
     GREY,
     INK,
     LABEL,
@@ -30,6 +32,10 @@ from jax_unlearn.report.formats import duration, percent
 
 _WIDE = 20.0
 """From this ratio of the largest to the smallest value on, an axis is logarithmic."""
+
+
+_MEAN, _SHARE = 46.0, 86.0
+"""Right ends of the columns of numbers beside the axis of times, points from the axis."""
 
 
 def time_figure(
@@ -59,7 +65,7 @@ def time_figure(
     every = np.concatenate([*times.values(), reference])
     mean = reference.mean()
 
-    figure = new_figure(1.35 + 0.30 * len(names))
+    figure = new_figure(0.75 + 0.27 * len(names), width=COMPACT)
     axes = figure.add_subplot()
     tidy(axes, grid="x")
     axes.set_xscale("log")
@@ -72,15 +78,16 @@ def time_figure(
             ticks: dict[str, Any] = {"marker": "|", "ls": "none", "ms": 9, "mew": 1.4}
             axes.plot(values, np.full(len(values), row), color=style.colour, zorder=3, **ticks)
         draw_point(axes, values.mean(), row, name, style)
-        texts = {1.09: duration(values.mean()), 1.175: percent(values.mean() / mean)}
+        texts = {_MEAN: duration(values.mean()), _SHARE: percent(values.mean() / mean)}
         for x, text in texts.items():
             _margin_text(axes, x, row, text)
-    _margin_text(axes, 1.09, -1, "mean", color=GREY)
-    _margin_text(axes, 1.175, -1, "share", color=GREY)
+    for points, text in {_MEAN: "mean", _SHARE: "share"}.items():
+        # A length above the axes: the layout finds room for a share of them in several passes only.
+        _margin_text(axes, points, 1, text, coordinates="axes fraction", up=9, color=GREY)
     axes.set_yticks(range(len(names)), [display_name(name) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xlim(every.min() / 1.4, every.max() * 1.4)
-    log_ticks(axes.xaxis, *axes.get_xlim())
+    log_ticks(axes.xaxis, *axes.get_xlim(), room=1.5)
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0, labelsize=LABEL)
     axes.set_xlabel("seconds (log scale)", size=LABEL)
@@ -129,11 +136,11 @@ def gap_against_kl_figure(
     up = {name: seed_values(f"gap[{name!r}]", gap[name]) for name in names}
     between_kl, between_gap = seed_values("null_kl", null_kl), seed_values("null_gap", null_gap)
 
-    figure = new_figure(5.0)
+    figure = new_figure(4.0, width=COMPACT)
     axes = figure.add_subplot()
     tidy(axes)
-    _scale(axes, "x", [*across.values(), between_kl])
-    _scale(axes, "y", [*up.values(), between_gap])
+    spread_scale(axes, "x", [*across.values(), between_kl])
+    spread_scale(axes, "y", [*up.values(), between_gap])
     axes.axvspan(axes.get_xlim()[0], between_kl.max(), color=GREY, alpha=0.16, lw=0, zorder=0)
     axes.axhspan(axes.get_ylim()[0], between_gap.max(), color=GREY, alpha=0.16, lw=0, zorder=0)
     points, texts, bars = [], [], []
@@ -165,10 +172,29 @@ def gap_against_kl_figure(
     return figure
 
 
-def _margin_text(axes: Axes, x: float, row: float, text: str, color: str = INK) -> None:
-    """Write right-aligned text in the right margin, level with a row."""
-    where = axes.get_yaxis_transform()
-    axes.text(x, row, text, transform=where, ha="right", va="center", size=SMALL, color=color)
+def _margin_text(
+    axes: Axes,
+    points: float,
+    row: float,
+    text: str,
+    *,
+    coordinates: Any = None,
+    up: float = 0.0,
+    color: str = INK,
+) -> None:
+    """Write text in the right margin, level with a row, that ends so far from the axes."""
+    axes.annotate(
+        text,
+        (1, row),
+        xycoords=coordinates or axes.get_yaxis_transform(),
+        xytext=(points, up),
+        textcoords="offset points",
+        ha="right",
+        va="center",
+        size=SMALL,
+        color=color,
+        annotation_clip=False,
+    )
 
 
 def place_labels(
@@ -247,7 +273,7 @@ def _leader(
     axes.plot(*ends.T, color=colour, lw=0.9, zorder=2, scalex=False, scaley=False)
 
 
-def _scale(axes: Axes, axis: str, values: Sequence[np.ndarray]) -> None:
+def spread_scale(axes: Axes, axis: str, values: Sequence[np.ndarray]) -> None:
     """Set an axis's scale and limits: logarithmic where the means spread widely, else from 0."""
     every = np.concatenate(values)
     means = np.array([v.mean() for v in values])
@@ -260,3 +286,4 @@ def _scale(axes: Axes, axis: str, values: Sequence[np.ndarray]) -> None:
         log_ticks(axes.xaxis if axis == "x" else axes.yaxis, low / spread, high * spread)
     else:
         limits(min(0.0, every.min()), every.max() * 1.1 or 1.0)
+        (axes.xaxis if axis == "x" else axes.yaxis).set_major_locator(MaxNLocator(5))

@@ -8,12 +8,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import ScaledTranslation
 
 from jax_unlearn.core import InputError
 from jax_unlearn.display import display_name
 from jax_unlearn.report.figures.style import (
     BLUE,
+    COMPACT,
     GREEN,
+    GREY,
     INK,
     LABEL,
     LIGHT,
@@ -33,6 +36,10 @@ from jax_unlearn.report.figures.style import (
 
 _COMPARABLE = 4.0
 """Up to this ratio of the longest to the shortest run, epochs share one axis without cramping."""
+
+
+_PAIRED = 31
+"""Letters of a legend's entries up to which two stand side by side."""
 
 
 def carried_forward(curve: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -59,6 +66,7 @@ def forget_accuracy_figure(
     *,
     oracle: float | Sequence[float] | np.ndarray,
     original: float | Sequence[float] | np.ndarray,
+    band: tuple[float, float] | None = None,
     title: str = "Forget accuracy during unlearning",
 ) -> Figure:
     """Draw every method's forget accuracy along its run, with the oracle's value to land on.
@@ -72,6 +80,8 @@ def forget_accuracy_figure(
         NaN follows a run that stopped early. A one-shot method has the single column of its result.
       oracle: forget accuracy of the oracle, percent, one number or [seeds].
       original: forget accuracy of the original model, percent, one number or [seeds].
+      band: ends of the null band of forget accuracy, percent; None shades the oracle's seeds from
+        lowest to highest instead.
       title: heading.
 
     Raises:
@@ -88,27 +98,41 @@ def forget_accuracy_figure(
     runs = {name: carried_forward(curve) for name, curve in curves.items()}
     oracle, original = seed_values("oracle", oracle), seed_values("original", original)
     span = _span(runs)
-    figure = new_figure(4.4)
+    figure = new_figure(3.2 + 0.18 * (len(runs) + 3) / 2, width=COMPACT)
     axes = figure.add_subplot()
     tidy(axes)
-    lines = [_level(axes, "oracle", oracle), _level(axes, "original", original)]
+    if band is not None:
+        axes.axhspan(*band, color=GREY, alpha=0.22, lw=0, zorder=0)
+    lines = [
+        _level(axes, "oracle", oracle, shaded=band is None),
+        _level(axes, "original", original),
+    ]
     lines += [_run(axes, name, *runs[name], span, style) for name, style in styles(runs).items()]
     _finish_span(axes, span)
     _percent_axis(axes, np.concatenate([v.ravel() for _, v in runs.values()]), oracle, original)
     axes.set_ylabel("forget accuracy (%)", size=LABEL)
+    longest = max(len(str(line.get_label())) for line in lines)
     axes.legend(
         handles=sorted(lines, key=lambda line: -float(np.asarray(line.get_ydata())[-1])),
-        loc="upper left",
-        bbox_to_anchor=(1.01, 1.03),
+        loc="upper center",
+        bbox_to_anchor=(0.46, 0.0),
+        # Below the axis's words by a length, not by a share: the layout then finds room at once.
+        bbox_transform=axes.transAxes + ScaledTranslation(0, -0.42, figure.dpi_scale_trans),
+        ncols=2 if longest <= _PAIRED else 1,
         frameon=False,
         fontsize=SMALL,
-        handlelength=3.2,
+        handlelength=2.6,
+        handletextpad=0.5,
+        columnspacing=0.8,
         title="last value (%), highest first",
         title_fontsize=SMALL,
         alignment="left",
     )
     note = seeds_note([len(v) for _, v in runs.values()])
-    set_title(figure, title, f"The aim is the oracle's line, neither above nor below it. {note}")
+    grey = "" if band is None else "Grey: the null band of oracles among themselves. "
+    set_title(
+        figure, title, f"The aim is the oracle's line, neither above nor below it. {grey}{note}"
+    )
     return figure
 
 
@@ -137,17 +161,17 @@ def _span(runs: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> _Span:
     extent = 100.0 if by_share else float(max(lengths, default=1))
     one_shot = [name for name, (epochs, _) in runs.items() if not epochs[-1]]
     # Wide enough for the word under the slots not to touch the 0 beside it.
-    slot = extent * max(0.05, 0.11 / max(len(one_shot), 1))
+    slot = extent * max(0.06, 0.24 / max(len(one_shot), 1))
     return _Span(by_share, extent, one_shot, slot, -0.02 * extent)
 
 
-def _level(axes: Axes, name: str, values: np.ndarray) -> Line2D:
-    """Draw the oracle's or the original's level, with a band over its seeds."""
+def _level(axes: Axes, name: str, values: np.ndarray, *, shaded: bool = True) -> Line2D:
+    """Draw the oracle's or the original's level, with a band over its seeds where asked for."""
     style = styles([name])[name]
     wide = 2.2 if name == "oracle" else 1.6
     line = axes.axhline(values.mean(), color=style.colour, ls=style.dash, lw=wide, zorder=3)
     line.set_label(f"{name}  {values.mean():.1f}")
-    if len(values) > 1:
+    if shaded and len(values) > 1:
         axes.axhspan(values.min(), values.max(), color=style.colour, alpha=0.10, lw=0)
     return line
 
@@ -205,9 +229,10 @@ def mumis_figure(
       history: one entry per measurement with ``step`` and any of ``sensitivity_label``,
         ``sensitivity_irrelevant`` (mean squared norm of the input gradient of one logit over the
         forget set), ``retain_accuracy``, ``forget_accuracy``, ``test_accuracy`` (percent). A value
-        that is absent, None or not finite is skipped.
+        that is absent, None or not finite is skipped. Sensitivities are drawn as their roots, in
+        which the stop rule's ratio is taken.
       stop_step: the step whose weights the method returned.
-      stop_ratio: multiple of its first value that the irrelevant-class sensitivity must reach.
+      stop_ratio: multiple of its first value that the norm for the irrelevant classes must reach.
       oracle: the oracle's accuracies under the same keys, percent.
       title: heading.
 
@@ -222,7 +247,7 @@ def mumis_figure(
         )
     stop = {} if stop_step is None else {"color": INK, "lw": 1.2, "ls": (0, (2, 2)), "zorder": 1}
     panels = [keys for keys in (_SENSITIVITIES, _ACCURACIES) if any(len(lines[k][0]) for k in keys)]
-    figure = new_figure(2.7 * len(panels))
+    figure = new_figure(2.4 * len(panels), width=COMPACT)
     grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     for axes, keys in zip(grid, panels, strict=True):
         tidy(axes)
@@ -236,21 +261,31 @@ def mumis_figure(
         if stop:
             label = f"stop, step {stop_step}" if axes is grid[0] else None
             axes.axvline(stop_step, label=label, **stop)
-        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.03), frameon=False, fontsize=SMALL)
+        axes.legend(
+            loc="lower left",
+            bbox_to_anchor=(-0.04, 0.99),
+            ncols=2,
+            frameon=False,
+            fontsize=SMALL,
+            columnspacing=0.8,
+            handletextpad=0.5,
+            handlelength=1.8,
+        )
     grid[-1].xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     grid[-1].set_xlabel("step", size=LABEL)
-    set_title(
-        figure,
-        title,
-        "Sensitivity of the forget images' logits, mean over the images"
-        + ("; accuracies, the oracle's dashed." if len(panels) > 1 and oracle else "."),
-    )
+    note = "Above: sensitivity of the forget images' logits, root of its mean over the images. "
+    start = [values[:1] for values in (lines[key][1] for key in _SENSITIVITIES)]
+    if all(value.size for value in start):
+        note += f"Before the first step the true class's is {(start[0] / start[1])[0]:.3g} times "
+        note += "that of the irrelevant classes. "
+    dashed = "Accuracies: the oracle's dashed." if oracle else ""
+    set_title(figure, title, (note if panels[0] is _SENSITIVITIES else "") + dashed)
     return figure
 
 
 _SENSITIVITIES = {
-    "sensitivity_label": ("true class, to be lowered", Style(ORANGE, "-", "o")),
-    "sensitivity_irrelevant": ("irrelevant classes, to be raised", Style(SKY, "-", "s")),
+    "sensitivity_label": ("true class (to fall)", Style(ORANGE, "-", "o")),
+    "sensitivity_irrelevant": ("irrelevant classes (to rise)", Style(SKY, "-", "s")),
 }
 _ACCURACIES = {
     "retain_accuracy": ("retain", Style(BLUE, "-", "^")),
@@ -264,17 +299,18 @@ def _series(history: Sequence[Mapping[str, Any]], key: str) -> tuple[np.ndarray,
     pairs = [(h["step"], h[key]) for h in history if h.get(key) is not None and "step" in h]
     steps, values = np.array(pairs, float).reshape(-1, 2).T
     keep = np.isfinite(values) & ((values > 0) | (key in _ACCURACIES))
-    return steps[keep], values[keep]
+    steps, values = steps[keep], values[keep]
+    return steps, values if key in _ACCURACIES else np.sqrt(values)
 
 
 def _finish_sensitivities(axes: Axes, irrelevant: np.ndarray, stop_ratio: float | None) -> None:
     """Give the panel of sensitivities its log axis and the level at which the method may stop."""
     if stop_ratio is not None and len(irrelevant):
-        text = f"stop threshold: {stop_ratio:.3g} x its start"
+        text = f"may stop at {stop_ratio:.3g} x its start"
         axes.axhline(stop_ratio * irrelevant[0], color=SKY, ls=":", lw=1.4, label=text)
     axes.set_yscale("log")
-    log_ticks(axes.yaxis, *axes.get_ylim())
-    axes.set_ylabel("squared norm of\ninput gradient", size=LABEL)
+    log_ticks(axes.yaxis, *axes.get_ylim(), room=2.0)
+    axes.set_ylabel("norm of the\ninput gradient", size=LABEL)
 
 
 def _finish_accuracies(

@@ -6,18 +6,19 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
 
 from jax_unlearn.core import InputError, Predictions
 from jax_unlearn.display import display_name
 from jax_unlearn.report.figures.style import (
     BLUE,
+    COMPACT,
     GREEN,
     GREY,
     LABEL,
     SMALL,
     VERMILLION,
     legend_below,
+    log_ticks,
     new_panels,
     set_title,
     tidy,
@@ -95,7 +96,7 @@ def entropy_figure(
     high = math.log10(math.log(classes))
     edges = np.linspace(low, high, 201)
 
-    figure, panels = new_panels(len(names), columns=4, head=0.75, height=1.4)
+    figure, panels = new_panels(len(names), columns=2, head=0.75, height=1.2, width=COMPACT)
     peaks = [
         _panel(axes, name, samples[name], edges) for axes, name in zip(panels, names, strict=True)
     ]
@@ -106,10 +107,9 @@ def entropy_figure(
         if peak > 1.05 * top:
             text = f"cut, peak {peak:.1f}"
             axes.text(0.03, 0.88, text, transform=axes.transAxes, size=SMALL, color=GREY)
-    for axes in panels[-4:]:
+    for axes in panels[-2:]:
         axes.set_xlabel("entropy (nats)", size=LABEL)
-    for axes in panels[::4]:
-        axes.set_ylabel("density\nper decade", size=LABEL)
+    figure.supylabel("density per decade", size=LABEL)
     legend_below(figure)
     set_title(
         figure,
@@ -143,10 +143,7 @@ def _panel(axes: Axes, name: str, groups: dict[str, np.ndarray], edges: np.ndarr
     )
     axes.set_xscale("log")
     axes.set_xlim(10 ** edges[0], 10 ** edges[-1])
-    step = max(1, math.ceil((edges[-1] - edges[0]) / 4))
-    axes.xaxis.set_major_locator(LogLocator(base=10.0**step, numticks=9))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.tick_params(axis="x", which="minor", length=0)
+    log_ticks(axes.xaxis, 10 ** edges[0], 10 ** edges[-1], room=1.0)
     x = 10 ** ((edges[1:] + edges[:-1]) / 2)
     peak = 0.0
     for group, values in groups.items():

@@ -1,20 +1,21 @@
 """A sheet of NatMU's hybrids: forget image, retain partners, masks, blends and their labels."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from jax_unlearn.core import InputError
-from jax_unlearn.report.figures.style import GREY, INK, SMALL, WIDTH, new_figure, set_title
+from jax_unlearn.report.figures.images import class_name, place_image, place_text
+from jax_unlearn.report.figures.style import COMPACT, new_figure, set_title
 
-_ROWS, _MASKS = 6, 4
-_SHORT = 13
+_ROWS, _MASKS = 3, 4
+_SHORT = 12
 """Letters that fit under one image."""
 
-_LEFT, _GAP, _PAIR, _TEXT = 0.12, 0.16, 0.04, 0.22
-"""Inches: margin, space between groups, space inside a pair, height of a line of text."""
+_CELL, _LEFT, _GAP, _TEXT = 0.84, 0.12, 0.04, 0.20
+"""Inches: side of an image, margin, space between images, height of a line of text."""
+_PIXELS = (0.0, 255.0)
 
 
 def hybrid_figure(
@@ -30,7 +31,8 @@ def hybrid_figure(
 ) -> Figure:
     """Draw forget images with their retain partners and the blends that the model is trained on.
 
-    At most six forget images and four masks are drawn, in the order given.
+    At most three forget images and four masks are drawn, in the order given. Narrow enough for a
+    phone: a column for each mask.
 
     Args:
       forget: uint8 [n, H, W, C], C is 1 or 3.
@@ -48,64 +50,31 @@ def hybrid_figure(
     forget, partners, masks, hybrids = map(np.asarray, (forget, partners, masks, hybrids))
     _check(forget, partners, masks, hybrids, forget_labels, hybrid_labels)
     rows, count = min(_ROWS, len(forget)), min(_MASKS, len(masks))
-    cell = 0.87
-    step = 2 * cell + _PAIR + _GAP
-    width = max(_LEFT + cell + _GAP + count * step, WIDTH / 2)
-    row_height = cell + _TEXT + 0.06
-    figure = new_figure(3 * _TEXT + cell + rows * row_height, width=width, constrained=False)
+    step = _CELL + _GAP
+    block = 2 * step + _TEXT + 0.12
+    figure = new_figure(_TEXT + step + rows * block, width=COMPACT, constrained=False)
     note = (
-        "White in a mask: weight of the forget image. Under a hybrid: the label it is trained on."
+        "White in a mask: weight of the forget image on the left. Under it: the retain image, then "
+        "the hybrid, and under that the label it is trained on."
     )
     head = set_title(figure, title, note) + _TEXT
-    height = figure.get_figheight()
-
-    def image(x: float, y: float, pixels: np.ndarray, *, scale: tuple[float, float]) -> None:
-        axes = figure.add_axes((x / width, 1 - (y + cell) / height, cell / width, cell / height))
-        flat = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
-        axes.imshow(flat, cmap="gray", vmin=scale[0], vmax=scale[1], interpolation="nearest")
-        axes.set_xticks([])
-        axes.set_yticks([])
-        for spine in axes.spines.values():
-            spine.set(color=GREY, linewidth=0.6)
-
-    def text(x: float, y: float, words: str, **style: Any) -> None:
-        figure.text(
-            x / width,
-            1 - y / height,
-            words,
-            va="center",
-            **{"size": SMALL, "color": INK, "ha": "center", **style},
-        )
-
-    def name(label: int, longest: int) -> str:
-        known = 0 <= label < len(class_names)
-        words = str(class_names[label]) if known else f"class {label}"
-        words = words.replace("_", " ")
-        return words if len(words) <= longest else words[: longest - 1] + "…"
-
-    start = _LEFT + cell + _GAP
-    pixels = (0.0, 255.0)
-    body = head + cell + 2 * _TEXT
-    text(_LEFT + cell / 2, body - _TEXT / 2, "forget", weight="bold")
+    start = _LEFT + step
     for k in range(count):
-        partner, hybrid = start + k * step, start + k * step + cell + _PAIR
-        text(hybrid + cell / 2, head - _TEXT / 2, f"mask {k + 1}", color=GREY)
-        image(hybrid, head, masks[k], scale=(0.0, 1.0))
-        text(partner + cell / 2, body - _TEXT / 2, "retain", weight="bold")
-        text(hybrid + cell / 2, body - _TEXT / 2, f"hybrid {k + 1}", weight="bold")
+        x = start + k * step
+        place_text(figure, x + _CELL / 2, head - _TEXT / 2, f"mask {k + 1}", weight="bold")
+        place_image(figure, (x, head), _CELL, masks[k], limits=(0.0, 1.0))
     for i in range(rows):
-        y = body + i * row_height
-        image(_LEFT, y, forget[i], scale=pixels)
-        text(_LEFT + cell / 2, y + cell + _TEXT / 2, name(int(forget_labels[i]), _SHORT))
+        y = head + step + 0.06 + i * block
+        own = class_name(class_names, int(forget_labels[i]), _SHORT)
+        place_image(figure, (_LEFT, y), _CELL, forget[i], limits=_PIXELS)
+        place_text(figure, _LEFT + _CELL / 2, y + step + _TEXT / 2, "forget", weight="bold")
+        place_text(figure, _LEFT + _CELL / 2, y + step + 1.5 * _TEXT, own)
         for k in range(count):
-            partner = start + k * step
-            image(partner, y, partners[i, k], scale=pixels)
-            image(partner + cell + _PAIR, y, hybrids[i, k], scale=pixels)
-            words, right = name(int(hybrid_labels[i][k]), 2 * _SHORT), partner + 2 * cell + _PAIR
-            if len(words) <= _SHORT:
-                text(right - cell / 2, y + cell + _TEXT / 2, words)
-            else:
-                text(right, y + cell + _TEXT / 2, words, ha="right")
+            x = start + k * step
+            words = class_name(class_names, int(hybrid_labels[i][k]), _SHORT)
+            place_image(figure, (x, y), _CELL, partners[i, k], limits=_PIXELS)
+            place_image(figure, (x, y + step), _CELL, hybrids[i, k], limits=_PIXELS)
+            place_text(figure, x + _CELL / 2, y + 2 * step + _TEXT / 2, words)
     return figure
 
 

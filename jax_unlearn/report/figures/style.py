@@ -14,12 +14,13 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from jax_unlearn.core import InputError
 from jax_unlearn.display import display_name
@@ -38,6 +39,9 @@ ORANGE, SKY, GREEN = "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILLION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 
 TITLE, LABEL, SMALL = 11.0, 9.0, 8.5
+
+_LETTER = 0.56 * SMALL
+"""Points that a letter takes, on average."""
 
 
 class Style(NamedTuple):
@@ -163,16 +167,21 @@ def set_title(figure: Figure, title: str, subtitle: str = "") -> float:
 
 
 def legend_below(figure: Figure) -> None:
-    """Name under the figure what its panels show, each label once."""
+    """Name under the figure what its panels show, each label once, in columns that fit."""
     handles: dict[str, object] = {}
     for axes in figure.axes:
         pairs = zip(*axes.get_legend_handles_labels(), strict=True)
         handles |= {label: handle for handle, label in pairs}
+    longest = max(map(len, handles), default=1)
+    room = 72 * float(figure.get_figwidth()) / (longest * _LETTER + 3 * SMALL)
     figure.legend(
         handles=list(handles.values()),
         labels=list(handles),
         loc="outside lower center",
-        ncols=3,
+        ncols=max(1, min(3, int(room))),
+        columnspacing=1.0,
+        handletextpad=0.5,
+        handlelength=1.8,
         frameon=False,
         fontsize=SMALL,
     )
@@ -244,10 +253,22 @@ def draw_line(
     )
 
 
-def log_ticks(axis: Axis, low: float, high: float) -> None:
-    """Label a log axis from ``low`` to ``high`` with plain numbers; 1-2-5 over few decades."""
-    few = math.log10(high / low) < 3
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,), numticks=20))
+def log_ticks(axis: Axis, low: float, high: float, *, room: float = 3.0) -> None:
+    """Label a log axis from ``low`` to ``high`` with plain numbers, at least two.
+
+    Args:
+      axis: already logarithmic.
+      low: its lower end.
+      high: its upper end.
+      room: decades up to which there is room for 1-2-5; beyond them powers of ten stand alone, and
+        every second or third one where those are many.
+    """
+    few = math.log10(high / low) < room
+    marks = [m * 10.0**e for e in range(-40, 40) for m in ((1, 2, 5) if few else (1,))]
+    marks = [mark for mark in marks if low <= mark <= high]
+    if len(marks) < 2:
+        marks = [tick for tick in MaxNLocator(4).tick_values(low, high) if low <= tick <= high]
+    axis.set_major_locator(FixedLocator(marks[:: 1 + int(len(marks) / (3.5 * room))]))
     axis.set_major_formatter(lambda value, _: f"{value:g}")
     axis.set_minor_locator(NullLocator() if few else LogLocator(subs="auto", numticks=20))
     axis.set_minor_formatter(NullFormatter())
@@ -277,21 +298,25 @@ def seeds_note(counts: Iterable[int]) -> str:
 
 
 def save(figure: Figure, path: str | os.PathLike) -> Path:
-    """Write a figure as PNG at 150 dpi; the file appears whole or not at all.
+    """Write a figure as PNG at 150 dpi or as SVG; the file appears whole or not at all.
 
     Args:
       figure: what to write.
-      path: ends in ``.png``; missing folders are made.
+      path: ends in ``.png`` or ``.svg``; missing folders are made.
 
     Returns:
       The path.
 
     Raises:
-      InputError: if the path does not end in ``.png``.
+      InputError: if the path ends otherwise.
     """
     path = Path(path)
-    if path.suffix != ".png":
-        raise InputError(f"path={str(path)!r}: expected a file name that ends in .png")
+    if path.suffix not in (".png", ".svg"):
+        raise InputError(f"path={str(path)!r}: expected a file name that ends in .png or .svg")
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
+    # The same figure is to give the same bytes.
+    settings: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": path.stem}
+    metadata = {"Date": None} if path.suffix == ".svg" else None
+    with matplotlib.rc_context(settings):
+        figure.savefig(buffer, format=path.suffix[1:], dpi=DPI, metadata=metadata)
     return write_whole(path, buffer.getvalue())

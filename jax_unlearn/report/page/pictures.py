@@ -72,9 +72,9 @@ def pictures(audit: Mapping[str, Any]) -> tuple[list[Picture], list[str]]:
         ("epsilon", "Epsilon per forget example", False, _epsilon(curves, named)),
         ("densities", "Confidences on the forget set", False, _densities(curves, named)),
         ("gap-time", "Distance to the oracle against time", False, _cost(audit, named)),
-        ("gap-kl", "Distance to the oracle by two measures", True, _two_measures(audit, named)),
+        ("gap-kl", "Distance to the oracle by two measures", False, _two_measures(audit, named)),
         ("examples", "Single forget examples", False, _examples(curves, named)),
-        ("forget-accuracy", "Forget accuracy during unlearning", True, _course(audit, named)),
+        ("forget-accuracy", "Forget accuracy during unlearning", False, _course(audit, named)),
     ]
     drawn, omitted = [], []
     for slug, title, wide, draw in wanted:
