@@ -95,6 +95,14 @@ class Bank:
             return False
         return True
 
+    def has_weights(self, model: Record | str) -> bool:
+        """Whether a model was stored with its weights.
+
+        Raises:
+          InputError: there is no such model, or its record is damaged.
+        """
+        return WEIGHTS in self._read_record(model)[1]
+
     def discard(self, address: str) -> None:
         """Remove a model, such as a damaged one, so that it can be trained and stored again.
 

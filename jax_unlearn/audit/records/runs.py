@@ -29,18 +29,39 @@ def run_sources(path: Path) -> list[Sources]:
       InputError: the folder or its bank is damaged or missing.
     """
     try:
+        return selected_sources(*run_models(path))
+    except (KeyError, TypeError) as error:
+        raise _damaged(path) from error
+
+
+def run_models(path: Path) -> tuple[Bank, list[Mapping[str, Any]]]:
+    """Return the bank of a run, and for each request which of its models are the run's.
+
+    Args:
+      path: the run's folder.
+
+    Returns:
+      The bank, and the requests as :func:`selected_sources` takes them.
+
+    Raises:
+      InputError: the folder or its bank is damaged or missing.
+    """
+    try:
         listed = json.loads((path / MODELS).read_text())
         place, chosen = Path(listed["bank"]), list(listed["requests"])
         own = path / OWN_BANK
         # A run that was moved has its own bank with it.
-        bank = open_bank(own if own.is_dir() else place)
-        return selected_sources(bank, chosen)
+        return open_bank(own if own.is_dir() else place), chosen
     except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(
-            f"path={str(path)!r}: its {MODELS} is damaged; give the command of the run again"
-        ) from error
+        raise _damaged(path) from error
+
+
+def _damaged(path: Path) -> InputError:
+    return InputError(
+        f"path={str(path)!r}: its {MODELS} is damaged; give the command of the run again"
+    )
 
 
 def selected_sources(bank: Bank, chosen: Iterable[Mapping[str, Any]]) -> list[Sources]:

@@ -4,12 +4,10 @@ from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
-from jax_unlearn.audit.measures.sensitivity_change import falling_share
 from jax_unlearn.audit.probes.input_gradients import input_sensitivities, relevance_maps
 from jax_unlearn.audit.probes.taught import masked_forget_accuracy, taught_targets
-from jax_unlearn.core import FORGET, HYBRID, RETAIN, InputError, Model, Pool
+from jax_unlearn.core import FORGET, HYBRID, RETAIN, Model, Pool
 
 WEIGHTS = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
 
@@ -38,17 +36,6 @@ def test_of_a_linear_model_relevance_sums_to_the_logit_and_is_a_map_of_pixels():
     expected = (unit * WEIGHTS[:, LABELS].T).reshape(7, 2, 2, 3).sum(3)
     assert found.shape == (7, 2, 2)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
-
-
-def test_the_falling_share_counts_who_is_lower_afterwards_and_ties_half():
-    before = np.array([1.0, 2.0, 3.0, 4.0])
-    assert falling_share(before, before) == 50.0
-    assert falling_share(before, before / 2) == 100.0
-    assert falling_share(before / 2, before) == 0.0
-    assert falling_share(before, np.array([0.5, 2.0, 4.0, 5.0])) == 37.5
-    assert np.isnan(falling_share(before, before * np.nan))
-    with pytest.raises(InputError, match="expected the same examples"):
-        falling_share(before, before[:2])
 
 
 def pool(role, label, **extra):
