@@ -65,9 +65,11 @@ def draw(
     lines: dict[str, list[str]] = {chosen.text: [] for chosen in run.requests}
     for chosen in run.requests:
         lines[chosen.text] += chosen.notes
+        # Unbroken: "class" at the end of a title's line says nothing.
+        request = describe_request(chosen.text).replace(" ", "\u00a0")
         for name in names:
             entry = FIGURES[name]
-            title = f"{entry.title} ({describe_request(chosen.text)})"
+            title = f"{entry.title} ({request})"
             try:
                 found = entry.draw(run, chosen, title)
             except (Missing, InputError) as reason:

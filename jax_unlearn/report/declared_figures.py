@@ -75,7 +75,8 @@ def method_figures(runs: Mapping[str, MethodRun], record: Mapping[str, Any]) -> 
                 )
             if not kind or not given:
                 continue
-            title = f"{shown}: {_TITLES[kind]} ({describe_request(record['request']['text'])})"
+            request = describe_request(record["request"]["text"]).replace(" ", "\u00a0")
+            title = f"{shown}: {_TITLES[kind]} ({request})"
             with plain_text():
                 figure = figures[kind](run, record, title)
             if figure is not None:

@@ -229,8 +229,10 @@ def mumis_figure(
       history: one entry per measurement with ``step`` and any of ``sensitivity_label``,
         ``sensitivity_irrelevant`` (mean squared norm of the input gradient of one logit over the
         forget set), ``retain_accuracy``, ``forget_accuracy``, ``test_accuracy`` (percent). A value
-        that is absent, None or not finite is skipped. Sensitivities are drawn as their roots, in
-        which the stop rule's ratio is taken.
+        that is absent, None or not finite is skipped. ``sensitivity_ratio``, true class over
+        irrelevant classes before the first step, stands for the true class's value there where that
+        is absent. Sensitivities are drawn as norms, in which the stop rule's ratio is taken, with
+        the true class's first as unit.
       stop_step: the step whose weights the method returned.
       stop_ratio: multiple of its first value that the norm for the irrelevant classes must reach.
       oracle: the oracle's accuracies under the same keys, percent.
@@ -239,12 +241,15 @@ def mumis_figure(
     Raises:
       InputError: if no entry holds a step and a sensitivity or an accuracy.
     """
+    history = _with_start(history)
     lines = {key: _series(history, key) for key in (*_SENSITIVITIES, *_ACCURACIES)}
     if not any(len(steps) for steps, _ in lines.values()):
         raise InputError(
             f"history: {len(history)} entries: expected 'step' and at least one of "
             f"{', '.join(lines)} in some of them"
         )
+    unit = next(iter(lines["sensitivity_label"][1]), 1.0)
+    lines |= {key: (lines[key][0], lines[key][1] / unit) for key in _SENSITIVITIES}
     stop = {} if stop_step is None else {"color": INK, "lw": 1.2, "ls": (0, (2, 2)), "zorder": 1}
     panels = [keys for keys in (_SENSITIVITIES, _ACCURACIES) if any(len(lines[k][0]) for k in keys)]
     figure = new_figure(2.4 * len(panels), width=COMPACT)
@@ -273,11 +278,11 @@ def mumis_figure(
         )
     grid[-1].xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     grid[-1].set_xlabel("step", size=LABEL)
-    note = "Above: sensitivity of the forget images' logits, root of its mean over the images. "
-    start = [values[:1] for values in (lines[key][1] for key in _SENSITIVITIES)]
-    if all(value.size for value in start):
-        note += f"Before the first step the true class's is {(start[0] / start[1])[0]:.3g} times "
-        note += "that of the irrelevant classes. "
+    note = "Above: how much the forget images' logits depend on the image. "
+    first, other = (lines[key] for key in _SENSITIVITIES)
+    if len(first[0]) and len(other[0]) and first[0][0] == other[0][0]:
+        ratio = (first[1][0] / other[1][0]) ** 2
+        note += f"The original's ratio a/b of squared norms: {ratio:.3g}. "
     dashed = "Accuracies: the oracle's dashed." if oracle else ""
     set_title(figure, title, (note if panels[0] is _SENSITIVITIES else "") + dashed)
     return figure
@@ -292,6 +297,17 @@ _ACCURACIES = {
     "test_accuracy": ("test", Style(GREEN, "-", "D")),
     "forget_accuracy": ("forget", Style(VERMILLION, "-", "v")),
 }
+
+
+def _with_start(history: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """Complete the first entry by what its ratio of sensitivities says of the true class."""
+    if not history:
+        return history
+    first = history[0]
+    other, ratio = (first.get(name) for name in ("sensitivity_irrelevant", "sensitivity_ratio"))
+    if first.get("sensitivity_label") is not None or other is None or ratio is None:
+        return history
+    return [{**first, "sensitivity_label": other * ratio}, *history[1:]]
 
 
 def _series(history: Sequence[Mapping[str, Any]], key: str) -> tuple[np.ndarray, np.ndarray]:
@@ -310,7 +326,7 @@ def _finish_sensitivities(axes: Axes, irrelevant: np.ndarray, stop_ratio: float 
         axes.axhline(stop_ratio * irrelevant[0], color=SKY, ls=":", lw=1.4, label=text)
     axes.set_yscale("log")
     log_ticks(axes.yaxis, *axes.get_ylim(), room=2.0)
-    axes.set_ylabel("norm of the\ninput gradient", size=LABEL)
+    axes.set_ylabel("norm of input gradient\n(true class's first = 1)", size=LABEL)
 
 
 def _finish_accuracies(

@@ -321,12 +321,12 @@ def test_mumis_draws_sensitivities_on_a_log_axis_over_accuracies_with_the_stop_i
     assert top.get_shared_x_axes().joined(top, bottom)
     for axes in (top, bottom):
         assert any(np.array_equal(line.get_xdata(), [20, 20]) for line in axes.lines)
-    # Norms: the roots of what the history holds.
+    # Norms: the roots of what the history holds, by the first of the true class.
     np.testing.assert_allclose(
-        labelled(top)["may stop at 1.6 x its start"].get_ydata(), 1.6 * math.sqrt(1.5)
+        labelled(top)["may stop at 1.6 x its start"].get_ydata(), 1.6 * math.sqrt(1.5 / 4.0)
     )
-    np.testing.assert_allclose(labelled(top)["true class (to fall)"].get_ydata()[0], 2.0)
-    assert any("1.63 times that of the irrelevant classes" in t for t in texts(figure))
+    np.testing.assert_allclose(labelled(top)["true class (to fall)"].get_ydata()[0], 1.0)
+    assert any("ratio a/b of squared norms: 2.67." in t for t in texts(figure))
     lines = labelled(bottom)
     assert lines["forget, oracle 80.0"].get_linestyle() == "--"
     np.testing.assert_allclose(lines["forget, oracle 80.0"].get_ydata(), 80.0)
@@ -334,6 +334,23 @@ def test_mumis_draws_sensitivities_on_a_log_axis_over_accuracies_with_the_stop_i
     assert "stop, step 20" in legend(top)
     assert bottom.get_ylabel() == "accuracy (%)"
     assert_inside(figure)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e6])
+def test_mumis_takes_the_first_true_class_norm_from_the_ratio_and_has_no_unit(unit):
+    history = [
+        {name: value * unit if "sens" in name else value for name, value in entry.items()}
+        for entry in mumis_history()
+    ]
+    del history[0]["sensitivity_label"]
+    history[0]["sensitivity_ratio"] = 4.0 / 1.5
+    figure = mumis_figure(history, stop_ratio=1.6)
+    lines = labelled(figure.axes[0])
+    label, other = lines["true class (to fall)"], lines["irrelevant classes (to rise)"]
+    assert label.get_xdata()[0] == 0
+    np.testing.assert_allclose(label.get_ydata()[:2], [1.0, math.sqrt(0.9)])
+    np.testing.assert_allclose(other.get_ydata()[0], math.sqrt(1.5 / 4.0))
+    assert any("ratio a/b of squared norms: 2.67." in t for t in texts(figure))
 
 
 def test_mumis_skips_what_was_not_measured():
