@@ -98,14 +98,15 @@ def test_records_hold_every_epoch_with_its_accuracies(run):
 
 
 def test_every_request_has_an_audit_with_a_verdict_and_a_report(run):
-    for slug, text in zip(SLUGS, ("class:3", "random:0.1"), strict=True):
+    requests = (("class:3", "class 3"), ("random:0.1", "random 10 %"))
+    for slug, (text, prose) in zip(SLUGS, requests, strict=True):
         record = audit(run[0], slug)
         assert record["request"]["text"] == text
         assert [row["name"] for row in record["rows"]] == ["original", "oracle", *METHODS]
         assert len(record["files"]["oracle"]) == 4
         for name in ("audit.csv", "report.html", "report.md"):
             assert (run[0] / slug / name).stat().st_size > 500
-        assert text in run[1]
+        assert prose in run[1]
     assert all(name in run[1] for name in ("original", "oracle", *METHODS))
     assert "2 models against 2 oracles: " in run[1]
 

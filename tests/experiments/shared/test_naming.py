@@ -128,7 +128,7 @@ def test_the_flag_of_a_request_is_named(digits, request_, message):
 @pytest.mark.parametrize("flag", ["bank", "out"])
 def test_the_flag_of_a_bank_is_named(digits, tmp_path, flag):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=f"^{flag}='.*': there are files that are no bank"):
+    with pytest.raises(InputError, match=f"^{flag}='.*': the folder holds files of another kind"):
         open_bank_of(tmp_path, digits, flag=flag)
 
 
