@@ -2,6 +2,9 @@
 
 Source: He et al., "Towards Natural Machine Unlearning", 2024, arXiv 2405.15495.
 Run: ``python -m experiments.run --preset natmu_cifar10_vgg16 --data-dir DATA``
+
+The authors' own forget sets are files of indices, which are requests in place of these:
+``--requests ids:cifar10_random_1pct.npy ids:cifar10_hardest_10pct.npy``.
 """
 
 from ..shared.config import Data, Experiment, Network

@@ -2,6 +2,9 @@
 
 Source: He et al., "Towards Natural Machine Unlearning", 2024, arXiv 2405.15495.
 Run: ``python -m experiments.run --preset natmu_tiny_resnet34 --data-dir DATA``
+
+The authors' own forget sets are files of indices, which are requests in place of these:
+``--requests ids:tinyimagenet_random_1pct.npy ids:tinyimagenet_hardest_10pct.npy``.
 """
 
 import dataclasses

@@ -156,10 +156,11 @@ def draw_partners(
 ) -> jax.Array:
     """Draw for every forget image ``num`` retain images of its preferred classes, none twice.
 
-    Slot k of an image gets a random retain image of class ``preferences[b, k]``. Images are
-    served in order. Once a class has no image left, the slots that wanted it take, in order, the
-    first classes of ``preferences[b, num:]`` that still have one. No image gets two partners of
-    one class. Jittable with ``num`` and ``num_classes`` static.
+    Images are served in order. Each walks its classes from the most preferred; every class that
+    still has an unused retain image gives one, at random, until ``num`` are found. So partners
+    stand in falling order of preference, the k-th found in slot k: a class that has run out leaves
+    no gap. No image gets two partners of one class. Jittable with ``num`` and ``num_classes``
+    static.
 
     Args:
       key: randomness of the choice within a class.
@@ -170,8 +171,8 @@ def draw_partners(
       num_classes: number of classes K; None means P + 1, every class but the label.
 
     Returns:
-      int32 [B, num], rows of the retain set; -1 where no class of the image's preferences has an
-      image left.
+      int32 [B, num], rows of the retain set; -1 in the last slots of an image where fewer than
+      ``num`` of its classes have one left.
 
     Raises:
       InputError: if ``num`` is below 1 or above P, or a class lies outside [0, num_classes).
@@ -203,16 +204,13 @@ def _serve_all(
     stock = jnp.bincount(retain_labels, length=num_classes).astype(jnp.int32)
     start = jnp.cumsum(stock) - stock
     columns = jnp.arange(size, dtype=jnp.int32)
+    slots = jnp.arange(1, num + 1)
 
     def serve(served: jax.Array, classes: jax.Array) -> tuple[jax.Array, jax.Array]:
         mentioned = jnp.full(num_classes, size, jnp.int32).at[classes].min(columns)
         in_stock = (served[classes] < stock[classes]) & (mentioned[classes] == columns)
-        wanted, spare = in_stock[:num], in_stock[num:]
-        # The i-th slot left empty takes the i-th spare class in stock.
-        substitute = num + jnp.searchsorted(
-            jnp.cumsum(spare), jnp.cumsum(~wanted), method="compare_all"
-        )
-        column = jnp.where(wanted, columns[:num], substitute.astype(jnp.int32))
+        # Where the number of classes in stock first reaches 1, 2, ..., num.
+        column = jnp.searchsorted(jnp.cumsum(in_stock), slots, method="compare_all")
         found = column < size
         chosen = classes[jnp.minimum(column, size - 1)]
         row = queue[jnp.minimum(start[chosen] + served[chosen], queue.shape[0] - 1)]

@@ -50,24 +50,25 @@ class NatMU(Descent):
     """Fine-tune on the retain set plus hybrids of forget and retain images, labelled truthfully.
 
     Each forget image is blended with one retain image of each of the ``num`` classes that the
-    original model finds most probable after the true one. No retain image serves twice. A class
-    that runs out is replaced by the image's next most probable class that still has images. The
-    hybrids are built once, are never augmented, and carry the retain image's label. The forget
-    images themselves are not shown.
+    original model finds most probable after the true one. No retain image serves twice. Forget
+    images are served in order, and a class that has run out is passed over: partners stand in
+    falling order of probability, the k-th found is blended with mask k. The hybrids are built
+    once, are never augmented, and carry the retain image's label. The forget images themselves are
+    not shown.
 
     Defaults are the paper's for CIFAR-10 with VGG16; ``experiments/configs`` has its other rows.
 
     Attributes:
       delta: added to every mask before it is clipped to [0, 1], in [-1, 1]; at 1 every hybrid is
         the forget image itself, which is plain relabelling.
-      num: hybrids per forget image, 1 to 4.
+      num: hybrids per forget image, from 1 to the number of other classes. The paper has four
+        masks; beyond four they are used again in the same order, each time with the next class.
       masks: ``'gradual'`` (the paper's), or for ablations ``'patches'`` (binary) or ``'uniform'``
         (one weight everywhere, the gradual masks' mean before ``delta``).
       targets: ``'top'`` most probable other classes, or ``'random'`` other classes.
       hybrid_label: ``'retain'`` image's label, or a ``'random_wrong'`` one for the forget image.
       inject: whether the retain image is blended in; without it a hybrid is the masked forget
         image on black.
-
 
     Source: He, Li, Cheng, Huang, Huang, "Towards Natural Machine Unlearning", 2024,
     arXiv 2405.15495.
@@ -95,7 +96,7 @@ class NatMU(Descent):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_number("delta", self.delta, low=-1, high=1)
-        check_number("num", self.num, low=1, high=4, whole=True)
+        check_number("num", self.num, low=1, whole=True)
         check_choice("masks", self.masks, MASK_FAMILIES)
         check_choice("targets", self.targets, TARGETS)
         check_choice("hybrid_label", self.hybrid_label, HYBRID_LABELS)
@@ -210,7 +211,7 @@ class NatMU(Descent):
         else:
             mean = jnp.mean(functional.mixing_masks(height, width, 0.0))
             masks = functional.uniform_masks(height, width, jnp.clip(mean + self.delta, 0.0, 1.0))
-        return masks[: self.num]
+        return masks[np.arange(self.num) % len(masks)]
 
 
 def _check_partners(partner: np.ndarray, num: int) -> None:

@@ -235,16 +235,16 @@ def _case(seed, num_classes, forget, retain, concentration):
 
 def _expected_classes(preferences, retain_labels, num, num_classes):
     """The rule in plain Python: class of every slot, -1 where none is left."""
-    stock = np.bincount(retain_labels, minlength=num_classes)
-    classes = np.full((len(preferences), num), -1)
-    for image, row in enumerate(preferences):
-        for slot in range(num):
-            for candidate in [row[slot], *row[num:]]:
-                if stock[candidate] and candidate not in classes[image]:
-                    classes[image, slot] = candidate
-                    stock[candidate] -= 1
-                    break
-    return classes
+    stock = np.bincount(retain_labels, minlength=num_classes).tolist()
+    classes = []
+    for row in preferences.tolist():
+        found = []
+        for candidate in row:
+            if len(found) < num and stock[candidate] and candidate not in found:
+                stock[candidate] -= 1
+                found.append(candidate)
+        classes.append(found + [-1] * (num - len(found)))
+    return np.array(classes)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -292,10 +292,39 @@ def test_a_retain_set_just_large_enough_is_used_up():
     np.testing.assert_array_equal(np.sort(rows, axis=None), np.arange(6))
 
 
-def test_an_empty_class_gives_way_to_the_first_spare_class():
+@pytest.mark.parametrize("seed", range(3))
+def test_half_of_ten_classes_run_out_and_the_order_of_probability_holds(seed):
+    rng = np.random.default_rng(seed)
+    stock = np.array([60, 70, 80, 90, 100, 1, 2, 3, 4, 0])
+    retain_labels = rng.permutation(np.repeat(np.arange(10, dtype=np.int32), stock))
+    labels = rng.integers(0, 10, 60).astype(np.int32)
+    # The rare classes are what most images prefer.
+    logits = rng.normal(size=(60, 10)).astype(np.float32) + np.where(stock < 5, 1.5, 0)
+    preferences = np.asarray(target_classes(logits, labels, 9))
+    rows = np.asarray(draw_partners(jax.random.key(seed), preferences, retain_labels, 4))
+    expected = _expected_classes(preferences, retain_labels, 4, 10)
+    np.testing.assert_array_equal(retain_labels[rows], expected)
+    assert len(np.unique(rows)) == rows.size
+    assert (np.bincount(expected.ravel(), minlength=10)[5:] == stock[5:]).all()
+    chosen = np.take_along_axis(logits, expected, axis=1)
+    assert (np.diff(chosen, axis=1) < 0).all()
+    moved = (expected != preferences[:, :4]).any(axis=1)
+    assert moved.mean() > 0.8
+
+
+def test_a_class_that_ran_out_is_passed_over_and_leaves_no_gap():
     preferences = np.array([[1, 2, 3, 4]], np.int32)
     rows = draw_partners(jax.random.key(0), preferences, np.array([2, 4, 3], np.int32), 2)
-    np.testing.assert_array_equal(rows, [[2, 0]])
+    np.testing.assert_array_equal(rows, [[0, 2]])
+
+
+def test_slots_that_stay_empty_are_the_last():
+    preferences = np.array([[1, 2, 3], [1, 2, 3]], np.int32)
+    rows = draw_partners(jax.random.key(0), preferences, np.array([1, 3, 3], np.int32), 3)
+    np.testing.assert_array_equal(np.asarray(rows)[:, 2], [-1, -1])
+    assert rows[0, 0] == 0
+    assert sorted([int(rows[0, 1]), int(rows[1, 0])]) == [1, 2]
+    assert rows[1, 1] == -1
 
 
 def test_an_empty_retain_set_leaves_every_slot_empty():

@@ -78,6 +78,8 @@ def test_no_partner_serves_twice_though_classes_run_out(lab):
     assert all(len(set(row)) == 4 for row in label)
     assert not np.any(label == problem.forget.label[:, None])
     assert np.bincount(label.ravel(), minlength=10)[[1, 2, 4]].tolist() == [3, 2, 1]
+    logits = predict_logits(problem.model, problem.variables, problem.forget.image)
+    assert (np.diff(np.take_along_axis(np.asarray(logits), label, axis=1), axis=1) <= 0).all()
 
 
 def test_at_delta_one_training_is_plain_relabelling(lab):
@@ -116,6 +118,16 @@ def test_fewer_masks_are_the_first_ones(lab):
     two = ju.natmu(num=2).hybrids(KEY, lab.problem)
     assert two.image.shape == (len(lab.problem.forget.label), 2, 8, 8, 1)
     np.testing.assert_array_equal(two.mask, functional.mixing_masks(8, 8, -0.19)[:2])
+
+
+def test_more_hybrids_than_masks_use_the_masks_again(lab):
+    problem = problem_with(lab, [3] * 20, np.repeat(np.arange(10), 40))
+    eight, four = (ju.natmu(num=num).hybrids(KEY, problem) for num in (8, 4))
+    mask = functional.mixing_masks(8, 8, -0.19)
+    np.testing.assert_array_equal(eight.mask, jnp.concatenate([mask, mask]))
+    np.testing.assert_array_equal(eight.label[:, :4], four.label)
+    assert all(len({3, *row}) == 9 for row in np.asarray(eight.label).tolist())
+    assert np.bincount(eight.label.ravel(), minlength=10)[3] == 0
 
 
 def test_patches_show_either_the_forget_or_the_retain_pixel(lab):

@@ -204,7 +204,7 @@ def test_the_recipe_is_the_training_settings():
         ({"set": ("natmu.detla=0",)}, "hyperparameter of natmu='detla': did you mean delta"),
         ({"set": ("natmu.delta=1.5",)}, "natmu.delta=1.5: expected a number >= -1 and <= 1"),
         ({"set": ("natmu.delta=NaN",)}, "natmu.delta=nan: expected"),
-        ({"set": ("natmu.num=5",)}, "natmu.num=5: expected"),
+        ({"set": ("natmu.num=0",)}, "natmu.num=0: expected"),
         ({"set": ("finetune.epochs=1.5",)}, "finetune.epochs=1.5: expected a whole number"),
         ({"set": ("finetune.epochs=ten",)}, "finetune.epochs='ten': expected"),
         ({"set": ("finetune.augment=maybe",)}, "augment='maybe': expected true or false"),
