@@ -20,8 +20,8 @@ from .execution import ORDINARY, Execution
 from .hyperparameters import method_arguments
 
 
-def starting_settings(arguments: list[str]) -> Experiment:
-    """The settings that flags change: a preset's, an earlier run's, or none."""
+def starting_settings(arguments: list[str], begun: Experiment | None = None) -> Experiment:
+    """The settings that flags change: a preset's, an earlier run's, or ``begun``."""
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     # A flag without its value is left to the parser of all flags to complain about.
     first.add_argument("--preset", nargs="?", default="")
@@ -31,7 +31,7 @@ def starting_settings(arguments: list[str]) -> Experiment:
         raise InputError(f"preset={given.preset!r}: give a preset or a config, not both")
     if given.preset:
         return preset(given.preset)
-    return _earlier(given.config) if given.config else Experiment()
+    return _earlier(given.config) if given.config else begun or Experiment()
 
 
 def _earlier(config: str) -> Experiment:
@@ -82,15 +82,18 @@ class ExperimentCommand:
 _C = TypeVar("_C", bound=ExperimentCommand)
 
 
-def read_command(cls: type[_C], module: str, description: str | None) -> _C:
+def read_command(
+    cls: type[_C], module: str, description: str | None, begun: Experiment | None = None
+) -> _C:
     """Read a command whose experiment begins with a preset's or an earlier run's settings.
 
     Args:
       cls: the command's dataclass.
       module: name of the command's module.
       description: shown by ``--help``, before the presets.
+      begun: settings to begin with where neither is given; None for the defaults.
     """
-    begun = starting_settings(sys.argv[1:])
+    begun = starting_settings(sys.argv[1:], begun)
     default = cls(experiment=dataclasses.replace(begun, set=()))
     text = f"{description or ''}\n\nPresets:\n\n{describe_presets()}"
     command = parse(cls, module, text, default=default)

@@ -1,8 +1,9 @@
-"""Many settings of one method, with one compilation."""
+"""Many settings of one method, with one compilation for each of its static ones."""
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import chex
@@ -11,6 +12,9 @@ from jax_unlearn.core import InputError, Problem, Unlearner, check_choice
 from jax_unlearn.engine.loop import run_many
 from jax_unlearn.engine.run_spec import OPTIONS, Result, RunSpec
 from jax_unlearn.methods.constructors import method_class
+
+MOST = 10_000
+"""Points that a grid may have: more are a slip of the keyboard."""
 
 
 class Trial(NamedTuple):
@@ -38,9 +42,15 @@ def sweep(
 ) -> list[Trial]:
     """Run one method with many hyperparameters, spread over the mesh's axis ``model``.
 
-    Numbers are traced: settings that differ in them share one program. Each setting of a static
-    field, such as ``batch_size`` or ``optimizer``, is a program of its own. Every run has the same
-    key and the same result as :func:`jax_unlearn.run` gives with it.
+    Fields of any kind may vary. Numbers are traced: settings that differ in them alone share one
+    program. Each combination of static fields, which are texts, flags and what is declared with
+    :func:`jax_unlearn.static`, such as ``batch_size``, is a program of its own, compiled once
+    wherever it stands in the grid. Every run has the same key and the same result as
+    :func:`jax_unlearn.run` gives with it::
+
+        trials = ju.sweep(ju.natmu, {"num": [2, 4], "delta": [-0.2, 0.0, 0.2]}, problem, key)
+        for trial in trials:
+            print(trial.arguments, trial.result)
 
     Args:
       constructor: the method, such as ``natmu`` or ``METHODS['natmu']``.
@@ -56,14 +66,14 @@ def sweep(
       The trials, in the order of the grid.
 
     Raises:
-      InputError: ``constructor`` makes no method, or the grid is no grid, is empty, names what the
-        method does not have or what is fixed, or holds a value out of range; before anything is
-        run.
+      InputError: ``constructor`` makes no method, or the grid is no grid, is empty, has more than
+        :data:`MOST` points, holds a setting twice, names what the method does not have or what is
+        fixed, or holds a value out of range; before anything is run.
     """
     cls = method_class(constructor)
     if not (isinstance(cls, type) and issubclass(cls, Unlearner)):
         raise InputError(f"constructor={constructor!r}: expected a method's, such as natmu")
-    settings = _settings(grid)
+    settings = grid_settings(grid)
     options = {name: fixed.pop(name) for name in OPTIONS if name in fixed}
     names = [field.name for field in dataclasses.fields(cls)]
     for setting in settings:
@@ -79,18 +89,47 @@ def sweep(
     return [Trial(*trial) for trial in zip(settings, unlearners, results, strict=True)]
 
 
-def _settings(grid: Any) -> list[dict[str, Any]]:
+def grid_settings(
+    grid: Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]],
+) -> list[dict[str, Any]]:
+    """All settings of a grid, the field named last varying fastest; or a list of them, checked.
+
+    Raises:
+      InputError: the grid is no grid, is empty, has more than :data:`MOST` points, or holds a value
+        or a setting twice.
+    """
     if isinstance(grid, Mapping):
         for name, values in grid.items():
             if isinstance(values, str) or not isinstance(values, Sequence) or not values:
                 raise InputError(f"grid: {name}={values!r}: expected a list of one or more values")
+            for value in _repeated(values):
+                raise InputError(f"grid: {name}={value!r}: comes twice: expected each value once")
+        _check_size(math.prod(map(len, grid.values())))
         settings = [
             dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())
         ]
     elif isinstance(grid, Sequence) and all(isinstance(setting, Mapping) for setting in grid):
+        _check_size(len(grid))
         settings = [dict(setting) for setting in grid]
+        for setting in _repeated([tuple(sorted(setting.items())) for setting in settings]):
+            raise InputError(f"grid: {dict(setting)}: comes twice: expected each setting once")
     else:
         raise InputError(f"grid={grid!r}: expected lists of values by name, or a list of settings")
     if not settings or not any(settings):
         raise InputError(f"grid={grid!r}: expected one or more settings of hyperparameters")
     return settings
+
+
+def _check_size(points: int) -> None:
+    if points > MOST:
+        raise InputError(f"grid: {points} points: expected at most {MOST}; give fewer values")
+
+
+def _repeated(values: Sequence[Any]) -> Iterator[Any]:
+    """Those values that have come before; what only looks alike, such as 1 and True, has not."""
+    seen = set()
+    for value in values:
+        known = repr(value)
+        if known in seen:
+            yield value
+        seen.add(known)

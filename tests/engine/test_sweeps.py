@@ -39,6 +39,43 @@ def test_numbers_compile_once_whatever_their_count(counted, problem):
     assert len(traces) == once > 0
 
 
+def test_each_combination_of_static_fields_compiles_once_wherever_it_stands(counted, problem):
+    model, traces = counted
+    statics = {"optimizer": ["sgd", "adamw"], "augment": [True, False]}
+
+    def count(name, **grid):
+        """Traces that a grid takes of a model that no one has seen, and once more."""
+        fresh = dataclasses.replace(problem, model=dataclasses.replace(model, name=name))
+        counts = []
+        for _ in range(2):
+            before = len(traces)
+            sweep(ju.finetune, grid, fresh, KEY, batch_size=10, epochs=1)
+            counts.append(len(traces) - before)
+        return counts
+
+    once = count("one rate", **statics)
+    # Settings of one program do not stand together here.
+    assert count("three rates", learning_rate=[0.1, 0.2, 0.3], **statics) == once
+    assert once[0] >= 4
+    assert once[1] == 0
+
+
+@pytest.mark.filterwarnings("ignore:.* collapsed by step")
+def test_a_text_that_the_step_reads_is_part_of_the_program(problem):
+    own = dataclasses.replace(problem, retain=None)
+    fixed = {"batch_size": 13, "max_steps": 1}
+    grid = {"learning_rate": [0.1, 0.2], "terms": ["both", "target", "irrelevant"]}
+    losses: dict[str, set[float]] = {}
+    for trial in sweep(ju.mumis, grid, own, KEY, **fixed):
+        alone = ju.run(ju.mumis(**trial.arguments, **fixed), own, KEY, mesh=make_mesh(1))
+        (loss,) = [entry["loss"] for entry in trial.result.history if "loss" in entry]
+        assert loss == pytest.approx(alone.history[-1]["loss"], rel=1e-5)
+        losses.setdefault(trial.arguments["terms"], set()).add(loss)
+    # The only step is taken at the original, whatever the rate.
+    assert [len(found) for found in losses.values()] == [1, 1, 1]
+    assert len(set.union(*losses.values())) == 3
+
+
 def test_a_list_of_settings_may_differ_in_structure(problem):
     settings = [{"batch_size": 5}, {"batch_size": 10, "optimizer": "adam"}, {"epochs": 2}]
     done = []
@@ -65,6 +102,12 @@ def test_a_list_of_settings_may_differ_in_structure(problem):
         ({"learning_rates": [1.0]}, r"^hyperparameter of FineTune='learning_rates': did you mean"),
         ({"learning_rate": [0.1, -1.0]}, r"^learning_rate=-1.0: expected a number >= 0"),
         ({"epochs": [1]}, r"^epochs=1: given both as fixed and in the grid"),
+        ({"momentum": [0.1, 0.5, 1e-1]}, r"^grid: momentum=0.1: comes twice: expected each value"),
+        ([{"momentum": 0.1}] * 2, r"^grid: {'momentum': 0.1}: comes twice: expected each setting"),
+        (
+            {"momentum": [k / 200 for k in range(101)], "learning_rate": list(range(100))},
+            r"^grid: 10100 points: expected at most 10000; give fewer values$",
+        ),
     ],
 )
 def test_a_bad_grid_is_refused_before_anything_runs(grid, message, problem):

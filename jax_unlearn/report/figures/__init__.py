@@ -14,7 +14,7 @@ from jax_unlearn.report.figures.masked import MaskedRow, masked_forget_figure
 from jax_unlearn.report.figures.roc import roc_figure
 from jax_unlearn.report.figures.sensitivity import falling_figure, sensitivity_figure
 from jax_unlearn.report.figures.style import save, styles
-from jax_unlearn.report.figures.sweep import sweep_figure
+from jax_unlearn.report.figures.sweep import settings_figure, sweep_figure
 
 __all__ = [
     "MaskedRow",
@@ -34,6 +34,7 @@ __all__ = [
     "roc_figure",
     "save",
     "sensitivity_figure",
+    "settings_figure",
     "strip_figure",
     "styles",
     "sweep_figure",

@@ -22,6 +22,7 @@ from jax_unlearn.report.figures import (
     hybrid_figure,
     mumis_figure,
     save,
+    settings_figure,
     styles,
     sweep_figure,
     time_figure,
@@ -632,7 +633,63 @@ def test_words_stand_side_by_side_and_are_not_joined():
     assert_inside(figure)
 
 
+def test_a_second_hyperparameter_gives_lines_and_oracles_a_band():
+    values = np.arange(12.0).reshape(2, 3, 2)
+    figure = sweep_figure(
+        "delta",
+        [-0.2, 0.0, 0.2],
+        {"gap": values},
+        lines={"num": [2, 4]},
+        oracle={"gap": 3.0},
+        bands={"gap": (1.0, 4.0)},
+    )
+    (axes,) = figure.axes
+    lines = labelled(axes)
+    np.testing.assert_allclose(lines["num 2"].get_ydata(), values[0].mean(1))
+    np.testing.assert_allclose(lines["num 4"].get_ydata(), values[1].mean(1))
+    assert lines["num 2"].get_color() != lines["num 4"].get_color()
+    assert lines["num 2"].get_marker() != lines["num 4"].get_marker()
+    (band,) = [p for p in axes.patches if p.get_label() == "null band"]
+    assert (band.get_y(), band.get_y() + band.get_height()) == (1.0, 4.0)
+    shown = {t.get_text() for t in figure.legends[0].get_texts()}
+    assert shown == {"num 2", "num 4", "oracle", "null band"}
+    assert_inside(figure)
+
+
+def test_words_in_several_lines_stand_beside_each_other():
+    values = np.ones((2, 3, 1))
+    words = {"inject": [True, False]}
+    figure = sweep_figure("masks", ["gradual", "patches", "uniform"], {"gap": values}, lines=words)
+    (axes,) = figure.axes
+    at = {label: line.get_xdata() for label, line in labelled(axes).items()}
+    np.testing.assert_allclose(at["inject false"] - at["inject true"], 0.12)
+
+
+def test_settings_are_dots_against_each_hyperparameter():
+    figure = settings_figure(
+        {"learning_rate": [1e-4, 1e-2, 1e-3], "masks": ["patches", "gradual", "patches"]},
+        "gap (points)",
+        np.array([[1.0, 3.0], [5.0, np.nan], [np.nan, np.nan]]),
+        oracle=0.5,
+        band=(0.1, 0.9),
+    )
+    rates, masks = figure.axes
+    assert rates.get_xscale() == "log"
+    np.testing.assert_allclose(
+        labelled(rates)["learning_rate"].get_xydata(), [[1e-4, 2], [1e-2, 5]]
+    )
+    np.testing.assert_allclose(labelled(masks)["masks"].get_xydata(), [[0, 2], [1, 5]])
+    assert [t.get_text() for t in masks.get_xticklabels()] == ["patches", "gradual"]
+    assert_inside(figure)
+    with pytest.raises(InputError, match=r"^fields: 2 of learning_rate: expected 3, a sett"):
+        settings_figure({"learning_rate": [1, 2]}, "gap", np.ones((3, 1)))
+
+
 def test_measures_that_do_not_go_with_the_values_are_refused():
+    with pytest.raises(InputError, match=r"^lines: 7 values: expected 1 to 6; leave some out$"):
+        sweep_figure("n", [1], {"gap": np.ones((7, 1, 1))}, lines={"num": range(7)})
+    with pytest.raises(InputError, match=r"shape \(1, 2\): expected \[1, 1, seeds\], a row"):
+        sweep_figure("n", [1], {"gap": np.ones((1, 2))}, lines={"num": [4]})
     with pytest.raises(InputError, match=r"measures\['gap'\]: shape \(2, 1\): expected \[3, seeds"):
         sweep_figure("n", [1, 2, 3], {"gap": np.ones((2, 1))})
     with pytest.raises(InputError, match="n: 0 values, 1 measures"):

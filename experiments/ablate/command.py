@@ -1,0 +1,148 @@
+"""The command: settings in; models, tables and figures out."""
+
+import contextlib
+import dataclasses
+import json
+import sys
+from collections.abc import Mapping
+from typing import Annotated
+
+import jax
+import tyro
+from rich.console import Console
+
+from jax_unlearn.bank.request_models import count_oracles, fill_originals
+from jax_unlearn.core import InputError
+
+from ..checks import check_fit
+from ..command import console, guarded
+from ..config import Experiment, parse_setting
+from ..configs import preset
+from ..execution import ORDINARY, Execution, profiled
+from ..folder import open_folder
+from ..progress import phases, teller
+from ..reading import read_command, starting_settings
+from ..setting_up import Setup, make_plan, open_bank_of, set_up
+from . import __doc__ as description
+from .record import make_record
+from .running import run_settings
+from .settings import Asked, Setting, make_settings, read_asked
+from .tables import print_table
+from .writing import write_record
+
+DEFAULT = dataclasses.replace(preset("quickstart"), requests=("class:3",))
+"""What is worked on without a preset."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command:
+    """Vary a method's hyperparameters.
+
+    Attributes:
+      experiment: whose data, network, recipe, requests, seeds and hyperparameters are taken; its
+        methods are not used.
+      method: name of the method, or FILE.py:NAME or pkg.module:NAME of your own.
+      over: FIELD=VALUE,VALUE,... or, with --sample, FIELD=LOW..HIGH or FIELD=LOW..HIGH:log; once
+        for each field.
+      study: natmu or mumis, a named study in place of --method and --over.
+      sample: how many settings to draw at random; 0 takes the whole grid.
+      sample_seed: randomness of that draw.
+      out: folder of the run; new, or one that the same settings began.
+      bank: folder of a bank to take originals and oracles from and put them into; empty keeps them
+        in the run's own folder.
+      overwrite: empty a folder that holds a run with other settings.
+      data_dir: the same as --data.dir.
+      preset: settings to begin with; flags given beside it change them.
+      config: config.json of an earlier run to begin with, in place of a preset.
+      execution: how the machine is used; weights of unlearned models are not kept.
+      download: fetch a missing archive of the data from its official address.
+    """
+
+    experiment: Annotated[Experiment, tyro.conf.arg(name="")]
+    method: str = ""
+    over: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    study: str = ""
+    sample: int = 0
+    sample_seed: int = 0
+    out: str = "runs/ablate"
+    bank: str = ""
+    overwrite: bool = False
+    data_dir: str | None = None
+    preset: str = ""
+    config: str = ""
+    execution: Annotated[Execution, tyro.conf.arg(name="")] = ORDINARY
+    download: bool = False
+
+
+def execute(command: Command, terminal: Console, fixed: tuple[str, ...] = ()) -> None:
+    """Run all settings on every request; write and print what came of them.
+
+    Args:
+      command: what is asked for.
+      terminal: where to print.
+      fixed: entries of ``set`` that were given beside the fields to vary, which they must not name.
+    """
+    given = command
+    asked = read_asked(given.method, given.over, given.study, given.sample, given.sample_seed)
+    _check_fixed(asked, fixed)
+    experiment = dataclasses.replace(command.experiment, methods=(asked.method,))
+    setup = set_up(experiment, command.execution, out=command.out, download=command.download)
+    if jax.process_count() > 1:
+        raise InputError(
+            f"num_processes={jax.process_count()}: an ablation is one process; pass "
+            "--num-processes 1"
+        )
+    chosen = {
+        text: make_settings(asked, setup.arguments[text][asked.method])
+        for text in experiment.requests
+    }
+    _check_all(setup, asked, chosen)
+    if command.bank:
+        # Before the folder is made: nothing is left behind where the bank is refused.
+        open_bank_of(command.bank, setup.dataset)
+    swept = {text: [setting.values for setting in some] for text, some in chosen.items()}
+    settings = {**setup.settings, "settings": json.loads(json.dumps(swept, default=str))}
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(open_folder(given.out, settings, overwrite=given.overwrite))
+        own = open_bank_of(folder / "bank", setup.dataset)
+        bank = open_bank_of(command.bank, setup.dataset) if command.bank else own
+        phase = stack.enter_context(phases(terminal))
+        stack.enter_context(profiled(command.execution.profile))
+        plan = make_plan(setup, bank, phase, teller(terminal), watch=False)
+        originals = fill_originals(plan, experiment.seeds)
+        oracles = range(count_oracles(len(experiment.seeds), experiment.oracles))
+        for text, some in chosen.items():
+            found = run_settings(plan, own, text, asked.method, some, originals, oracles)
+            record = make_record(found, asked, some, experiment.seeds)
+            place = folder / found.forgetting.slug
+            write_record(record, setup.settings["experiment"], place)
+            print_table(record, terminal)
+            terminal.print(f"wrote {place}", markup=False, soft_wrap=True)
+
+
+def _check_fixed(asked: Asked, fixed: tuple[str, ...]) -> None:
+    """Raise InputError if a field that is varied is fixed, too."""
+    for text in fixed:
+        _, method, field, _ = parse_setting(text)
+        if method == asked.method and field in asked.fields:
+            raise InputError(f"set={text!r}: {field} is fixed, and varied; give it once")
+
+
+def _check_all(setup: Setup, asked: Asked, chosen: Mapping[str, list[Setting]]) -> None:
+    """Check all settings against the data, one for each combination of static fields."""
+    for text, settings in chosen.items():
+        one = dataclasses.replace(setup.experiment, requests=(text,))
+        for setting in {jax.tree.structure(s.unlearner): s for s in settings}.values():
+            arguments = {text: {asked.method: setting.arguments}}
+            check_fit(one, setup.model, setup.dataset, arguments)
+
+
+def main() -> None:
+    """Read the command line and run the settings."""
+
+    def run() -> None:
+        command = read_command(Command, "experiments.ablate", description or "", begun=DEFAULT)
+        first = len(starting_settings(sys.argv[1:], DEFAULT).set)
+        execute(command, console(), fixed=command.experiment.set[first:])
+
+    guarded(run)

@@ -1,0 +1,137 @@
+"""The settings of an ablation: a grid, a sample of one, or a study around one setting."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from jax_unlearn.core import InputError, Unlearner, check_choice
+from jax_unlearn.methods import method_class
+from jax_unlearn.registry import find_method
+
+from ..config import build_method
+from .grids import Axes, grid_points, read_over, sample_points
+from .studies import Study, Times, find_study
+
+CENTRE = "as set"
+"""Name of the setting that a study varies."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """One setting of the method.
+
+    Attributes:
+      name: shown in tables, as 'num=4, delta=-0.2'.
+      values: of all swept fields.
+      arguments: all that differ from the method's defaults.
+      unlearner: the method with them.
+    """
+
+    name: str
+    values: dict[str, Any]
+    arguments: dict[str, Any]
+    unlearner: Unlearner
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What is to be varied, before a request says around which setting.
+
+    Attributes:
+      method: the name.
+      study: a study, or None.
+      points: values of the swept fields in a grid or a sample; empty for a study.
+      sampled: whether points were drawn.
+    """
+
+    method: str
+    study: Study | None
+    points: tuple[dict[str, Any], ...] = ()
+    sampled: bool = False
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The swept fields."""
+        return tuple(self.study.fields if self.study else self.points[0])
+
+
+def read_asked(
+    method: str, over: tuple[str, ...], study: str, sample: int, sample_seed: int
+) -> Asked:
+    """Read what a command line asks for.
+
+    Raises:
+      InputError: it is contradictory, or a field or value is none.
+    """
+    if study:
+        for name, given in (("method", method), ("over", over), ("sample", sample)):
+            if given:
+                raise InputError(f"{name}={given!r}: a study has its own; leave out --{name}")
+        found = find_study(study)
+        _check_fields(found.method, found.fields)
+        return Asked(found.method, found)
+    if not method or not over:
+        raise InputError(
+            f"method={method!r}, over={over}: expected --method NAME and --over FIELD=VALUES, or "
+            "--study NAME"
+        )
+    axes = read_over(over)
+    _check_fields(method, axes)
+    if not sample:
+        return Asked(method, None, tuple(grid_points(axes)))
+    return Asked(method, None, _sampled(method, axes, sample, sample_seed), sampled=True)
+
+
+def _sampled(method: str, axes: Axes, count: int, seed: int) -> tuple[dict[str, Any], ...]:
+    fields = dataclasses.fields(method_class(find_method(method)))
+    whole = [field.name for field in fields if field.type is int]
+    return tuple(sample_points(axes, count, seed, whole))
+
+
+def _check_fields(method: str, fields: Mapping[str, Any]) -> None:
+    known = [f.name for f in dataclasses.fields(method_class(find_method(method)))]
+    for field in fields:
+        check_choice(f"over: hyperparameter of {method}", field, known)
+
+
+def make_settings(asked: Asked, arguments: Mapping[str, Any]) -> list[Setting]:
+    """The settings for a request, all of them checked.
+
+    Args:
+      asked: what is to be varied.
+      arguments: the method's hyperparameters for the request, where they differ from its defaults.
+
+    Raises:
+      InputError: a value is out of range.
+    """
+    if asked.study is None:
+        named = [(describe_values(point), point) for point in asked.points]
+    else:
+        named = _around(asked.study, build_method(asked.method, arguments))
+    return [
+        Setting(
+            name,
+            values,
+            {**arguments, **values},
+            build_method(asked.method, {**arguments, **values}),
+        )
+        for name, values in named
+    ]
+
+
+def _around(study: Study, centre: Unlearner) -> list[tuple[str, dict[str, Any]]]:
+    """The centre, then one field after the other at its other values."""
+    own = {field: getattr(centre, field) for field in study.fields}
+    named = [(CENTRE, own)]
+    for field, given in study.fields.items():
+        values = given.of(own[field]) if isinstance(given, Times) else given
+        named += [
+            (describe_values({field: v}), {**own, field: v}) for v in values if v != own[field]
+        ]
+    return named
+
+
+def describe_values(values: Mapping[str, Any]) -> str:
+    """Write fields with their values in full, as 'num=4, delta=-0.2'."""
+    words = {f: str(v).lower() if isinstance(v, bool) else str(v) for f, v in values.items()}
+    return ", ".join(f"{field}={word}" for field, word in words.items())
