@@ -1,6 +1,7 @@
 """The settings of an ablation: a grid, a sample of one, or a study around one setting."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -105,30 +106,36 @@ def make_settings(asked: Asked, arguments: Mapping[str, Any]) -> list[Setting]:
       InputError: a value is out of range.
     """
     if asked.study is None:
-        named = [(describe_values(point), point) for point in asked.points]
+        settings = [_setting(asked, arguments, point) for point in asked.points]
     else:
-        named = _around(asked.study, build_method(asked.method, arguments))
-    return [
-        Setting(
-            name,
-            values,
-            {**arguments, **values},
-            build_method(asked.method, {**arguments, **values}),
-        )
-        for name, values in named
-    ]
+        settings = _around(asked, asked.study, arguments)
+    for name, count in Counter(setting.name for setting in settings).items():
+        if count > 1:
+            raise InputError(f"over: {name}: comes twice; expected each setting once")
+    return settings
 
 
-def _around(study: Study, centre: Unlearner) -> list[tuple[str, dict[str, Any]]]:
-    """The centre, then one field after the other at its other values."""
-    own = {field: getattr(centre, field) for field in study.fields}
-    named = [(CENTRE, own)]
+def _setting(
+    asked: Asked, arguments: Mapping[str, Any], values: Mapping[str, Any], name: str = ""
+) -> Setting:
+    """The setting with these values; its name is that of the fields unless one is given."""
+    changed = {**arguments, **values}
+    unlearner = build_method(asked.method, changed)
+    # As the method has them: 2.0 is 2 where a whole number is meant.
+    taken = {field: getattr(unlearner, field) for field in values}
+    swept = {field: getattr(unlearner, field) for field in asked.fields}
+    return Setting(name or describe_values(taken), swept, {**arguments, **taken}, unlearner)
+
+
+def _around(asked: Asked, study: Study, arguments: Mapping[str, Any]) -> list[Setting]:
+    """What is set, then one field after the other at its other values."""
+    centre = _setting(asked, arguments, {}, CENTRE)
+    settings = [centre]
     for field, given in study.fields.items():
-        values = given.of(own[field]) if isinstance(given, Times) else given
-        named += [
-            (describe_values({field: v}), {**own, field: v}) for v in values if v != own[field]
-        ]
-    return named
+        own = centre.values[field]
+        values = given.of(own) if isinstance(given, Times) else given
+        settings += [_setting(asked, arguments, {field: v}) for v in values if v != own]
+    return settings
 
 
 def describe_values(values: Mapping[str, Any]) -> str:

@@ -108,6 +108,13 @@ def test_a_study_changes_one_field_at_a_time_around_what_is_set(name):
         assert {setting.values[field] for setting in settings} >= set(values)
 
 
+def test_a_whole_number_written_as_a_float_is_the_same_setting():
+    (setting,) = make_settings(asked(["num=2.0"]), {})
+    assert (setting.name, setting.values, setting.arguments) == ("num=2", {"num": 2}, {"num": 2})
+    with pytest.raises(InputError, match=r"^over: num=2: comes twice; expected each setting once"):
+        make_settings(asked(["num=2,2.0"]), {})
+
+
 def test_settings_that_differ_in_numbers_alone_are_of_one_program():
     settings = make_settings(asked(["delta=-0.1,0.1", "masks=gradual,patches"]), {"epochs": 2})
     groups = by_program(settings)

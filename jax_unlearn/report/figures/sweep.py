@@ -216,7 +216,17 @@ def _scale(values: Sequence[Any]) -> _Scale:
     order = np.argsort(x, kind="stable")
     x = x[order]
     log = numeric and x[0] > 0 and x[-1] >= 20 * x[0]
-    return _Scale(x, order, [value_text(values[i]) for i in order], numeric, bool(log))
+    return _Scale(x, order, _tick_texts([values[i] for i in order]), numeric, bool(log))
+
+
+def _tick_texts(values: Sequence[Any]) -> list[str]:
+    """Write values as briefly as they can be told apart."""
+    texts = [value_text(value) for value in values]
+    short = [
+        f"{v:.2g}" if isinstance(v, float) and abs(v) < 1 else t
+        for v, t in zip(values, texts, strict=True)
+    ]
+    return short if len(set(short)) == len(set(texts)) else texts
 
 
 def _draw(axes: Axes, scale: _Scale, array: np.ndarray, labels: Sequence[str]) -> None:
