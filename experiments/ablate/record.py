@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jax_unlearn.audit import AuditRow, MeasureResult
+from jax_unlearn.audit import AuditRow, Measure, MeasureResult, NullBand
 from jax_unlearn.hyperparameters import describe
 
 from .running import Found
@@ -50,7 +50,9 @@ def make_record(
         "seeds": list(seeds),
         "measures": {m.name: {"title": m.title, "unit": m.unit} for m in comparison.measures},
         "bands": {
-            name: [_number(band.low), _number(band.high)] for name, band in comparison.bands.items()
+            m.name: _band(comparison.bands[m.name], m)
+            for m in comparison.measures
+            if m.name in comparison.bands
         },
         "rows": [{"name": name, **rows[name]} for name in (*first, *by_name)],
         "notes": [note for note in comparison.notes if not note.startswith("Left out")],
@@ -68,6 +70,12 @@ def _row(row: AuditRow, settings: Mapping[str, Setting], notes: Mapping[str, str
         "seconds": _number(row.seconds.mean),
         "note": "; ".join(filter(None, flags)),
     }
+
+
+def _band(band: NullBand, measure: Measure) -> list[float | None]:
+    """Ends of a null band; no distance is too small to be retraining."""
+    low = measure.low if measure.outside == "above" else band.low
+    return [_number(low), _number(band.high)]
 
 
 def _values(setting: Setting) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from jax_unlearn.report.figures.sweep import value_text
 from jax_unlearn.report.markdown import escape, table
 
 from .settings import CENTRE, describe_values
@@ -23,13 +24,20 @@ SAYS = (
 
 
 def read_table(record: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """The table to read, its head first: oracles, their band, the original, the settings."""
-    lines = [("setting", *SHOWN.values(), "seconds", "gap is", "note")]
+    """The table to read, its head first: oracles, their band, the original, the settings.
+
+    A grid's settings are numbered and have a column for each field; a study's have their name.
+    """
+    fields = () if record["one_at_a_time"] else tuple(record["fields"])
+    lines = [("setting", *fields, *SHOWN.values(), "seconds", "gap is", "note")]
+    settings = [row["name"] for row in record["rows"] if row["kind"] == "setting"]
     for row in sorted(record["rows"], key=lambda row: row["kind"] != "oracle"):
-        results = row["results"]
+        results, values = row["results"], row["values"]
+        numbered = fields and values
         lines.append(
             (
-                row["name"],
+                str(settings.index(row["name"]) + 1) if numbered else row["name"],
+                *(value_text(values[field]) if values else "" for field in fields),
                 *(_with_half(results.get(name)) for name in SHOWN),
                 _digits(row.get("seconds")),
                 results.get("gap", {}).get("verdict", ""),
@@ -38,7 +46,7 @@ def read_table(record: Mapping[str, Any]) -> list[tuple[str, ...]]:
         )
         if row["kind"] == "oracle" and record["bands"]:
             bands = (_band(record["bands"].get(name)) for name in SHOWN)
-            lines.append(("null band", *bands, "", "", ""))
+            lines.append(("null band", *("" for _ in fields), *bands, "", "", ""))
     return lines
 
 
@@ -71,7 +79,7 @@ def print_table(record: Mapping[str, Any], console: Console) -> None:
     head, *lines = read_table(record)
     printed = Table(title=Text(title_of(record)), title_justify="left")
     for name in head:
-        words = name in ("setting", "gap is", "note")
+        words = name in ("setting", "gap is", "note", *record["fields"])
         printed.add_column(name, justify="left" if words else "right", overflow="fold")
     for line in lines:
         printed.add_row(*map(Text, line))

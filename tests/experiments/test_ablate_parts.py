@@ -195,12 +195,17 @@ def test_a_study_draws_each_field_with_the_centre_among_its_values():
 
 
 def test_the_table_begins_with_the_oracles_and_their_band():
-    table = read_table(record(("delta",), [(0.1,), (0.2,)]))
-    assert [line[0] for line in table] == [
-        *("setting", "oracle", "null band", "original", "delta=0.1", "delta=0.2"),
+    table = read_table(record(("delta", "masks"), [(0.1, "gradual"), (0.2, "patches")]))
+    assert [line[:3] for line in table] == [
+        ("setting", "delta", "masks"),
+        ("oracle", "", ""),
+        ("null band", "", ""),
+        ("original", "", ""),
+        ("1", "0.1", "gradual"),
+        ("2", "0.2", "patches"),
     ]
-    assert table[1][4] == "0.500 ±0.200"
-    assert table[2][1:5] == ("-", "-", "-", "0.000 to 1.000")
+    assert table[1][6] == "0.500 ±0.200"
+    assert table[2][3:7] == ("-", "-", "-", "0.000 to 1.000")
     study = to_markdown(record(("delta",), [(0.1,), (0.2,)], study=True))
     assert "as set: delta=0.1." in study
     assert "| delta=0.2 | 0.100 ±0.200 |" in study

@@ -69,7 +69,7 @@ def sweep_figure(
 ) -> Figure:
     """Draw measures against one hyperparameter, a panel each, with the oracle's value dashed.
 
-    Numbers that span a factor of 20 or more get a log axis; words (``'uniform'``, ``'patches'``)
+    Numbers that span a factor of 10 or more get a log axis; words (``'uniform'``, ``'patches'``)
     stand side by side and are not joined by a line. The figure is as narrow as a phone shows whole.
 
     Args:
@@ -215,7 +215,7 @@ def _scale(values: Sequence[Any]) -> _Scale:
     x = np.asarray(values, float) if numeric else np.arange(len(values), dtype=float)
     order = np.argsort(x, kind="stable")
     x = x[order]
-    log = numeric and x[0] > 0 and x[-1] >= 20 * x[0]
+    log = numeric and x[0] > 0 and x[-1] >= 9.99 * x[0]
     return _Scale(x, order, _tick_texts([values[i] for i in order]), numeric, bool(log))
 
 
