@@ -57,7 +57,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
                 "body_rate": (0.0, 0.05, 0.2, 1.0),
                 "terms": ("both", "target", "irrelevant"),
                 "differentiate": ("reverse", "forward"),
-                "stop_classes": ("all", "next"),
+                "stop_classes": ("one", "all"),
             },
         ),
     }
