@@ -1,6 +1,6 @@
 """Run the command."""
 
-from ..command import program
+from ..shared.command import program
 from .command import main
 
 if __name__ == "__main__":

@@ -14,15 +14,16 @@ from rich.console import Console
 from jax_unlearn.bank.request_models import count_oracles, fill_originals
 from jax_unlearn.core import InputError
 
-from ..checks import check_fit
-from ..command import console, guarded
-from ..config import Experiment, parse_setting
 from ..configs import preset
-from ..execution import ORDINARY, Execution, profiled
-from ..folder import open_folder
-from ..progress import phases, teller
-from ..reading import read_command, starting_settings
-from ..setting_up import Setup, make_plan, open_bank_of, set_up
+from ..shared.checks import check_fit
+from ..shared.command import console, guarded
+from ..shared.execution import profiled
+from ..shared.folder import open_folder
+from ..shared.hyperparameters import parse_setting
+from ..shared.planning import make_plan, open_bank_of
+from ..shared.progress import phases, teller
+from ..shared.reading import ExperimentCommand, read_command, starting_settings
+from ..shared.setting_up import Setup, set_up
 from . import __doc__ as description
 from .record import make_record
 from .running import run_settings
@@ -35,12 +36,12 @@ DEFAULT = dataclasses.replace(preset("quickstart"), requests=("class:3",))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Command:
+class Command(ExperimentCommand):
     """Vary a method's hyperparameters.
 
+    The experiment's own methods are not used, and weights of unlearned models are not kept.
+
     Attributes:
-      experiment: whose data, network, recipe, requests, seeds and hyperparameters are taken; its
-        methods are not used.
       method: name of the method, or FILE.py:NAME or pkg.module:NAME of your own.
       over: FIELD=VALUE,VALUE,... or, with --sample, FIELD=LOW..HIGH or FIELD=LOW..HIGH:log; once
         for each field.
@@ -51,14 +52,8 @@ class Command:
       bank: folder of a bank to take originals and oracles from and put them into; empty keeps them
         in the run's own folder.
       overwrite: empty a folder that holds a run with other settings.
-      data_dir: the same as --data.dir.
-      preset: settings to begin with; flags given beside it change them.
-      config: config.json of an earlier run to begin with, in place of a preset.
-      execution: how the machine is used; weights of unlearned models are not kept.
-      download: fetch a missing archive of the data from its official address.
     """
 
-    experiment: Annotated[Experiment, tyro.conf.arg(name="")]
     method: str = ""
     over: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     study: str = ""
@@ -67,11 +62,6 @@ class Command:
     out: str = "runs/ablate"
     bank: str = ""
     overwrite: bool = False
-    data_dir: str | None = None
-    preset: str = ""
-    config: str = ""
-    execution: Annotated[Execution, tyro.conf.arg(name="")] = ORDINARY
-    download: bool = False
 
 
 def execute(command: Command, terminal: Console, fixed: tuple[str, ...] = ()) -> None:
@@ -141,7 +131,7 @@ def main() -> None:
     """Read the command line and run the settings."""
 
     def run() -> None:
-        command = read_command(Command, "experiments.ablate", description or "", begun=DEFAULT)
+        command = read_command(Command, "experiments.ablate", description, begun=DEFAULT)
         first = len(starting_settings(sys.argv[1:], DEFAULT).set)
         execute(command, console(), fixed=command.experiment.set[first:])
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from jax_unlearn.data.request_text import describe_request
 from jax_unlearn.display import display_name
 from jax_unlearn.report.figures import settings_figure, sweep_figure
 
@@ -119,7 +120,7 @@ def _dots(
 
 
 def _who(record: Mapping[str, Any]) -> str:
-    return f"{display_name(record['method'])}, {record['request']['text'].replace(':', ' ')}"
+    return f"{display_name(record['method'])}, {describe_request(record['request']['text'])}"
 
 
 def _values(rows: Sequence[Mapping[str, Any]], field: str) -> list[Any]:

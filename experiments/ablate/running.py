@@ -14,7 +14,7 @@ from jax_unlearn.bank.request_models import fill_oracles, fill_plan, resolve_req
 from jax_unlearn.core import InputError
 from jax_unlearn.hyperparameters import describe
 
-from ..sources import source_of
+from ..shared.sources import source_of
 from .settings import Setting, describe_values
 
 MEASURES = ("FA", "RA", "TA", "gap", "KL_forget")

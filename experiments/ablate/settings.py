@@ -9,7 +9,7 @@ from jax_unlearn.core import InputError, Unlearner, check_choice
 from jax_unlearn.methods import method_class
 from jax_unlearn.registry import find_method
 
-from ..config import build_method
+from ..shared.hyperparameters import build_method
 from .grids import Axes, grid_points, read_over, sample_points
 from .studies import Study, Times, find_study
 

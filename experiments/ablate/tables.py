@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from jax_unlearn.data.request_text import describe_request
 from jax_unlearn.report.figures.sweep import value_text
 from jax_unlearn.report.markdown import escape, table
 
@@ -60,8 +61,8 @@ def title_of(record: Mapping[str, Any]) -> str:
     """What the table shows, in a line."""
     size = record["forget"] + record["retain"]
     return (
-        f"{record['method']} on {record['request']['text']}: {record['forget']} of {size} training "
-        "images forgotten"
+        f"{record['method']}, {describe_request(record['request']['text'])}: {record['forget']} of "
+        f"{size} training images forgotten"
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from jax_unlearn.files import write_whole
 from jax_unlearn.report.figures.style import save
 
-from ..provenance import provenance
+from ..shared.provenance import provenance
 from .drawing import figures_of
 from .tables import to_csv, to_markdown
 

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import safetensors
 
-import experiments.run
+from experiments.run import command
 from jax_unlearn.bank import Bank, Record, open_bank
 from jax_unlearn.bank.forgetting import FIRST_SCORING_SEED
 from jax_unlearn.core import Examples, Outputs
 from jax_unlearn.data import Dataset, make_request, parse_request
 
-OFFICIAL = Path(__file__).parents[3] / "shared" / "forget_indices"
+OFFICIAL = Path(__file__).parents[4] / "shared" / "forget_indices"
 
 
 def write_archive(path, files):
@@ -109,7 +109,7 @@ def carry_out(call, tmp_path_factory):
     def run(name, folder, *requests):
         out = tmp_path_factory.mktemp("runs") / "run"
         done = call(
-            experiments.run.main,
+            command.main,
             *("--preset", name, "--data-dir", folder, "--out", out, "--methods", "natmu"),
             *("--seeds", 0, "--oracles", 1, "--network.width", 2, "--training.epochs", 1),
             *("--training.batch-size", 50, "--training.warmup-epochs", 0),
