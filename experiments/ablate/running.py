@@ -66,12 +66,17 @@ def run_settings(
     retrained = fill_oracles(plan, forgetting, oracles)
     records: dict[str, list[Record]] = {}
     refused: dict[str, str] = {}
-    for alike in by_program(settings):
-        try:
-            records |= _fill(plan, bank, forgetting, method, alike, originals)
-        except InputError as error:
-            # A retain set that ran out of partners, say; other settings may still be run.
-            refused |= {setting.name: str(error) for setting in alike}
+    with warnings.catch_warnings():
+        # What a method says of an original it would say again for every setting.
+        warnings.simplefilter("once")
+        # An ablation goes where a method collapses: such models are counted.
+        warnings.filterwarnings("ignore", message=".* collapsed by step")
+        for alike in by_program(settings):
+            try:
+                records |= _fill(plan, bank, forgetting, method, alike, originals)
+            except InputError as error:
+                # A retain set that ran out of partners, say; other settings may still be run.
+                refused |= {setting.name: str(error) for setting in alike}
     if not records:
         raise InputError(next(iter(refused.values())))
     with plan.phase(f"{forgetting.slug}: comparison"):
@@ -118,10 +123,7 @@ def _fill(
     ]
     title = f"{forgetting.slug}: {method}, {_title(alike)}"
     quiet = dataclasses.replace(plan, bank=bank, tell=lambda line: None)
-    with warnings.catch_warnings():
-        # An ablation goes where a method collapses: such models are counted.
-        warnings.filterwarnings("ignore", message=".* collapsed by step")
-        made = fill_plan(quiet, title, members, keep_weights=False)
+    made = fill_plan(quiet, title, members, keep_weights=False)
     plan.tell(f"{title}: {len(made)} models, {sum(map(_seconds, made)):.1f} s")
     each = len(originals)
     return {s.name: made[k * each : (k + 1) * each] for k, s in enumerate(alike)}
