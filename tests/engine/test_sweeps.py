@@ -60,6 +60,18 @@ def test_each_combination_of_static_fields_compiles_once_wherever_it_stands(coun
     assert once[1] == 0
 
 
+def test_what_is_watched_is_in_the_history_of_every_trial(problem):
+    def length(variables):
+        return {"length": float((variables["weight"] ** 2).sum())}
+
+    grid = {"augment": [True, False], "learning_rate": [0.1, 0.2]}
+    trials = sweep(ju.finetune, grid, problem, KEY, batch_size=10, epochs=1, watch=length)
+    for trial in trials:
+        expected = length(trial.result.variables)["length"]
+        assert trial.result.history[-1]["length"] == pytest.approx(expected, rel=1e-5)
+    assert len({trial.result.history[-1]["length"] for trial in trials}) == 4
+
+
 @pytest.mark.filterwarnings("ignore:.* collapsed by step")
 def test_a_text_that_the_step_reads_is_part_of_the_program(problem):
     own = dataclasses.replace(problem, retain=None)
