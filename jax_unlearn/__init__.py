@@ -42,7 +42,7 @@ from jax_unlearn.methods.constructors import constructor
 from jax_unlearn.methods.descent import Descent, Forward
 from jax_unlearn.methods.finetune import finetune
 from jax_unlearn.methods.gradient_ascent import gradient_ascent
-from jax_unlearn.methods.mumis import mumis
+from jax_unlearn.methods.mumis import mumis, mumis_last_layer
 from jax_unlearn.methods.natmu import natmu
 from jax_unlearn.methods.neggrad_plus import neggrad_plus
 from jax_unlearn.methods.retrain import retrain
@@ -99,6 +99,7 @@ __all__ = [
     "mix",
     "mixing_masks",
     "mumis",
+    "mumis_last_layer",
     "mumis_loss",
     "natmu",
     "neggrad_plus",

@@ -9,7 +9,7 @@ from jax_unlearn.methods.bad_teacher import bad_teacher
 from jax_unlearn.methods.constructors import constructor, method_class
 from jax_unlearn.methods.finetune import finetune
 from jax_unlearn.methods.gradient_ascent import gradient_ascent
-from jax_unlearn.methods.mumis import mumis
+from jax_unlearn.methods.mumis import mumis, mumis_last_layer
 from jax_unlearn.methods.natmu import natmu
 from jax_unlearn.methods.neggrad_plus import neggrad_plus
 from jax_unlearn.methods.retrain import retrain
@@ -31,6 +31,7 @@ _CONSTRUCTORS: dict[str, Constructor] = {
     "salun": salun,
     "natmu": natmu,
     "mumis": mumis,
+    "mumis_last_layer": mumis_last_layer,
 }
 
 

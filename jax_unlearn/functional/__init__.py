@@ -15,14 +15,17 @@ from jax_unlearn.functional.mixing import (
 from jax_unlearn.functional.saliency import top_share_mask, where_mask
 from jax_unlearn.functional.schedules import constant, cosine, step_decay
 from jax_unlearn.functional.sensitivity import (
+    class_sensitivities,
     draw_irrelevant,
     input_sensitivity,
     mean_irrelevant_sensitivity,
     mumis_loss,
     mumis_terms,
+    other_classes,
 )
 
 __all__ = [
+    "class_sensitivities",
     "constant",
     "cosine",
     "cross_entropy",
@@ -40,6 +43,7 @@ __all__ = [
     "mixing_masks",
     "mumis_loss",
     "mumis_terms",
+    "other_classes",
     "patch_masks",
     "step_decay",
     "target_classes",

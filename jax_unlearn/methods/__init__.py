@@ -6,7 +6,7 @@ from jax_unlearn.methods.constructors import constructor, method_class
 from jax_unlearn.methods.descent import Descent, DescentState, Forward, Optimized
 from jax_unlearn.methods.finetune import FineTune
 from jax_unlearn.methods.gradient_ascent import GradientAscent
-from jax_unlearn.methods.mumis import MUMis
+from jax_unlearn.methods.mumis import MUMis, MUMisLastLayer
 from jax_unlearn.methods.natmu import Hybrids, NatMU
 from jax_unlearn.methods.neggrad_plus import NegGradPlus
 from jax_unlearn.methods.retrain import Retrain
@@ -22,6 +22,7 @@ __all__ = [
     "GradientAscent",
     "Hybrids",
     "MUMis",
+    "MUMisLastLayer",
     "NatMU",
     "NegGradPlus",
     "Optimized",

@@ -1,0 +1,177 @@
+"""Which of a network's parameters make up its last linear layer: read off its computation.
+
+A Model is two functions, so names say nothing. What a parameter does to the logits does: the last
+linear layer is a parameter that a matrix product or a convolution applies to features, and whatever
+parameters are added afterwards, if from there on nothing but sums, changes of shape and constant
+factors lead to the logits.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
+
+from jax_unlearn.core import InputError, Problem, Variables, split_variables, with_params
+
+_SHAPES = ("reshape", "transpose", "broadcast_in_dim", "squeeze", "slice", "copy", "copy_p")
+_UNARY = (*_SHAPES, "convert_element_type", "reduce_sum", "neg", "sharding_constraint")
+_SUMS = ("add", "sub", "add_any")
+_PRODUCTS = ("dot_general", "conv_general_dilated")
+
+
+class _Value(NamedTuple):
+    """What is known of a value of the computation.
+
+    Attributes:
+      kind: 'constant'; 'parameter', of nothing but parameters, linearly; 'features', anything else;
+        'layer', a linear layer's output.
+      leaves: positions of the parameters that it depends on linearly.
+    """
+
+    kind: str
+    leaves: frozenset[int] = frozenset()
+
+
+_CONSTANT, _FEATURES = _Value("constant"), _Value("features")
+
+
+def last_linear_layer(problem: Problem, name: str = "") -> Any:
+    """Find the parameters of the last linear layer: weight, and bias where it has one.
+
+    Args:
+      problem: of which the network and the size of its images count; weights may be missing.
+      name: the layer's name or path in the tree of parameters, such as ``'fc'`` or
+        ``'head/Dense_0'``; '' finds it.
+
+    Returns:
+      A pytree of bool like the parameters, True for those of the layer.
+
+    Raises:
+      InputError: nothing has that name; or the last linear layer cannot be told.
+    """
+    variables = problem.variables
+    if variables is None:
+        variables = jax.eval_shape(problem.model.init, jax.random.key(0))
+    params, _ = split_variables(variables)
+    paths, structure = jax.tree_util.tree_flatten_with_path(params)
+    chosen = _named([path for path, _ in paths], name) if name else _found(problem, variables)
+    if not chosen:
+        names = ", ".join(dict.fromkeys(_words(path)[0] for path, _ in paths if path))
+        told = (
+            f"last_layer={name!r}: no parameter has it in its path"
+            if name
+            else f"body_rate: the last linear layer of {problem.model.name} cannot be found"
+        )
+        raise InputError(
+            f"{told}: expected the name of its last linear layer, one of {names or 'none'}; set "
+            "last_layer to it, or body_rate=1"
+        )
+    return jax.tree.unflatten(structure, [index in chosen for index in range(len(paths))])
+
+
+def _words(path: Any) -> list[str]:
+    """A path in a tree as names: ``params['fc'].kernel`` is ['fc', 'kernel']."""
+    return [str(getattr(k, "key", getattr(k, "name", getattr(k, "idx", k)))) for k in path]
+
+
+def _named(paths: Sequence[Any], name: str) -> frozenset[int]:
+    """Positions of the paths that hold the names of ``name`` next to each other."""
+    wanted = name.strip("/").split("/")
+
+    def holds(words: list[str]) -> bool:
+        starts = range(len(words) - len(wanted) + 1)
+        return any(words[start : start + len(wanted)] == wanted for start in starts)
+
+    return frozenset(index for index, path in enumerate(paths) if holds(_words(path)))
+
+
+def _found(problem: Problem, variables: Variables) -> frozenset[int]:
+    """Positions of the last linear layer's parameters; empty where they cannot be told."""
+    if problem.forget is None or math.prod(problem.forget.image.shape[1:]) == 0:
+        raise InputError("forget=None: this method needs forget examples; pass a non-empty set")
+    params, rest = split_variables(variables)
+    image = jax.ShapeDtypeStruct((1, *problem.forget.image.shape[1:]), jnp.float32)
+
+    def logits(params: Any, rest: Any, image: jax.Array) -> jax.Array:
+        whole = {**variables, **rest} if rest else variables
+        return problem.model.logits(with_params(whole, params), image)
+
+    program = jax.make_jaxpr(logits)(params, rest, image)
+    count = len(jax.tree.leaves(params))
+    inputs = [_Value("parameter", frozenset([index])) for index in range(count)]
+    # Running statistics are numbers that stay; the image is a feature like those made of it.
+    inputs += [_CONSTANT] * (len(program.jaxpr.invars) - count - 1) + [_FEATURES]
+    (output,) = _follow(program.jaxpr, inputs)
+    return output.leaves if output.kind == "layer" else frozenset()
+
+
+def _follow(program: Jaxpr, inputs: Sequence[_Value]) -> list[_Value]:
+    """What is known of a program's results."""
+    known: dict[Any, _Value] = dict(zip(program.invars, inputs, strict=True))
+
+    def read(atom: Any) -> _Value:
+        return _CONSTANT if isinstance(atom, Literal) else known.get(atom, _CONSTANT)
+
+    for equation in program.eqns:
+        values = _apply(equation, [read(atom) for atom in equation.invars])
+        known.update(zip(equation.outvars, values, strict=True))
+    return [read(atom) for atom in program.outvars]
+
+
+def _apply(equation: JaxprEqn, operands: list[_Value]) -> list[_Value]:
+    name, varying = equation.primitive.name, [x for x in operands if x.kind != "constant"]
+    if not varying:
+        return [_CONSTANT] * len(equation.outvars)
+    inner = _inner_program(equation)
+    if inner is not None:
+        return _follow(inner, operands)
+    factor = name == "mul" or (name == "div" and operands[1] == _CONSTANT)
+    if name in _UNARY or (factor and len(varying) == 1):
+        return [varying[0]]
+    if name in _SUMS:
+        return [_sum(varying)]
+    if name in _PRODUCTS:
+        return [_product(operands)]
+    return [_FEATURES] * len(equation.outvars)
+
+
+def _sum(terms: list[_Value]) -> _Value:
+    kinds = {term.kind for term in terms}
+    if "features" in kinds:
+        return _FEATURES
+    leaves = frozenset().union(*(term.leaves for term in terms))
+    return _Value("layer" if "layer" in kinds else "parameter", leaves)
+
+
+def _product(operands: list[_Value]) -> _Value:
+    kinds = [operand.kind for operand in operands]
+    if kinds.count("parameter") != 1:
+        return _FEATURES
+    weight = operands[kinds.index("parameter")]
+    return weight if "constant" in kinds else _Value("layer", weight.leaves)
+
+
+def _inner_program(equation: JaxprEqn) -> Jaxpr | None:
+    """The program that a call runs on the equation's own operands, as jit's and custom_jvp's do."""
+    if equation.primitive.name in ("scan", "while", "cond"):
+        return None
+    for value in equation.params.values():
+        program = value.jaxpr if isinstance(value, ClosedJaxpr) else value
+        if isinstance(program, Jaxpr) and len(program.invars) == len(equation.invars):
+            return program
+    return None
+
+
+def scale_outside(layer: Any, rate: chex.Numeric, updates: Any) -> Any:
+    """Multiply updates by ``rate``, those of a layer left as they are, bit for bit.
+
+    Args:
+      layer: pytree of bool arrays like the parameters, as :func:`last_linear_layer` makes it.
+      rate: the factor.
+      updates: pytree like the parameters.
+    """
+    return jax.tree.map(lambda inside, u: jnp.where(inside, u, rate * u), layer, updates)
