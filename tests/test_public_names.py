@@ -23,6 +23,7 @@ UNLEARNERS = (
     "salun",
     "natmu",
     "mumis",
+    "mumis_last_layer",
 )
 
 

@@ -189,7 +189,9 @@ def class_sensitivities(logits_fn: LogitsFn, images: jax.Array, classes: jax.Arr
     return jax.vmap(of_column, in_axes=1, out_axes=1)(classes)
 
 
-def other_classes(labels: jax.Array, num_classes: int, count: int | None = None) -> jax.Array:
+def other_classes(
+    labels: jax.typing.ArrayLike, num_classes: int, count: int | None = None
+) -> jax.Array:
     """Return ``count`` other classes of every label; over the examples all serve alike.
 
     Example i begins with the class i after the label's own and goes round the others in even steps.
@@ -206,12 +208,13 @@ def other_classes(labels: jax.Array, num_classes: int, count: int | None = None)
       InputError: if ``num_classes`` is below 2.
     """
     check_number("num_classes", num_classes, low=2, whole=True)
+    labels = jnp.asarray(labels, jnp.int32)
     chex.assert_rank(labels, 1)
     others = num_classes - 1
     count = others if count is None else count
     first = jnp.arange(labels.shape[0], dtype=jnp.int32)[:, None]
     step = jnp.arange(count, dtype=jnp.int32)[None] * others // count
-    return (labels.astype(jnp.int32)[:, None] + 1 + (first + step) % others) % num_classes
+    return (labels[:, None] + 1 + (first + step) % others) % num_classes
 
 
 def mean_irrelevant_sensitivity(

@@ -6,7 +6,7 @@ parameters are added afterwards, if from there on nothing but sums, changes of s
 factors lead to the logits.
 """
 
-import math
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
-from jax_unlearn.core import InputError, Problem, Variables, split_variables, with_params
+from jax_unlearn.core import InputError, Model, Problem, split_variables, with_params
+from jax_unlearn.methods.descent import needs_examples
 
 _SHAPES = ("reshape", "transpose", "broadcast_in_dim", "squeeze", "slice", "copy", "copy_p")
 _UNARY = (*_SHAPES, "convert_element_type", "reduce_sum", "neg", "sharding_constraint")
@@ -58,7 +59,12 @@ def last_linear_layer(problem: Problem, name: str = "") -> Any:
         variables = jax.eval_shape(problem.model.init, jax.random.key(0))
     params, _ = split_variables(variables)
     paths, structure = jax.tree_util.tree_flatten_with_path(params)
-    chosen = _named([path for path, _ in paths], name) if name else _found(problem, variables)
+    if name:
+        chosen = _named([path for path, _ in paths], name)
+    else:
+        shapes, tree = jax.tree.flatten(jax.tree.map(_shape, variables))
+        image = needs_examples("forget", problem.forget).image
+        chosen = _found(problem.model, tuple(shapes), tree, image.shape[1:])
     if not chosen:
         names = ", ".join(dict.fromkeys(_words(path)[0] for path, _ in paths if path))
         told = (
@@ -89,16 +95,23 @@ def _named(paths: Sequence[Any], name: str) -> frozenset[int]:
     return frozenset(index for index, path in enumerate(paths) if holds(_words(path)))
 
 
-def _found(problem: Problem, variables: Variables) -> frozenset[int]:
+def _shape(leaf: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(jnp.shape(leaf), leaf.dtype)
+
+
+# Every run asks, and to trace a network takes tenths of a second.
+@functools.lru_cache(maxsize=64)
+def _found(
+    model: Model, leaves: tuple[Any, ...], structure: Any, image_shape: tuple[int, ...]
+) -> frozenset[int]:
     """Positions of the last linear layer's parameters; empty where they cannot be told."""
-    if problem.forget is None or math.prod(problem.forget.image.shape[1:]) == 0:
-        raise InputError("forget=None: this method needs forget examples; pass a non-empty set")
+    variables = jax.tree.unflatten(structure, leaves)
     params, rest = split_variables(variables)
-    image = jax.ShapeDtypeStruct((1, *problem.forget.image.shape[1:]), jnp.float32)
+    image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
 
     def logits(params: Any, rest: Any, image: jax.Array) -> jax.Array:
         whole = {**variables, **rest} if rest else variables
-        return problem.model.logits(with_params(whole, params), image)
+        return model.logits(with_params(whole, params), image)
 
     program = jax.make_jaxpr(logits)(params, rest, image)
     count = len(jax.tree.leaves(params))

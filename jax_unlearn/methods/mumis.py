@@ -17,6 +17,7 @@ from jax_unlearn.core import (
     FORGET,
     Batch,
     Examples,
+    InputError,
     Model,
     Pool,
     Problem,
@@ -85,9 +86,10 @@ class MUMis(Optimized):
 
     The loss has no lower bound; the stop rule ends the run, and past it the model is soon
     destroyed. It is looked at before the first step and then every ``check_every`` steps, on the
-    same forget examples and other classes each time. It ends the run when the norm of the irrelevant
-    classes' gradients is above the smallest seen and has reached ``stop_ratio`` times the first.
-    That norm is of all their gradients as one vector: the root of the mean of ``|grad_x f_c'|^2``.
+    same forget examples and other classes each time. It ends the run when the norm of the
+    irrelevant classes' gradients is above the smallest seen and has reached ``stop_ratio`` times
+    the first. That norm is of all their gradients as one vector: the root of the mean of
+    ``|grad_x f_c'|^2``.
 
     How well the original was trained decides what can be reached: ``sensitivity_ratio`` in the
     history is the original's mean of ``|grad_x f_c|^2`` over that of ``|grad_x f_c'|^2``. In a
@@ -113,7 +115,8 @@ class MUMis(Optimized):
       stop_classes: ``'one'`` other class of every example is read, all classes in turn, or for
         every example ``'all'`` of them.
       body_rate: factor of the gradient of everything outside the last linear layer, momentum and
-        decay included: 1 moves all weights alike, as published, 0 the last linear layer alone. Ours.
+        decay included: 1 moves all weights alike, as published, 0 the last linear layer alone. It
+        is ours.
       last_layer: name or path of the last linear layer in the tree of parameters, such as
         ``'fc'``; '' finds it. Read only where ``body_rate`` is not 1.
       input_scale: unit of the input, one number or one per channel; a data set's standard
@@ -201,9 +204,12 @@ class MUMis(Optimized):
         found, _ = self._read(problem, problem.variables, START_EXAMPLES, count, label=True)
         of_label, of_irrelevant = float(found[:, 0].mean()), float(found[:, 1:].mean())
         _warn_if_hard(of_label, of_irrelevant)
-        if self.body_rate != 1:
+        try:
             layer = last_linear_layer(problem, self.last_layer)
-        else:
+        except InputError:
+            # At a body rate of 1 it makes no difference.
+            if self.body_rate != 1:
+                raise
             layer = jax.tree.map(lambda _: True, split_variables(problem.variables)[0])
         return {
             # A network that does not look at its input has no unit, and nothing to unlearn.
@@ -217,8 +223,8 @@ class MUMis(Optimized):
     ) -> optax.GradientTransformation:
         """Outside the last linear layer gradients are multiplied by ``body_rate``.
 
-        So are the moments and the decay that the optimizer adds. (Its direction is multiplied, which
-        for SGD is the same as multiplying before momentum; Adam would undo that.)
+        So are the moments and the decay that the optimizer adds. (Its direction is multiplied,
+        which for SGD is the same as multiplying before momentum; Adam would undo that.)
         """
 
         def scale(updates: Any, params: Any = None) -> Any:
@@ -298,9 +304,9 @@ class MUMis(Optimized):
     def stop(self, history: Sequence[Mapping[str, float]], problem: Problem) -> bool:
         """Whether the irrelevant classes' norm has turned upward and reached the ratio."""
         del problem
-        if self.stop_accuracy is not None:
-            if history[-1]["checked_accuracy"] <= self.stop_accuracy:
-                return True
+        limit = self.stop_accuracy
+        if limit is not None and history[-1]["checked_accuracy"] <= limit:
+            return True
         course = [math.sqrt(entry["sensitivity_irrelevant"]) for entry in history]
         return course[-1] > min(course) and course[-1] >= self.stop_ratio * course[0]
 
@@ -353,8 +359,8 @@ def _warn_if_hard(of_label: float, of_irrelevant: float) -> None:
     ratio = of_label / max(of_irrelevant, 1e-30)
     if ratio < HARD:
         warn_user(
-            f"sensitivity_ratio={ratio:.2g}: this original is hard for MU-Mis: its labels are hardly "
-            "more sensitive to the forget images than other classes are, and what it knows of "
-            f"those goes with them; expected at least {HARD:g}, as longer training with weight "
-            "decay gives, or take mumis_last_layer"
+            f"sensitivity_ratio={ratio:.2g}: this original is hard for MU-Mis: the labels' logits "
+            "are hardly more sensitive to the forget images than those of other classes, which are "
+            f"lost with them; expected at least {HARD:g}, as longer training with weight decay "
+            "gives, or take mumis_last_layer"
         )

@@ -26,6 +26,7 @@ KEY = jax.random.key(3)
 CROPS = ju.crop_and_flip(padding=1)
 SHORT = {name: {"epochs": 2, "batch_size": 10} for name in ju.METHODS}
 SHORT["mumis"] = {"max_steps": 4, "check_every": 2, "batch_size": 10, "stop_ratio": 100.0}
+SHORT["mumis_last_layer"] = SHORT["mumis"]
 EVERY_METHOD = pytest.mark.parametrize("name", ju.METHODS)
 
 

@@ -21,8 +21,14 @@ SHORT = {
     "salun": {},
     "natmu": {"learning_rate": 0.01},
     "mumis": {"max_steps": 6, "check_every": 3, "stop_ratio": 100.0},
+    "mumis_last_layer": {
+        **{"max_steps": 6, "check_every": 3, "stop_ratio": 100.0},
+        # The network is at chance from the start.
+        "learning_rate": 1e-3,
+    },
 }
-NEED_NO_RETAIN = {"gradient_ascent", "mumis"}
+NEED_NO_RETAIN = {"gradient_ascent", "mumis", "mumis_last_layer"}
+pytestmark = pytest.mark.filterwarnings("ignore:sensitivity_ratio=")
 EVERY_METHOD = pytest.mark.parametrize("name", ju.METHODS)
 
 
@@ -61,7 +67,7 @@ def test_every_row_of_an_epoch_comes_from_the_pool_once(name, lab):
     assert rows.min() >= -1
     assert rows.max() < total
     shown = rows[rows >= 0]
-    if name == "mumis":
+    if name.startswith("mumis"):
         assert rows.shape == (3, 20)
         assert len(set(rows[0])) == 20
     elif name == "neggrad_plus":
@@ -141,12 +147,15 @@ PUBLISHED = {
         "terms": "both",
         "optimizer": "sgd",
         "schedule": "constant",
-        "momentum": 0.0,
+        "momentum": 0.9,
+        "body_rate": 1.0,
+        "stop_accuracy": None,
         "weight_decay": 0.0,
         "batch_size": 64,
         "train_mode": False,
         "augment": False,
     },
+    "mumis_last_layer": {"momentum": 0.9, "body_rate": 0.0, "max_steps": 200},
 }
 
 
@@ -199,8 +208,10 @@ BAD = {
         "max_steps": (0, 1.5),
         "stop_ratio": (NAN, 0),
         "check_every": (0, 1.5),
+        "stop_accuracy": (NAN, -1, 101, "low"),
         "check_examples": (-1, 1.5),
-        "stop_classes": ("some",),
+        "stop_classes": ("some", "next"),
+        "body_rate": (NAN, -0.1),
         "input_scale": (0, NAN),
         "differentiate": ("backward",),
         "terms": ("none",),

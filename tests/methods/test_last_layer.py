@@ -16,7 +16,9 @@ IMAGE = (8, 8, 3)
 
 
 def problem_of(model, *, weights=True):
-    examples = ju.Examples(np.zeros((2, *IMAGE), np.uint8), np.array([0, 1], np.int32), np.arange(2))
+    examples = ju.Examples(
+        np.zeros((2, *IMAGE), np.uint8), np.array([0, 1], np.int32), np.arange(2)
+    )
     variables = model.init(jax.random.key(0)) if weights else None
     return ju.Problem(
         model=model, variables=variables, forget=examples, retain=None, num_classes=10
@@ -107,7 +109,10 @@ HIDDEN = {"a": (P, 5), "b": (5, 10), "c": (10,), "d": (P, 10)}
         (lambda p, x: x @ p["d"] + p["c"][None], {"d", "c"}),
         (lambda p, x: jnp.tanh(x @ p["a"]) @ p["b"], {"b"}),
         (lambda p, x: 1000 * (jnp.tanh(x @ p["a"]) @ p["b"] + p["c"][None]), {"b", "c"}),
-        (lambda p, x: jax.jit(lambda h: h @ p["b"])(jnp.tanh(x @ p["a"])) + p["c"][None], {"b", "c"}),
+        (
+            lambda p, x: jax.jit(lambda h: h @ p["b"])(jnp.tanh(x @ p["a"])) + p["c"][None],
+            {"b", "c"},
+        ),
         (lambda p, x: (x @ p["a"]) @ p["b"].astype(jnp.bfloat16), {"b"}),
         (lambda p, x: jnp.tanh(x @ p["a"]) @ p["b"] + x @ p["d"], {"b", "d"}),
         (lambda p, x: jnp.tanh(x @ p["a"]) @ jnp.transpose(p["b"].T) - p["c"][None], {"b", "c"}),
@@ -145,5 +150,7 @@ def test_it_can_be_named_by_a_part_of_its_path():
     model = linen(AutoNamed())
     assert found(model, "Dense_1") == {"Dense_1/kernel", "Dense_1/bias"}
     assert found(model, "Dense_1/kernel") == {"Dense_1/kernel"}
-    with pytest.raises(InputError, match=r"^last_layer='Dense': no .* Dense_0, Dense_1, LayerNorm_0"):
+    with pytest.raises(
+        InputError, match=r"^last_layer='Dense': no .* Dense_0, Dense_1, LayerNorm_0"
+    ):
         found(model, "Dense")

@@ -15,6 +15,7 @@ from jax_unlearn.models.predict import predict_logits
 SHORT = {
     "gradient_ascent": {"batch_size": 20, "epochs": 1},
     "mumis": {"batch_size": 20, "max_steps": 2, "check_every": 2},
+    "mumis_last_layer": {"batch_size": 20, "max_steps": 2, "check_every": 2},
 }
 
 

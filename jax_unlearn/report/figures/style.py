@@ -66,6 +66,7 @@ _FIXED = {
     "original": Style(GREY, ":", "s"),
     "natmu": Style(VERMILLION, _SOLID, "o"),
     "mumis": Style(BLUE, _SOLID, "s"),
+    "mumis_last_layer": Style(BLUE, _LONG, "p"),
     "finetune": Style(SKY, _SOLID, "^"),
     "gradient_ascent": Style(ORANGE, _SOLID, "v"),
     "neggrad_plus": Style(ORANGE, _LONG, "P"),

@@ -38,8 +38,8 @@ SIZES = {
 METHODS = {
     name: ju.METHODS[name](**{"batch_size": 10, "epochs": 2, **SIZES.get(name, {})})
     for name in sorted(ju.METHODS)
-    if name != "mumis"
-} | {"mumis": ju.mumis(**SIZES["mumis"])}
+    if not name.startswith("mumis")
+} | {name: ju.METHODS[name](**SIZES["mumis"]) for name in ("mumis", "mumis_last_layer")}
 
 
 @pytest.fixture(autouse=True)
