@@ -327,18 +327,31 @@ def shuffled_rows(
       steps: number of steps; None means one pass. More than a pass goes round again, each pass in
         an order of its own.
     """
-    m = rows.shape[0]
-    per_pass = -(-m // batch_size)
-    end = start + (per_pass if steps is None else steps)
-    first, last = start // per_pass, -(-end // per_pass)
+    per_pass = -(-rows.shape[0] // batch_size)
+    first, offset = divmod(start, per_pass)
+    return _deal(key, rows, first, offset, batch_size, per_pass if steps is None else steps)
+
+
+# Step by step the calls of a short epoch cost as much as a small network's step.
+@functools.partial(jax.jit, static_argnames=("batch_size", "steps"))
+def _deal(
+    key: chex.PRNGKey,
+    rows: jax.Array,
+    first: jax.typing.ArrayLike,
+    offset: jax.typing.ArrayLike,
+    batch_size: int,
+    steps: int,
+) -> jax.Array:
+    """Steps ``offset`` and following of pass ``first``; passes enough for any offset are made."""
+    per_pass = -(-rows.shape[0] // batch_size)
+    pad = jnp.full(per_pass * batch_size - rows.shape[0], -1, jnp.int32)
     rows = rows.astype(jnp.int32)
-    pad = jnp.full(per_pass * batch_size - m, -1, jnp.int32)
     passes = [
-        jnp.concatenate([jax.random.permutation(jax.random.fold_in(key, p), rows), pad])
-        for p in range(first, last)
+        jnp.concatenate([jax.random.permutation(jax.random.fold_in(key, first + p), rows), pad])
+        for p in range(1 + -(-(steps - 1) // per_pass) if steps else 1)
     ]
     dealt = jnp.concatenate(passes).reshape(-1, batch_size)
-    return dealt[start - first * per_pass : end - first * per_pass]
+    return jax.lax.dynamic_slice_in_dim(dealt, offset, steps)
 
 
 class SearchRange(NamedTuple):
@@ -379,9 +392,6 @@ class Unlearner(Hyperparameters):
 
     search_space: ClassVar[Mapping[str, SearchRange]] = {}
     """What a search varies, by the field's name; empty where nothing is worth searching."""
-
-    limit_note: ClassVar[str] = ""
-    """What a report says of a run that its own rule has not stopped; '' if that is as planned."""
 
     history_figure: ClassVar[str] = ""
     """Name of the figure that a report draws of the run's history; '' for none of its own."""
@@ -452,6 +462,18 @@ class Unlearner(Hyperparameters):
         """Whether the last entry shows a destroyed model; the engine then keeps the one before."""
         del problem
         return not all(np.isfinite(value) for value in history[-1].values())
+
+    def note(self, status: str, problem: Problem) -> str:
+        """What a report says of a run in place of its status; '' where that says enough.
+
+        A collapse must stay one: reports leave such models out.
+
+        Args:
+          status: how it ended: ``'finished'``, ``'stopped'`` or ``'collapsed'``.
+          problem: what it was run on.
+        """
+        del status, problem
+        return ""
 
     def finish(self, state: State, history: Sequence[Mapping[str, float]]) -> Variables:
         """The unlearned weights; the history tells a method that keeps several which to return."""

@@ -30,8 +30,5 @@ EXPERIMENT = Experiment(
         # As published for a full class.
         "class/natmu.reinit_linear=true",
         "class/bad_teacher.reinit_linear=true",
-        # On CPU a look at the stop rule over all other classes costs as much as many steps.
-        "mumis.check_every=10",
-        "mumis.check_examples=128",
     ),
 )

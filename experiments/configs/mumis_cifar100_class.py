@@ -16,7 +16,15 @@ EXPERIMENT = Experiment(
     network=Network(name="resnet18"),
     training=SGD_100,
     requests=("class:rocket",),
-    methods=("finetune", "gradient_ascent", "amnesiac", "bad_teacher", "salun", "mumis"),
+    methods=(
+        "finetune",
+        "gradient_ascent",
+        "amnesiac",
+        "bad_teacher",
+        "salun",
+        "mumis",
+        "mumis_last_layer",
+    ),
     seeds=(0, 1, 2, 3, 4),
     svc_examples=0,
 )

@@ -18,7 +18,15 @@ EXPERIMENT = Experiment(
     network=Network(name="resnet18"),
     training=dataclasses.replace(SGD_100, batch_size=256),
     requests=("class:0",),
-    methods=("finetune", "gradient_ascent", "amnesiac", "bad_teacher", "salun", "mumis"),
+    methods=(
+        "finetune",
+        "gradient_ascent",
+        "amnesiac",
+        "bad_teacher",
+        "salun",
+        "mumis",
+        "mumis_last_layer",
+    ),
     seeds=(0, 1, 2, 3, 4),
     svc_examples=0,
 )

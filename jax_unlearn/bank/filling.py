@@ -249,7 +249,8 @@ def _outcome(member: Member, spec: RunSpec, result: Result) -> dict[str, Any]:
             "weights are no longer finite; lower the rate"
         )
     outcome: dict[str, Any] = {"status": result.status, "steps": result.steps, **member.remarks}
-    if result.status == "finished" and spec.unlearner.limit_note:
-        outcome["note"] = spec.unlearner.limit_note
+    note = spec.unlearner.note(result.status, spec.problem)
+    if note:
+        outcome["note"] = note
     times = {name: getattr(result, name) for name in ("run_seconds", "compile_seconds")}
     return outcome | times | {"history": result.history}

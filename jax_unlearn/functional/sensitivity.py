@@ -12,6 +12,7 @@ from collections.abc import Callable
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jax_unlearn.core import InputError, at_least_float32, check_choice, check_labels, check_number
 from jax_unlearn.functional.losses import weighted_mean
@@ -190,8 +191,8 @@ def class_sensitivities(logits_fn: LogitsFn, images: jax.Array, classes: jax.Arr
 
 
 def other_classes(
-    labels: jax.typing.ArrayLike, num_classes: int, count: int | None = None
-) -> jax.Array:
+    labels: jax.Array | np.ndarray, num_classes: int, count: int | None = None
+) -> jax.Array | np.ndarray:
     """Return ``count`` other classes of every label; over the examples all serve alike.
 
     Example i begins with the class i after the label's own and goes round the others in even steps.
@@ -202,19 +203,18 @@ def other_classes(
       count: other classes of each, 1 to K - 1; None takes all K - 1.
 
     Returns:
-      int32 [B, count], nowhere equal to the label.
+      int [B, count] of the type of ``labels``, NumPy's or JAX's; nowhere equal to the label.
 
     Raises:
       InputError: if ``num_classes`` is below 2.
     """
     check_number("num_classes", num_classes, low=2, whole=True)
-    labels = jnp.asarray(labels, jnp.int32)
     chex.assert_rank(labels, 1)
     others = num_classes - 1
     count = others if count is None else count
-    first = jnp.arange(labels.shape[0], dtype=jnp.int32)[:, None]
-    step = jnp.arange(count, dtype=jnp.int32)[None] * others // count
-    return (labels[:, None] + 1 + (first + step) % others) % num_classes
+    turn = np.arange(labels.shape[0])[:, None] + np.arange(count)[None] * others // count
+    # Nothing here asks for a device where the labels are NumPy's.
+    return (labels[:, None] + 1 + (turn % others).astype(labels.dtype)) % num_classes
 
 
 def mean_irrelevant_sensitivity(
@@ -234,5 +234,5 @@ def mean_irrelevant_sensitivity(
     Raises:
       InputError: if ``num_classes`` is below 2.
     """
-    classes = other_classes(labels, num_classes)
+    classes = jnp.asarray(other_classes(labels, num_classes))
     return jnp.mean(class_sensitivities(logits_fn, images, classes), axis=1)

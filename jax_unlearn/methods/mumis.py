@@ -141,7 +141,7 @@ class MUMis(Optimized):
     stop_ratio: float = 2.0
     stop_accuracy: float | None = None
     check_every: int = static(2)
-    check_examples: int = static(48)
+    check_examples: int = static(32)
     stop_classes: str = "one"
     body_rate: float = 1.0
     last_layer: str = ""
@@ -154,7 +154,6 @@ class MUMis(Optimized):
         "learning_rate": SearchRange("log", 1e-4, 1e-1),
         "stop_ratio": SearchRange("log", 1.05, 4.0),
     }
-    limit_note = "ended at the step limit"
     history_figure = "mumis"
     title = "MU-Mis"
 
@@ -322,9 +321,15 @@ class MUMis(Optimized):
         chance = 100.0 / problem.num_classes
         if "retain_accuracy" in last:
             return last["retain_accuracy"] <= 1.1 * chance
-        forget = _forget(problem)
-        every_class = len(np.unique(forget.label)) == problem.num_classes
-        return every_class and last["checked_accuracy"] <= 1.1 * chance
+        return _of_every_class(problem) and last["checked_accuracy"] <= 1.1 * chance
+
+    def note(self, status: str, problem: Problem) -> str:
+        """Says of samples of every class that the method does not work there, and of the limit."""
+        if status != "finished":
+            return ""
+        if _of_every_class(problem):
+            return "does not work on samples of every class: all accuracies fall together"
+        return "ended at the step limit"
 
 
 class MUMisLastLayer(MUMis):
@@ -352,6 +357,10 @@ mumis_last_layer = constructor(MUMisLastLayer, "mumis_last_layer")
 
 def _forget(problem: Problem) -> Examples:
     return needs_examples("forget", problem.forget)
+
+
+def _of_every_class(problem: Problem) -> bool:
+    return len(np.unique(_forget(problem).label)) == problem.num_classes
 
 
 def _warn_if_hard(of_label: float, of_irrelevant: float) -> None:

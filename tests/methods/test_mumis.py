@@ -350,6 +350,15 @@ def test_unwatched_chance_accuracy_is_a_collapse_only_for_a_forget_set_of_every_
     assert not ju.mumis().collapsed([{**entry, "checked_accuracy": 12.0}], lab.random)
 
 
+@pytest.mark.parametrize("method", [ju.mumis(), ju.mumis_last_layer()])
+def test_a_report_says_in_words_that_samples_of_every_class_are_not_forgotten(method, lab):
+    words = method.note("finished", lab.random)
+    assert words.startswith("does not work on samples of every class")
+    assert method.note("finished", lab.problem) == "ended at the step limit"
+    for problem in (lab.problem, lab.random):
+        assert method.note("stopped", problem) == method.note("collapsed", problem) == ""
+
+
 def test_a_forget_set_is_needed(lab):
     with pytest.raises(InputError, match=r"^forget=None"):
         ju.mumis().pool(jax.random.key(0), dataclasses.replace(lab.problem, forget=None))
