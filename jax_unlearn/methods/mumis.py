@@ -47,8 +47,11 @@ START_EXAMPLES = 1000
 """Examples, and pairs of an example and another class, by which the original is measured at most:
 sensitivities vary by about their mean from pair to pair, so a thousand give it to 3 percent."""
 
-HARD = 4.0
-"""Below this ratio of the original's sensitivities the method has failed in our measurements."""
+HARD = {0.1: 4.0, 0.0: 1.5}
+"""By the body rate from which it holds: the ratio of the original's sensitivities below which an
+original is hard. On digits (classes 3 and 8) body rate 1 lost 3 to 24 points of average gap at
+ratios of 1.7 to 2.9 and 0.1 to 5 at 5 to 8, with the best of all stops; rate 0.03 lost at most 0.4
+from 1.7 on, and was not tried below 1.4."""
 
 
 @functools.partial(jax.jit, static_argnames=("model", "scale"))
@@ -93,13 +96,15 @@ class MUMis(Optimized):
 
     How well the original was trained decides what can be reached: ``sensitivity_ratio`` in the
     history is the original's mean of ``|grad_x f_c|^2`` over that of ``|grad_x f_c'|^2``. In a
-    converged network, trained with weight decay, the label's stands out; where it does not, all
-    classes are forgotten together, and a warning says so before the first step. Sensitivities in
-    the history are squared norms, in units of the original's for the label.
+    converged network, trained with weight decay, the label's stands out; where it does not, other
+    classes are lost with the forgotten one, and a warning says so before the first step.
+    Sensitivities in the history are squared norms, in units of the original's for the label.
 
-    We know neither the paper's rate and batch size nor its BatchNorm mode, unit of the input, ratio
-    and classes of the stop rule. The defaults are ours, found on other seeds than any table's: SGD
-    with momentum, eval mode, images in [0, 1], no augmentation.
+    We know neither the paper's optimizer, rates and batch size nor its BatchNorm mode, unit of the
+    input, ratio and classes of the stop rule. The defaults are ours, found on other seeds than any
+    table's: SGD with momentum, eval mode, images in [0, 1], no augmentation, and all weights move,
+    those before the last linear layer at 0.03 of its rate. One rate for all (``body_rate`` 1, with
+    ``learning_rate`` 1e-3) costs several times as many points of retain and test accuracy.
 
     On random samples, which leave every class behind, it does not work: forget, retain and test
     accuracy fall together.
@@ -115,8 +120,8 @@ class MUMis(Optimized):
       stop_classes: ``'one'`` other class of every example is read, all classes in turn, or for
         every example ``'all'`` of them.
       body_rate: factor of the gradient of everything outside the last linear layer, momentum and
-        decay included: 1 moves all weights alike, as published, 0 the last linear layer alone. It
-        is ours.
+        decay included: 1 moves all weights at one rate, 0 the last linear layer alone. It is ours,
+        not the paper's. Where no last linear layer can be told, only 1 works.
       last_layer: name or path of the last linear layer in the tree of parameters, such as
         ``'fc'``; '' finds it. Read only where ``body_rate`` is not 1.
       input_scale: unit of the input, one number or one per channel; a data set's standard
@@ -133,17 +138,17 @@ class MUMis(Optimized):
     """
 
     batch_size: int = static(64)
-    learning_rate: float = 3e-3
+    learning_rate: float = 0.02
     weight_decay: float = 0.0
     train_mode: bool = False
     augment: bool = False
     max_steps: int = 200
-    stop_ratio: float = 2.0
+    stop_ratio: float = 1.75
     stop_accuracy: float | None = None
     check_every: int = static(2)
     check_examples: int = static(32)
     stop_classes: str = "one"
-    body_rate: float = 1.0
+    body_rate: float = 0.03
     last_layer: str = ""
     input_scale: float | tuple[float, ...] = 1.0
     differentiate: str = "auto"
@@ -151,8 +156,9 @@ class MUMis(Optimized):
 
     roles = (FORGET,)
     search_space: ClassVar = {
-        "learning_rate": SearchRange("log", 1e-4, 1e-1),
+        "learning_rate": SearchRange("log", 1e-3, 0.3),
         "stop_ratio": SearchRange("log", 1.05, 4.0),
+        "body_rate": SearchRange("log", 3e-3, 1.0),
     }
     history_figure = "mumis"
     title = "MU-Mis"
@@ -179,7 +185,7 @@ class MUMis(Optimized):
         return math.ceil(self.max_steps / self.check_every)
 
     def check(self, problem: Problem, *, exact: bool = True) -> None:
-        """Raise InputError where only the last linear layer is to move, and none can be told."""
+        """Raise InputError where the last linear layer is to move faster, and none can be told."""
         del exact
         if self.body_rate != 1:
             last_linear_layer(problem, self.last_layer)
@@ -202,7 +208,7 @@ class MUMis(Optimized):
         count = min(others, math.ceil(START_EXAMPLES / len(_forget(problem).label)))
         found, _ = self._read(problem, problem.variables, START_EXAMPLES, count, label=True)
         of_label, of_irrelevant = float(found[:, 0].mean()), float(found[:, 1:].mean())
-        _warn_if_hard(of_label, of_irrelevant)
+        _warn_if_hard(of_label / max(of_irrelevant, 1e-30), self.body_rate)
         try:
             layer = last_linear_layer(problem, self.last_layer)
         except InputError:
@@ -325,11 +331,11 @@ class MUMis(Optimized):
 
     def note(self, status: str, problem: Problem) -> str:
         """Says of samples of every class that the method does not work there, and of the limit."""
-        if status != "finished":
+        if status == "collapsed":
             return ""
         if _of_every_class(problem):
-            return "does not work on samples of every class: all accuracies fall together"
-        return "ended at the step limit"
+            return "lost all classes together: MU-Mis does not work on samples of every class"
+        return "ended at the step limit" if status == "finished" else ""
 
 
 class MUMisLastLayer(MUMis):
@@ -350,6 +356,14 @@ class MUMisLastLayer(MUMis):
     }
     title = "MU-Mis, last layer"
 
+    def note(self, status: str, problem: Problem) -> str:
+        """Says what the method cannot do, where nothing worse is to be said."""
+        if status == "collapsed":
+            return ""
+        return super().note(status, problem) or _KEPT
+
+
+_KEPT = "kept the original's features: only the last linear layer moved"
 
 mumis = constructor(MUMis)
 mumis_last_layer = constructor(MUMisLastLayer, "mumis_last_layer")
@@ -363,13 +377,13 @@ def _of_every_class(problem: Problem) -> bool:
     return len(np.unique(_forget(problem).label)) == problem.num_classes
 
 
-def _warn_if_hard(of_label: float, of_irrelevant: float) -> None:
+def _warn_if_hard(ratio: float, body_rate: float) -> None:
     """Warn of an original whose label is hardly more sensitive than other classes."""
-    ratio = of_label / max(of_irrelevant, 1e-30)
-    if ratio < HARD:
+    needed = next((needed for above, needed in HARD.items() if body_rate > above), 0.0)
+    if ratio < needed:
         warn_user(
             f"sensitivity_ratio={ratio:.2g}: this original is hard for MU-Mis: the labels' logits "
             "are hardly more sensitive to the forget images than those of other classes, which are "
-            f"lost with them; expected at least {HARD:g}, as longer training with weight decay "
-            "gives, or take mumis_last_layer"
+            f"lost with them; expected at least {needed:g} at body_rate={body_rate:g}; train it "
+            "longer and with weight decay, or lower body_rate"
         )

@@ -148,7 +148,7 @@ PUBLISHED = {
         "optimizer": "sgd",
         "schedule": "constant",
         "momentum": 0.9,
-        "body_rate": 1.0,
+        "body_rate": 0.03,
         "stop_accuracy": None,
         "weight_decay": 0.0,
         "batch_size": 64,

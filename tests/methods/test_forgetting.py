@@ -14,7 +14,7 @@ METHODS = {
     "bad_teacher": ({"epochs": 4, "retain_fraction": 1.0, "learning_rate": 1e-3}, 85),
     "salun": ({"epochs": 3, "learning_rate": 0.02}, 80),
     "natmu": ({"epochs": 4, "learning_rate": 5e-3, "reinit_linear": True}, 85),
-    "mumis": ({"stop_ratio": 1.4}, 85),
+    "mumis": ({}, 95),
     "mumis_last_layer": ({}, 95),
 }
 

@@ -139,10 +139,10 @@ def test_where_it_cannot_be_told_one_line_says_so_before_anything_runs(function)
         found(model)
     assert "\n" not in str(error.value)
     problem = problem_of(model)
-    for method in (ju.mumis(body_rate=0.5, batch_size=1), ju.mumis_last_layer(batch_size=1)):
+    for method in (ju.mumis(batch_size=1), ju.mumis_last_layer(batch_size=1)):
         with pytest.raises(InputError, match=r"^body_rate: .* one of a, b, c, d; set last_layer"):
             ju.run(method, problem, jax.random.key(0), watch=lambda _: pytest.fail("it ran"))
-    ju.mumis(batch_size=1).check(problem)
+    ju.mumis(batch_size=1, body_rate=1.0).check(problem)
     ju.mumis_last_layer(batch_size=1, last_layer="b").check(problem)
 
 

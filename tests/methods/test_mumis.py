@@ -351,12 +351,14 @@ def test_unwatched_chance_accuracy_is_a_collapse_only_for_a_forget_set_of_every_
 
 
 @pytest.mark.parametrize("method", [ju.mumis(), ju.mumis_last_layer()])
-def test_a_report_says_in_words_that_samples_of_every_class_are_not_forgotten(method, lab):
-    words = method.note("finished", lab.random)
-    assert words.startswith("does not work on samples of every class")
+def test_a_report_says_in_words_what_the_method_cannot_do(method, lab):
+    for status in ("finished", "stopped"):
+        assert "does not work on samples of every class" in method.note(status, lab.random)
     assert method.note("finished", lab.problem) == "ended at the step limit"
     for problem in (lab.problem, lab.random):
-        assert method.note("stopped", problem) == method.note("collapsed", problem) == ""
+        assert method.note("collapsed", problem) == ""
+    kept = "kept the original's features" in method.note("stopped", lab.problem)
+    assert kept == (method.body_rate == 0)
 
 
 def test_a_forget_set_is_needed(lab):
@@ -406,7 +408,7 @@ def test_a_body_rate_multiplies_the_gradient_outside_the_last_layer_before_momen
     fields |= {"weight_decay": 0.1, "stop_ratio": 9.0}
     method = ju.mumis(body_rate=0.25, **fields)
     state = method.init(jax.random.key(0), lab.problem)
-    plain = ju.mumis(**{**fields, "momentum": 0.0, "learning_rate": 1.0})
+    plain = ju.mumis(**{**fields, "momentum": 0.0, "learning_rate": 1.0, "body_rate": 1.0})
     params = state.variables["params"]
     velocity = jax.tree.map(jnp.zeros_like, params)
     pool = method.pool(jax.random.key(0), lab.problem)
@@ -437,12 +439,11 @@ def test_the_last_layers_method_leaves_every_other_bit_alone(optimizer, lab):
         assert np.any(np.asarray(leaf) != np.asarray(before["second"][name])), name
 
 
-def test_moving_all_weights_is_the_method_without_a_body_rate(lab):
-    """Bit for bit, and the network's last layer need not be known."""
-    fields = {"batch_size": 20, "max_steps": 4, "learning_rate": 1e-3}
+def test_at_one_rate_for_all_weights_the_last_layer_need_not_be_known(lab):
+    fields = {"batch_size": 20, "max_steps": 4, "learning_rate": 1e-3, "body_rate": 1.0}
     named, plain = (
         ju.run(ju.mumis(**fields, **more), lab.problem, jax.random.key(0), mesh=lab.mesh)
-        for more in ({"body_rate": 1.0, "last_layer": "nothing"}, {})
+        for more in ({"last_layer": "nothing"}, {})
     )
     chex.assert_trees_all_equal(named.variables, plain.variables)
 
@@ -453,15 +454,17 @@ def test_an_original_whose_label_does_not_stand_out_is_called_hard(linear_proble
     problem = dataclasses.replace(
         linear_problem, variables={"weight": jnp.asarray(weight), "bias": jnp.zeros(5)}
     )
-    with pytest.warns(UserWarning, match=r"^sensitivity_ratio=1: this original is hard") as told:
-        ju.mumis().init(jax.random.key(0), problem)
-    assert "\n" not in str(told[0].message)
+    for body_rate, needed in ((0.03, "1.5"), (1.0, "4")):
+        told = rf"^sensitivity_ratio=1: this original is hard .* at least {needed} at body[^\n]*$"
+        with pytest.warns(UserWarning, match=told):
+            ju.mumis(body_rate=body_rate).init(jax.random.key(0), problem)
     easy = problem.forget._replace(label=np.zeros(12, np.int32))
     weight[:, 0] *= 3
     variables = {"weight": jnp.asarray(weight), "bias": jnp.zeros(5)}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        ju.mumis_last_layer().init(jax.random.key(0), problem)
         problem = dataclasses.replace(problem, forget=easy, variables=variables)
-        state = ju.mumis().init(jax.random.key(0), problem)
+        state = ju.mumis(body_rate=1.0).init(jax.random.key(0), problem)
         measured = ju.mumis().measure(problem.model, state, problem)
     assert measured["sensitivity_ratio"] == pytest.approx(9, rel=1e-5)
