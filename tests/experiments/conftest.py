@@ -58,6 +58,7 @@ TINY = (
     *("--requests", "class:3", "random:0.1", "--methods", "finetune", "natmu", "mumis"),
     *("--seeds", 0, 1, "--set", "finetune.batch_size=50", "finetune.epochs=1"),
     *("natmu.batch_size=50", "natmu.epochs=1", "mumis.batch_size=20", "mumis.max_steps=10"),
+    "mumis.stop_ratio=9.0",
 )
 
 
