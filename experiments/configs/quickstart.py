@@ -24,6 +24,7 @@ EXPERIMENT = Experiment(
         "salun.batch_size=50",
         "natmu.batch_size=50",
         "mumis.batch_size=50",
+        "mumis_last_layer.batch_size=50",
         # As published for a full class.
         "class/natmu.reinit_linear=true",
         "class/bad_teacher.reinit_linear=true",
