@@ -198,7 +198,7 @@ BAD = {
     "natmu": {
         **DESCENT,
         "delta": (NAN, -1.1, 1.1),
-        "num": (0, 5, 1.5),
+        "num": (0, -1, 1.5),
         "masks": ("gradul",),
         "targets": ("bottom",),
         "hybrid_label": ("forget",),
