@@ -72,7 +72,7 @@ def _check(command: Command) -> Setup:
     for name in experiment.methods:
         if not space_of(name):
             raise InputError(
-                f"method={name!r}: it declares nothing to search: expected a method with a "
+                f"methods={name!r}: it declares nothing to search: expected a method with a "
                 "search_space; leave it out"
             )
     return setup

@@ -9,6 +9,8 @@ from rich.console import Console
 
 from jax_unlearn.bank.plan import Plan
 from jax_unlearn.bank.request_models import fill_oracles, fill_originals, resolve_request
+from jax_unlearn.data.request_text import describe_request
+from jax_unlearn.display import display_name
 
 from ..shared.setting_up import Setup
 from .choosing import Trial, choose, judge
@@ -46,11 +48,12 @@ def search_requests(
         yardstick = Yardstick(plan, forgetting, originals, oracles)
         bench = Bench(plan, forgetting, originals, yardstick, file)
         forgets[text], found[text] = str(bench.forgotten), {}
-        terminal.print(f"{text}: forgotten where {forgets[text]}", highlight=False, soft_wrap=True)
+        prose = describe_request(text)
+        terminal.print(f"{prose}: forgotten where {forgets[text]}", highlight=False, soft_wrap=True)
         for name, fixed in setup.arguments[text].items():
-            with plan.phase(f"{text}: {name}") as bar:
+            with plan.phase(f"{prose}: {display_name(name)}") as bar:
                 found[text][name] = search_method(bench, name, fixed, trials, bar)
-            told = describe(text, name, found[text][name])
+            told = describe(prose, name, found[text][name])
             terminal.print(told, markup=False, highlight=False, soft_wrap=True)
     return {"forgets": forgets, "requests": found}
 
@@ -86,7 +89,7 @@ def search_method(
     return choose(name, fixed, trials) | {"seconds": round(seconds, 1)}
 
 
-def describe(text: str, name: str, entry: Mapping[str, Any]) -> str:
+def describe(request: str, name: str, entry: Mapping[str, Any]) -> str:
     """What came of a method's search, in a line."""
     values = ", ".join(f"{field}={entry['arguments'][field]:.3g}" for field in space_of(name))
     counts = ", ".join(f"{entry[key]} {key}" for key in ("trials", "collapsed", "unforgotten"))
@@ -94,4 +97,4 @@ def describe(text: str, name: str, entry: Mapping[str, Any]) -> str:
         told = f"{entry['failed']}; the smallest gap is {entry['gap']:.2f} with {values}"
     else:
         told = "; ".join([f"gap {entry['gap']:.2f} with {values}", *entry["at_bounds"]])
-    return f"{text} {name}: {told} ({counts}, {entry['seconds']:.0f} s)"
+    return f"{request}, {display_name(name)}: {told} ({counts}, {entry['seconds']:.0f} s)"
