@@ -169,6 +169,8 @@ def test_what_there_was_to_unlearn_stands_under_the_table():
         f"{line}; MU-Mis finds the originals a/b = 2.50 times as sensitive to the true class as to "
         "others."
     )
+    audit["models"]["methods"]["natmu"]["files"] = audit["models"]["methods"]["mumis"]["files"]
+    assert evidence(audit)[0].startswith(f"{line}; NatMU and MU-Mis find the originals a/b = 2.50")
 
 
 def test_a_title_of_ones_own_is_shown_and_programs_keep_the_name():

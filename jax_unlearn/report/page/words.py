@@ -86,10 +86,13 @@ def accuracy_sentence(audit: Mapping[str, Any]) -> str:
         ),
     }
     told = [f"{whose}: {numbers}" for whose, numbers in parts.items() if numbers]
+    finders: dict[str, list[str]] = {}
+    for name, ratio in _sensitivity_ratios(audit["models"]["methods"]).items():
+        finders.setdefault(number(ratio), []).append(row_name(name))
     told += [
-        f"{row_name(name)} finds the originals a/b = {number(ratio)} times as sensitive to the "
-        "true class as to others"
-        for name, ratio in _sensitivity_ratios(audit["models"]["methods"]).items()
+        f"{listed(names)} {agree(len(names), 'finds', 'find')} the originals a/b = {ratio} times "
+        "as sensitive to the true class as to others"
+        for ratio, names in finders.items()
     ]
     return f"{'; '.join(told)}." if told else ""
 
