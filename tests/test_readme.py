@@ -74,19 +74,83 @@ def test_the_table_of_methods_lists_every_method():
     }
 
 
-def test_the_short_table_is_the_quickstarts():
-    folder = MEASURED / "quickstart" / "hardest-0.1"
+def measured_by(folder, row="row"):
     with (folder / "audit.csv").open() as file:
-        measured = {(row["row"], row["measure"]): row["value"] for row in csv.DictReader(file)}
-    rows = json.loads((folder / "audit.json").read_text())["rows"]
+        return {(line[row], line["measure"]): line for line in csv.DictReader(file)}
+
+
+def test_the_short_table_is_the_quickstarts():
     shown = table_under(README, "quickstart table")
-    assert [row["model"] for row in shown] == [row["name"] for row in rows]
-    for line, row in zip(shown, rows, strict=True):
-        assert line["verdict"] == row["verdict"]["outcome"]
-        assert is_rounded(line["seconds"], row["seconds"]["value"])
-        for title, measure in COLUMNS.items():
-            if measure != "seconds":
-                assert is_rounded(line[title], measured[row["name"], measure]), (line, title)
+    for word, slug in (("class", "class-3"), ("hardest", "hardest-0.1")):
+        measured = measured_by(MEASURED / "quickstart" / slug)
+        rows = json.loads((MEASURED / "quickstart" / slug / "audit.json").read_text())["rows"]
+        assert [line["model"] for line in shown] == [row["name"] for row in rows]
+        for line, row in zip(shown, rows, strict=True):
+            for title, measure in {"FA": "FA", "gap": "gap", "KL": "KL_forget"}.items():
+                value = measured[row["name"], measure]["value"]
+                assert is_rounded(line[f"{title}, {word}"], value), (line, title)
+            if word == "class":
+                assert is_rounded(line["seconds"], row["seconds"]["value"])
+
+
+def test_what_the_readme_says_of_the_verdicts_is_measured():
+    told = " ".join(README.split())
+    for slug, names in (("class-3", ("mumis", "natmu", "amnesiac")), ("hardest-0.1", ("salun",))):
+        rows = json.loads((MEASURED / "quickstart" / slug / "audit.json").read_text())["rows"]
+        verdicts = {row["name"]: row["verdict"] for row in rows}
+        passing = {name for name, verdict in verdicts.items() if verdict["outcome"] == "passes"}
+        assert passing == {"oracle"}
+        fewest = min(v["outside"] for name, v in verdicts.items() if name not in passing)
+        assert {name for name, v in verdicts.items() if v["outside"] == fewest} == set(names)
+        assert f"{fewest} of {verdicts[names[0]]['judged']}" in told
+
+
+def test_the_gaps_of_mumis_by_class_are_the_measured_ones():
+    rows = table_under(RESULTS, "mumis table")
+    assert [row["class"] for row in rows] == ["0", "3", "8"]
+    for row in rows:
+        measured = measured_by(MEASURED / "mumis_digits" / f"class-{row['class']}")
+        assert is_rounded(row["oracle's own gap"], measured["oracle", "gap"]["value"])
+        assert is_rounded(row["null band"].split(" to ")[1], measured["mumis", "gap"]["band_high"])
+        for title, name in {"MU-Mis": "mumis", "MU-Mis, last layer": "mumis_last_layer"}.items():
+            line = measured[name, "gap"]
+            mean, half = row[title].split(" ± ")
+            assert is_rounded(mean, line["value"])
+            assert is_rounded(half, (float(line["high"]) - float(line["low"])) / 2)
+            assert line["verdict"] == "inside"
+
+
+def test_the_studies_figures_in_words_are_the_measured_ones():
+    told = " ".join(RESULTS.split())
+    for study, slug, phrases in (
+        (
+            "mumis_study",
+            "class-3",
+            {
+                "learning_rate=0.0064": "the gap is {},",
+                "stop_ratio=2.5": "2.5 gives {}",
+                "body_rate=0.05": "0.05: {}",
+                "body_rate=0.2": "0.2: {1}; 1,",
+                "terms=target": "({})",
+            },
+        ),
+        (
+            "natmu_study",
+            "hardest-0.1",
+            {
+                "inject=false": "retain image {}",
+                "hybrid_label=random_wrong": "for the hybrid {}",
+                "masks=patches": "binary patches {}",
+                "targets=random": "Random classes {}",
+            },
+        ),
+    ):
+        with (MEASURED / study / slug / "ablation.csv").open() as file:
+            gaps = {line["setting"]: line["gap"] for line in csv.DictReader(file)}
+        for setting, phrase in phrases.items():
+            value = float(gaps[setting])
+            text = phrase.replace("{}", f"{value:.2f}").replace("{1}", f"{value:.1f}")
+            assert text in told, (setting, text)
 
 
 def test_the_numbers_of_cifar10_are_those_of_the_results():

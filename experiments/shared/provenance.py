@@ -5,6 +5,7 @@ import datetime
 import os
 import pathlib
 import platform
+import shlex
 import sys
 from importlib import metadata
 from typing import Any
@@ -29,7 +30,7 @@ PACKAGES = (
 def provenance() -> dict[str, Any]:
     """Command, date, versions and hardware: what a number must be read with."""
     return {
-        "command": " ".join(["python -m", _module_name(), *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", _module_name(), *sys.argv[1:]]),
         "date": datetime.date.today().isoformat(),
         "versions": {
             "python": platform.python_version(),
