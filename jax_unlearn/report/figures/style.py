@@ -75,6 +75,9 @@ _FIXED = {
     "bad_teacher": Style(GREEN, _SOLID, "<"),
 }
 
+# Figures of a record know methods by their titles, others by their names: both look the same.
+_FIXED |= {display_name(name): style for name, style in _FIXED.items()}
+
 _TAKEN = {(style.colour, style.dash) for style in _FIXED.values()}
 _SPARE = [
     Style(colour, dash, marker)
@@ -89,7 +92,7 @@ _SPARE = [
 def styles(names: Iterable[str]) -> dict[str, Style]:
     """Choose each method's colour, dash and marker; the same name looks the same everywhere.
 
-    The library's methods have styles of their own. Any other name gets a spare one by a hash of
+    The library's methods have styles of their own, under their names and their titles. Any other name gets a spare one by a hash of
     the name, moved on only where two names of the same figure would share it.
     """
     names = list(dict.fromkeys(names))

@@ -13,6 +13,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
+import jax_unlearn as ju
 from jax_unlearn.core import InputError, Outputs, Predictions
 from jax_unlearn.report.figures import (
     display_name,
@@ -127,6 +128,14 @@ def test_a_method_looks_the_same_in_every_figure():
     assert all(styles([name])[name] == everywhere[name] for name in METHODS)
     assert styles(["mine", "natmu"])["mine"] == styles(["mine"])["mine"]
     assert styles(TWELVE) == styles(TWELVE[::-1])
+
+
+def test_a_method_looks_the_same_under_its_name_and_under_its_title():
+    for name in (*ju.METHODS, "original", "oracle"):
+        title = display_name(name)
+        assert styles([title])[title] == styles([name])[name], name
+    # Each of the library's has a style of its own.
+    assert len(set(styles(ju.METHODS).values())) == len(ju.METHODS)
 
 
 # Saving
