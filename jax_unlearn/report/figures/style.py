@@ -92,8 +92,9 @@ _SPARE = [
 def styles(names: Iterable[str]) -> dict[str, Style]:
     """Choose each method's colour, dash and marker; the same name looks the same everywhere.
 
-    The library's methods have styles of their own, under their names and their titles. Any other name gets a spare one by a hash of
-    the name, moved on only where two names of the same figure would share it.
+    The library's methods have styles of their own, under their names and their titles. Any other
+    name gets a spare one by a hash of the name, moved on only where two names of the same figure
+    would share it.
     """
     names = list(dict.fromkeys(names))
     chosen = {name: _FIXED[name] for name in names if name in _FIXED}
