@@ -422,7 +422,7 @@ class Unlearner(Hyperparameters):
         """Number of rows of the pool; ``batch_size`` must not exceed it. Nothing is computed."""
         # Without pixels: a pool of the images would be a copy of the data set.
         bare = dataclasses.replace(
-            problem, forget=_without_pixels(problem.forget), retain=_without_pixels(problem.retain)
+            problem, forget=without_pixels(problem.forget), retain=without_pixels(problem.retain)
         )
         return len(self.pool(jax.random.key(0), bare).label)
 
@@ -481,7 +481,8 @@ class Unlearner(Hyperparameters):
         return state.variables
 
 
-def _without_pixels(examples: Examples | None) -> Examples | None:
+def without_pixels(examples: Examples | None) -> Examples | None:
+    """The examples with empty images, for what asks of labels and sizes alone."""
     if examples is None:
         return None
     return examples._replace(image=np.empty((len(examples.label), 0, 0, 0), np.uint8))

@@ -153,7 +153,7 @@ class _Battery:
         return run(unlearner, problem, jax.random.key(key), **options)
 
     @functools.cached_property
-    def outcome(self) -> Result:
+    def result(self) -> Result:
         return self.run()
 
     @functools.cached_property
@@ -228,7 +228,7 @@ def _is_a_pytree(b: _Battery) -> None:
 
 
 def _keeps_structure(b: _Battery) -> None:
-    result, before = b.outcome, b.problem.variables
+    result, before = b.result, b.problem.variables
     b.require(result.status in ("finished", "stopped"), f"its short run ended {result.status}")
     leaves = jax.tree.leaves(result.variables)
     b.require(
@@ -262,18 +262,18 @@ def _leaves_the_original_alone(b: _Battery) -> None:
 
 def _follows_its_key(b: _Battery) -> None:
     again, other = b.run(), b.run(1)
-    b.require_same(b.outcome.variables, again.variables, "the same key gives other weights")
-    b.require(b.outcome.history == again.history, "the same key gives another history")
+    b.require_same(b.result.variables, again.variables, "the same key gives other weights")
+    b.require(b.result.history == again.history, "the same key gives another history")
     if b.unlearner.num_epochs:
-        moved = _distance(b.outcome.variables, other.variables)
+        moved = _distance(b.result.variables, other.variables)
         b.require(moved > 0, "another key gives the same weights, so it ignores its keys")
 
 
 def _loops_agree(b: _Battery) -> None:
     scanned = b.run(loop="scan")
     sentence = "in one compiled loop its weights are others than step by step"
-    b.require_close(b.outcome.variables, scanned.variables, sentence, 1e-4, 1e-5)
-    for entry, other in zip(b.outcome.history, scanned.history, strict=True):
+    b.require_close(b.result.variables, scanned.variables, sentence, 1e-4, 1e-5)
+    for entry, other in zip(b.result.history, scanned.history, strict=True):
         b.require(set(entry) == set(other), "in one compiled loop it reports other quantities")
         for name, value in entry.items():
             b.require(
@@ -292,13 +292,13 @@ def _devices_agree(b: _Battery) -> None:
         f"on {count} devices its weights do not lie on all of them",
     )
     sentence = f"on {count} devices its weights are others than on one"
-    b.require_close(b.outcome.variables, spread.variables, sentence, 1e-3, 2e-5)
+    b.require_close(b.result.variables, spread.variables, sentence, 1e-3, 2e-5)
 
 
 def _placements_agree(b: _Battery) -> None:
     sent = b.run(placement="host")
     sentence = "with rows sent from the host its weights are others"
-    b.require_same(b.outcome.variables, sent.variables, sentence)
+    b.require_same(b.result.variables, sent.variables, sentence)
 
 
 def _resumes(b: _Battery) -> None:
@@ -321,8 +321,8 @@ def _resumes(b: _Battery) -> None:
         with Checkpoints(folder, {"of": b.name}) as checkpoints:
             resumed = b.run(checkpoints=checkpoints)
     sentence = "a resumed run ends with other weights than an uninterrupted one"
-    b.require_same(b.outcome.variables, resumed.variables, sentence)
-    b.require(b.outcome.history == resumed.history, "a resumed run has another history")
+    b.require_same(b.result.variables, resumed.variables, sentence)
+    b.require(b.result.history == resumed.history, "a resumed run has another history")
 
 
 def _step_is_pure(b: _Battery) -> None:

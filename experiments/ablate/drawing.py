@@ -24,15 +24,19 @@ def figures_of(record: Mapping[str, Any]) -> dict[str, Figure]:
     rows = [row for row in record["rows"] if row["kind"] == "setting" and row["results"]]
     fields = record["fields"]
     if record["one_at_a_time"]:
-        found = {field: _of_study(record, rows, field) for field in fields}
-        return {field: figure for field, figure in found.items() if figure is not None}
+        return _drawn({field: _of_study(record, rows, field) for field in fields})
     varied = [f for f in fields if len({repr(row["values"][f]) for row in rows}) > 1]
     if not varied:
         return {}
     axes = None if record["sampled"] else _axes(rows, varied)
     if axes is None:
-        return {"settings": _dots(record, rows, varied)}
-    return {"-".join(varied): _of_grid(record, rows, *axes)}
+        return _drawn({"settings": _dots(record, rows, varied)})
+    return _drawn({"-".join(varied): _of_grid(record, rows, *axes)})
+
+
+def _drawn(figures: Mapping[str, Figure | None]) -> dict[str, Figure]:
+    """Those that there was something to draw in: every model of a setting may have collapsed."""
+    return {name: figure for name, figure in figures.items() if figure is not None}
 
 
 def _of_study(
@@ -51,7 +55,7 @@ def _of_study(
 
 def _of_grid(
     record: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], across: str, other: str
-) -> Figure:
+) -> Figure | None:
     """All rows of a grid over one field, or two; those of ``other`` are lines."""
     values = _values(rows, across)
     levels = _values(rows, other) if other else [None]
@@ -84,13 +88,15 @@ def _sweep(
     values: Sequence[Any],
     grid: Sequence[Sequence[Mapping[str, Any] | None]],
     lines: Mapping[str, Sequence[Any]] | None,
-) -> Figure:
-    """Draw rows [L, V] against the values of a field."""
+) -> Figure | None:
+    """Draw rows [L, V] against the values of a field; None where nothing was measured."""
     (oracle,) = [row for row in record["rows"] if row["kind"] == "oracle"]
     measures = {}
     for name, title in DRAWN.items():
         array = np.stack([[_by_seed(row, name, record) for row in line] for line in grid])
         measures[title] = array if lines else array[0]
+    if not all(np.isfinite(array).any() for array in measures.values()):
+        return None
     known = {n: r["value"] for n, r in oracle["results"].items() if r["value"] is not None}
     bands = {n: band for n, band in record["bands"].items() if None not in band}
     return sweep_figure(
@@ -106,13 +112,16 @@ def _sweep(
 
 def _dots(
     record: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], varied: Sequence[str]
-) -> Figure:
+) -> Figure | None:
+    gaps = np.stack([_by_seed(row, "gap", record) for row in rows])
+    if not np.isfinite(gaps).any():
+        return None
     (oracle,) = [row for row in record["rows"] if row["kind"] == "oracle"]
     band = record["bands"].get("gap")
     return settings_figure(
         {field: [_text(row["values"][field]) for row in rows] for field in varied},
         DRAWN["gap"],
-        np.stack([_by_seed(row, "gap", record) for row in rows]),
+        gaps,
         oracle=oracle["results"]["gap"]["value"],
         band=band if band is None or None in band else tuple(band),
         title=f"{_who(record)}: {len(rows)} settings",

@@ -1,10 +1,10 @@
 """What an ablation found on one request, as JSON values."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jax_unlearn.audit import AuditRow, Measure, MeasureResult, NullBand
+from jax_unlearn.audit.records.writing import number
 from jax_unlearn.hyperparameters import describe
 
 from .running import Found
@@ -67,7 +67,7 @@ def _row(row: AuditRow, settings: Mapping[str, Setting], notes: Mapping[str, str
         "kind": "setting" if name in settings else row.group.kind,
         **values,
         "results": {key: _result(result) for key, result in row.results.items()},
-        "seconds": _number(row.seconds.mean),
+        "seconds": number(row.seconds.mean),
         "note": "; ".join(filter(None, flags)),
     }
 
@@ -75,7 +75,7 @@ def _row(row: AuditRow, settings: Mapping[str, Setting], notes: Mapping[str, str
 def _band(band: NullBand, measure: Measure) -> list[float | None]:
     """Ends of a null band; no distance is too small to be retraining."""
     low = measure.low if measure.outside == "above" else band.low
-    return [_number(low), _number(band.high)]
+    return [number(low), number(band.high)]
 
 
 def _values(setting: Setting) -> dict[str, Any]:
@@ -90,15 +90,11 @@ def _plain(value: Any) -> Any:
 
 def _result(result: MeasureResult) -> dict[str, Any]:
     return {
-        "value": _number(result.value),
-        "low": _number(result.low),
-        "high": _number(result.high),
+        "value": number(result.value),
+        "low": number(result.low),
+        "high": number(result.high),
         "n": result.n,
         "verdict": result.verdict,
-        "by_seed": [_number(value) for value in result.values],
+        "by_seed": [number(value) for value in result.values],
         "seeds": list(result.seeds),
     }
-
-
-def _number(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None

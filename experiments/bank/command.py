@@ -5,6 +5,7 @@ import warnings
 
 from rich.console import Console
 
+from jax_unlearn.bank.forgetting import FIRST_SCORING_SEED
 from jax_unlearn.bank.plan import Plan
 from jax_unlearn.bank.record import Record
 from jax_unlearn.bank.request_models import (
@@ -54,7 +55,7 @@ class Command(ExperimentCommand):
 
 def execute(command: Command, terminal: Console) -> None:
     """Fill the bank and say what it holds."""
-    check_number("count", command.count, low=1, whole=True)
+    check_number("count", command.count, low=1, high=FIRST_SCORING_SEED, whole=True)
     check_number("subsets", command.subsets, low=0, whole=True)
     check_number("probes", command.probes, low=0, high=command.count, whole=True)
     if command.probes and not command.execution.keep_weights:

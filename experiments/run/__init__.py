@@ -1,6 +1,6 @@
 r"""Train, forget, compare with the oracles: `python -m experiments.run --preset NAME --out FOLDER`.
 
-Without a preset the flags describe the experiment, from digits and published defaults on:
+Without a preset the flags describe the experiment, from digits and the methods' own defaults on:
 
   python -m experiments.run --data.name cifar10 --data-dir DATA --network.name resnet18 \
       --requests class:3 random:0.1 --methods natmu mumis --out runs/mine

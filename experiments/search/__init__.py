@@ -1,7 +1,7 @@
 """Search every method's hyperparameters with equal effort: `python -m experiments.search`.
 
 Each method gets the same number of trials on each request, over what it declares to be worth
-searching: first its published setting, then settings spread evenly over its ranges, then those
+searching: first its default setting, then settings spread evenly over its ranges, then those
 that a sampler (TPE) expects most of. Trials are run in groups, on all devices, and those that
 differ in numbers alone share one compiled program.
 

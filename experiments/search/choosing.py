@@ -73,7 +73,7 @@ def choose(name: str, fixed: Mapping[str, Any], trials: Sequence[Trial]) -> dict
     Args:
       name: the method.
       fixed: hyperparameters that are set.
-      trials: the published setting first.
+      trials: the default setting first.
 
     Returns:
       ``arguments`` and ``gap`` of the chosen trial; ``published``, what the first trial gave; how

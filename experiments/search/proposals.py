@@ -41,7 +41,7 @@ def propose(
 ) -> list[dict[str, float]]:
     """Settings to try next.
 
-    The first group is the published setting and a Halton sequence over the ranges, the same for
+    The first group is the default setting and a Halton sequence over the ranges, the same for
     all methods; later ones are drawn by TPE. The same arguments give the same settings.
 
     Args:

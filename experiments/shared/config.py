@@ -93,7 +93,7 @@ class Experiment:
         reference and the others are held out; 0 takes twice the number of seeds, at least 4, fewer
         than which give no verdict.
       hyperparameters: a .json file written by `python -m experiments.search`, or the name of one
-        that ships in experiments/configs; empty takes each method's published defaults.
+        that ships in experiments/configs; empty takes each method's own defaults.
       set: single hyperparameters, METHOD.NAME=VALUE, over everything else and after those of the
         preset; with a prefix such as class/natmu.reinit_linear=true only for requests of that kind.
       cpu_devices: virtual devices that share a CPU's cores; 0 leaves JAX's own number. Many

@@ -28,7 +28,7 @@ class Execution:
         those of originals are always kept.
       profile: folder for a trace of the whole command, to be opened in Perfetto or TensorBoard.
       coordinator: address HOST:PORT of process 0 where several processes work as one; SLURM, TPU
-        pods and Open MPI give it by themselves.
+        pods, Kubernetes and Open MPI give it by themselves.
       num_processes: how many processes there are.
       process_id: number of this one, from 0.
     """

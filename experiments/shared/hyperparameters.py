@@ -60,8 +60,8 @@ def _entry(experiment: Experiment, request: str) -> Mapping[str, Any]:
     if entry is None:
         raise InputError(
             f"hyperparameters={file!r}: has no entry for {request!r}, only for "
-            f"{', '.join(found)}; search for it, or pass --hyperparameters '' for the published "
-            "defaults"
+            f"{', '.join(found)}; search for it, or pass --hyperparameters '' for the "
+            "methods' own defaults"
         )
     return entry
 

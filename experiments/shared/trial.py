@@ -12,7 +12,16 @@ import jax.numpy as jnp
 import numpy as np
 
 import jax_unlearn as ju
-from jax_unlearn.core import Batch, InputError, Pool, Problem, State, StepInfo, Unlearner
+from jax_unlearn.core import (
+    Batch,
+    InputError,
+    Pool,
+    Problem,
+    State,
+    StepInfo,
+    Unlearner,
+    without_pixels,
+)
 from jax_unlearn.engine import run_keys
 from jax_unlearn.engine.steps import check_unchanged
 
@@ -105,13 +114,8 @@ def _pool(method: Unlearner, problem: Problem, key: jax.Array) -> Pool:
 
 def _without_pixels(problem: Problem) -> Problem:
     """The problem with empty images: a pool of the pixels would be a copy of the data set."""
-
-    def bare(examples: ju.Examples | None) -> ju.Examples | None:
-        if examples is None:
-            return None
-        return examples._replace(image=np.empty((len(examples.label), 0, 0, 0), np.uint8))
-
-    return dataclasses.replace(problem, forget=bare(problem.forget), retain=bare(problem.retain))
+    forget, retain = map(without_pixels, (problem.forget, problem.retain))
+    return dataclasses.replace(problem, forget=forget, retain=retain)
 
 
 def _batch(pool: Pool, rows: int, problem: Problem) -> Batch:

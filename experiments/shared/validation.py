@@ -25,7 +25,7 @@ def validate(experiment: Experiment) -> None:
     check_choice("network.dtype", experiment.network.dtype, DTYPES)
     for seed in experiment.seeds:
         check_number("seeds", seed, low=0, high=FIRST_SCORING_SEED - 1, whole=True)
-    check_number("oracles", experiment.oracles, low=0, whole=True)
+    check_number("oracles", experiment.oracles, low=0, high=FIRST_SCORING_SEED, whole=True)
     for field in ("seeds", "requests", "methods"):
         values = getattr(experiment, field)
         if not values or len(set(values)) < len(values):

@@ -19,7 +19,7 @@ from jax_unlearn.core import (
     check_choice,
 )
 from jax_unlearn.data.augment import CropAndFlip
-from jax_unlearn.engine.run_spec import Options, Result, RunSpec, check_spec, group_alike
+from jax_unlearn.engine.run_spec import Options, Result, RunSpec, check_key, check_spec, group_alike
 from jax_unlearn.engine.trainer import Trainer
 from jax_unlearn.sharding import Layout, make_mesh
 from jax_unlearn.validation import check_examples
@@ -59,11 +59,12 @@ def run(
     """
     options = _options(options, changes)
     mesh = make_mesh() if options.mesh is None else options.mesh
-    check_spec(unlearner, problem)
+    spec = RunSpec(unlearner, problem, key)
+    check_spec(spec)
     if mesh.shape["model"] > 1:
         # One model has no use for the axis model: all devices share its batch.
         mesh = make_mesh(devices=list(mesh.devices.flat))
-    return Trainer([RunSpec(unlearner, problem, key)], Layout(mesh), options).run()[0]
+    return Trainer([spec], Layout(mesh), options).run()[0]
 
 
 def run_many(
@@ -99,7 +100,7 @@ def run_many(
     options = _options(options, changes)
     layout = Layout(_one_model_each() if options.mesh is None else options.mesh, stacked=True)
     for spec in specs:
-        check_spec(spec.unlearner, spec.problem)
+        check_spec(spec)
     groups = group_alike(specs)
     if options.checkpoints is not None:
         _check_side_by_side(len(specs), len(groups), layout.num_models)
@@ -138,6 +139,7 @@ def train(
       **options: further arguments of :func:`run`.
     """
     check_examples("examples", examples, num_classes)
+    check_key(key)
     init_key, run_key = jax.random.split(key)
     initial = model.init(init_key) if initial is None else initial
     problem = Problem(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import chex
 import jax
+import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from jax_unlearn.core import InputError, Problem, Unlearner, Variables, check_choice
@@ -135,9 +136,25 @@ class Options:
 OPTIONS = tuple(field.name for field in dataclasses.fields(Options))
 
 
-def check_spec(unlearner: Unlearner, problem: Problem) -> None:
-    """Raise InputError if a problem lacks what a method needs."""
+def check_key(key: chex.PRNGKey) -> None:
+    """Raise InputError for what is no key, such as a seed."""
+    typed = hasattr(key, "dtype") and jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key)
+    raw = hasattr(key, "dtype") and key.dtype == jnp.uint32 and key.shape == (2,)
+    if not (typed and key.shape == ()) and not raw:
+        raise InputError(f"key={key!r}: expected one key, such as jax.random.key(0)")
+
+
+def check_spec(spec: RunSpec) -> None:
+    """Raise InputError if a run lacks a method or a key, or its problem what the method needs."""
+    unlearner, problem, key = spec
+    check_key(key)
     name = type(unlearner).__name__
+    if not isinstance(unlearner, Unlearner):
+        called = getattr(unlearner, "__name__", "natmu")
+        raise InputError(
+            f"unlearner={unlearner!r}: expected a method with its hyperparameters; pass "
+            f"{called}(...)"
+        )
     if unlearner.needs_retain and problem.retain is None:
         raise InputError(
             f"retain=None: {name} needs retain examples; give them, or take a method that works "

@@ -101,6 +101,17 @@ class DescentState(NamedTuple):
     extra: Any = ()
 
 
+def _check_roles(cls: type) -> None:
+    """Raise InputError where a method declares ``roles`` that :meth:`Optimized.pool` lacks."""
+    roles = cls.__dict__.get("roles", (RETAIN, FORGET))
+    known = isinstance(roles, tuple) and roles and set(roles) <= {RETAIN, FORGET}
+    if not known and "pool" not in cls.__dict__:
+        raise InputError(
+            f"roles={roles!r}: expected a tuple of RETAIN and FORGET; or give {cls.__name__} its "
+            "own pool"
+        )
+
+
 class Optimized(Unlearner):
     """Minimise a loss; subclasses give the losses, the pool and the number of steps.
 
@@ -136,6 +147,7 @@ class Optimized(Unlearner):
     """Which rows are shown, in the order in which they lie in the pool."""
 
     def __init_subclass__(cls, **options: Any):
+        _check_roles(cls)
         if "roles" in cls.__dict__ and "needs_retain" not in cls.__dict__:
             cls.needs_retain = RETAIN in cls.roles
         super().__init_subclass__(**options)
@@ -183,6 +195,11 @@ class Optimized(Unlearner):
           info: step, epoch and this step's key.
         """
         losses = self.losses(forward(batch), batch, extra, info)
+        if jnp.shape(losses) != batch.label.shape:
+            raise InputError(
+                f"losses={type(self).__name__}.losses: returns shape {jnp.shape(losses)}: expected "
+                f"{batch.label.shape}, a loss for each row of the batch; the step takes the mean"
+            )
         return functional.weighted_mean(losses, batch.weight), {}
 
     def extra(self, key: chex.PRNGKey, problem: Problem) -> Any:

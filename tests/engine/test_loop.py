@@ -305,3 +305,19 @@ def test_the_host_waits_for_the_device_so_that_a_signal_is_seen_in_time(loop, pr
     options = {"mesh": ju.make_mesh(1), "loop": loop, "callbacks": [ahead]}
     ju.run(method, slowed, jax.random.key(0), **options)
     assert ahead.late == [0] * 20
+
+
+@pytest.mark.parametrize("wrong", [ju.finetune, 3, None])
+def test_what_is_no_method_is_refused(problem, wrong):
+    with pytest.raises(InputError, match=r"^unlearner=.*: expected a method with its hyper"):
+        ju.run(wrong, problem, jax.random.key(0))
+    with pytest.raises(InputError, match=r"^unlearner="):
+        ju.run_many([ju.RunSpec(wrong, problem, jax.random.key(0))])
+
+
+@pytest.mark.parametrize("wrong", [3, None, np.zeros(2, np.float32)])
+def test_a_seed_is_no_key(problem, wrong):
+    with pytest.raises(InputError, match=r"^key=.*: expected one key, such as jax.random.key"):
+        ju.run(ju.finetune(), problem, wrong)
+    with pytest.raises(InputError, match=r"^key="):
+        ju.train(ju.retrain(), problem.model, problem.retain, wrong, num_classes=10)

@@ -11,6 +11,7 @@ import pytest
 
 import jax_unlearn as ju
 from jax_unlearn import functional
+from jax_unlearn.methods.descent import Descent
 
 RATE, DECAY = 0.05, 0.1
 
@@ -147,3 +148,28 @@ def test_adam_runs_alike_in_both_loops(lab):
         for loop in ("python", "scan")
     ]
     np.testing.assert_allclose(courses[0], courses[1], rtol=1e-3)
+
+
+def test_roles_that_no_pool_knows_are_refused_where_the_method_is_declared():
+    for wrong in ((ju.HYBRID,), (7,), (), ju.FORGET):
+        with pytest.raises(
+            ju.InputError, match=r"^roles=.*: expected a tuple of RETAIN and FORGET"
+        ):
+            type("Mine", (Descent,), {"roles": wrong, "__annotations__": {}})
+
+    class WithItsOwnPool(Descent):
+        roles = (ju.HYBRID,)
+
+        def pool(self, key, problem):
+            return super().pool(key, problem)
+
+    assert WithItsOwnPool.roles == (ju.HYBRID,)
+
+
+def test_losses_of_another_shape_are_refused(linear_problem, batch):
+    class Wrong(Descent):
+        def losses(self, logits, batch, extra, info):
+            return logits
+
+    with pytest.raises(ju.InputError, match=r"losses=Wrong.losses: returns shape .*expected \("):
+        three_steps(Wrong(epochs=1), linear_problem, batch)

@@ -15,14 +15,14 @@ def course(history: Sequence[Mapping[str, float]], name: str) -> np.ndarray:
     """Return a measure over a run, float64 [E + 1]: before the first epoch and after each.
 
     Args:
-      history: the outcome's, one mapping per checkpoint.
+      history: the result's, one mapping per checkpoint.
       name: the measure, such as 'FA', if that is what the run was watched for.
 
     Raises:
       InputError: if there is no entry, or the last one lacks the measure.
     """
     if not history:
-        raise InputError("history=[]: expected one entry per checkpoint; take an outcome's history")
+        raise InputError("history=[]: expected one entry per checkpoint; take a result's history")
     check_choice("name", name, history[-1])
     return np.array([entry.get(name, np.nan) for entry in history], np.float64)
 

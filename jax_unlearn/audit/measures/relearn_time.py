@@ -36,7 +36,7 @@ def relearn_time(curve: RelearnCurve, target: float) -> float:
 
     The first recorded step with loss <= target. The value to reach is the oracle's: fewer steps
     mean that traces of the forget set are left, more that it was suppressed. Needs one model and
-    the original's loss; costs a fine-tuning run, see :func:`relearn_curve`.
+    the original's loss; costs a fine-tuning run, see :func:`jax_unlearn.audit.relearn_curve`.
 
     Args:
       curve: steps and losses of a fine-tuning run.

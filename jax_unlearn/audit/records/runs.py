@@ -18,8 +18,8 @@ def is_run(path: Path) -> bool:
 
 
 def is_old_run(path: Path) -> bool:
-    """Whether a path is the folder of a run of a version without banks."""
-    return (path / "metrics.jsonl").is_file()
+    """Whether a path is the folder of a run of a version without banks, or of its tables."""
+    return any((path / name).is_file() for name in ("metrics.jsonl", "table.csv"))
 
 
 def run_sources(path: Path) -> list[Sources]:

@@ -197,3 +197,14 @@ def test_an_unknown_study_or_method_is_refused(refused, tmp_path):
     main = experiments.ablate.command.main
     assert "study='natmo': did you mean natmu" in refused(main, "--study", "natmo")
     assert "did you mean natmu" in refused(main, "--method", "natmo", "--over", "delta=1")
+
+
+def test_settings_that_all_collapse_are_rows_and_no_figure(call, grid, tmp_path):
+    wild = ("--method", "gradient_ascent", "--over", "epochs=2,3", "--bank", grid[0] / "bank")
+    rate = ("--set", "gradient_ascent.learning_rate=1e9", "gradient_ascent.batch_size=10")
+    done = call(experiments.ablate.command.main, *TINY, *wild, *rate, "--out", tmp_path / "run")
+    assert done.code == 0, done.err
+    rows = read(tmp_path / "run")["rows"][2:]
+    assert [row["results"].get("gap", {}).get("value") for row in rows] == [None, None]
+    assert all("collapsed" in row["note"] for row in rows)
+    assert not (tmp_path / "run" / "class-3" / "figures").exists()

@@ -195,9 +195,12 @@ def test_an_unknown_figure_is_refused_with_the_near_name(run, refused):
 
 
 def test_what_is_no_run_is_refused(tmp_path, refused):
-    assert "no finished run there" in refused(figures.main, tmp_path / "none")
-    assert "no finished run there" in refused(figures.main, tmp_path)
+    assert "no finished run with its models there" in refused(figures.main, tmp_path / "none")
+    assert "no finished run with its models there" in refused(figures.main, tmp_path)
     assert not list(tmp_path.iterdir())
+    (tmp_path / "table.csv").touch()
+    assert "a run of an earlier version" in refused(figures.main, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
 
 
 @pytest.mark.parametrize("damage", ["record.json", OUTPUTS, "models.json", "models", "config.json"])
