@@ -97,10 +97,11 @@ def test_donation_spares_the_problems_weights(unlearner, devices, problem):
 def test_a_second_run_compiles_nothing(counted, problem, compilations):
     model, traces = counted
     own = dataclasses.replace(problem, model=model)
+    other = jax.random.key(5)
     first = ju.run(SHORT, own, KEY)
     once = len(traces)
     with compilations() as compiled:
-        second = ju.run(SHORT, own, jax.random.key(5))
+        second = ju.run(SHORT, own, other)
         ju.run(dataclasses.replace(SHORT, epochs=5), own, KEY)
     assert compiled == []
     assert len(traces) == once > 0

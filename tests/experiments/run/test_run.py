@@ -13,6 +13,7 @@ from experiments.bank import command as bank_command
 from experiments.run import command as run_command
 from jax_unlearn.audit.records.sources import gather_sources
 from jax_unlearn.bank import filling, open_bank
+from jax_unlearn.display import display_name
 
 SLUGS = ("class-3", "random-0.1")
 METHODS = ("finetune", "natmu", "mumis")
@@ -107,7 +108,7 @@ def test_every_request_has_an_audit_with_a_verdict_and_a_report(run):
         for name in ("audit.csv", "report.html", "report.md"):
             assert (run[0] / slug / name).stat().st_size > 500
         assert prose in run[1]
-    assert all(name in run[1] for name in ("original", "oracle", *METHODS))
+    assert all(display_name(name) in run[1] for name in ("original", "oracle", *METHODS))
     assert "2 models against 2 oracles: " in run[1]
 
 
