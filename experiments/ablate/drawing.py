@@ -23,20 +23,17 @@ def figures_of(record: Mapping[str, Any]) -> dict[str, Figure]:
     """Figures by the name of their file: a study's fields, or what a grid or a sample varied."""
     rows = [row for row in record["rows"] if row["kind"] == "setting" and row["results"]]
     fields = record["fields"]
-    if record["one_at_a_time"]:
-        return _drawn({field: _of_study(record, rows, field) for field in fields})
     varied = [f for f in fields if len({repr(row["values"][f]) for row in rows}) > 1]
-    if not varied:
-        return {}
-    axes = None if record["sampled"] else _axes(rows, varied)
-    if axes is None:
-        return _drawn({"settings": _dots(record, rows, varied)})
-    return _drawn({"-".join(varied): _of_grid(record, rows, *axes)})
-
-
-def _drawn(figures: Mapping[str, Figure | None]) -> dict[str, Figure]:
-    """Those that there was something to draw in: every model of a setting may have collapsed."""
-    return {name: figure for name, figure in figures.items() if figure is not None}
+    axes = None if record["sampled"] or not varied else _axes(rows, varied)
+    found: dict[str, Figure | None] = {}
+    if record["one_at_a_time"]:
+        found = {field: _of_study(record, rows, field) for field in fields}
+    elif axes:
+        found = {"-".join(varied): _of_grid(record, rows, *axes)}
+    elif varied:
+        found = {"settings": _dots(record, rows, varied)}
+    # None: all models of all settings have collapsed.
+    return {name: figure for name, figure in found.items() if figure is not None}
 
 
 def _of_study(

@@ -105,17 +105,13 @@ def _state(method: Unlearner, problem: Problem, key: jax.Array) -> State:
 def _pool(method: Unlearner, problem: Problem, key: jax.Array) -> Pool:
     """The pool, without pixels where it can be made so."""
     try:
-        return method.pool(key, _without_pixels(problem))
+        # A pool of the pixels would be a copy of the data set.
+        forget, retain = map(without_pixels, (problem.forget, problem.retain))
+        return method.pool(key, dataclasses.replace(problem, forget=forget, retain=retain))
     except Exception:
         variables = problem.model.init(key)
         given = dataclasses.replace(problem, variables=variables, initial=variables)
         return method.pool(key, given)
-
-
-def _without_pixels(problem: Problem) -> Problem:
-    """The problem with empty images: a pool of the pixels would be a copy of the data set."""
-    forget, retain = map(without_pixels, (problem.forget, problem.retain))
-    return dataclasses.replace(problem, forget=forget, retain=retain)
 
 
 def _batch(pool: Pool, rows: int, problem: Problem) -> Batch:
