@@ -119,10 +119,10 @@ def _check_fixed(asked: Asked, fixed: tuple[str, ...]) -> None:
 
 
 def _check_all(setup: Setup, asked: Asked, chosen: Mapping[str, list[Setting]]) -> None:
-    """Check all settings against the data, one for each combination of static fields."""
+    """Check all settings against the data."""
     for text, settings in chosen.items():
         one = dataclasses.replace(setup.experiment, requests=(text,))
-        for setting in {jax.tree.structure(s.unlearner): s for s in settings}.values():
+        for setting in settings:
             arguments = {text: {asked.method: setting.arguments}}
             check_fit(one, setup.model, setup.dataset, arguments)
 

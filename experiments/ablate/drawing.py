@@ -32,7 +32,6 @@ def figures_of(record: Mapping[str, Any]) -> dict[str, Figure]:
         found = {"-".join(varied): _of_grid(record, rows, *axes)}
     elif varied:
         found = {"settings": _dots(record, rows, varied)}
-    # None: all models of all settings have collapsed.
     return {name: figure for name, figure in found.items() if figure is not None}
 
 

@@ -1,44 +1,19 @@
-"""What `--over` says: values of a field, or a range of which values are drawn."""
+"""What `--over` says: values of a field, or a range of which values are drawn; all points of it."""
 
 import json
-import math
-import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from jax_unlearn.core import InputError, check_number
 from jax_unlearn.engine.sweeps import grid_settings
 
-_NUMBER = r"[-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?"
-_RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})(:log)?")
+from .ranges import Range, read_range
+
 _EXAMPLE = "delta=-0.2,0,0.2, masks=gradual,patches or, with --sample, learning_rate=1e-4..1e-1:log"
 _TRIES = 100
 """Draws for each setting that a sample wants, before it is said that there are no more."""
-
-
-class Range(NamedTuple):
-    """A range of numbers.
-
-    Attributes:
-      low: smallest value.
-      high: largest value.
-      log: whether values are drawn evenly on a log scale.
-    """
-
-    low: float
-    high: float
-    log: bool
-
-    def draw(self, random: np.random.Generator, *, whole: bool) -> float:
-        """A value of four digits, or a whole number."""
-        ends = np.log([self.low, self.high]) if self.log else np.array([self.low, self.high])
-        if whole and not self.log:
-            return int(random.integers(int(self.low), int(self.high), endpoint=True))
-        value = float(random.uniform(*ends))
-        value = math.exp(value) if self.log else value
-        return round(value) if whole else float(f"{value:.4g}")
 
 
 Axes = dict[str, tuple[Any, ...] | Range]
@@ -59,27 +34,14 @@ def read_over(texts: Sequence[str]) -> Axes:
             raise InputError(f"over={text!r}: expected FIELD=VALUES, such as {_EXAMPLE}")
         if field in axes:
             raise InputError(f"over={text!r}: {field} comes twice: expected each field once")
-        axes[field] = _read_range(text, body) or _read_values(text, body)
+        axes[field] = read_range(text, body) or _read_values(text, body)
     return axes
-
-
-def _read_range(text: str, body: str) -> Range | None:
-    if ".." not in body or body.startswith("["):
-        return None
-    found = _RANGE.fullmatch(body)
-    if found is None:
-        raise InputError(f"over={text!r}: expected LOW..HIGH or LOW..HIGH:log with two numbers")
-    low, high, log = float(found[1]), float(found[2]), bool(found[3])
-    if not low < high or (log and low <= 0):
-        positive = "0 < " if log else ""
-        raise InputError(f"over={text!r}: expected {positive}LOW < HIGH; mend the range")
-    return Range(low, high, log)
 
 
 def _read_values(text: str, body: str) -> tuple[Any, ...]:
     try:
         values = json.loads(f"[{body}]")
-    except json.JSONDecodeError:
+    except ValueError:  # Also for numbers of thousands of digits.
         values = [_read_value(text, word.strip()) for word in body.split(",")]
     values = [tuple(value) if isinstance(value, list) else value for value in values]
     try:
@@ -94,7 +56,7 @@ def _read_value(text: str, word: str) -> Any:
         raise InputError(f"over={text!r}: a value is empty; expected FIELD=VALUES, as {_EXAMPLE}")
     try:
         return json.loads(word)
-    except json.JSONDecodeError:
+    except ValueError:  # Also for numbers of thousands of digits.
         return word
 
 

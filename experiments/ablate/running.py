@@ -74,9 +74,12 @@ def run_settings(
         for alike in by_program(settings):
             try:
                 records |= _fill(plan, bank, forgetting, method, alike, originals)
-            except InputError as error:
-                # A retain set that ran out of partners, say; other settings may still be run.
-                refused |= {setting.name: str(error) for setting in alike}
+            except InputError:  # Out of partners, say: the others may still be run.
+                for one in alike:
+                    try:
+                        records |= _fill(plan, bank, forgetting, method, [one], originals)
+                    except InputError as error:
+                        refused[one.name] = str(error)
     if not records:
         raise InputError(next(iter(refused.values())))
     with plan.phase(f"{forgetting.slug}: comparison"):

@@ -30,7 +30,7 @@ class Command:
       data_dir: folder of the run's data, where it is not where it was.
     """
 
-    run: Annotated[str, tyro.conf.Positional]
+    run: Annotated[str, tyro.conf.Positional] = ""
     only: tuple[str, ...] = ()
     out: str = ""
     data_dir: str | None = None
@@ -38,6 +38,8 @@ class Command:
 
 def execute(command: Command, terminal: Console) -> None:
     """Draw everything, then write it."""
+    if not command.run:
+        raise InputError("run='': expected the folder of a run; python -m experiments.figures RUN")
     for name in command.only:
         check_choice("only", name, FIGURES)
     run = Finished(pathlib.Path(command.run), command.data_dir)

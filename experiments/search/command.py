@@ -21,6 +21,7 @@ from ..shared.progress import phases, teller
 from ..shared.provenance import provenance
 from ..shared.reading import ExperimentCommand, read_command
 from ..shared.setting_up import Setup, set_up
+from ..shared.writable import check_writable
 from . import __doc__ as description
 from .searching import search_requests
 from .space import space_of
@@ -75,6 +76,8 @@ def _check(command: Command) -> Setup:
                 f"methods={name!r}: it declares nothing to search: expected a method with a "
                 "search_space; leave it out"
             )
+    if command.result:
+        check_writable(pathlib.Path(command.result).parent, flag="result")
     return setup
 
 

@@ -129,7 +129,8 @@ def _repeated(values: Sequence[Any]) -> Iterator[Any]:
     """Those values that have come before; what only looks alike, such as 1 and True, has not."""
     seen = set()
     for value in values:
-        known = repr(value)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        known = repr(float(value)) if number and abs(value) < 2**53 else repr(value)
         if known in seen:
             yield value
         seen.add(known)

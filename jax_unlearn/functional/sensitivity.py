@@ -195,7 +195,8 @@ def other_classes(
 ) -> jax.Array | np.ndarray:
     """Return ``count`` other classes of every label; over the examples all serve alike.
 
-    Example i begins with the class i after the label's own and goes round the others in even steps.
+    Example i begins with the class i after the label's own, further on where there are fewer
+    examples than classes, and goes round the others in even steps.
 
     Args:
       labels: int [B], in [0, num_classes).
@@ -212,7 +213,10 @@ def other_classes(
     chex.assert_rank(labels, 1)
     others = num_classes - 1
     count = others if count is None else count
-    turn = np.arange(labels.shape[0])[:, None] + np.arange(count)[None] * others // count
+    size = labels.shape[0]
+    # Fewer examples than classes begin at even steps, so that no class is left to the others.
+    first = np.arange(size) * max(others, size) // max(size, 1)
+    turn = first[:, None] + np.arange(count)[None] * others // count
     # Nothing here asks for a device where the labels are NumPy's.
     return (labels[:, None] + 1 + (turn % others).astype(labels.dtype)) % num_classes
 

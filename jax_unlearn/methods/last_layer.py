@@ -46,7 +46,7 @@ def last_linear_layer(problem: Problem, name: str = "") -> Any:
     Args:
       problem: of which the network and the size of its images count; weights may be missing.
       name: the layer's name or path in the tree of parameters, such as ``'fc'`` or
-        ``'head/Dense_0'``; '' finds it.
+        ``'head/Dense_0'``, or several with commas; '' finds it.
 
     Returns:
       A pytree of bool like the parameters, True for those of the layer.
@@ -60,7 +60,8 @@ def last_linear_layer(problem: Problem, name: str = "") -> Any:
     params, _ = split_variables(variables)
     paths, structure = jax.tree_util.tree_flatten_with_path(params)
     if name:
-        chosen = _named([path for path, _ in paths], name)
+        given = [path for path, _ in paths]
+        chosen = frozenset().union(*(_named(given, one) for one in name.split(",")))
     else:
         shapes, tree = jax.tree.flatten(jax.tree.map(_shape, variables))
         image = needs_examples("forget", problem.forget).image
@@ -85,14 +86,16 @@ def _words(path: Any) -> list[str]:
 
 
 def _named(paths: Sequence[Any], name: str) -> frozenset[int]:
-    """Positions of the paths that hold the names of ``name`` next to each other."""
+    """Positions of the paths that begin with the names of ``name``, else of those with them."""
     wanted = name.strip("/").split("/")
+    words = [_words(path) for path in paths]
 
-    def holds(words: list[str]) -> bool:
-        starts = range(len(words) - len(wanted) + 1)
-        return any(words[start : start + len(wanted)] == wanted for start in starts)
+    def holds(path: list[str]) -> bool:
+        starts = range(len(path) - len(wanted) + 1)
+        return any(path[start : start + len(wanted)] == wanted for start in starts)
 
-    return frozenset(index for index, path in enumerate(paths) if holds(_words(path)))
+    begin = frozenset(i for i, path in enumerate(words) if path[: len(wanted)] == wanted)
+    return begin or frozenset(i for i, path in enumerate(words) if holds(path))
 
 
 def _shape(leaf: Any) -> jax.ShapeDtypeStruct:
@@ -118,38 +121,43 @@ def _found(
     inputs = [_Value("parameter", frozenset([index])) for index in range(count)]
     # Running statistics are numbers that stay; the image is a feature like those made of it.
     inputs += [_CONSTANT] * (len(program.jaxpr.invars) - count - 1) + [_FEATURES]
-    (output,) = _follow(program.jaxpr, inputs)
-    return output.leaves if output.kind == "layer" else frozenset()
+    inside: set[int] = set()
+    (output,) = _follow(program.jaxpr, inputs, inside)
+    # A weight that makes features, too, as tied ones do, is not the last layer's alone.
+    alone = output.kind == "layer" and not output.leaves & inside
+    return output.leaves if alone else frozenset()
 
 
-def _follow(program: Jaxpr, inputs: Sequence[_Value]) -> list[_Value]:
-    """What is known of a program's results."""
+def _follow(program: Jaxpr, inputs: Sequence[_Value], inside: set[int]) -> list[_Value]:
+    """What is known of a program's results; ``inside`` gathers the leaves that make features."""
     known: dict[Any, _Value] = dict(zip(program.invars, inputs, strict=True))
 
     def read(atom: Any) -> _Value:
         return _CONSTANT if isinstance(atom, Literal) else known.get(atom, _CONSTANT)
 
     for equation in program.eqns:
-        values = _apply(equation, [read(atom) for atom in equation.invars])
+        values = _apply(equation, [read(atom) for atom in equation.invars], inside)
         known.update(zip(equation.outvars, values, strict=True))
     return [read(atom) for atom in program.outvars]
 
 
-def _apply(equation: JaxprEqn, operands: list[_Value]) -> list[_Value]:
+def _apply(equation: JaxprEqn, operands: list[_Value], inside: set[int]) -> list[_Value]:
     name, varying = equation.primitive.name, [x for x in operands if x.kind != "constant"]
     if not varying:
         return [_CONSTANT] * len(equation.outvars)
     inner = _inner_program(equation)
     if inner is not None:
-        return _follow(inner, operands)
+        return _follow(inner, operands, inside)
     factor = name == "mul" or (name == "div" and operands[1] == _CONSTANT)
     if name in _UNARY or (factor and len(varying) == 1):
         return [varying[0]]
+    result = _FEATURES
     if name in _SUMS:
-        return [_sum(varying)]
-    if name in _PRODUCTS:
-        return [_product(operands)]
-    return [_FEATURES] * len(equation.outvars)
+        result = _sum(varying)
+    elif name in _PRODUCTS:
+        result = _product(operands)
+    inside.update(leaf for value in varying for leaf in value.leaves - result.leaves)
+    return [result] * len(equation.outvars)
 
 
 def _sum(terms: list[_Value]) -> _Value:
@@ -187,4 +195,10 @@ def scale_outside(layer: Any, rate: chex.Numeric, updates: Any) -> Any:
       rate: the factor.
       updates: pytree like the parameters.
     """
-    return jax.tree.map(lambda inside, u: jnp.where(inside, u, rate * u), layer, updates)
+
+    def scale(inside: jax.Array, update: jax.Array) -> jax.Array:
+        # Infinity times nothing is not a number.
+        outside = jnp.where(rate == 0, jnp.zeros_like(update), rate * update)
+        return jnp.where(inside, update, outside)
+
+    return jax.tree.map(scale, layer, updates)

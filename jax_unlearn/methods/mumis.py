@@ -189,6 +189,13 @@ class MUMis(Optimized):
         del exact
         if self.body_rate != 1:
             last_linear_layer(problem, self.last_layer)
+        scales = np.size(self.input_scale)
+        channels = _forget(problem).image.shape[-1]
+        if scales not in (1, channels):
+            raise InputError(
+                f"input_scale={self.input_scale}: {scales} numbers for images of {channels} "
+                "channels; expected one, or one per channel"
+            )
 
     def batch_indices(self, key: chex.PRNGKey, epoch: int, pool: Pool) -> jax.Array:
         """The next ``check_every`` steps of passes over the forget set, fewer at the limit."""
@@ -330,12 +337,14 @@ class MUMis(Optimized):
         return _of_every_class(problem) and last["checked_accuracy"] <= 1.1 * chance
 
     def note(self, status: str, problem: Problem) -> str:
-        """Says of samples of every class that the method does not work there, and of the limit."""
+        """Says where the method does not work, what it cannot do, and that it met its limit."""
         if status == "collapsed":
             return ""
         if _of_every_class(problem):
-            return "lost all classes together: MU-Mis does not work on samples of every class"
-        return "ended at the step limit" if status == "finished" else ""
+            return "MU-Mis does not work on samples of every class: all are lost together"
+        if status == "finished":
+            return "ended at the step limit"
+        return _KEPT if self.body_rate == 0 else ""
 
 
 class MUMisLastLayer(MUMis):
@@ -355,12 +364,6 @@ class MUMisLastLayer(MUMis):
         "stop_ratio": SearchRange("log", 1.02, 4.0),
     }
     title = "MU-Mis, last layer"
-
-    def note(self, status: str, problem: Problem) -> str:
-        """Says what the method cannot do, where nothing worse is to be said."""
-        if status == "collapsed":
-            return ""
-        return super().note(status, problem) or _KEPT
 
 
 _KEPT = "kept the original's features: only the last linear layer moved"

@@ -115,6 +115,7 @@ def test_a_list_of_settings_may_differ_in_structure(problem):
         ({"learning_rate": [0.1, -1.0]}, r"^learning_rate=-1.0: expected a number >= 0"),
         ({"epochs": [1]}, r"^epochs=1: given both as fixed and in the grid"),
         ({"momentum": [0.1, 0.5, 1e-1]}, r"^grid: momentum=0.1: comes twice: expected each value"),
+        ({"momentum": [1, 1.0]}, r"^grid: momentum=1.0: comes twice: expected each value"),
         ([{"momentum": 0.1}] * 2, r"^grid: {'momentum': 0.1}: comes twice: expected each setting"),
         (
             {"momentum": [k / 200 for k in range(101)], "learning_rate": list(range(100))},

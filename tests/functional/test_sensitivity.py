@@ -12,6 +12,7 @@ from jax_unlearn.functional import (
     mean_irrelevant_sensitivity,
     mumis_loss,
     mumis_terms,
+    other_classes,
 )
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -229,3 +230,15 @@ def test_unknown_ways_and_terms_are_refused():
         mumis_loss(_linear(weights), *batch, differentiate="revers")
     with pytest.raises(InputError, match=r"^terms='all': expected one of both, irrelevant, targ"):
         mumis_loss(_linear(weights), *batch, terms="all")
+
+
+def test_few_examples_of_many_classes_reach_round_all_of_them():
+    labels = np.full(32, 3, np.int32)
+    seen = np.sort(other_classes(labels, 100, 1)[:, 0])
+    assert len(set(seen)) == 32
+    assert 3 not in seen
+    # Even steps: nowhere is a gap of two of them.
+    assert np.diff(seen).max() <= 4 + 1
+    # Where there are more examples than classes, all serve alike.
+    counts = np.bincount(other_classes(np.zeros(27, np.int32), 10, 1)[:, 0], minlength=10)
+    np.testing.assert_array_equal(counts, [0] + [3] * 9)

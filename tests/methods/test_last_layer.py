@@ -10,7 +10,7 @@ import pytest
 
 import jax_unlearn as ju
 from jax_unlearn.core import InputError
-from jax_unlearn.methods.last_layer import last_linear_layer
+from jax_unlearn.methods.last_layer import last_linear_layer, scale_outside
 
 IMAGE = (8, 8, 3)
 
@@ -154,3 +154,48 @@ def test_it_can_be_named_by_a_part_of_its_path():
         InputError, match=r"^last_layer='Dense': no .* Dense_0, Dense_1, LayerNorm_0"
     ):
         found(model, "Dense")
+
+
+PIXELS = 8 * 8 * 3
+
+
+def test_weights_that_make_features_too_are_not_the_last_layers():
+    tied = plain(
+        lambda p, x: jnp.tanh(x @ p["embed"] @ p["out"].T) @ p["out"],
+        embed=(PIXELS, 10),
+        out=(4, 10),
+    )
+    with pytest.raises(InputError, match="cannot be found"):
+        found(tied)
+
+    def flat(p, x):
+        first, last = p["all"][: PIXELS * 4], p["all"][PIXELS * 4 :]
+        return jnp.tanh(x @ first.reshape(PIXELS, 4)) @ last.reshape(4, 10)
+
+    with pytest.raises(InputError, match="cannot be found"):
+        found(plain(flat, all=(PIXELS * 4 + 40,)))
+
+
+def test_a_name_is_looked_for_at_the_root_first_and_several_have_commas():
+    def nested(variables, images, *, train):
+        del train
+        x = images.reshape(len(images), -1)
+        for weight, bias in variables[:-1]:
+            x = jnp.tanh(x @ weight + bias)
+        (weight, bias) = variables[-1]
+        return x @ weight + bias, variables
+
+    sizes = [(PIXELS, 4), (4, 10)]
+    model = ju.Model(
+        lambda key: [[jnp.ones(size), jnp.ones(size[1])] for size in sizes], nested, "nested"
+    )
+    assert found(model, "1") == {"1/0", "1/1"}
+    assert found(model, "0/0,1") == {"0/0", "1/0", "1/1"}
+
+
+def test_a_layer_that_rests_stays_whatever_its_gradient():
+    layer = {"body": jnp.array(False), "last": jnp.array(True)}
+    updates = {"body": jnp.array([jnp.inf, jnp.nan]), "last": jnp.array([2.0, 3.0])}
+    scaled = scale_outside(layer, 0.0, updates)
+    np.testing.assert_array_equal(scaled["body"], [0.0, 0.0])
+    np.testing.assert_array_equal(scaled["last"], [2.0, 3.0])

@@ -7,7 +7,8 @@ import pytest
 
 import jax_unlearn as ju
 from experiments.ablate.drawing import figures_of
-from experiments.ablate.grids import Range, grid_points, read_over, sample_points
+from experiments.ablate.grids import grid_points, read_over, sample_points
+from experiments.ablate.ranges import Range
 from experiments.ablate.running import by_program
 from experiments.ablate.settings import CENTRE, make_settings, read_asked
 from experiments.ablate.studies import STUDIES, Times
@@ -88,6 +89,21 @@ def test_a_whole_field_of_a_method_is_drawn_whole():
     assert Range(1, 100, True).draw(np.random.default_rng(0), whole=True) == 19
 
 
+def test_values_drawn_from_a_range_lie_in_it():
+    random = np.random.default_rng(0)
+    for low, high, log in ((1.2, 3.9, False), (1.2, 3.9, True), (1e-4, 1.23456e-4, True)):
+        drawn = [Range(low, high, log).draw(random, whole=low > 1) for _ in range(200)]
+        assert low <= min(drawn) < max(drawn) <= high
+    with pytest.raises(InputError, match=r"^over: 0.2..0.9: expected a range with a whole number"):
+        Range(0.2, 0.9, False).draw(random, whole=True)
+
+
+@pytest.mark.parametrize("text", ["num=1..1e30", "delta=0..1e400"])
+def test_a_range_without_end_is_refused(text):
+    with pytest.raises(InputError, match=r"expected numbers up to 1e\+15"):
+        read_over([text])
+
+
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_study_changes_one_field_at_a_time_around_what_is_set(name):
     study = STUDIES[name]
@@ -111,7 +127,7 @@ def test_a_study_changes_one_field_at_a_time_around_what_is_set(name):
 def test_a_whole_number_written_as_a_float_is_the_same_setting():
     (setting,) = make_settings(asked(["num=2.0"]), {})
     assert (setting.name, setting.values, setting.arguments) == ("num=2", {"num": 2}, {"num": 2})
-    with pytest.raises(InputError, match=r"^over: num=2: comes twice; expected each setting once"):
+    with pytest.raises(InputError, match=r"^over='num=2,2.0': a value comes twice: expected"):
         make_settings(asked(["num=2,2.0"]), {})
 
 
