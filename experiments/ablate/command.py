@@ -15,7 +15,7 @@ from jax_unlearn.bank.request_models import count_oracles, fill_originals
 from jax_unlearn.core import InputError
 
 from ..configs import preset
-from ..shared.checks import check_fit
+from ..shared.checks import check_settings
 from ..shared.command import console, guarded
 from ..shared.execution import profiled
 from ..shared.folder import open_folder
@@ -121,10 +121,8 @@ def _check_fixed(asked: Asked, fixed: tuple[str, ...]) -> None:
 def _check_all(setup: Setup, asked: Asked, chosen: Mapping[str, list[Setting]]) -> None:
     """Check all settings against the data."""
     for text, settings in chosen.items():
-        one = dataclasses.replace(setup.experiment, requests=(text,))
-        for setting in settings:
-            arguments = {text: {asked.method: setting.arguments}}
-            check_fit(one, setup.model, setup.dataset, arguments)
+        methods = [setting.unlearner for setting in settings]
+        check_settings(asked.method, methods, text, setup.model, setup.dataset)
 
 
 def main() -> None:

@@ -67,8 +67,7 @@ def run_settings(
     records: dict[str, list[Record]] = {}
     refused: dict[str, str] = {}
     with warnings.catch_warnings():
-        # What a method says of an original it would say again for every setting.
-        warnings.simplefilter("once")
+        warnings.simplefilter("once")  # What is said of an original would come for every setting.
         # An ablation goes where a method collapses: such models are counted.
         warnings.filterwarnings("ignore", message=".* collapsed by step")
         for alike in by_program(settings):

@@ -1,8 +1,9 @@
 """Whether an experiment can run to its end, as far as sizes tell, before anything is trained."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import jax
 import numpy as np
 
 import jax_unlearn as ju
@@ -42,10 +43,8 @@ def check_fit(
     seen: dict[str, str] = {}
     for text in experiment.requests:
         spec = data.parse_request(text)
-        # Which examples are hardest is not known before models are trained, but how many are.
-        stand_in = np.zeros(size) if spec.kind == "hardest" else None
         with as_typed(f"requests={text!r}"):
-            request = data.make_request(spec, dataset, stand_in)
+            request = _request(spec, dataset)
         same = seen.setdefault(request.hash, text)
         if same != text:
             raise InputError(
@@ -59,28 +58,62 @@ def check_fit(
                 "others; forget fewer classes"
             )
         forget, retain = data.split(dataset, request)
-        problem = ju.Problem(
-            model=model,
-            variables=None,
-            forget=forget,
-            retain=retain,
-            num_classes=dataset.num_classes,
-        )
+        problem = ju.Problem(model, None, forget, retain, num_classes=dataset.num_classes)
         if not too_large:
             batch_size, rows = experiment.training.batch_size, len(retain.label)
             too_large += _too_large("training", batch_size, rows, f"{text}'s oracle")
         for name, given in arguments[text].items():
             method = build_method(name, given)
-            with naming(f"{name}."), of_user(name, "check or pool"):
-                method.check(problem, exact=spec.kind != "hardest")
-                rows = method.count_rows(problem)
-            found = _too_large(name, method.batch_size, rows, text)
+            found = _check_method(name, method, text, problem)
             if name not in ju.METHODS and not found:
                 try_out(name, method, problem)
             too_large += found
     if too_large:
         raise InputError("; ".join(too_large))
     return hashes
+
+
+def check_settings(
+    name: str, methods: Iterable[ju.Unlearner], text: str, model: Model, dataset: data.Dataset
+) -> None:
+    """Check settings of one method on a request that :func:`check_fit` accepts.
+
+    Args:
+      name: the method's.
+      methods: it, with each of its settings.
+      text: the request.
+      model: the network.
+      dataset: the data.
+
+    Raises:
+      InputError: as :func:`check_fit`, for the first setting that does not fit.
+    """
+    forget, retain = data.split(dataset, _request(data.parse_request(text), dataset))
+    problem = ju.Problem(model, None, forget, retain, num_classes=dataset.num_classes)
+    tried = set()
+    for method in methods:
+        too_large = _check_method(name, method, text, problem)
+        if too_large:
+            raise InputError("; ".join(too_large))
+        # Settings of one structure are one program: what it raises, it raises for all.
+        program = jax.tree.structure(method)
+        if name not in ju.METHODS and program not in tried:
+            try_out(name, method, problem)
+            tried.add(program)
+
+
+def _request(spec: data.RequestSpec, dataset: data.Dataset) -> data.Request:
+    # Which examples are hardest is not known before models are trained, but how many are.
+    stand_in = np.zeros(len(dataset.train.label)) if spec.kind == "hardest" else None
+    return data.make_request(spec, dataset, stand_in)
+
+
+def _check_method(name: str, method: ju.Unlearner, text: str, problem: ju.Problem) -> list[str]:
+    """Check a method on a request; what is to be said of its batch size."""
+    with naming(f"{name}."), of_user(name, "check or pool"):
+        method.check(problem, exact=data.parse_request(text).kind != "hardest")
+        rows = method.count_rows(problem)
+    return _too_large(name, method.batch_size, rows, text)
 
 
 def _too_large(owner: str, batch_size: int, rows: int, whose: str) -> list[str]:
