@@ -11,6 +11,7 @@ from rich.text import Text
 
 from jax_unlearn.data.request_text import describe_request
 from jax_unlearn.report.figures.sweep import value_text
+from jax_unlearn.report.formats import digits, with_half
 from jax_unlearn.report.markdown import escape, table
 
 from .settings import CENTRE, describe_values
@@ -39,8 +40,8 @@ def read_table(record: Mapping[str, Any]) -> list[tuple[str, ...]]:
             (
                 str(settings.index(row["name"]) + 1) if numbered else row["name"],
                 *(value_text(values[field]) if values else "" for field in fields),
-                *(_with_half(results.get(name)) for name in SHOWN),
-                _digits(row.get("seconds")),
+                *(with_half(results.get(name)) for name in SHOWN),
+                digits(row.get("seconds")),
                 results.get("gap", {}).get("verdict", ""),
                 row["note"],
             )
@@ -109,23 +110,7 @@ def to_csv(record: Mapping[str, Any]) -> str:
     return text.getvalue()
 
 
-def _with_half(result: Mapping[str, Any] | None) -> str:
-    """Write 'value ±half', '-' where nothing is known."""
-    if result is None or result["value"] is None:
-        return "-"
-    value, low, high = result["value"], result["low"], result["high"]
-    if low is None or high is None:
-        return _digits(value)
-    return f"{_digits(value)} ±{_digits(max(high - value, value - low))}"
-
-
 def _band(band: tuple[float | None, float | None] | None) -> str:
     if band is None or None in band:
         return "-"
-    return f"{_digits(band[0])} to {_digits(band[1])}"
-
-
-def _digits(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
+    return f"{digits(band[0])} to {digits(band[1])}"

@@ -5,6 +5,17 @@ from ..shared.config import Training
 NATMU_BASELINES = ("finetune", "amnesiac", "bad_teacher", "salun", "natmu")
 """NatMU and the baselines of its tables."""
 
+MUMIS_METHODS = (
+    "finetune",
+    "gradient_ascent",
+    "amnesiac",
+    "bad_teacher",
+    "salun",
+    "mumis",
+    "mumis_last_layer",
+)
+"""MU-Mis, in both forms, and the baselines of its tables."""
+
 NATMU_FRAME = (
     # How that paper's authors ran the baselines: five epochs of AdamW with a cosine, all data in
     # one shuffled stream, no augmentation, SalUn's mask on the gradient only.

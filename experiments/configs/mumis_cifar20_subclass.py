@@ -9,22 +9,14 @@ and ``python -m experiments.search`` with this preset finds better ones.
 """
 
 from ..shared.config import Data, Experiment, Network
-from ._paper import SGD_100
+from ._paper import MUMIS_METHODS, SGD_100
 
 EXPERIMENT = Experiment(
     data=Data(name="cifar20", padding=4),
     network=Network(name="resnet18"),
     training=SGD_100,
     requests=("subclass:rocket", "subclass:sea"),
-    methods=(
-        "finetune",
-        "gradient_ascent",
-        "amnesiac",
-        "bad_teacher",
-        "salun",
-        "mumis",
-        "mumis_last_layer",
-    ),
+    methods=MUMIS_METHODS,
     seeds=(0, 1, 2, 3, 4),
     svc_examples=0,
 )

@@ -11,22 +11,14 @@ and ``python -m experiments.search`` with this preset finds better ones.
 import dataclasses
 
 from ..shared.config import Data, Experiment, Network
-from ._paper import SGD_100
+from ._paper import MUMIS_METHODS, SGD_100
 
 EXPERIMENT = Experiment(
     data=Data(name="tiny_imagenet200", padding=8),
     network=Network(name="resnet18"),
     training=dataclasses.replace(SGD_100, batch_size=256),
     requests=("class:0",),
-    methods=(
-        "finetune",
-        "gradient_ascent",
-        "amnesiac",
-        "bad_teacher",
-        "salun",
-        "mumis",
-        "mumis_last_layer",
-    ),
+    methods=MUMIS_METHODS,
     seeds=(0, 1, 2, 3, 4),
     svc_examples=0,
 )

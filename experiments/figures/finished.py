@@ -11,7 +11,7 @@ import numpy as np
 
 from jax_unlearn import data
 from jax_unlearn.audit.measures.accuracy import accuracies
-from jax_unlearn.audit.records.runs import is_old_run, is_run, run_models
+from jax_unlearn.audit.records.runs import is_run, refuse_old_run, run_models
 from jax_unlearn.bank.forgetting import Forgetting
 from jax_unlearn.bank.plan import Named, Plan, make_key
 from jax_unlearn.bank.record import Record
@@ -46,11 +46,7 @@ class Finished:
 
     def __init__(self, folder: pathlib.Path, data_dir: str | None):
         config = folder / "config.json"
-        if is_old_run(folder):
-            raise InputError(
-                f"run={str(folder)!r}: the folder of a run of an earlier version, which kept no "
-                "bank; run the same command again into a new folder"
-            )
+        refuse_old_run(folder, "run")
         if not is_run(folder) or not config.is_file():
             raise InputError(
                 f"run={str(folder)!r}: no finished run with its models there; expected the "

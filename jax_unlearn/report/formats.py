@@ -1,7 +1,7 @@
 """Names, numbers and times as a reader would write them; needs no extra."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from jax_unlearn.display import display_name
@@ -68,3 +68,21 @@ def duration(seconds: float) -> str:
 def percent(share: float) -> str:
     """Write a share (1 is the whole) in percent with two figures, whole numbers from 100 % on."""
     return f"{100 * share:.2g} %" if share < 0.995 else f"{100 * share:.0f} %"
+
+
+def with_half(result: Mapping[str, Any] | None) -> str:
+    """Write a record's result as 'value ±half', a hyphen where nothing is known."""
+    if result is None or result["value"] is None:
+        return "-"
+    value, low, high = result["value"], result["low"], result["high"]
+    if low is None or high is None:
+        return digits(value)
+    # An interval that ends at the measure's own limit is shorter on that side.
+    return f"{digits(value)} ±{digits(max(high - value, value - low))}"
+
+
+def digits(value: float | None) -> str:
+    """Write a number of a table in plain text: one place from 10 on, else three."""
+    if value is None:
+        return "-"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"

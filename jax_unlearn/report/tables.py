@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from jax_unlearn.audit.records.reading import check_record, titled, titles_of
 from jax_unlearn.data.request_text import describe_request
+from jax_unlearn.report.formats import with_half
 from jax_unlearn.report.markdown import escape, table
 from jax_unlearn.report.page.words import accuracy_sentence
 
@@ -94,7 +95,7 @@ def summary_table(record: Mapping[str, Any]) -> list[tuple[str, ...]]:
         lines.append(
             (
                 row["name"],
-                *(_with_half(value) for value in (*values, row.get("seconds"))),
+                *(with_half(value) for value in (*values, row.get("seconds"))),
                 row["verdict"]["outcome"],
                 "; ".join(flags),
             )
@@ -166,18 +167,3 @@ def _unplanned_ends(record: Mapping[str, Any], name: str) -> Iterable[str]:
     for status, count in (method.get("statuses") or {}).items():
         if status not in _PLANNED:
             yield f"{count} of {method['n']} {status}"
-
-
-def _with_half(result: Mapping[str, Any] | None) -> str:
-    """Write 'value ±half', '-' where nothing is known."""
-    if result is None or result["value"] is None:
-        return "-"
-    value, low, high = result["value"], result["low"], result["high"]
-    if low is None or high is None:
-        return _digits(value)
-    # An interval that ends at the measure's own limit is shorter on that side.
-    return f"{_digits(value)} ±{_digits(max(high - value, value - low))}"
-
-
-def _digits(value: float) -> str:
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.bank import command as bank
+from jax_unlearn.bank import filling
 
 
 class Result(NamedTuple):
@@ -107,3 +108,16 @@ def images_npz(tmp_path_factory):
         test_labels=np.arange(40) % 4,
     )
     return path
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Every model that a bank trains, by kind and seed."""
+    made, true = [], filling._train
+
+    def train(bank, members, *rest):
+        made.extend((m.ingredients["kind"], m.ingredients["seed"]) for m in members)
+        return true(bank, members, *rest)
+
+    monkeypatch.setattr(filling, "_train", train)
+    return made

@@ -22,6 +22,15 @@ def is_old_run(path: Path) -> bool:
     return any((path / name).is_file() for name in ("metrics.jsonl", "table.csv"))
 
 
+def refuse_old_run(path: Path, argument: str) -> None:
+    """Raise InputError, with the name of the argument, for a run of a version without banks."""
+    if is_old_run(path):
+        raise InputError(
+            f"{argument}={str(path)!r}: the folder of a run of an earlier version, which kept no "
+            "bank: expected a run of this version; give its command again with another --out"
+        )
+
+
 def run_sources(path: Path) -> list[Sources]:
     """Return the models of a run, request by request.
 

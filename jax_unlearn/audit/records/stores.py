@@ -168,18 +168,14 @@ def stores_in(place: str, *, loose: bool = True) -> list[Sources]:
     Raises:
       InputError: if nothing is there, or what is there is damaged.
     """
-    from jax_unlearn.audit.records.runs import is_old_run, is_run, run_sources
+    from jax_unlearn.audit.records.runs import is_run, refuse_old_run, run_sources
 
     path = Path(place)
     if (path / "bank.json").is_file():
         return _bank_sources(path)
     if is_run(path):
         return run_sources(path)
-    if is_old_run(path):
-        raise InputError(
-            f"path={place!r}: the folder of a run of an earlier version, which kept no bank: "
-            "expected a run of this version; give its command again with another --out"
-        )
+    refuse_old_run(path, "path")
     if not loose:
         return []
     items = [item for part in place.split(",") for item in files_in(part)]

@@ -10,7 +10,7 @@ import pytest
 import experiments.ablate.command
 from experiments.ablate import running
 from jax_unlearn import audit
-from jax_unlearn.bank import filling, open_bank
+from jax_unlearn.bank import open_bank
 from jax_unlearn.core import InputError
 
 TINY = (
@@ -29,19 +29,6 @@ def grid(call, tmp_path_factory):
     )
     assert done.code == 0, done.err
     return out, done.out
-
-
-@pytest.fixture
-def trained(monkeypatch):
-    """Kind and seed of every model that a bank trains."""
-    made, true = [], filling._train
-
-    def train(bank, members, *rest):
-        made.extend((m.ingredients["kind"], m.ingredients["seed"]) for m in members)
-        return true(bank, members, *rest)
-
-    monkeypatch.setattr(filling, "_train", train)
-    return made
 
 
 def read(folder):

@@ -12,7 +12,7 @@ from experiments.audit import command as audit_command
 from experiments.bank import command as bank_command
 from experiments.run import command as run_command
 from jax_unlearn.audit.records.sources import gather_sources
-from jax_unlearn.bank import filling, open_bank
+from jax_unlearn.bank import open_bank
 from jax_unlearn.display import display_name
 
 SLUGS = ("class-3", "random-0.1")
@@ -32,19 +32,6 @@ def run(call, tiny, tmp_path_factory):
 def copy(run, tmp_path):
     """A copy of the finished run, to be changed."""
     return shutil.copytree(run[0], tmp_path / "copy")
-
-
-@pytest.fixture
-def trained(monkeypatch):
-    """Every model that a bank trains, by kind and seed."""
-    made, true = [], filling._train
-
-    def train(bank, members, *rest):
-        made.extend((m.ingredients["kind"], m.ingredients["seed"]) for m in members)
-        return true(bank, members, *rest)
-
-    monkeypatch.setattr(filling, "_train", train)
-    return made
 
 
 def audit(folder, slug):
