@@ -132,7 +132,12 @@ def at_least_float32(x: jax.Array) -> jax.Array:
 
 
 def to_unit(images: jax.Array) -> jax.Array:
-    """Pixels uint8 0..255, as data is stored, as float32 in [0, 1], as networks see them."""
+    """Pixels uint8 0..255, as data is stored, as float32 in [0, 1], as networks see them.
+
+    Images of a floating type are in [0, 1] already and pass unchanged.
+    """
+    if jnp.issubdtype(images.dtype, jnp.floating):
+        return images
     return images.astype(jnp.float32) / 255.0
 
 

@@ -67,6 +67,12 @@ def folder_of(path):
     return path.relative_to(Path(__file__).parent).parts[0]
 
 
+def pytest_addoption(parser):
+    """Numbers of official code that the tests never saw may be tried."""
+    told = "folder of golden numbers for tests/methods/test_official.py, in place of those at hand"
+    parser.addoption("--golden", metavar="DIR", type=Path, help=told)
+
+
 def pytest_collection_modifyitems(items):
     """Mark whole folders."""
     for item in items:

@@ -13,7 +13,7 @@ from jax_unlearn.functional.mixing import (
     uniform_masks,
 )
 from jax_unlearn.functional.saliency import top_share_mask, where_mask
-from jax_unlearn.functional.schedules import constant, cosine, step_decay
+from jax_unlearn.functional.schedules import constant, cosine, cosine_by_epoch, step_decay
 from jax_unlearn.functional.sensitivity import (
     class_sensitivities,
     draw_irrelevant,
@@ -28,6 +28,7 @@ __all__ = [
     "class_sensitivities",
     "constant",
     "cosine",
+    "cosine_by_epoch",
     "cross_entropy",
     "draw_irrelevant",
     "draw_partners",

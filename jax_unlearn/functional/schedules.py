@@ -18,10 +18,10 @@ def constant(step: jax.Array | int, steps: jax.Array | int) -> jax.Array:
       steps: number of updates planned; may be traced.
 
     Returns:
-      A float32 scalar.
+      A float32 scalar (float64 where JAX is set to it).
     """
     del step, steps
-    return jnp.float32(1)
+    return jnp.ones((), float)
 
 
 def cosine(step: jax.Array | int, steps: jax.Array | int) -> jax.Array:
@@ -35,10 +35,29 @@ def cosine(step: jax.Array | int, steps: jax.Array | int) -> jax.Array:
       steps: number of updates planned; may be traced.
 
     Returns:
-      A float32 scalar in [0, 1).
+      A float32 scalar (float64 where JAX is set to it) in [0, 1).
     """
-    done = jnp.asarray(step + 1, jnp.float32) / jnp.asarray(steps, jnp.float32)
-    return 0.5 + 0.5 * jnp.cos(jnp.float32(jnp.pi) * done)
+    return _half_cosine(step + 1, steps)
+
+
+def cosine_by_epoch(epoch: jax.Array | int, epochs: jax.Array | int) -> jax.Array:
+    """Return half a cosine from exactly 1, one value for all updates of an epoch; never 0.
+
+    Epoch e of E counted from 0 uses 0.5 + 0.5 cos(pi e / E).
+
+    Args:
+      epoch: number of the epoch, from 0; may be traced.
+      epochs: number of epochs planned; may be traced.
+
+    Returns:
+      A float32 scalar (float64 where JAX is set to it) in (0, 1].
+    """
+    return _half_cosine(epoch, epochs)
+
+
+def _half_cosine(done: jax.Array | int, of: jax.Array | int) -> jax.Array:
+    share = jnp.asarray(done, float) / jnp.asarray(of, float)
+    return 0.5 + 0.5 * jnp.cos(jnp.asarray(jnp.pi, float) * share)
 
 
 def step_decay(
@@ -61,16 +80,16 @@ def step_decay(
       factor: multiplier of each milestone; may be traced.
 
     Returns:
-      A float32 scalar in [0, 1].
+      A float32 scalar (float64 where JAX is set to it) in [0, 1].
     """
     step, steps = jnp.asarray(step, jnp.int32), jnp.asarray(steps, jnp.int32)
     warmup_steps = jnp.asarray(warmup_steps, jnp.int32)
-    rising = step.astype(jnp.float32) / jnp.maximum(warmup_steps, 1).astype(jnp.float32)
+    rising = step.astype(float) / jnp.maximum(warmup_steps, 1).astype(float)
     rate = jnp.where(step < warmup_steps, rising, 1)
     for milestone in milestones:
         share = fractions.Fraction(milestone).limit_denominator(10_000)
         # The floor of steps * share; quotient and rest apart, so that int32 does not overflow.
         quotient, rest = jnp.divmod(steps, share.denominator)
         boundary = quotient * share.numerator + rest * share.numerator // share.denominator
-        rate = jnp.where(step > boundary, rate * jnp.asarray(factor, jnp.float32), rate)
+        rate = jnp.where(step > boundary, rate * jnp.asarray(factor, float), rate)
     return rate

@@ -31,7 +31,7 @@ from jax_unlearn.core import (
 from jax_unlearn.methods.reinit import reinit_linear_layers
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
-SCHEDULES = ("constant", "cosine", "step")
+SCHEDULES = ("constant", "cosine", "cosine_by_epoch", "step")
 
 OptimizerFactory = Callable[[float], optax.GradientTransformation]
 """Makes an optax optimizer of a learning rate, as ``optax.adam`` does."""
@@ -123,9 +123,10 @@ class Optimized(Unlearner):
       optimizer: ``'sgd'``, ``'adam'`` or ``'adamw'`` (betas 0.9 and 0.999, eps 1e-8); or a function
         from the learning rate to an optax optimizer, such as ``optax.lion``, to which
         ``weight_decay`` and ``momentum`` do not apply.
-      schedule: ``'constant'``; ``'cosine'`` to zero, step by step; ``'step'``: linear warm-up, then
-        a tenth at 60 % and again at 80 % of all steps; or an optax schedule, a function from the
-        number of the update to a multiplier of the learning rate.
+      schedule: ``'constant'``; ``'cosine'`` to zero, step by step; ``'cosine_by_epoch'``, from the
+        full rate, one rate an epoch; ``'step'``: linear warm-up, then a tenth at 60 % and again at
+        80 % of all steps; or an optax schedule, a function from the number of the update to a
+        multiplier of the learning rate.
       warmup_epochs: length of the ``'step'`` schedule's warm-up.
       train_mode: whether BatchNorm uses the batch's statistics and updates its running ones.
       augment: whether retain and forget rows are augmented, as the problem says.
@@ -244,11 +245,13 @@ class Optimized(Unlearner):
 
     def _multiplier(self, info: StepInfo) -> jax.Array:
         if callable(self.schedule):
-            return jnp.asarray(self.schedule(info.step), jnp.float32)
+            return jnp.asarray(self.schedule(info.step), float)
         if self.schedule == "cosine":
             return functional.cosine(info.step, info.steps)
+        if self.schedule == "cosine_by_epoch":
+            return functional.cosine_by_epoch(info.epoch, info.epochs)
         if self.schedule == "step":
-            steps, epochs = (jnp.asarray(n, jnp.float32) for n in (info.steps, info.epochs))
+            steps, epochs = (jnp.asarray(n, float) for n in (info.steps, info.epochs))
             warmup = self.warmup_epochs * steps / epochs
             warmup_steps = jnp.round(warmup).astype(jnp.int32)
             return functional.step_decay(info.step, info.steps, warmup_steps)

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from jax_unlearn.functional import constant, cosine, step_decay
+from jax_unlearn.functional import constant, cosine, cosine_by_epoch, step_decay
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -91,3 +91,8 @@ def test_a_run_of_another_length_compiles_nothing(schedule):
         assert rated.dtype == jnp.float32
         np.testing.assert_allclose(rated, schedule(step, steps), rtol=1e-6)
     assert len(compiled) == 1
+
+
+def test_cosine_by_epoch_starts_at_one_and_never_ends_at_zero():
+    course = [float(cosine_by_epoch(epoch, 3)) for epoch in range(3)]
+    np.testing.assert_allclose(course, [1, 0.75, 0.25], rtol=1e-6)

@@ -1,0 +1,12 @@
+"""Methods against updates that the authors' own code computed on one tiny network, in float64.
+
+A file of golden numbers holds one method in several forms (variants). A case says which hyper-
+parameters, rows and labels of ours are that form, and replays its updates. ``test_official.py``
+runs every case on every file of its name that it finds.
+"""
+
+from . import fine_tuning
+from .golden import Golden, find, variants
+from .replay import CASES, NOT_OFFERED, NOT_YET
+
+__all__ = ["CASES", "NOT_OFFERED", "NOT_YET", "Golden", "find", "fine_tuning", "variants"]
