@@ -66,6 +66,12 @@ def program(main: Callable[[], None]) -> None:
     warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
     try:
         main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Who reads has closed, as `head` does. What is not written yet must not try again on the
+        # interpreter's way out.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(128 + signal.SIGPIPE) from None
     except SystemExit as stop:
         if stop.code not in INTERRUPTED:
             raise

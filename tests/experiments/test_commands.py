@@ -291,3 +291,15 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(tmp_path, images_npz):
     assert process.returncode == 130
     assert error == "interrupted: start the same command again to go on\n"
     assert printed == ""
+
+
+def test_a_reader_that_closes_early_ends_a_command_in_silence():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "experiments.bank", "--help"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    process.stdout.close()
+    with process.stderr:
+        assert process.stderr.read() == b""
+    assert process.wait() == 128 + signal.SIGPIPE
