@@ -1,6 +1,6 @@
 """See the whole job in three minutes: `python -m experiments.quickstart`.
 
-Digits: forget one class, and the hardest tenth, with every method and three seeds; a table on the
+Digits: forget one class, and the hardest tenth, with nine methods and three seeds; a table on the
 terminal, a report with figures in the folder. Everything else is `python -m experiments.run`.
 """
 

@@ -1,4 +1,4 @@
-"""5,000 CIFAR-10 images on two CPU cores: one class, and a random tenth; every method.
+"""5,000 CIFAR-10 images on two CPU cores: one class, and a random tenth; nine methods.
 
 Run: ``python -m experiments.run --preset cifar10_cpu --data-dir DATA``, under 30 minutes. Flips but
 no crops, so that 20 epochs suffice to fit the training set as far as the papers' networks do.

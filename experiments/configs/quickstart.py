@@ -1,4 +1,4 @@
-"""Digits: one class, and the hardest tenth; every method; three seeds.
+"""Digits: one class, and the hardest tenth; nine methods; three seeds.
 
 Run: ``python -m experiments.quickstart``, 150 s on two CPU cores.
 """

@@ -4,6 +4,19 @@ import dataclasses
 
 import jax_unlearn as ju
 
+USUAL_METHODS = (
+    "finetune",
+    "gradient_ascent",
+    "neggrad_plus",
+    "amnesiac",
+    "bad_teacher",
+    "salun",
+    "natmu",
+    "mumis",
+    "mumis_last_layer",
+)
+"""What a run compares where nothing is said: the two papers' methods and their usual baselines."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Data:
@@ -108,7 +121,7 @@ class Experiment:
     network: Network = Network()
     training: Training = Training()
     requests: tuple[str, ...] = ("random:0.1",)
-    methods: tuple[str, ...] = tuple(name for name in ju.METHODS if name != "retrain")
+    methods: tuple[str, ...] = USUAL_METHODS
     seeds: tuple[int, ...] = (0, 1, 2)
     oracles: int = 0
     hyperparameters: str = ""
