@@ -42,11 +42,15 @@ from jax_unlearn.methods.constructors import constructor
 from jax_unlearn.methods.descent import Descent, Forward
 from jax_unlearn.methods.finetune import finetune
 from jax_unlearn.methods.gradient_ascent import gradient_ascent
+from jax_unlearn.methods.l1_sparse import l1_sparse
 from jax_unlearn.methods.mumis import mumis, mumis_last_layer
 from jax_unlearn.methods.natmu import natmu
 from jax_unlearn.methods.neggrad_plus import neggrad_plus
+from jax_unlearn.methods.random_label import random_label
 from jax_unlearn.methods.retrain import retrain
 from jax_unlearn.methods.salun import salun
+from jax_unlearn.methods.ugradsl import ugradsl
+from jax_unlearn.methods.ugradsl_plus import ugradsl_plus
 from jax_unlearn.registry import METHODS, find_method, register_method
 
 if TYPE_CHECKING:
@@ -93,6 +97,7 @@ __all__ = [
     "gradient_ascent",
     "import_torch",
     "input_sensitivity",
+    "l1_sparse",
     "load_safetensors",
     "make_mesh",
     "make_model",
@@ -105,6 +110,7 @@ __all__ = [
     "neggrad_plus",
     "pool_rows",
     "predict",
+    "random_label",
     "register_method",
     "retrain",
     "run",
@@ -117,6 +123,8 @@ __all__ = [
     "sweep",
     "target_classes",
     "train",
+    "ugradsl",
+    "ugradsl_plus",
     "with_params",
 ]
 

@@ -9,11 +9,15 @@ from jax_unlearn.methods.bad_teacher import bad_teacher
 from jax_unlearn.methods.constructors import constructor, method_class
 from jax_unlearn.methods.finetune import finetune
 from jax_unlearn.methods.gradient_ascent import gradient_ascent
+from jax_unlearn.methods.l1_sparse import l1_sparse
 from jax_unlearn.methods.mumis import mumis, mumis_last_layer
 from jax_unlearn.methods.natmu import natmu
 from jax_unlearn.methods.neggrad_plus import neggrad_plus
+from jax_unlearn.methods.random_label import random_label
 from jax_unlearn.methods.retrain import retrain
 from jax_unlearn.methods.salun import salun
+from jax_unlearn.methods.ugradsl import ugradsl
+from jax_unlearn.methods.ugradsl_plus import ugradsl_plus
 from jax_unlearn.user_code import find_object
 
 Constructor = Callable[..., Unlearner]
@@ -24,8 +28,12 @@ ENTRY_POINTS = "jax_unlearn.methods"
 _CONSTRUCTORS: dict[str, Constructor] = {
     "retrain": retrain,
     "finetune": finetune,
+    "l1_sparse": l1_sparse,
     "gradient_ascent": gradient_ascent,
     "neggrad_plus": neggrad_plus,
+    "ugradsl": ugradsl,
+    "ugradsl_plus": ugradsl_plus,
+    "random_label": random_label,
     "amnesiac": amnesiac,
     "bad_teacher": bad_teacher,
     "salun": salun,

@@ -3,7 +3,12 @@
 from jax_unlearn.batching import fold_batches, map_batches
 from jax_unlearn.functional.attribution import input_times_gradient
 from jax_unlearn.functional.divergences import entropy, js_divergence, kl_divergence
-from jax_unlearn.functional.losses import cross_entropy, weighted_mean
+from jax_unlearn.functional.losses import (
+    cross_entropy,
+    l1_norm,
+    smoothed_cross_entropy,
+    weighted_mean,
+)
 from jax_unlearn.functional.mixing import (
     draw_partners,
     mix,
@@ -12,7 +17,7 @@ from jax_unlearn.functional.mixing import (
     target_classes,
     uniform_masks,
 )
-from jax_unlearn.functional.saliency import top_share_mask, where_mask
+from jax_unlearn.functional.saliency import soft_threshold, top_share_mask, where_mask
 from jax_unlearn.functional.schedules import constant, cosine, cosine_by_epoch, step_decay
 from jax_unlearn.functional.sensitivity import (
     class_sensitivities,
@@ -38,6 +43,7 @@ __all__ = [
     "input_times_gradient",
     "js_divergence",
     "kl_divergence",
+    "l1_norm",
     "map_batches",
     "mean_irrelevant_sensitivity",
     "mix",
@@ -46,6 +52,8 @@ __all__ = [
     "mumis_terms",
     "other_classes",
     "patch_masks",
+    "smoothed_cross_entropy",
+    "soft_threshold",
     "step_decay",
     "target_classes",
     "top_share_mask",

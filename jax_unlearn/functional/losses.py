@@ -1,4 +1,6 @@
-"""Losses per example, and the mean that ignores padding."""
+"""Losses per example, the mean that ignores padding, and a penalty on weights."""
+
+from typing import Any
 
 import chex
 import jax
@@ -22,6 +24,44 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     logits = at_least_float32(logits)
     chosen = jnp.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
     return jax.nn.logsumexp(logits, axis=1) - chosen
+
+
+def smoothed_cross_entropy(
+    logits: jax.Array, labels: jax.Array, smoothing: jax.Array | float
+) -> jax.Array:
+    """Return the cross-entropy of every example with a smoothed label, in nats.
+
+    A label becomes (1 - a) * onehot + a / K. A positive rate a is label smoothing (Szegedy and
+    others, Rethinking the Inception Architecture, 2015, arXiv 1512.00567), a negative one its
+    inverse (Wei and others, To Smooth or Not? When Label Smoothing Meets Noisy Labels, 2021, arXiv
+    2106.04149); 0 is :func:`cross_entropy`.
+
+    Args:
+      logits: float [B, K].
+      labels: int [B], in [0, K).
+      smoothing: a, at most 1; may be traced.
+
+    Returns:
+      float32 [B] (float64 for float64 logits); where a < 0 it may be negative.
+    """
+    own = cross_entropy(logits, labels)
+    logits = at_least_float32(logits)
+    mean = jax.nn.logsumexp(logits, axis=1) - jnp.mean(logits, axis=1)
+    smoothing = jnp.asarray(smoothing, own.dtype)
+    return (1 - smoothing) * own + smoothing * mean
+
+
+def l1_norm(params: Any) -> jax.Array:
+    """Return the sum of the absolute values of all entries of a tree; gradient 0 where one is 0.
+
+    Args:
+      params: pytree of float arrays.
+
+    Returns:
+      A float32 scalar (float64 where the tree is).
+    """
+    sums = jax.tree.map(lambda leaf: jnp.sum(jnp.abs(at_least_float32(leaf))), params)
+    return jax.tree.reduce(jnp.add, sums)
 
 
 def weighted_mean(values: jax.Array, weights: jax.Array) -> jax.Array:

@@ -1,4 +1,4 @@
-"""Weight saliency: which parameters a method may change."""
+"""Which parameters a method may change, and by how much."""
 
 from typing import Any
 
@@ -34,11 +34,7 @@ def top_share_mask(scores: Any, share: jax.Array | float) -> Any:
         raise InputError("scores: the tree holds no entries; expected arrays of scores")
     flat = jnp.concatenate([leaf.ravel() for leaf in leaves])
 
-    share = jnp.asarray(share, jnp.float32)
-    # 0.29 * 100 may come out just below 29; the thousandth gives such products back.
-    kept = jnp.floor(share * jnp.float32(count) + jnp.float32(1e-3)).astype(jnp.int32)
-    kept = jnp.where(share >= 1, count, jnp.minimum(kept, count))
-
+    kept = _count_of(share, count)
     threshold = jnp.sort(flat)[jnp.clip(count - kept, 0, count - 1)]
     above, level = flat > threshold, flat == threshold
     chosen = above | (level & (jnp.cumsum(level) <= kept - jnp.sum(above)))
@@ -64,3 +60,40 @@ def where_mask(mask: Any, new: Any, old: Any) -> Any:
     """
     chex.assert_trees_all_equal_shapes(mask, new, old)
     return jax.tree.map(jnp.where, mask, new, old)
+
+
+def soft_threshold(params: Any, start: Any, share: jax.Array | float) -> Any:
+    """Pull parameters back towards where they were, so far that a share of them gets there.
+
+    With t the distance below or at which the share of all entries lies, ranked over all leaves at
+    once, an entry moves by t towards its start, and one that is no further away than t returns to
+    it: the proximal step of t * ||theta - theta_start||_1.
+
+    Args:
+      params: pytree of float arrays with N entries in all.
+      start: pytree of the same structure, shapes and dtypes.
+      share: in [0, 1]; may be traced. share * N is rounded down; 0 leaves all where they are.
+
+    Returns:
+      A pytree like ``params``.
+    """
+    chex.assert_trees_all_equal_shapes(params, start)
+    moved = jax.tree.map(jnp.subtract, params, start)
+    distances = jnp.concatenate([jnp.abs(leaf).ravel() for leaf in jax.tree.leaves(moved)])
+    count = _count_of(share, distances.size)
+    threshold = jnp.sort(distances)[jnp.maximum(count - 1, 0)]
+    threshold = jnp.where(count > 0, threshold, 0)
+
+    def pull(p: jax.Array, d: jax.Array, s: jax.Array) -> jax.Array:
+        return jnp.where(jnp.abs(d) > threshold, p - jnp.sign(d) * threshold.astype(p.dtype), s)
+
+    pulled = jax.tree.map(pull, params, moved, start)
+    return jax.tree.map(lambda new, old: jnp.where(count > 0, new, old), pulled, params)
+
+
+def _count_of(share: jax.Array | float, count: int) -> jax.Array:
+    """``share * count`` rounded down, int32; a share of 1 or more is all."""
+    share = jnp.asarray(share, jnp.float32)
+    # 0.29 * 100 may come out just below 29; the thousandth gives such products back.
+    kept = jnp.floor(share * jnp.float32(count) + jnp.float32(1e-3)).astype(jnp.int32)
+    return jnp.where(share >= 1, count, jnp.minimum(kept, count))

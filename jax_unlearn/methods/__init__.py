@@ -6,11 +6,16 @@ from jax_unlearn.methods.constructors import constructor, method_class
 from jax_unlearn.methods.descent import Descent, DescentState, Forward, Optimized
 from jax_unlearn.methods.finetune import FineTune
 from jax_unlearn.methods.gradient_ascent import GradientAscent
+from jax_unlearn.methods.l1_sparse import L1Sparse
 from jax_unlearn.methods.mumis import MUMis, MUMisLastLayer
 from jax_unlearn.methods.natmu import Hybrids, NatMU
 from jax_unlearn.methods.neggrad_plus import NegGradPlus
+from jax_unlearn.methods.paired import Paired
+from jax_unlearn.methods.random_label import RandomLabel
 from jax_unlearn.methods.retrain import Retrain
 from jax_unlearn.methods.salun import SalUn
+from jax_unlearn.methods.ugradsl import UGradSL
+from jax_unlearn.methods.ugradsl_plus import UGradSLPlus
 
 __all__ = [
     "Amnesiac",
@@ -21,13 +26,18 @@ __all__ = [
     "Forward",
     "GradientAscent",
     "Hybrids",
+    "L1Sparse",
     "MUMis",
     "MUMisLastLayer",
     "NatMU",
     "NegGradPlus",
     "Optimized",
+    "Paired",
+    "RandomLabel",
     "Retrain",
     "SalUn",
+    "UGradSL",
+    "UGradSLPlus",
     "constructor",
     "method_class",
 ]

@@ -28,6 +28,7 @@ from jax_unlearn.core import (
     split_variables,
     with_params,
 )
+from jax_unlearn.methods.gradients import decay_towards_start, widened
 from jax_unlearn.methods.reinit import reinit_linear_layers
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
@@ -119,6 +120,7 @@ class Optimized(Unlearner):
       learning_rate: peak rate, >= 0.
       weight_decay: for ``'sgd'`` and ``'adam'`` the coefficient of an L2 term added to the gradient
         (as in PyTorch), for ``'adamw'`` decoupled; acts on every parameter.
+      decay_towards: ``'zero'``, or ``'start'``: the weights from which the method sets out.
       momentum: of ``'sgd'``; heavy ball without dampening.
       optimizer: ``'sgd'``, ``'adam'`` or ``'adamw'`` (betas 0.9 and 0.999, eps 1e-8); or a function
         from the learning rate to an optax optimizer, such as ``optax.lion``, to which
@@ -136,6 +138,7 @@ class Optimized(Unlearner):
 
     learning_rate: float = 0.01
     weight_decay: float = 5e-4
+    decay_towards: str = "zero"
     momentum: float = 0.9
     optimizer: str | OptimizerFactory = "sgd"
     schedule: str | Schedule = "constant"
@@ -157,6 +160,7 @@ class Optimized(Unlearner):
         super().__post_init__()
         check_number("learning_rate", self.learning_rate, low=0)
         check_number("weight_decay", self.weight_decay, low=0)
+        check_choice("decay_towards", self.decay_towards, ("zero", "start"))
         check_number("momentum", self.momentum, low=0, high=1)
         check_number("warmup_epochs", self.warmup_epochs, low=0)
         if not callable(self.optimizer):
@@ -259,7 +263,8 @@ class Optimized(Unlearner):
 
     def _direction(self, extra: Any) -> optax.GradientTransformationExtraArgs:
         """What turns gradients into the direction that the rate scales."""
-        decay = optax.add_decayed_weights(self.weight_decay)
+        to_start = self.decay_towards == "start"
+        decay = (decay_towards_start if to_start else optax.add_decayed_weights)(self.weight_decay)
         if callable(self.optimizer):
             # Its rate and sign are in it already: the step adds the schedule, and subtracts.
             optimizer = optax.chain(self.optimizer(self.learning_rate), optax.scale(-1.0))
@@ -275,7 +280,7 @@ class Optimized(Unlearner):
         """Build the state from the original weights."""
         start_key, extra_key = jax.random.split(key)
         variables, extra = self.start(start_key, problem), self.extra(extra_key, problem)
-        opt_state = self._direction(extra).init(_widened(split_variables(variables)[0]))
+        opt_state = self._direction(extra).init(widened(split_variables(variables)[0]))
         return DescentState(variables, opt_state, extra)
 
     def step(
@@ -292,7 +297,7 @@ class Optimized(Unlearner):
         gradients, (variables, scalars) = jax.grad(objective, has_aux=True)(params)
         with jax.numpy_dtype_promotion("standard"):  # optax's Adam raises a float to a whole number
             updates, opt_state = self._direction(state.extra).update(
-                _widened(gradients), state.opt_state, _widened(params), batch=batch, info=info
+                widened(gradients), state.opt_state, widened(params), batch=batch, info=info
             )
         rate = self._multiplier(info) if callable(self.optimizer) else self.rate(info)
         params = jax.tree.map(lambda p, u: p - (rate * u).astype(p.dtype), params, updates)
@@ -325,16 +330,6 @@ class Descent(Optimized):
     def num_epochs(self) -> int:
         """Passes over the pool."""
         return self.epochs
-
-
-def _widened(tree: Any) -> Any:
-    """Half-precision leaves as float32: moments and updates are computed in float32 at least."""
-
-    def widen(x: jax.Array) -> jax.Array:
-        narrow = jnp.issubdtype(x.dtype, jnp.floating) and jnp.finfo(x.dtype).bits < 32
-        return x.astype(jnp.float32) if narrow else x
-
-    return jax.tree.map(widen, tree)
 
 
 def _as_before(tree: Any, before: Any) -> Any:

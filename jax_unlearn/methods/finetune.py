@@ -13,6 +13,11 @@ class FineTune(Descent):
     Defaults are those of Fan et al., "SalUn: Empowering Machine Unlearning via Gradient-based
     Weight Saliency in Both Image Classification and Generation", ICLR 2024, arXiv 2310.12508,
     which every method compared there shares but for its rate: SGD, 10 epochs, batches of 256.
+
+    SCRUB's comparisons (Kurmanji et al., NeurIPS 2023, arXiv 2302.09880) have fine-tuning in eval
+    mode, without momentum, and pulled towards the original weights instead of zero: that is
+    ``train_mode=False, momentum=0, decay_towards='start'``. The starting kit of the unlearning
+    challenge at NeurIPS 2023 lowers the rate by ``schedule='cosine_by_epoch'``.
     """
 
     batch_size: int = static(256)

@@ -10,23 +10,25 @@ import optax
 
 from jax_unlearn import functional
 from jax_unlearn.core import (
+    Batch,
     Model,
     Problem,
     SearchRange,
+    StepInfo,
     Variables,
     check_choice,
     check_number,
     split_variables,
-    static,
     to_unit,
     with_params,
 )
-from jax_unlearn.methods.amnesiac import Amnesiac
 from jax_unlearn.methods.constructors import constructor
-from jax_unlearn.methods.descent import OptimizerFactory, Schedule, needs_examples
+from jax_unlearn.methods.descent import DescentState, needs_examples
+from jax_unlearn.methods.gradients import keep_where
+from jax_unlearn.methods.random_label import RandomLabel
 from jax_unlearn.sharding import batch_sharding
 
-MASKINGS = ("update", "gradient")
+MASKINGS = ("update", "gradient", "proximal")
 
 
 @functools.partial(jax.jit, static_argnames="model", donate_argnames="total")
@@ -47,7 +49,7 @@ def _add_gradient(
     return jax.tree.map(jnp.add, total, jax.grad(objective)(params))
 
 
-class SalUn(Amnesiac):
+class SalUn(RandomLabel):
     """Random relabelling masked to the weights that are most salient for the forget set.
 
     Saliency of a weight is the absolute value of the sum, over batches of the forget set, of the
@@ -55,26 +57,24 @@ class SalUn(Amnesiac):
 
     Two published forms of masking exist. ``masking='update'`` (default, the corrected release of
     2026) masks what the optimizer finally applies: an unmasked weight keeps its value exactly.
-    ``masking='gradient'`` (earlier releases, and the SalUn of arXiv 2405.15495) masks the gradient
-    only, so that weight decay still moves unmasked weights.
+    ``masking='gradient'`` (earlier releases, SFR-on's comparisons, and the SalUn of arXiv
+    2405.15495) masks the gradient only, so that weight decay still moves unmasked weights.
+
+    ``masking='proximal'`` is the paper's form without a mask: after each step all weights are
+    pulled back towards the original's, by as much as it takes for a share of them to return. That
+    share falls evenly from ``1 - keep`` to 0 at the last step. The release sets out anew from every
+    epoch's first weights, and counts steps so that the share stays too high.
+
+    Labels and stream are those of :class:`~jax_unlearn.methods.random_label.RandomLabel`.
 
     Attributes:
-      keep: share of the weights that may change, in [0, 1].
-      masking: ``'update'`` or ``'gradient'``.
+      keep: share of the weights that may change, in [0, 1]; with ``'proximal'`` at first.
+      masking: ``'update'``, ``'gradient'`` or ``'proximal'``.
 
     Source: Fan et al., "SalUn: Empowering Machine Unlearning via Gradient-based Weight Saliency in
     Both Image Classification and Generation", ICLR 2024, arXiv 2310.12508.
     """
 
-    epochs: int = 10
-    batch_size: int = static(256)
-    learning_rate: float = 0.013
-    weight_decay: float = 5e-4
-    optimizer: str | OptimizerFactory = "sgd"
-    schedule: str | Schedule = "constant"
-    augment: bool = True
-    relabel: str = "every_step"
-    stream: str = "forget_first"
     keep: float = 0.5
     masking: str = "update"
 
@@ -90,10 +90,15 @@ class SalUn(Amnesiac):
         check_choice("masking", self.masking, MASKINGS)
 
     def extra(self, key: chex.PRNGKey, problem: Problem) -> Any:
-        """The mask: a pytree of bool like the parameters, True where a weight may change."""
+        """The mask, a pytree of bool like the parameters, True where a weight may change.
+
+        With ``'proximal'`` the original's parameters instead.
+        """
         del key
         forget = needs_examples("forget", problem.forget)
         params, _ = split_variables(problem.variables)
+        if self.masking == "proximal":
+            return params
         total = functional.fold_batches(
             functools.partial(_add_gradient, problem.model, problem.variables),
             jax.tree.map(jnp.zeros_like, params),
@@ -107,20 +112,26 @@ class SalUn(Amnesiac):
         self, optimizer: optax.GradientTransformation, extra: Any
     ) -> optax.GradientTransformation:
         """Gradients, and with ``'update'`` also what the optimizer makes of them, are masked."""
-        mask = _keep_where(extra)
+        if self.masking == "proximal":
+            return optimizer
+        mask = keep_where(extra)
         after = mask if self.masking == "update" else optax.identity()
         return optax.chain(mask, optimizer, after)
 
+    def step(
+        self, model: Model, state: DescentState, batch: Batch, info: StepInfo
+    ) -> tuple[DescentState, dict[str, jax.Array]]:
+        """One update of the weights, which ``'proximal'`` pulls back."""
+        state, scalars = super().step(model, state, batch, info)
+        if self.masking == "proximal":
+            params, _ = split_variables(state.variables)
+            params = functional.soft_threshold(params, state.extra, self.returning(info))
+            state = state._replace(variables=with_params(state.variables, params))
+        return state, scalars
 
-def _keep_where(mask: Any) -> optax.GradientTransformation:
-    """Let what the mask marks pass, and make the rest zero."""
-
-    def update(updates: optax.Updates, params: optax.Params | None = None) -> optax.Updates:
-        del params
-        # Selecting, not multiplying: inf * 0 would be NaN.
-        return functional.where_mask(mask, updates, jax.tree.map(jnp.zeros_like, updates))
-
-    return optax.stateless(update)
+    def returning(self, info: StepInfo) -> jax.Array:
+        """The share of the weights that ``'proximal'`` returns to the original's at a step."""
+        return (1 - self.keep) * (1 - (info.step + 1) / info.steps)
 
 
 salun = constructor(SalUn)

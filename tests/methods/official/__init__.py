@@ -5,8 +5,19 @@ parameters, rows and labels of ours are that form, and replays its updates. ``te
 runs every case on every file of its name that it finds.
 """
 
-from . import fine_tuning
+from . import fine_tuning, pairs, relabelling, teachers
 from .golden import Golden, find, variants
 from .replay import CASES, NOT_OFFERED, NOT_YET
 
-__all__ = ["CASES", "NOT_OFFERED", "NOT_YET", "Golden", "find", "fine_tuning", "variants"]
+__all__ = [
+    "CASES",
+    "NOT_OFFERED",
+    "NOT_YET",
+    "Golden",
+    "find",
+    "fine_tuning",
+    "pairs",
+    "relabelling",
+    "teachers",
+    "variants",
+]

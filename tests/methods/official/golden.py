@@ -73,8 +73,15 @@ class Golden:
         return {"params": params, "batch_stats": statistics}
 
     def after(self, update):
-        """Weights and statistics after an update, from 0."""
-        return self.variables("after_", update)
+        """Weights and statistics after a stored update, from 0."""
+        return self.variables("after_", self.stored.index(update))
+
+    @property
+    def stored(self):
+        """The updates, from 0, after which the file has the state: all, if it says nothing."""
+        if "after_update" in self:
+            return (self["after_update"] - 1).tolist()
+        return list(range(self.updates))
 
     @property
     def updates(self):
