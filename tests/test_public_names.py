@@ -16,8 +16,12 @@ import jax_unlearn as ju
 UNLEARNERS = (
     "retrain",
     "finetune",
+    "l1_sparse",
     "gradient_ascent",
     "neggrad_plus",
+    "ugradsl",
+    "ugradsl_plus",
+    "random_label",
     "amnesiac",
     "bad_teacher",
     "salun",

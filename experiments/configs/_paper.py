@@ -28,6 +28,7 @@ NATMU_FRAME = (
     "salun.schedule=cosine",
     "salun.augment=false",
     "salun.relabel=once",
+    "salun.labels=wrong",
     "salun.stream=shuffled",
     "salun.masking=gradient",
 )

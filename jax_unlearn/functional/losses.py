@@ -60,8 +60,13 @@ def l1_norm(params: Any) -> jax.Array:
     Returns:
       A float32 scalar (float64 where the tree is).
     """
-    sums = jax.tree.map(lambda leaf: jnp.sum(jnp.abs(at_least_float32(leaf))), params)
-    return jax.tree.reduce(jnp.add, sums)
+
+    def absolute(leaf: jax.Array) -> jax.Array:
+        # Not jnp.abs, whose gradient at 0 is 1: what has reached 0 would be pushed on.
+        leaf = at_least_float32(leaf)
+        return jnp.sum(leaf * jax.lax.stop_gradient(jnp.sign(leaf)))
+
+    return jax.tree.reduce(jnp.add, jax.tree.map(absolute, params))
 
 
 def weighted_mean(values: jax.Array, weights: jax.Array) -> jax.Array:

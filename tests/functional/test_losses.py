@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jax_unlearn.functional import cross_entropy, weighted_mean
+from jax_unlearn.functional import cross_entropy, l1_norm, smoothed_cross_entropy, weighted_mean
 
 
 def test_cross_entropy_of_even_logits_is_log_k():
@@ -36,6 +36,24 @@ def test_cross_entropy_gradient_is_softmax_minus_one_hot():
     gradient = jax.grad(lambda z: jnp.sum(cross_entropy(z, labels)))(logits)
     expected = jax.nn.softmax(logits) - jax.nn.one_hot(labels, 3)
     np.testing.assert_allclose(gradient, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("smoothing", [-0.5, 0.0, 0.2, 1.0])
+def test_smoothed_cross_entropy_is_that_of_the_smoothed_label(smoothing):
+    logits = jax.random.normal(jax.random.key(0), (6, 4)) * 3
+    labels = jnp.array([0, 1, 2, 3, 0, 1])
+    target = (1 - smoothing) * jax.nn.one_hot(labels, 4) + smoothing / 4
+    expected = -jnp.sum(target * jax.nn.log_softmax(logits), axis=1)
+    smoothed = smoothed_cross_entropy(logits, labels, smoothing)
+    np.testing.assert_allclose(smoothed, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_l1_norm_sums_absolute_values_and_its_gradient_is_the_sign():
+    params = {"a": jnp.array([[-2.0, 0.5]]), "b": jnp.array([0.0, 3.0])}
+    assert l1_norm(params) == 5.5
+    gradient = jax.grad(l1_norm)(params)
+    np.testing.assert_array_equal(gradient["a"], [[-1, 1]])
+    np.testing.assert_array_equal(gradient["b"], [0, 1])
 
 
 def test_weighted_mean_with_equal_weights_is_the_mean():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jax_unlearn.core import InputError
-from jax_unlearn.functional import top_share_mask, where_mask
+from jax_unlearn.functional import soft_threshold, top_share_mask, where_mask
 
 
 def _scores(seed=0):
@@ -85,3 +85,20 @@ def test_masked_selection_leaves_the_other_entries_bit_for_bit():
     kept = _flat(mask)
     np.testing.assert_array_equal(_flat(chosen)[kept], _flat(new)[kept])
     np.testing.assert_array_equal(_flat(chosen)[~kept], _flat(old)[~kept])
+
+
+def test_soft_thresholding_returns_the_nearest_share_and_pulls_the_rest_by_the_same_distance():
+    start = {"a": jnp.zeros(3), "b": jnp.full(2, 10.0)}
+    params = {"a": jnp.array([1.0, -2.0, 3.0]), "b": jnp.array([6.0, 15.0])}
+    pulled = soft_threshold(params, start, 0.4)
+    np.testing.assert_array_equal(pulled["a"], [0, 0, 1])
+    np.testing.assert_array_equal(pulled["b"], [8, 13])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.9, 1.0])
+def test_soft_thresholding_returns_exactly_the_share_asked_for_bit_for_bit(share):
+    start, params = _scores(1), _scores(2)
+    pulled = _flat(jax.jit(soft_threshold)(params, start, share))
+    assert np.sum(pulled == _flat(start)) == int(share * len(pulled))
+    if share == 0:
+        np.testing.assert_array_equal(pulled, _flat(params))

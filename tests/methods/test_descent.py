@@ -56,6 +56,19 @@ def test_sgd_is_pytorchs_heavy_ball_with_decay_added_to_the_gradient(
         chex.assert_trees_all_close(variables, expected, rtol=1e-5, atol=1e-6)
 
 
+def test_decay_may_pull_towards_where_the_method_sets_out(linear_problem, batch, gradient):
+    unlearner = ju.finetune(
+        learning_rate=RATE, weight_decay=DECAY, momentum=0.0, decay_towards="start"
+    )
+    start = expected = linear_problem.variables
+    for variables in three_steps(unlearner, linear_problem, batch)[1:]:
+        slope = jax.tree.map(
+            lambda g, p, s: g + DECAY * (p - s), gradient(expected), expected, start
+        )
+        expected = jax.tree.map(lambda p, g: p - RATE * g, expected, slope)
+        chex.assert_trees_all_close(variables, expected, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("optimizer", "reference"),
     [

@@ -8,8 +8,12 @@ import jax_unlearn as ju
 # Arguments, and the retain accuracy (percent) that must be left.
 METHODS = {
     "finetune": ({"epochs": 5, "learning_rate": 0.05}, 85),
+    "l1_sparse": ({"epochs": 5, "learning_rate": 0.05, "alpha": 5e-3}, 85),
     "gradient_ascent": ({"epochs": 8, "learning_rate": 4e-3}, 80),
     "neggrad_plus": ({"epochs": 2, "learning_rate": 2e-3, "alpha": 0.9}, 85),
+    "ugradsl": ({"epochs": 8, "learning_rate": 0.01, "retain_weight": 0.8}, 85),
+    "ugradsl_plus": ({"epochs": 2, "learning_rate": 0.01, "retain_weight": 0.8}, 85),
+    "random_label": ({"epochs": 3, "learning_rate": 0.02}, 80),
     "amnesiac": ({"epochs": 4, "learning_rate": 3e-3}, 95),
     "bad_teacher": ({"epochs": 4, "retain_fraction": 1.0, "learning_rate": 1e-3}, 85),
     "salun": ({"epochs": 3, "learning_rate": 0.02}, 80),

@@ -6,6 +6,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import jax_unlearn as ju
@@ -58,7 +59,26 @@ def test_gradient_ascent_shows_the_forget_rows_alone(lab):
     np.testing.assert_array_equal(pool.label, lab.problem.forget.label)
 
 
-# --- NegGrad+ ---
+def test_a_clipped_gradient_keeps_its_direction_and_has_the_norm_that_is_allowed(
+    lab, batch_of, step_info
+):
+    settings = {"learning_rate": 1.0, "weight_decay": 0.0, "batch_size": 20, "train_mode": False}
+    batch = batch_of(lab.problem.retain)
+    start = lab.problem.variables["params"]
+    moves = []
+    for max_norm in (None, 1e-3, 1e3):
+        unlearner = ju.gradient_ascent(max_norm=max_norm, **settings)
+        state, _ = step_with(unlearner, lab.problem, batch, step_info)
+        moves.append(jax.tree.map(lambda a, b: a - b, state.variables["params"], start))
+    free, clipped, untouched = moves
+    assert float(optax.tree.norm(free)) > 1e-2
+    assert float(optax.tree.norm(clipped)) == pytest.approx(1e-3, rel=1e-3)
+    scale = 1e-3 / float(optax.tree.norm(free))
+    chex.assert_trees_all_close(clipped, jax.tree.map(lambda x: scale * x, free), atol=3e-7)
+    chex.assert_trees_all_equal(free, untouched)
+
+
+# --- NegGrad+ and UGradSL ---
 
 
 def test_at_alpha_one_neggrad_plus_descends_on_the_retain_rows_alone(lab, batch_of, step_info):
@@ -96,7 +116,7 @@ def test_neggrad_plus_pairs_each_retain_batch_with_a_forget_batch_going_round(la
     pool = unlearner.pool(KEY, lab.problem)
     rows = np.asarray(unlearner.batch_indices(KEY, 0, pool))
     role = np.asarray(pool.role)
-    retain, forget = rows[:, :10], rows[:, 10:]
+    retain, forget = rows[:, ::2], rows[:, 1::2]
     count, forgotten = len(lab.problem.retain.label), len(lab.problem.forget.label)
     assert rows.shape == (-(-count // 10), 20)
     assert sorted(retain[retain >= 0]) == list(np.flatnonzero(role == ju.RETAIN))
@@ -105,6 +125,84 @@ def test_neggrad_plus_pairs_each_retain_batch_with_a_forget_batch_going_round(la
     for start in range(0, len(rows) - per_pass + 1, per_pass):
         shown = forget[start : start + per_pass]
         assert sorted(shown[shown >= 0]) == list(np.flatnonzero(role == ju.FORGET))
+
+
+def test_separate_passes_have_statistics_of_their_own_and_both_move_the_running_ones(
+    lab, batch_of, step_info
+):
+    """Against the network's own passes, one after the other."""
+    problem = lab.problem
+    parts = batch_of(problem.retain, ju.RETAIN, 10), batch_of(problem.forget, ju.FORGET, 10)
+    rows = jax.tree.map(lambda a, b: jnp.stack([a, b], 1).reshape(20, *a.shape[1:]), *parts)
+    # What fills up a batch for the number of devices.
+    padding = jax.tree.map(lambda x: x[:3], rows)._replace(weight=jnp.zeros(3))
+    rows = jax.tree.map(lambda *x: jnp.concatenate(x), rows, padding)
+    unlearner = ju.neggrad_plus(train_mode=True, batch_size=10, alpha=0.7)
+    state, info = step_with(unlearner, problem, rows, step_info)
+    variables, losses = problem.variables, []
+    for part in parts:
+        logits, variables = problem.model.apply(variables, part.image, train=True)
+        losses.append(float(jnp.mean(functional.cross_entropy(logits, part.label))))
+    assert float(info["loss"]) == pytest.approx(0.7 * losses[0] - 0.3 * losses[1], rel=1e-5)
+    chex.assert_trees_all_close(
+        state.variables["batch_stats"], variables["batch_stats"], rtol=1e-5, atol=1e-6
+    )
+
+
+def test_ugradsl_without_smoothing_is_neggrad_plus(lab, batch_of, step_info):
+    batch = both(batch_of, lab.problem)
+    settings = {"passes": "joint", "train_mode": True, "learning_rate": 0.01}
+    ways = (
+        ju.ugradsl_plus(smoothing=0.0, retain_weight=0.7, **settings),
+        ju.neggrad_plus(alpha=0.7, **settings),
+    )
+    states = [step_with(way, lab.problem, batch, step_info)[0].variables for way in ways]
+    chex.assert_trees_all_close(*states, rtol=1e-6, atol=1e-7)
+
+
+def test_ugradsl_takes_as_many_steps_as_the_forget_set_has_batches(lab):
+    pool = ju.ugradsl().pool(KEY, lab.problem)
+    role = np.asarray(pool.role)
+    counts = {}
+    for name, paced_by in (("ugradsl", ju.FORGET), ("ugradsl_plus", ju.RETAIN)):
+        unlearner = ju.METHODS[name](batch_size=10)
+        rows = np.asarray(unlearner.batch_indices(KEY, 0, pool))
+        assert rows.shape == (-(-np.sum(role == paced_by) // 10), 20)
+        counts[name] = len(rows)
+        for column, expected in ((0, ju.RETAIN), (1, ju.FORGET)):
+            shown = rows[:, column::2]
+            assert np.all(role[shown[shown >= 0]] == expected)
+    assert counts["ugradsl"] < counts["ugradsl_plus"]
+    first, second = (np.asarray(ju.ugradsl().batch_indices(KEY, e, pool)) for e in (0, 1))
+    assert set(first[first >= 0]) != set(second[second >= 0])
+
+
+# --- l1-sparse ---
+
+
+def test_l1_sparse_without_a_penalty_is_finetuning(lab, batch_of, step_info):
+    batch = batch_of(lab.problem.retain, ju.RETAIN, 20)
+    ways = (ju.l1_sparse(alpha=0.0), ju.finetune(), ju.l1_sparse(alpha=0.5, no_l1_epochs=2))
+    states = [step_with(way, lab.problem, batch, step_info)[0].variables for way in ways]
+    chex.assert_trees_all_equal(*states)
+
+
+@pytest.mark.parametrize(("epoch", "no_l1_epochs", "share"), [(0, 0, 1), (1, 0, 0.5), (1, 1, 0)])
+def test_the_penalty_moves_every_weight_towards_zero_by_the_same_amount(
+    epoch, no_l1_epochs, share, lab, batch_of, step_info
+):
+    info = step_info._replace(epoch=jnp.int32(epoch))
+    batch = batch_of(lab.problem.retain, ju.RETAIN, 20)
+    ways = (
+        ju.l1_sparse(alpha=0.01, no_l1_epochs=no_l1_epochs, learning_rate=0.1),
+        ju.finetune(learning_rate=0.1),
+    )
+    sparse, tuned = (
+        step_with(way, lab.problem, batch, info)[0].variables["params"] for way in ways
+    )
+    start = lab.problem.variables["params"]
+    expected = jax.tree.map(lambda p, s: p - 0.1 * 0.01 * share * jnp.sign(s), tuned, start)
+    chex.assert_trees_all_close(sparse, expected, atol=1e-6)
 
 
 # --- Fine-tuning and retraining ---

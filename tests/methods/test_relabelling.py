@@ -1,4 +1,4 @@
-"""Amnesiac unlearning and SalUn: their labels, their streams and the mask."""
+"""Random labels, amnesiac unlearning and SalUn: their labels, their streams and the mask."""
 
 import dataclasses
 
@@ -44,7 +44,7 @@ def test_amnesiac_labels_are_drawn_once(lab, batch_of, step_info):
     batch = batch_of(lab.problem.forget)
     infos = {}
     for relabel in ("once", "every_step"):
-        unlearner = ju.amnesiac(relabel=relabel)
+        unlearner = ju.amnesiac(relabel=relabel, labels="any")
         state = unlearner.init(KEY, lab.problem)
         infos[relabel] = {
             float(
@@ -58,17 +58,41 @@ def test_amnesiac_labels_are_drawn_once(lab, batch_of, step_info):
     assert len(infos["every_step"]) == 3
 
 
-def test_fresh_labels_may_be_the_true_class_and_leave_retain_rows_alone(linear_problem, step_info):
+@pytest.mark.parametrize(("labels", "hit"), [("any", 0.2), ("wrong", 0.0)])
+def test_fresh_labels_may_be_the_true_class_or_not_and_leave_retain_rows_alone(
+    labels, hit, linear_problem, step_info
+):
     """The logits are the one-hot image, so that the mean loss counts how often a label is hit."""
     rows = 4000
     image = jnp.zeros((rows, 2, 2, 1))
     far = {"weight": jnp.zeros((4, 5)), "bias": jnp.array([50.0, 0, 0, 0, 0])}
-    unlearner = ju.amnesiac(relabel="every_step")
+    unlearner = ju.random_label(labels=labels)
     state = unlearner.init(KEY, dataclasses.replace(linear_problem, variables=far))
-    for role, share in ((ju.FORGET, 0.2), (ju.RETAIN, 1.0)):
-        batch = ju.Batch(image, jnp.zeros(rows, jnp.int32), jnp.full(rows, role), jnp.ones(rows))
+    pool = unlearner.pool(KEY, linear_problem)
+    assert set(pool.extra) == ({"own"} if labels == "wrong" else set())
+    own = {name: jnp.zeros(rows, jnp.int32) for name in pool.extra}
+    for role, share in ((ju.FORGET, hit), (ju.RETAIN, 1.0)):
+        weight = jnp.ones(rows)
+        # What was drawn for the pool is no true class.
+        shown = jnp.full(rows, int(role == ju.FORGET) * 3)
+        batch = ju.Batch(image, shown, jnp.full(rows, role), weight, own)
         _, info = unlearner.step(linear_problem.model, state, batch, step_info)
-        assert 1 - float(info["loss"]) / 50 == pytest.approx(share, abs=0.03)
+        assert 1 - float(info["loss"]) / 50 == pytest.approx(share, abs=0.03 if share else 1e-6)
+
+
+def test_every_rows_own_label_travels_with_labels_that_are_drawn_afresh_among_wrong_ones(lab):
+    pool = ju.random_label(labels="wrong").pool(KEY, lab.problem)
+    forget = np.asarray(pool.role) == ju.FORGET
+    np.testing.assert_array_equal(pool.extra["own"][forget], lab.problem.forget.label)
+    np.testing.assert_array_equal(pool.extra["own"][~forget], pool.label[~forget])
+
+
+def test_amnesiac_is_random_labels_drawn_once_among_wrong_ones_in_one_stream():
+    amnesiac = ju.amnesiac()
+    fields = {f.name: getattr(amnesiac, f.name) for f in dataclasses.fields(amnesiac)}
+    same = ju.random_label(**fields)
+    assert (same.relabel, same.labels, same.stream) == ("once", "wrong", "shuffled")
+    assert isinstance(amnesiac, type(same))
 
 
 def test_forget_first_shows_all_forget_rows_before_any_retain_row(lab):
@@ -123,10 +147,37 @@ def test_masking_the_gradient_without_decay_keeps_unmasked_weights(lab):
 
 
 def test_keeping_everything_is_amnesiac_with_the_same_settings(lab):
-    settings = {**SGD, "epochs": 2, "relabel": "once", "stream": "shuffled", "augment": False}
+    labels = {"relabel": "once", "labels": "wrong", "stream": "shuffled"}
+    settings = {**SGD, **labels, "epochs": 2, "augment": False}
     every = ju.run(ju.salun(keep=1.0, **settings), lab.problem, KEY, mesh=lab.mesh)
     same = ju.run(ju.amnesiac(weight_decay=5e-4, **settings), lab.problem, KEY, mesh=lab.mesh)
     chex.assert_trees_all_close(every.variables, same.variables, rtol=1e-4, atol=1e-6)
+
+
+def test_the_proximal_form_that_keeps_everything_is_random_labels(lab):
+    settings = {**SGD, "epochs": 1}
+    pulled = ju.salun(masking="proximal", keep=1.0, **settings)
+    outcomes = [
+        ju.run(unlearner, lab.problem, KEY, mesh=lab.mesh)
+        for unlearner in (pulled, ju.random_label(**settings))
+    ]
+    chex.assert_trees_all_equal(*(outcome.variables for outcome in outcomes))
+
+
+def test_the_proximal_form_returns_a_share_of_the_weights_that_falls_to_none(
+    lab, batch_of, step_info
+):
+    unlearner = ju.salun(masking="proximal", keep=0.2, **SGD)
+    problem = lab.problem
+    start = problem.variables["params"]
+    for step, share in ((0, 0.6), (1, 0.4), (3, 0.0)):
+        state = unlearner.init(KEY, problem)
+        info = step_info._replace(step=jnp.int32(step))
+        state, _ = unlearner.step(problem.model, state, batch_of(problem.forget), info)
+        pairs = zip(jax.tree.leaves(state.variables["params"]), jax.tree.leaves(start), strict=True)
+        same = np.concatenate([np.ravel(np.asarray(a) == np.asarray(b)) for a, b in pairs])
+        # A few weights have no gradient, and are where they were without being pulled.
+        assert same.mean() == pytest.approx(share, abs=0.1 if share == 0 else 2e-3)
 
 
 def test_keeping_nothing_changes_no_weight(lab):

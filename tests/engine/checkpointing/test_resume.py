@@ -33,6 +33,7 @@ KEY = jax.random.key(7)
 SIZES = {
     "mumis": {"batch_size": 5, "max_steps": 7, "check_every": 3, "stop_ratio": 9.0},
     "gradient_ascent": {"batch_size": 4},
+    "ugradsl": {"batch_size": 4},
     "natmu": {"batch_size": 16, "num": 2},
 }
 METHODS = {

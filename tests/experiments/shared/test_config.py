@@ -103,6 +103,7 @@ def test_natmu_presets_run_every_method_in_the_papers_frame(name):
         assert built.augment == (method == "natmu")
     salun = build_method("salun", method_arguments(experiment, experiment.requests[0])["salun"])
     assert (salun.masking, salun.relabel, salun.stream) == ("gradient", "once", "shuffled")
+    assert salun.labels == "wrong"
 
 
 @pytest.mark.parametrize(
