@@ -7,7 +7,7 @@ import numpy as np
 import jax_unlearn as ju
 from jax_unlearn.methods import SalUn
 
-from .fine_tuning import common
+from .fine_tuning import common, recorded_rates
 from .network import network
 from .replay import case, close, replay
 
@@ -46,8 +46,7 @@ def random_label_once(golden):
 @case("salun_family/amun_baselines", "rl_with_remain")
 def random_label_in_amun(golden):
     """Wrong labels, drawn at every access; a tenth of the rate in the second epoch."""
-    schedule = lambda step: jnp.where(step < 4, 1.0, 0.1)  # noqa: E731
-    relabel(golden, ju.random_label(**common(golden), schedule=schedule, **RECORDED))
+    relabel(golden, ju.random_label(**common(golden), schedule=recorded_rates(golden), **RECORDED))
 
 
 @case("others/amnesiac")
@@ -114,17 +113,28 @@ def salun_in_sfron(golden):
 
 
 class AsReleased(SalUn):
-    """Counts steps as the release does: those of the epoch's retain batches alone, from 0."""
+    """Counts as the release does: the steps on retain rows, from 0, and 1 for all before them.
+
+    Attributes:
+      forget_steps: how many steps come before those.
+    """
+
+    forget_steps: int = 1
 
     def returning(self, info):
-        done = jnp.maximum(info.step - 1, 0) + 1
+        done = jnp.maximum(info.step - self.forget_steps, 0) + 1
         return (1 - self.keep) * (1 - done / info.steps)
 
 
 @case("salun_family/salun", "proximal")
 def salun_proximal(golden):
-    """Without a mask, all weights pulled back after each step; the release's way to count them."""
+    """Without a mask, all weights pulled back after each step of the one epoch."""
+    forget = golden.examples[1]
     method = AsReleased(
-        **common(golden), keep=1 - golden.number("mask_ratio"), masking="proximal", **RECORDED
+        **common(golden),
+        keep=1 - golden.number("mask_ratio"),
+        masking="proximal",
+        forget_steps=int(np.sum(forget[golden["index"][:, 0]])),
+        **RECORDED,
     )
     relabel(golden, method)

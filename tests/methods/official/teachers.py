@@ -32,7 +32,8 @@ def bad_teacher(golden):
     forget = golden["is_forget"].astype(bool)
     order = np.concatenate([np.flatnonzero(~forget), np.flatnonzero(forget)])
     retain, forgotten = (examples_of(golden, rows) for rows in np.split(order, [sum(~forget)]))
-    problem = ju.Problem(model, golden.variables(), forgotten, retain, 7, augment=None)
+    classes = len(golden["param_dense_bias"])
+    problem = ju.Problem(model, golden.variables(), forgotten, retain, classes, augment=None)
     pool = method.pool(jax.random.key(0), problem)
     rows = np.tile(np.argsort(order)[golden["batches"]], (method.epochs, 1))
     replay(golden, method, problem, rows, pool=pool, epochs=method.epochs, losses=golden["loss"])
@@ -46,9 +47,10 @@ def examples_of(golden, rows):
 
 def distances_of(golden):
     """The loss alone, of recorded logits."""
+    classes = len(golden["param_dense_bias"])
     student, full, bad = (golden[f"loss_{name}_logits"] for name in ("student", "full", "bad"))
     teacher = np.where(golden["loss_is_forget"][:, None] == 1, bad, full)
     for temperature in (1, 2):
         kl = functional.kl_divergence(jnp.asarray(teacher), jnp.asarray(student), temperature)
         close(kl.mean(), golden[f"loss_value_batchmean_T{temperature}"])
-        close(kl.mean() / 7, golden[f"loss_value_T{temperature}"])
+        close(kl.mean() / classes, golden[f"loss_value_T{temperature}"])
