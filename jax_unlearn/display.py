@@ -6,6 +6,14 @@ from jax_unlearn.methods.constructors import method_class
 from jax_unlearn.registry import METHODS
 from jax_unlearn.user_code import is_reference
 
+DEFAULTS = ", defaults"
+"""Ends the name of the row that shows a method at its defaults, beside one at settings found."""
+
+
+def method_of(row: str) -> str:
+    """Name of the method that a row shows: of ``'natmu, defaults'``, too, it is ``'natmu'``."""
+    return row.removesuffix(DEFAULTS)
+
 
 def display_name(name: str) -> str:
     """Name a method as a reader knows it: by what its class declares, else by its words.
@@ -14,6 +22,8 @@ def display_name(name: str) -> str:
     A user's code is not imported for it: a title that it declares comes with its models, see
     :attr:`jax_unlearn.bank.plan.Named.title`.
     """
+    if name.endswith(DEFAULTS):
+        return display_name(method_of(name)) + DEFAULTS
     if is_reference(name):
         name = name.rpartition(":")[2]
     if name in METHODS:
@@ -30,7 +40,8 @@ def row_titles(declared: Mapping[str, str]) -> dict[str, str]:
     taken = {"original", "oracle"}
     titles: dict[str, str] = {}
     for name, given in declared.items():
-        title = first = given or display_name(name)
+        shown = given + DEFAULTS if given and name.endswith(DEFAULTS) else given
+        title = first = shown or display_name(name)
         number = 1
         while title in taken:
             number += 1

@@ -94,7 +94,7 @@ def execute(command: Command, terminal: Console) -> None:
 def _tell(filled: RequestRecords, watch: bool, terminal: Console) -> None:
     text = filled.forgetting.text
     for name, records in {"oracle": filled.oracles, **filled.methods}.items():
-        spent = sum(record.outcome["run_seconds"] for record in records)
+        spent = sum(record.outcome.get("run_seconds", 0.0) for record in records)
         terminal.print(f"{text} {name}: {len(records)} models, {spent:.1f} s of training")
         unwatched = 0 if name == "oracle" else count_unwatched(records)
         if watch and unwatched:

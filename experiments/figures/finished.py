@@ -5,7 +5,6 @@ import dataclasses
 import functools
 import json
 import pathlib
-from typing import Any
 
 import numpy as np
 
@@ -13,16 +12,15 @@ from jax_unlearn import data
 from jax_unlearn.audit.measures.accuracy import accuracies
 from jax_unlearn.audit.records.runs import is_run, refuse_old_run, run_models
 from jax_unlearn.bank.forgetting import Forgetting
-from jax_unlearn.bank.plan import Named, Plan, make_key
+from jax_unlearn.bank.plan import Named, Plan, make_key, silent
 from jax_unlearn.bank.record import Record
 from jax_unlearn.core import InputError, Predictions, Variables
 
 from ..shared.execution import ORDINARY
-from ..shared.hyperparameters import build_method, method_arguments
+from ..shared.hyperparameters import method_arguments, name_method
 from ..shared.planning import make_plan
 from ..shared.reading import starting_settings
 from ..shared.setting_up import set_up
-from ..shared.sources import source_of
 from .chosen import Chosen, read_requests
 from .drawing import Missing
 
@@ -64,10 +62,7 @@ class Finished:
     def methods(self, chosen: Chosen) -> list[Named]:
         """The methods of a request, with the hyperparameters that the run gave them."""
         arguments = method_arguments(self._experiment, chosen.text)
-        return [
-            Named(name, build_method(name, arguments[name]), source_of(name))
-            for name in chosen.every
-        ]
+        return [name_method(name, arguments[name]) for name in chosen.every]
 
     def predictions(self, record: Record, chosen: Chosen) -> Predictions:
         """What a model predicts."""
@@ -97,7 +92,6 @@ class Finished:
             raise Missing(f"needs the run's data; {error}") from error
         if setup.dataset.fingerprint != self.bank.data.fingerprint:
             raise Missing("needs the run's data, and other data is there; name it by --data-dir")
-        silent: Any = Plan.__dataclass_fields__["phase"].default
         return make_plan(setup, self.bank, silent, lambda line: None, watch=False)
 
     def forgetting(self, chosen: Chosen) -> Forgetting:

@@ -1,5 +1,6 @@
 """Figures of what the bank has stored: predictions, histories and times."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -82,12 +83,15 @@ def time(run: Finished, chosen: Chosen, title: str) -> Drawing:
     seconds = {name: _seconds(records) for name, records in chosen.methods.items()}
     if not seconds:
         raise Missing("needs a method of which not every model collapsed")
-    figure = time_figure(seconds, retrain=_seconds(chosen.oracles), title=title)
+    retrain = _seconds(chosen.oracles)
+    if not np.isfinite(retrain).any():
+        raise Missing("needs oracles that were trained here, not taken from a reference")
+    figure = time_figure(seconds, retrain=retrain, title=title)
     return Drawing([Picture(f"{chosen.stem}-time", title, figure)])
 
 
 def _seconds(records: Sequence[Record]) -> list[float]:
-    return [float(record.outcome["run_seconds"]) for record in records]
+    return [float(record.outcome.get("run_seconds", math.nan)) for record in records]
 
 
 def mumis_course(run: Finished, chosen: Chosen, title: str) -> Drawing:

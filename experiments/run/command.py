@@ -16,6 +16,7 @@ from jax_unlearn.core import InputError
 from jax_unlearn.engine import distributed
 from jax_unlearn.engine.agreement import same_everywhere
 from jax_unlearn.files import write_whole
+from jax_unlearn.wording import counted
 
 from ..shared.auditing import audit_one
 from ..shared.command import console, guarded
@@ -25,6 +26,7 @@ from ..shared.naming import as_typed
 from ..shared.planning import make_plan, open_bank_of
 from ..shared.progress import phases, teller
 from ..shared.reading import ExperimentCommand, read_command
+from ..shared.references import find_reference
 from ..shared.setting_up import set_up
 from . import __doc__ as description
 from .method_runs import method_runs
@@ -41,12 +43,29 @@ class Command(ExperimentCommand):
       resume: go on with the run in the folder; an error if there is none. Without it, too, a run
         that was cut off goes on, and a new one begins where there is none.
       overwrite: empty a folder that holds a run with other settings.
+      method: a method of your own, as FILE.py:NAME or pkg.module:NAME, alone in the run, in place
+        of --methods, and in batches of training's size; its originals and oracles are taken from
+        the reference predictions that ship with the preset, so that none is trained.
+      reference: a file of other reference predictions, written by
+        `python -m experiments.reference`.
     """
 
     out: str = "runs/run"
     bank: str = ""
     resume: bool = False
     overwrite: bool = False
+    method: str = ""
+    reference: str = ""
+
+    def settled(self) -> "Command":
+        """The command with its method in the place of the experiment's methods."""
+        if not self.method:
+            return self
+        given = self.experiment
+        # First of all, so that what is set by hand comes later and counts.
+        batches = f"{self.method}.batch_size={given.training.batch_size}"
+        alone = dataclasses.replace(given, methods=(self.method,), set=(batches, *given.set))
+        return dataclasses.replace(self, experiment=alone)
 
 
 def execute(command: Command, terminal: Console) -> None:
@@ -65,6 +84,8 @@ def execute(command: Command, terminal: Console) -> None:
             raise InputError(
                 f"resume: there is no run in out={command.out!r}; name its folder, or leave it out"
             )
+        own = command.preset if command.method else ""
+        reference = find_reference(command.reference, own, setup, terminal.print)
     if command.bank:
         # Before the folder is made: nothing is left behind where the bank is refused.
         open_bank_of(command.bank, setup.dataset)
@@ -73,6 +94,9 @@ def execute(command: Command, terminal: Console) -> None:
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(open_folder(out, setup.settings, overwrite=command.overwrite))
         bank = open_bank_of(command.bank or folder / "bank", setup.dataset)
+        if reference is not None and leads:
+            entered = reference.enter(bank)
+            terminal.print(f"reference {reference.source}: {counted(entered, 'model')} taken")
         stack.enter_context(as_typed(learning_rate="training.learning_rate"))
         phase = stack.enter_context(phases(terminal))
         stack.enter_context(profiled(command.execution.profile))
@@ -92,6 +116,7 @@ def execute(command: Command, terminal: Console) -> None:
                     audit_one(
                         *(sources, "auto", protocol, place, terminal, phase),
                         settings=setup.settings["experiment"],
+                        unfit=setup.unfit[text],
                         runs=partial(method_runs, plan, filled, setup.methods(text)),
                     )
                 except InputError as error:
@@ -105,4 +130,8 @@ def execute(command: Command, terminal: Console) -> None:
 
 def main() -> None:
     """Read the command line and run."""
-    guarded(lambda: execute(read_command(Command, "experiments.run", description), console()))
+
+    def run() -> None:
+        execute(read_command(Command, "experiments.run", description).settled(), console())
+
+    guarded(run)

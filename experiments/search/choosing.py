@@ -84,10 +84,12 @@ def choose(name: str, fixed: Mapping[str, Any], trials: Sequence[Trial]) -> dict
     best = min(eligible or trials, key=lambda trial: trial.gap)
     arguments = {**fixed, **best.values}
     failed = {} if eligible else {"failed": FAILED}
+    first = trials[0]
+    told = {"gap": first.gap, "eligible": first.eligible, "collapsed": first.collapsed}
     return failed | {
         "arguments": arguments,
         "gap": best.gap,
-        "published": {"gap": trials[0].gap, "eligible": trials[0].eligible},
+        "published": told,
         "trials": len(trials),
         "collapsed": sum(trial.collapsed for trial in trials),
         "unforgotten": sum(not trial.forgets for trial in trials),

@@ -7,13 +7,12 @@ from typing import Any
 
 from jax_unlearn.bank import Record
 from jax_unlearn.bank.forgetting import Forgetting
-from jax_unlearn.bank.plan import Named, Plan, unlearning
+from jax_unlearn.bank.plan import Plan, unlearning
 from jax_unlearn.engine import run_many
 from jax_unlearn.engine.run_spec import Result, RunSpec, group_alike
 from jax_unlearn.engine.signals import deferred
 
-from ..shared.hyperparameters import build_method
-from ..shared.sources import source_of
+from ..shared.hyperparameters import build_method, name_method
 from .measuring import Yardstick
 from .run_file import Run, RunFile
 
@@ -93,7 +92,7 @@ class Bench:
         self, name: str, fixed: Mapping[str, Any], wanted: Sequence[tuple[dict[str, float], int]]
     ) -> list[RunSpec]:
         """Runs of points on seeds; the weights of an original are read once for all of them."""
-        method = Named(name, build_method(name, fixed), source_of(name))
+        method = name_method(name, fixed)
         begun = {
             seed: unlearning(self._plan, self._forgetting, self._originals[seed], method)
             for seed in {seed for _, seed in wanted}

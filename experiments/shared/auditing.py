@@ -11,6 +11,7 @@ from jax_unlearn.audit import AuditProtocol
 from jax_unlearn.audit.records.auditing import audit_sources
 from jax_unlearn.audit.records.stores import Sources
 from jax_unlearn.data.request_text import describe_request
+from jax_unlearn.display import display_name
 from jax_unlearn.files import write_whole
 from jax_unlearn.report import (
     MethodRun,
@@ -33,6 +34,7 @@ def audit_one(
     phase: Callable[[str], Any],
     *,
     settings: Mapping[str, Any] | None = None,
+    unfit: Mapping[str, str] | None = None,
     runs: Callable[[], Mapping[str, MethodRun]] = dict,
 ) -> None:
     """Audit a request, write record and report to a folder, and print what came out.
@@ -45,6 +47,7 @@ def audit_one(
       terminal: where to print.
       phase: opens a progress bar.
       settings: what the models were made with, for the report.
+      unfit: by row why its method cannot work on the request; it has a row that says so.
       runs: gives a run of each method, for the figures that it declares.
     """
     with phase(f"{describe_request(sources.text)}: audit") as on_step:
@@ -52,6 +55,10 @@ def audit_one(
     record["provenance"] = provenance()
     if settings is not None:
         record["settings"] = settings
+    record["unfit"] = [
+        {"name": name, "title": display_name(name), "why": why}
+        for name, why in (unfit or {}).items()
+    ]
     write(record, folder, method_figures(runs(), record))
     print_summary(record, terminal)
     reasons = {row["verdict"]["reason"].lower() for row in record["rows"]}

@@ -1,7 +1,7 @@
 """Whether an experiment can run to its end, as far as sizes tell, before anything is trained."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -9,11 +9,25 @@ import numpy as np
 import jax_unlearn as ju
 from jax_unlearn import data
 from jax_unlearn.core import InputError, Model
+from jax_unlearn.display import method_of
 
 from .config import Experiment
 from .hyperparameters import build_method
-from .naming import as_typed, naming
-from .trial import of_user, try_out
+from .method_checks import check_method, too_large_batch, why_unfit
+from .naming import as_typed
+from .trial import try_out
+
+
+class Fit(NamedTuple):
+    """What was found of requests that fit.
+
+    Attributes:
+      hashes: hash of each request whose ids lie in a file: its text does not say which they are.
+      unfit: by request and row why its method cannot work there.
+    """
+
+    hashes: dict[str, str]
+    unfit: dict[str, dict[str, str]]
 
 
 def check_fit(
@@ -21,25 +35,24 @@ def check_fit(
     model: Model,
     dataset: data.Dataset,
     arguments: Mapping[str, Mapping[str, Mapping[str, Any]]],
-) -> dict[str, str]:
+) -> Fit:
     """Check requests, batch sizes and what methods need against the data.
 
     Args:
       experiment: settings that :func:`experiments.shared.validation.validate` accepts.
       model: the network.
       dataset: the data.
-      arguments: hyperparameters by request and method.
-
-    Returns:
-      Hash of each request whose ids lie in a file: its text does not say which they are.
+      arguments: hyperparameters by request and row.
 
     Raises:
       InputError: a request does not fit the data or comes twice in other words, batches are larger
-        than what they are drawn from (all of them are named), or a method cannot work on a request.
+        than what they are drawn from (all of them are named), or a method cannot work on a request
+        (with ``skip_unfit``: none can work on any).
     """
     size = len(dataset.train.label)
-    too_large = _too_large("training", experiment.training.batch_size, size, "the data")
+    too_large = too_large_batch("training", experiment.training.batch_size, size, "the data")
     hashes: dict[str, str] = {}
+    unfit: dict[str, dict[str, str]] = {}
     seen: dict[str, str] = {}
     for text in experiment.requests:
         spec = data.parse_request(text)
@@ -61,16 +74,23 @@ def check_fit(
         problem = ju.Problem(model, None, forget, retain, num_classes=dataset.num_classes)
         if not too_large:
             batch_size, rows = experiment.training.batch_size, len(retain.label)
-            too_large += _too_large("training", batch_size, rows, f"{text}'s oracle")
+            too_large += too_large_batch("training", batch_size, rows, f"{text}'s oracle")
+        unfit[text] = {}
         for name, given in arguments[text].items():
             method = build_method(name, given)
-            found = _check_method(name, method, text, problem)
-            if name not in ju.METHODS and not found:
+            why = why_unfit(name, method, text, problem) if experiment.skip_unfit else ""
+            if why:
+                unfit[text][name] = why
+                continue
+            found = check_method(name, method, text, problem)
+            if method_of(name) not in ju.METHODS and not found:
                 try_out(name, method, problem)
             too_large += found
     if too_large:
         raise InputError("; ".join(too_large))
-    return hashes
+    if all(unfit[text] and unfit[text].keys() == arguments[text].keys() for text in unfit):
+        raise InputError("; ".join(why for rows in unfit.values() for why in rows.values()))
+    return Fit(hashes, unfit)
 
 
 def check_settings(
@@ -92,7 +112,7 @@ def check_settings(
     problem = ju.Problem(model, None, forget, retain, num_classes=dataset.num_classes)
     tried = set()
     for method in methods:
-        too_large = _check_method(name, method, text, problem)
+        too_large = check_method(name, method, text, problem)
         if too_large:
             raise InputError("; ".join(too_large))
         # Settings of one structure are one program: what it raises, it raises for all.
@@ -103,24 +123,7 @@ def check_settings(
 
 
 def _request(spec: data.RequestSpec, dataset: data.Dataset) -> data.Request:
-    # Which examples are hardest is not known before models are trained, but how many are.
-    stand_in = np.zeros(len(dataset.train.label)) if spec.kind == "hardest" else None
-    return data.make_request(spec, dataset, stand_in)
-
-
-def _check_method(name: str, method: ju.Unlearner, text: str, problem: ju.Problem) -> list[str]:
-    """Check a method on a request; what is to be said of its batch size."""
-    with naming(f"{name}."), of_user(name, "check or pool"):
-        method.check(problem, exact=data.parse_request(text).kind != "hardest")
-        rows = method.count_rows(problem)
-    return _too_large(name, method.batch_size, rows, text)
-
-
-def _too_large(owner: str, batch_size: int, rows: int, whose: str) -> list[str]:
-    """What to say of a batch that is larger than what it is drawn from; nothing of others."""
-    if batch_size <= rows:
-        return []
-    return [
-        f"{owner}.batch_size={batch_size}: there are only {rows} examples to draw from for "
-        f"{whose}; use at most {rows}"
-    ]
+    # Which examples are hardest is not known before models are trained, but how many are; in the
+    # data's own order they might be whole classes.
+    stand_in = np.random.default_rng(0).random(len(dataset.train.label))
+    return data.make_request(spec, dataset, stand_in if spec.kind == "hardest" else None)

@@ -109,6 +109,10 @@ class Experiment:
         that ships in experiments/configs; empty takes each method's own defaults.
       set: single hyperparameters, METHOD.NAME=VALUE, over everything else and after those of the
         preset; with a prefix such as class/natmu.reinit_linear=true only for requests of that kind.
+      show_defaults: whether a method that collapsed at its defaults in the search is also run at
+        them, as a row of its own.
+      skip_unfit: whether a method that cannot work on a request is left out there, and its row says
+        why; otherwise nothing is run.
       cpu_devices: virtual devices that share a CPU's cores; 0 leaves JAX's own number. Many
         models at a time train faster on several, a batch shared among them slower; accelerators
         ignore it.
@@ -126,6 +130,8 @@ class Experiment:
     oracles: int = 0
     hyperparameters: str = ""
     set: tuple[str, ...] = ()
+    show_defaults: bool = False
+    skip_unfit: bool = False
     cpu_devices: int = 0
     loop: str = "auto"
     svc_examples: int = 2000

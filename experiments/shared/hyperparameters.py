@@ -2,60 +2,71 @@
 
 import dataclasses
 import json
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 import jax_unlearn as ju
+from jax_unlearn.bank.plan import Named
 from jax_unlearn.core import InputError, check_choice
 from jax_unlearn.data.request_text import OPTIONS
+from jax_unlearn.display import DEFAULTS, method_of
 from jax_unlearn.methods import method_class
 from jax_unlearn.registry import find_method
 from jax_unlearn.user_code import is_reference
 
 from .config import Experiment
+from .hyperparameter_file import read_hyperparameters
 from .naming import naming
+from .sources import source_of
 
 
 def method_arguments(experiment: Experiment, request: str) -> dict[str, dict[str, Any]]:
-    """Each method's hyperparameters for a request, where they differ from the defaults.
+    """Each row's hyperparameters for a request, where they differ from the method's defaults.
 
-    Those of the file come first (its entry for the request, else for ``'*'``), then ``set``.
+    Those of the file come first (its entry for the request, else for ``'*'``), then ``set``. With
+    ``show_defaults`` a method that collapsed at its defaults in the search has a second row, which
+    takes nothing from it.
 
     Raises:
       InputError: the file is missing or malformed, or has no entry for the request.
     """
     entry = _entry(experiment, request)
-    arguments = {
-        name: dict(entry.get(name, {}).get("arguments", {})) for name in experiment.methods
-    }
+    arguments: dict[str, dict[str, Any]] = {}
+    for name in experiment.methods:
+        found = entry.get(name, {})
+        arguments[name] = dict(found.get("arguments", {}))
+        row = name + DEFAULTS
+        if experiment.show_defaults and (found.get("collapses") or row in entry):
+            arguments[row] = dict(entry.get(row, {}).get("arguments", {}))
     for text in experiment.set:
         kind, method, field, value = parse_setting(text)
-        if method in arguments and kind in ("", request.partition(":")[0]):
-            arguments[method][field] = value
+        if kind in ("", request.partition(":")[0]):
+            for row in {method, method + DEFAULTS} & set(arguments):
+                arguments[row][field] = value
     return arguments
 
 
 def failed_methods(experiment: Experiment, request: str) -> dict[str, str]:
     """By method why its hyperparameters stand for none that work, as their search says it.
 
-    Nothing is said of a method whose hyperparameters ``set`` changes.
+    Nothing is said of a method whose hyperparameters ``set`` changes from those searched.
 
     Raises:
       InputError: as :func:`method_arguments`.
     """
     entry = _entry(experiment, request)
-    told = {name: str(entry.get(name, {}).get("failed", "")) for name in experiment.methods}
-    changed = [parse_setting(text)[:2] for text in experiment.set]
-    kinds = ("", request.partition(":")[0])
-    own = {method for kind, method in changed if kind in kinds}
-    return {name: why for name, why in told.items() if why and name not in own}
+    used = method_arguments(experiment, request)
+    return {
+        name: str(entry[name]["failed"])
+        for name in experiment.methods
+        if name in entry and entry[name]["failed"] and used[name] == entry[name]["arguments"]
+    }
 
 
 def _entry(experiment: Experiment, request: str) -> Mapping[str, Any]:
     """What the file of hyperparameters has for a request, by method."""
     file = experiment.hyperparameters
-    found = _read_hyperparameters(file) if file else {"*": {}}
+    found = read_hyperparameters(file) if file else {"*": {}}
     entry = found.get(request, found.get("*"))
     if entry is None:
         raise InputError(
@@ -66,13 +77,22 @@ def _entry(experiment: Experiment, request: str) -> Mapping[str, Any]:
     return entry
 
 
+def name_method(name: str, arguments: Mapping[str, Any], failed: str = "") -> Named:
+    """A method under the name of its row.
+
+    Raises:
+      InputError: as :func:`build_method`.
+    """
+    return Named(name, build_method(name, arguments), source_of(method_of(name)), failed)
+
+
 def build_method(name: str, arguments: Mapping[str, Any]) -> ju.Unlearner:
-    """Construct a method by name.
+    """Construct a method by its name or that of its row.
 
     Raises:
       InputError: unknown method or hyperparameter (with near names), or a value out of range.
     """
-    constructor = find_method(name)
+    constructor = find_method(method_of(name))
     fields = dataclasses.fields(method_class(constructor))
     defaults = {field.name: field.default for field in fields}
     given = {}
@@ -104,27 +124,3 @@ def parse_setting(text: str) -> tuple[str, str, str, Any]:
         return kind, method, field, json.loads(value)
     except json.JSONDecodeError:
         return kind, method, field, value
-
-
-def _read_hyperparameters(name: str) -> Mapping[str, Any]:
-    configs = pathlib.Path(__file__).parents[1] / "configs"
-    shipped = {path.stem: path for path in sorted(configs.glob("*.json"))}
-    try:
-        found = json.loads(shipped.get(name, pathlib.Path(name)).read_text())
-        entries = found.get("settings", found)["requests"]
-        return {
-            request: {
-                method: {"arguments": dict(result["arguments"]), "failed": result.get("failed", "")}
-                for method, result in methods.items()
-            }
-            for request, methods in entries.items()
-        }
-    except OSError as error:
-        raise InputError(
-            f"hyperparameters={name!r}: cannot be read ({error.strerror}); expected a path, or one "
-            f"of {', '.join(shipped)}"
-        ) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"hyperparameters={name!r}: not a file that `python -m experiments.search` wrote"
-        ) from error

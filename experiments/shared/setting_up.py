@@ -17,10 +17,10 @@ from .checks import check_fit
 from .config import Experiment
 from .config_json import to_json
 from .execution import Execution
-from .hyperparameters import build_method, failed_methods, method_arguments
+from .hyperparameters import failed_methods, method_arguments, name_method
 from .loading import load_data, make_network
 from .naming import as_typed
-from .sources import digests, source_of
+from .sources import digests
 from .validation import validate
 from .writable import check_writable
 
@@ -34,7 +34,8 @@ class Setup:
       execution: how the machine is used.
       dataset: the data.
       model: the network.
-      arguments: hyperparameters by request and method, where they differ from the defaults.
+      arguments: hyperparameters by request and row, where they differ from the method's defaults.
+      unfit: by request and row why its method cannot work there; the others are run.
       failed: by request and method why its hyperparameters stand for none that work.
       settings: what determines the results, as JSON values.
     """
@@ -44,15 +45,14 @@ class Setup:
     dataset: data.Dataset
     model: Model
     arguments: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    unfit: Mapping[str, Mapping[str, str]]
     failed: Mapping[str, Mapping[str, str]]
     settings: Mapping[str, Any]
 
     def methods(self, request: str) -> list[Named]:
-        """The methods for a request, with their hyperparameters."""
+        """The methods that can work on a request, with their hyperparameters."""
         return [
-            Named(
-                name, build_method(name, given), source_of(name), self.failed[request].get(name, "")
-            )
+            name_method(name, given, self.failed[request].get(name, ""))
             for name, given in self.arguments[request].items()
         ]
 
@@ -99,7 +99,7 @@ def set_up(
         if not leads:
             dataset = load_data(experiment, download=download, streamed=streamed)
         model = make_network(experiment, dataset)
-        hashes = check_fit(experiment, model, dataset, arguments)
+        hashes, unfit = check_fit(experiment, model, dataset, arguments)
     check_same({"data_fingerprint": dataset.fingerprint, "request_hashes": hashes})
     if execution.profile is not None:
         with same_everywhere():
@@ -119,7 +119,11 @@ def set_up(
         "request_hashes": hashes,
         "sources": sources,
     }
-    return Setup(experiment, execution, dataset, model, arguments, failed, settings)
+    fit = {
+        text: {name: given for name, given in rows.items() if name not in unfit[text]}
+        for text, rows in arguments.items()
+    }
+    return Setup(experiment, execution, dataset, model, fit, unfit, failed, settings)
 
 
 def _common(

@@ -18,13 +18,14 @@ from jax_unlearn.bank.subset_models import subset_rows
 from jax_unlearn.bank.together import weights_of
 from jax_unlearn.core import Examples, Model, Problem, Unlearner
 from jax_unlearn.data.augment import crop_and_flip
-from jax_unlearn.display import display_name
+from jax_unlearn.display import display_name, method_of
 from jax_unlearn.engine.run_spec import RunSpec
 
 OnStep = Callable[[int, int], None]
 
 
-def _silent(title: str) -> AbstractContextManager[OnStep]:
+def silent(title: str) -> AbstractContextManager[OnStep]:
+    """Open no progress bar."""
     del title
     return nullcontext(lambda done, planned: None)
 
@@ -64,7 +65,7 @@ class Plan:
     checkpoint_seconds: float = 60.0
     watch: bool = False
     keep_weights: bool = True
-    phase: Callable[[str], AbstractContextManager[OnStep]] = _silent
+    phase: Callable[[str], AbstractContextManager[OnStep]] = silent
     tell: Callable[[str], None] = lambda line: None
 
     def problem(self, **parts: Any) -> Problem:
@@ -82,7 +83,7 @@ class Named:
     """A method under the name that a user gave it.
 
     Attributes:
-      name: as given; part of the model's key and address.
+      name: of its row: as given, or with the ending that tells its defaults from settings found.
       unlearner: the method with its hyperparameters.
       source: digest of its source where it is a user's own, else ''.
       failed: why its hyperparameters stand for no setting of the method that works, as a search
@@ -96,14 +97,23 @@ class Named:
     failed: str = ""
 
     @property
+    def method(self) -> str:
+        """Its name as given, part of the model's key and address, whichever row shows it."""
+        return method_of(self.name)
+
+    @property
     def title(self) -> str:
         """How a reader knows it: by what its class declares, else by its name."""
-        return self.unlearner.title or display_name(self.name)
+        declared = self.unlearner.title
+        return declared + self.name[len(self.method) :] if declared else display_name(self.name)
 
     def describe(self) -> dict[str, Any]:
         """Name, hyperparameters and source as JSON values."""
         own = {"source": self.source} if self.source else {}
-        return {"name": self.name, "arguments": describe_method(self.unlearner)["arguments"]} | own
+        return {
+            "name": self.method,
+            "arguments": describe_method(self.unlearner)["arguments"],
+        } | own
 
 
 def make_key(seed: int, *words: str) -> jax.Array:
@@ -182,7 +192,7 @@ def unlearning(plan: Plan, forgetting: Forgetting, original: Record, method: Nam
         forget=forgetting.forget,
         retain=forgetting.retain if method.unlearner.needs_retain else None,
     )
-    key = make_key(seed, "unlearn", forgetting.slug, method.name)
+    key = make_key(seed, "unlearn", forgetting.slug, method.method)
     return RunSpec(method.unlearner, problem, key)
 
 

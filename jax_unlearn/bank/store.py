@@ -182,12 +182,20 @@ class Bank:
         """
         record, digests = self._read_record(model)
         if WEIGHTS not in digests:
-            raise InputError(
-                f"model={record.address}: bank {str(self.path)!r} holds what it predicts but not "
-                "its weights; expected a model whose weights were kept; fill another bank"
-            )
+            raise self._without_weights(record)
         self._check_file(record.address, WEIGHTS, digests)
         return load_safetensors(self._folder(record.address) / WEIGHTS, like)
+
+    def weights_file(self, model: Record | str) -> bytes:
+        """The ``.safetensors`` file of a model's weights.
+
+        Raises:
+          InputError: there is no such model, it is damaged, or it was stored without weights.
+        """
+        record, digests = self._read_record(model)
+        if WEIGHTS not in digests:
+            raise self._without_weights(record)
+        return self._check_file(record.address, WEIGHTS, digests)
 
     def predictions(self, model: Record | str, request: str) -> Predictions:
         """A model's outputs, split by a forget request, whatever the model was trained on.
@@ -276,7 +284,7 @@ class Bank:
         self,
         ingredients: Mapping[str, Any],
         outcome: Mapping[str, Any],
-        variables: Variables | None,
+        variables: Variables | bytes | None,
         train_logits: np.ndarray,
         test_logits: np.ndarray,
     ) -> Record:
@@ -285,7 +293,8 @@ class Bank:
         Args:
           ingredients: what determines the model, see :func:`address_of`.
           outcome: what came of it; can be written as JSON.
-          variables: pytree of arrays; None stores no weights.
+          variables: pytree of arrays, or a file as :meth:`weights_file` gives it; None stores no
+            weights.
           train_logits: floating [N, K], in the order of :attr:`train`; may be NaN.
           test_logits: floating [T, K], in the order of :attr:`test`.
 
@@ -311,7 +320,9 @@ class Bank:
                 partial = partial_path(self.path)
                 try:
                     partial.mkdir()
-                    if variables is not None:
+                    if isinstance(variables, bytes):
+                        (partial / WEIGHTS).write_bytes(variables)
+                    elif variables is not None:
                         save_safetensors(partial / WEIGHTS, variables)
                     (partial / OUTPUTS).write_bytes(npz_bytes(logits))
                     written = [name for name in FILES if (partial / name).is_file()]
@@ -382,6 +393,12 @@ class Bank:
         if sha256(content) != digests.get(name):
             raise self._damaged(address, name)
         return content
+
+    def _without_weights(self, record: Record) -> InputError:
+        return InputError(
+            f"model={record.address}: bank {str(self.path)!r} holds what it predicts but not "
+            "its weights; expected a model whose weights were kept; fill another bank"
+        )
 
     def _damaged(self, address: str, name: str) -> InputError:
         return InputError(

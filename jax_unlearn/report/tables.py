@@ -100,6 +100,9 @@ def summary_table(record: Mapping[str, Any]) -> list[tuple[str, ...]]:
                 "; ".join(flags),
             )
         )
+    hyphens = ("-",) * (len(_SHOWN) + 1)
+    for absent in record.get("unfit", ()):
+        lines.append((absent["title"], *hyphens, "not run", absent["why"]))
     return lines
 
 

@@ -23,7 +23,7 @@ TOLERANCE = 1e-6
 File = Mapping[str, Any]
 """A file as a record describes it, with its path and sha256."""
 
-NOT_COMPUTED = ("provenance", "settings")
+NOT_COMPUTED = ("provenance", "settings", "unfit")
 """Parts of a record that are told, not computed from predictions."""
 
 

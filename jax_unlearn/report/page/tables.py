@@ -42,6 +42,10 @@ def verdict_blocks(audit: Mapping[str, Any]) -> list[Block]:
         ]
         for row in audit["rows"]
     ]
+    body += [
+        [Cell(absent["title"]), Cell("", sentence(f"not run: {absent['why']}"))]
+        for absent in audit.get("unfit", ())
+    ]
     context = accuracy_sentence(audit)
     return [Table(heads, body, "verdicts"), *([Paragraph(context)] if context else [])]
 

@@ -1,0 +1,24 @@
+"""What runs of every method share: all that are registered, and batches of one size."""
+
+import dataclasses
+
+import jax_unlearn as ju
+
+from ..shared.config import Experiment
+
+METHODS = tuple(name for name in ju.METHODS if name != "retrain")
+
+
+def with_every_method(begun: Experiment) -> Experiment:
+    """Settings with every registered method, each in batches of the size that training takes.
+
+    Methods that can take whole classes alone, or only requests that are none, stay out of the
+    others; one that collapses at its published defaults is shown at them, too.
+
+    Args:
+      begun: data, network, training, and what of published hyperparameters must be adapted to them.
+    """
+    batches = tuple(f"{name}.batch_size={begun.training.batch_size}" for name in METHODS)
+    return dataclasses.replace(
+        begun, methods=METHODS, set=(*batches, *begun.set), show_defaults=True, skip_unfit=True
+    )
