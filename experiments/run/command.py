@@ -30,6 +30,7 @@ from ..shared.references import find_reference
 from ..shared.setting_up import set_up
 from . import __doc__ as description
 from .method_runs import method_runs
+from .own_method import alone, rank_among_all
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,16 +58,6 @@ class Command(ExperimentCommand):
     method: str = ""
     reference: str = ""
 
-    def settled(self) -> "Command":
-        """The command with its method in the place of the experiment's methods."""
-        if not self.method:
-            return self
-        given = self.experiment
-        # First of all, so that what is set by hand comes later and counts.
-        batches = f"{self.method}.batch_size={given.training.batch_size}"
-        alone = dataclasses.replace(given, methods=(self.method,), set=(batches, *given.set))
-        return dataclasses.replace(self, experiment=alone)
-
 
 def execute(command: Command, terminal: Console) -> None:
     """Fill the bank, audit every request and write its report.
@@ -74,6 +65,8 @@ def execute(command: Command, terminal: Console) -> None:
     Several processes train together; process 0 alone reads, writes, audits and prints.
     """
     experiment, out = command.experiment, pathlib.Path(command.out)
+    if command.method:
+        experiment = alone(experiment, command.method)
     setup = set_up(experiment, command.execution, out=command.out, download=command.download)
     leads = distributed.is_leader()
     if not leads:
@@ -84,8 +77,9 @@ def execute(command: Command, terminal: Console) -> None:
             raise InputError(
                 f"resume: there is no run in out={command.out!r}; name its folder, or leave it out"
             )
+        say = partial(terminal.print, markup=False, highlight=False, soft_wrap=True)
         own = command.preset if command.method else ""
-        reference = find_reference(command.reference, own, setup, terminal.print)
+        reference = find_reference(command.reference, own, setup, say)
     if command.bank:
         # Before the folder is made: nothing is left behind where the bank is refused.
         open_bank_of(command.bank, setup.dataset)
@@ -95,8 +89,7 @@ def execute(command: Command, terminal: Console) -> None:
         folder = stack.enter_context(open_folder(out, setup.settings, overwrite=command.overwrite))
         bank = open_bank_of(command.bank or folder / "bank", setup.dataset)
         if reference is not None and leads:
-            entered = reference.enter(bank)
-            terminal.print(f"reference {reference.source}: {counted(entered, 'model')} taken")
+            say(f"reference {reference.source}: {counted(reference.enter(bank), 'model')} taken")
         stack.enter_context(as_typed(learning_rate="training.learning_rate"))
         phase = stack.enter_context(phases(terminal))
         stack.enter_context(profiled(command.execution.profile))
@@ -126,12 +119,10 @@ def execute(command: Command, terminal: Console) -> None:
         distributed.wait_for_others("end")
         if failed:
             raise InputError("; ".join(failed))
+        if command.method and leads:
+            rank_among_all(folder, command.method, command.preset, say)
 
 
 def main() -> None:
     """Read the command line and run."""
-
-    def run() -> None:
-        execute(read_command(Command, "experiments.run", description).settled(), console())
-
-    guarded(run)
+    guarded(lambda: execute(read_command(Command, "experiments.run", description), console()))

@@ -2,6 +2,7 @@
 
 from jax_unlearn.display import display_name
 from jax_unlearn.report.figures.attention import relevance_figure
+from jax_unlearn.report.figures.board import Panel, Place, gap_against_cost_figure
 from jax_unlearn.report.figures.both_kl import gap_against_both_kl_figure
 from jax_unlearn.report.figures.comparison import gap_against_kl_figure, time_figure
 from jax_unlearn.report.figures.confidence import density_figure, strip_figure
@@ -18,6 +19,8 @@ from jax_unlearn.report.figures.sweep import settings_figure, sweep_figure
 
 __all__ = [
     "MaskedRow",
+    "Panel",
+    "Place",
     "density_figure",
     "display_name",
     "entropy_figure",
@@ -25,6 +28,7 @@ __all__ = [
     "falling_figure",
     "forget_accuracy_figure",
     "gap_against_both_kl_figure",
+    "gap_against_cost_figure",
     "gap_against_kl_figure",
     "gap_against_time_figure",
     "hybrid_figure",

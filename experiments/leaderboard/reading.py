@@ -1,0 +1,66 @@
+"""Reading a finished run for the leaderboard."""
+
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from jax_unlearn.audit.records.reading import titled
+from jax_unlearn.bank.record import digest
+from jax_unlearn.core import InputError
+from jax_unlearn.data.request_text import describe_request, parse_request
+
+from ..shared.config_file import settings_of
+from .entries import GAP, Request, make_absent, make_entry, why_unranked
+
+
+def read_run(folder: pathlib.Path) -> list[Request]:
+    """Read the requests of a finished run.
+
+    Raises:
+      InputError: the folder lacks what the leaderboard needs.
+    """
+    missing = InputError(
+        f"run={str(folder)!r}: lacks what a leaderboard needs: expected the folder of a finished "
+        "`python -m experiments.run` with config.json and each request's audit.json; run it to the "
+        "end"
+    )
+    try:
+        settings = settings_of(folder / "config.json")
+        slugs = [parse_request(text).slug for text in settings["experiment"]["requests"]]
+        audits = [json.loads((folder / slug / "audit.json").read_text()) for slug in slugs]
+        return [_request(folder.resolve().name, settings, audit) for audit in audits]
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        raise missing from error
+
+
+def _request(run: str, settings: Mapping[str, Any], audit: Mapping[str, Any]) -> Request:
+    names = [row["name"] for row in audit["rows"]]
+    audit = titled(audit)
+    own, request, models = settings["experiment"], audit["request"], audit["models"]
+    alike = {
+        "data": [settings["data_fingerprint"], own["data"]["padding"], own["data"]["flip"]],
+        "network": own["network"],
+        "training": own["training"],
+        "request": request["ids_hash"],
+        "models": [models["original"], models["oracle"], own["seeds"]],
+    }
+    rows = dict(zip(names, audit["rows"], strict=True))
+    original, oracle = rows["original"], rows["oracle"]
+    methods = []
+    for name, row in rows.items():
+        if row["kind"] == "method":
+            failed = models["methods"][row["name"]]["failed"]
+            unranked = failed or why_unranked(name, row, original, oracle)
+            methods.append(make_entry(run, name, row, settings, unranked))
+    methods += [make_absent(run, absent, settings) for absent in audit.get("unfit", ())]
+    return Request(
+        alike=digest(alike),
+        data=own["data"]["name"],
+        title=describe_request(request["text"]),
+        band=float(audit["bands"][GAP]["high"]),
+        original=make_entry(run, "original", original, settings),
+        oracle=make_entry(run, "oracle", oracle, settings),
+        entries=tuple(methods),
+        told={"run": run, **audit["provenance"]},
+    )
