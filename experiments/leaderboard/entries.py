@@ -50,6 +50,7 @@ class Request:
       alike: digest of what must be the same for rows to be compared.
       data: name of the data set.
       title: of the request.
+      setting: size, network and models, in words.
       band: upper end of the null band of the gap.
       original: row of the originals.
       oracle: row of the held-out oracles.
@@ -60,6 +61,7 @@ class Request:
     alike: str
     data: str
     title: str
+    setting: str
     band: float
     original: Entry
     oracle: Entry

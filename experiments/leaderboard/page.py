@@ -81,7 +81,10 @@ def _drawn(one: Table) -> dict[str, Place]:
 
 
 def _band(one: Table) -> str:
-    return f"Null band: gaps up to {number(one.first.band)}, as oracles have among themselves."
+    return (
+        f"{escape(one.first.setting)} Null band: gaps up to {number(one.first.band)}, as oracles "
+        "have among themselves."
+    )
 
 
 def _lines(one: Table) -> str:

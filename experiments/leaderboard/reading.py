@@ -9,6 +9,7 @@ from jax_unlearn.audit.records.reading import titled
 from jax_unlearn.bank.record import digest
 from jax_unlearn.core import InputError
 from jax_unlearn.data.request_text import describe_request, parse_request
+from jax_unlearn.wording import counted
 
 from ..shared.config_file import settings_of
 from .entries import GAP, Request, make_absent, make_entry, why_unranked
@@ -58,6 +59,11 @@ def _request(run: str, settings: Mapping[str, Any], audit: Mapping[str, Any]) ->
         alike=digest(alike),
         data=own["data"]["name"],
         title=describe_request(request["text"]),
+        setting=(
+            f"Forgotten: {request['forget']} of {request['forget'] + request['retain']} training "
+            f"images; {own['network']['name']}, {counted(own['training']['epochs'], 'epoch')}; "
+            f"{counted(models['original'], 'original')}, {counted(models['oracle'], 'oracle')}."
+        ),
         band=float(audit["bands"][GAP]["high"]),
         original=make_entry(run, "original", original, settings),
         oracle=make_entry(run, "oracle", oracle, settings),

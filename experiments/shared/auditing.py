@@ -11,8 +11,10 @@ from jax_unlearn.audit import AuditProtocol
 from jax_unlearn.audit.records.auditing import audit_sources
 from jax_unlearn.audit.records.stores import Sources
 from jax_unlearn.data.request_text import describe_request
-from jax_unlearn.display import display_name
+from jax_unlearn.display import display_name, method_of
 from jax_unlearn.files import write_whole
+from jax_unlearn.methods import method_class
+from jax_unlearn.registry import find_method
 from jax_unlearn.report import (
     MethodRun,
     Picture,
@@ -56,8 +58,7 @@ def audit_one(
     if settings is not None:
         record["settings"] = settings
     record["unfit"] = [
-        {"name": name, "title": display_name(name), "why": why}
-        for name, why in (unfit or {}).items()
+        {"name": name, "title": _title(name), "why": why} for name, why in (unfit or {}).items()
     ]
     write(record, folder, method_figures(runs(), record))
     print_summary(record, terminal)
@@ -67,6 +68,10 @@ def audit_one(
         if note.rstrip(".").lower() not in reasons:
             terminal.print(f"- {note}", markup=False, highlight=False, style="dim")
     terminal.print(f"report: {folder / 'report.html'}", markup=False, soft_wrap=True)
+
+
+def _title(name: str) -> str:
+    return method_class(find_method(method_of(name))).title or display_name(name)
 
 
 def write(record: Mapping[str, Any], folder: Path, figures: Sequence[Picture] = ()) -> None:
