@@ -21,18 +21,17 @@ def read_run(folder: pathlib.Path) -> list[Request]:
     Raises:
       InputError: the folder lacks what the leaderboard needs.
     """
-    missing = InputError(
-        f"run={str(folder)!r}: lacks what a leaderboard needs: expected the folder of a finished "
-        "`python -m experiments.run` with config.json and each request's audit.json; run it to the "
-        "end"
-    )
     try:
         settings = settings_of(folder / "config.json")
         slugs = [parse_request(text).slug for text in settings["experiment"]["requests"]]
         audits = [json.loads((folder / slug / "audit.json").read_text()) for slug in slugs]
         return [_request(folder.resolve().name, settings, audit) for audit in audits]
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        raise missing from error
+        what = error.filename if isinstance(error, OSError) else str(error) or "other contents"
+        raise InputError(
+            f"run={str(folder)!r}: lacks what a leaderboard needs ({what}): expected the folder of "
+            "a finished `python -m experiments.run` with config.json and each request's audit.json"
+        ) from error
 
 
 def _request(run: str, settings: Mapping[str, Any], audit: Mapping[str, Any]) -> Request:
@@ -64,9 +63,17 @@ def _request(run: str, settings: Mapping[str, Any], audit: Mapping[str, Any]) ->
             f"images; {own['network']['name']}, {counted(own['training']['epochs'], 'epoch')}; "
             f"{counted(models['original'], 'original')}, {counted(models['oracle'], 'oracle')}."
         ),
-        band=float(audit["bands"][GAP]["high"]),
+        band=_band(audit),
         original=make_entry(run, "original", original, settings),
         oracle=make_entry(run, "oracle", oracle, settings),
         entries=tuple(methods),
         told={"run": run, **audit["provenance"]},
     )
+
+
+def _band(audit: Mapping[str, Any]) -> float:
+    """Upper end of the null band of the gap."""
+    band = audit["bands"].get(GAP) or {}
+    if band.get("high") is None:
+        raise InputError("a null band of the gap, which takes 4 oracles")
+    return float(band["high"])

@@ -43,10 +43,14 @@ def rank_among_all(
       folder: of the run.
       method: as given; the library's stand on the board already.
       preset: that the run began with.
-      tell: told where the leaderboard is.
+      tell: told where the leaderboard is, or why there is none.
     """
     results = RESULTS / preset
     if is_reference(method) and preset and (results / "config.json").is_file():
         out = folder / "leaderboard.md"
-        write_board([results, folder], out)
-        tell(f"leaderboard: {out}")
+        try:
+            write_board([results, folder], out)
+            tell(f"leaderboard: {out}")
+        except InputError as error:
+            # The verdict stands without it.
+            tell(f"no leaderboard: {error}")

@@ -76,7 +76,8 @@ def choose(name: str, fixed: Mapping[str, Any], trials: Sequence[Trial]) -> dict
       trials: the default setting first.
 
     Returns:
-      ``arguments`` and ``gap`` of the chosen trial; ``published``, what the first trial gave; how
+      ``arguments`` and ``gap`` of the chosen trial; ``published``, what the first trial gave, and
+      whether it was eligible and whether it collapsed; how
       many ``trials`` there were, how many of them ``collapsed`` and how many, collapsed or not,
       left the set ``unforgotten``; ``at_bounds``, see :func:`experiments.search.space.at_bounds`.
     """

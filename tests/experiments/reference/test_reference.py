@@ -1,15 +1,19 @@
 """Reference predictions: a method of one's own gets its verdict, and nothing is retrained."""
 
 import contextlib
+import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
 
+from experiments.configs import preset
 from experiments.reference import command as reference_command
 from experiments.run import command as run_command
+from experiments.run import own_method
 from experiments.shared import references
-from jax_unlearn.bank import open_bank
+from jax_unlearn.bank import RECIPE_VERSION, describe_method, open_bank
 from jax_unlearn.bank.reference import read_reference
 from jax_unlearn.core import InputError
 
@@ -19,7 +23,7 @@ SETTINGS = (
     *("--data.train-size", 200, "--data.test-size", 100, "--data.padding", 0, "--data.no-flip"),
     *("--network.width", 4, "--training.epochs", 4, "--training.batch-size", 50),
     *("--training.weight-decay", 5e-3, "--training.no-augment"),
-    *("--requests", "class:3", HARDEST, "--seeds", 0, 1, "--oracles", 2),
+    *("--requests", "class:3", HARDEST, "--seeds", 0, 1),
 )
 SLUGS = "class-3", "hardest-0.1-models1"
 
@@ -83,8 +87,8 @@ def written(call, zoo, tmp_path_factory):
     flags = (*SETTINGS, "--methods", "finetune", "--set", "finetune.batch_size=50")
     done = call(reference_command.main, *flags, "--bank", zoo[1] / "bank", "--out", out)
     assert done.code == 0, done.err
-    # Two originals, one that scores examples, two oracles of each request.
-    assert "7 models, " in done.out
+    # Two originals, one that scores examples, four oracles of each request.
+    assert "11 models, " in done.out
     return out
 
 
@@ -147,7 +151,7 @@ def test_the_file_holds_oracles_rounded_and_originals_as_they_are(zoo, written):
     bank = open_bank(zoo[1] / "bank")
     held = read_reference(written)
     kinds = [record.ingredients["kind"] for record in held.records]
-    assert (kinds.count("original"), kinds.count("oracle")) == (3, 4)
+    assert (kinds.count("original"), kinds.count("oracle")) == (3, 8)
     for record in held.records:
         arrays, outputs = held.arrays[record.address], bank.outputs(record.address)
         for name, part in zip(("train_logits", "test_logits"), outputs, strict=True):
@@ -166,8 +170,8 @@ def test_the_file_holds_oracles_rounded_and_originals_as_they_are(zoo, written):
 def test_a_bank_that_lacks_a_model_gives_no_file(refused, zoo, tmp_path):
     flags = ("--methods", "finetune", "--set", "finetune.batch_size=50")
     flags += ("--bank", zoo[1] / "bank", "--out", tmp_path / "x.npz")
-    message = refused(reference_command.main, *SETTINGS, *flags, "--oracles", 3)
-    assert "lacks the oracle of seed 2" in message
+    message = refused(reference_command.main, *SETTINGS, *flags, "--oracles", 5)
+    assert "lacks the oracle of seed 4" in message
     assert list(tmp_path.iterdir()) == []
 
 
@@ -196,6 +200,20 @@ def test_a_changed_byte_is_found_wherever_it_lies(written, tmp_path):
         read_reference(path)
 
 
+@pytest.mark.parametrize("name", references.shipped_references())
+def test_a_shipped_file_serves_its_preset_and_is_small(name):
+    """Where it does not, the recipe has changed: experiments.reference writes it again."""
+    path = references.shipped_references()[name]
+    held, experiment = read_reference(path), preset(name)
+    made = held.records[0].ingredients
+    recipe = describe_method(experiment.training.recipe())
+    augmented = {"padding": experiment.data.padding, "flip": experiment.data.flip}
+    assert made["recipe"] == json.loads(json.dumps({**recipe, **augmented}))
+    assert made["network"] == dataclasses.asdict(experiment.network)
+    assert made["version"] == RECIPE_VERSION
+    assert path.stat().st_size < 7e6
+
+
 # A run with it
 
 
@@ -208,14 +226,19 @@ def shipped(written):
 
 
 def test_a_method_of_one_s_own_trains_nothing_but_itself(
-    call, own, zoo, shipped, tmp_path, trained
+    call, own, zoo, shipped, tmp_path, trained, monkeypatch
 ):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "zoo_digits").symlink_to(zoo[1])
+    monkeypatch.setattr(own_method, "RESULTS", tmp_path / "results")
     flags = ("--preset", "zoo_digits", *SETTINGS, "--hyperparameters", "")
     name, mine = f"{own}:WholeClass", tmp_path / "mine"
     done = call(run_command.main, *flags, "--method", name, "--out", mine)
     assert done.code == 0, done.err
     assert trained == [("unlearned", 0), ("unlearned", 1)]
-    assert "reference tiny.npz: 7 models taken" in done.out
+    assert "reference tiny.npz: 11 models taken" in done.out
+    # Of the same name as one of that run's: a board would have it twice.
+    assert "no leaderboard: run='mine': whole class is on the board already" in done.out
     ours, theirs = (rows(folder, SLUGS[0]) for folder in (mine, zoo[1]))
     assert list(ours) == ["original", "oracle", name]
     for measure, result in ours[name].items():
@@ -230,6 +253,25 @@ def test_a_method_of_one_s_own_trains_nothing_but_itself(
     (record, _) = open_bank(mine / "bank").records("unlearned")
     assert record.ingredients["method"]["arguments"]["batch_size"] == 50
     assert list(rows(mine, SLUGS[1])) == ["original", "oracle"]
+
+
+def test_it_stands_on_the_leaderboard_of_the_preset_s_results(zoo, own, tmp_path, monkeypatch):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "zoo_digits").symlink_to(zoo[1])
+    monkeypatch.setattr(own_method, "RESULTS", tmp_path / "results")
+    mine = shutil.copytree(zoo[1], tmp_path / "mine", ignore=shutil.ignore_patterns("bank"))
+    for audited in mine.rglob("audit.json"):
+        text = audited.read_text().replace("whole class", "mine").replace("fine-tune", "yours")
+        audited.write_text(text)
+    told = []
+    own_method.rank_among_all(mine, f"{own}:WholeClass", "zoo_digits", told.append)
+    assert told == [f"leaderboard: {mine / 'leaderboard.md'}"]
+    lines = (mine / "leaderboard.md").read_text().splitlines()
+    assert any("| mine | my\\_file.py (" in line for line in lines)
+    assert any("| fine-tune | built-in | " in line for line in lines)
+    own_method.rank_among_all(mine, "natmu", "zoo_digits", told.append)
+    own_method.rank_among_all(mine, f"{own}:WholeClass", "", told.append)
+    assert len(told) == 1
 
 
 def test_of_other_settings_the_preset_s_file_is_not_used_and_the_run_says_so(

@@ -166,7 +166,7 @@ def test_what_changes_nothing_never_wins_over_what_forgets():
     assert "failed" not in entry
     assert entry["arguments"] == {"batch_size": 50, "learning_rate": 0.01, "delta": 0.0}
     assert entry["gap"] == 5.0
-    assert entry["published"] == {"gap": 3.0, "eligible": False}
+    assert entry["published"] == {"gap": 3.0, "eligible": False, "collapsed": False}
     assert (entry["trials"], entry["collapsed"], entry["unforgotten"]) == (4, 1, 1)
 
 

@@ -261,3 +261,55 @@ def test_a_search_that_found_nothing_is_told_of_its_method(tmp_path):
     own = Experiment(**given, set=("class/natmu.delta=0.1",))
     assert failed_methods(own, "class:3") == {}
     assert failed_methods(own, "random:0.1") == {"natmu": why}
+
+
+def searched(tmp_path, **entry):
+    """Settings of a search that found something for NatMU; fine-tuning was not searched."""
+    file = tmp_path / "found.json"
+    arguments = {"delta": -0.2, "batch_size": 50}
+    file.write_text(json.dumps({"requests": {"*": {"natmu": {"arguments": arguments, **entry}}}}))
+    methods = ("natmu", "finetune")
+    return Experiment(hyperparameters=str(file), methods=methods, set=("natmu.batch_size=50",))
+
+
+def test_what_a_search_began_with_may_be_set_again_and_its_failure_is_still_told(tmp_path):
+    why = "no setting found that forgets"
+    experiment = searched(tmp_path, failed=why)
+    assert failed_methods(experiment, "class:3") == {"natmu": why}
+
+
+def test_a_method_that_collapsed_at_its_defaults_has_a_row_of_them_where_that_is_asked_for(
+    tmp_path,
+):
+    published = {"gap": 100.0, "eligible": False, "collapsed": True}
+    experiment = searched(tmp_path, published=published)
+    assert list(method_arguments(experiment, "class:3")) == ["natmu", "finetune"]
+    shown = dataclasses.replace(experiment, show_defaults=True)
+    assert method_arguments(shown, "class:3") == {
+        "natmu": {"delta": -0.2, "batch_size": 50},
+        "natmu, defaults": {"batch_size": 50},
+        "finetune": {},
+    }
+    assert build_method("natmu, defaults", {"batch_size": 50}) == ju.natmu(batch_size=50)
+    # One that did not forget at them, but did not collapse either, has none.
+    other = searched(tmp_path, published={**published, "collapsed": False})
+    assert list(method_arguments(dataclasses.replace(other, show_defaults=True), "class:3")) == [
+        "natmu",
+        "finetune",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "of"), [("zoo_digits", "quickstart"), ("zoo_cifar10_cpu", "cifar10_cpu")]
+)
+def test_a_zoo_holds_every_method_in_the_frame_of_a_smaller_run(name, of):
+    zoo, smaller = preset(name), preset(of)
+    assert set(zoo.methods) == set(ju.METHODS) - {"retrain"}
+    assert (zoo.data, zoo.network, zoo.training) == (
+        smaller.data,
+        smaller.network,
+        smaller.training,
+    )
+    for request in zoo.requests:
+        for method, given in method_arguments(zoo, request).items():
+            assert build_method(method, given).batch_size == zoo.training.batch_size
