@@ -75,7 +75,9 @@ def execute(command: Command, terminal: Console, fixed: tuple[str, ...] = ()) ->
     given = command
     asked = read_asked(given.method, given.over, given.study, given.sample, given.sample_seed)
     _check_fixed(asked, fixed)
-    experiment = dataclasses.replace(command.experiment, methods=(asked.method,))
+    experiment = dataclasses.replace(
+        command.experiment, methods=(asked.method,), skip_unfit=False, show_defaults=False
+    )
     setup = set_up(experiment, command.execution, out=command.out, download=command.download)
     if jax.process_count() > 1:
         raise InputError(

@@ -89,7 +89,8 @@ def check_fit(
     if too_large:
         raise InputError("; ".join(too_large))
     if all(unfit[text] and unfit[text].keys() == arguments[text].keys() for text in unfit):
-        raise InputError("; ".join(why for rows in unfit.values() for why in rows.values()))
+        told = {f"{name}: {why}": None for rows in unfit.values() for name, why in rows.items()}
+        raise InputError("; ".join(told))
     return Fit(hashes, unfit)
 
 

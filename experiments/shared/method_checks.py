@@ -15,7 +15,7 @@ def why_unfit(name: str, method: ju.Unlearner, text: str, problem: ju.Problem) -
         try:
             method.check(problem, exact=data.parse_request(text).kind != "hardest")
         except InputError as error:
-            return f"{name}: {error}"
+            return str(error)
     return ""
 
 

@@ -109,7 +109,7 @@ def test_a_method_that_cannot_take_a_request_has_a_row_that_says_why(zoo):
     assert audit(out, whole)["unfit"] == []
     (absent,) = audit(out, hardest)["unfit"]
     assert absent["title"] == "whole class"
-    assert absent["why"].endswith("forget: expected a whole class; ask for class:3")
+    assert absent["why"] == "forget: expected a whole class; ask for class:3"
     assert len(rows(out, whole)) == len(rows(out, hardest)) + 1
     assert "| whole class | Not run: " in (out / hardest / "report.md").read_text()
     assert "not run" in printed
@@ -125,7 +125,7 @@ def test_without_the_flag_that_method_refuses_the_run(refused, own, tmp_path):
 def test_no_method_for_any_request_refuses_the_run(refused, own, tmp_path):
     flags = (*SETTINGS, "--requests", HARDEST, "--methods", f"{own}:WholeClass")
     flags += ("--skip-unfit", "--out", tmp_path / "out")
-    assert "forget: expected a whole class" in refused(run_command.main, *flags)
+    assert "WholeClass: forget: expected a whole class" in refused(run_command.main, *flags)
     assert not (tmp_path / "out").exists()
 
 
