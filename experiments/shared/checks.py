@@ -8,7 +8,7 @@ import numpy as np
 
 import jax_unlearn as ju
 from jax_unlearn import data
-from jax_unlearn.core import InputError, Model
+from jax_unlearn.core import Examples, InputError, Model
 
 from .config import Experiment
 from .hyperparameters import build_method
@@ -58,7 +58,7 @@ def check_fit(
                 "others; forget fewer classes"
             )
         forget, retain = data.split(dataset, request)
-        problem = ju.Problem(model, None, forget, retain, num_classes=dataset.num_classes)
+        problem = _problem(model, forget, retain, dataset)
         if not too_large:
             batch_size, rows = experiment.training.batch_size, len(retain.label)
             too_large += _too_large("training", batch_size, rows, f"{text}'s oracle")
@@ -89,7 +89,7 @@ def check_settings(
       InputError: as :func:`check_fit`, for the first setting that does not fit.
     """
     forget, retain = data.split(dataset, _request(data.parse_request(text), dataset))
-    problem = ju.Problem(model, None, forget, retain, num_classes=dataset.num_classes)
+    problem = _problem(model, forget, retain, dataset)
     tried = set()
     for method in methods:
         too_large = _check_method(name, method, text, problem)
@@ -100,6 +100,18 @@ def check_settings(
         if name not in ju.METHODS and program not in tried:
             try_out(name, method, problem)
             tried.add(program)
+
+
+def _problem(model: Model, forget: Examples, retain: Examples, dataset: data.Dataset) -> ju.Problem:
+    """What a method is to see, without weights."""
+    return ju.Problem(
+        model,
+        None,
+        forget,
+        retain,
+        num_classes=dataset.num_classes,
+        validation=dataset.validation,
+    )
 
 
 def _request(spec: data.RequestSpec, dataset: data.Dataset) -> data.Request:

@@ -30,6 +30,9 @@ class Data:
         digits needs none.
       train_size: number of training images, drawn class by class; 0 takes all.
       test_size: number of test images, drawn class by class; 0 takes all.
+      validation_size: number of those training images, drawn class by class, that are held out of
+        all training for methods that choose by them; 0 holds out none.
+      validation_seed: randomness of that draw.
       padding: pixels by which augmentation pads before it crops; 0 crops nothing.
       flip: whether augmentation flips images horizontally.
     """
@@ -38,6 +41,8 @@ class Data:
     dir: str | None = None
     train_size: int = 0
     test_size: int = 0
+    validation_size: int = 0
+    validation_seed: int = 0
     padding: int = 4
     flip: bool = True
 

@@ -30,7 +30,7 @@ def validate(experiment: Experiment) -> None:
         values = getattr(experiment, field)
         if not values or len(set(values)) < len(values):
             raise InputError(f"{field}={values}: expected one or more values, none of them twice")
-    for name in ("train_size", "test_size", "padding"):
+    for name in ("train_size", "test_size", "validation_size", "validation_seed", "padding"):
         check_number(f"data.{name}", getattr(experiment.data, name), low=0, whole=True)
     check_number("network.width", experiment.network.width, low=0, whole=True)
     check_number("svc_examples", experiment.svc_examples, low=0, whole=True)

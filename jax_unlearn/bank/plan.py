@@ -181,6 +181,7 @@ def unlearning(plan: Plan, forgetting: Forgetting, original: Record, method: Nam
         initial=initial,
         forget=forgetting.forget,
         retain=forgetting.retain if method.unlearner.needs_retain else None,
+        validation=plan.dataset.validation,
     )
     key = make_key(seed, "unlearn", forgetting.slug, method.name)
     return RunSpec(method.unlearner, problem, key)

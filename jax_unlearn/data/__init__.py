@@ -1,7 +1,7 @@
 """Datasets in memory, forget requests and augmentation."""
 
 from jax_unlearn.data.augment import crop_and_flip, draw_offsets
-from jax_unlearn.data.dataset import Dataset, subset, take
+from jax_unlearn.data.dataset import Dataset, hold_out, subset, take
 from jax_unlearn.data.loading import load
 from jax_unlearn.data.npz import load_npz, save_npz
 from jax_unlearn.data.request_text import RequestSpec, make_request, parse_request
@@ -27,6 +27,7 @@ __all__ = [
     "crop_and_flip",
     "draw_offsets",
     "hardest",
+    "hold_out",
     "load",
     "load_npz",
     "make_request",
