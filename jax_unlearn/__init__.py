@@ -26,7 +26,17 @@ from jax_unlearn.core import (
     with_params,
 )
 from jax_unlearn.data.augment import crop_and_flip
-from jax_unlearn.engine import Result, RunSpec, make_mesh, predict, run, run_many, sweep, train
+from jax_unlearn.engine import (
+    Result,
+    RunSpec,
+    make_mesh,
+    predict,
+    run,
+    run_many,
+    run_sequence,
+    sweep,
+    train,
+)
 from jax_unlearn.functional import (
     draw_irrelevant,
     draw_partners,
@@ -115,6 +125,7 @@ __all__ = [
     "retrain",
     "run",
     "run_many",
+    "run_sequence",
     "salun",
     "save_safetensors",
     "shuffled_rows",
