@@ -429,14 +429,8 @@ class Unlearner(Hyperparameters):
 
     def count_rows(self, problem: Problem) -> int:
         """Number of rows of the pool; ``batch_size`` must not exceed it. Nothing is computed."""
-        # Without pixels: a pool of the images would be a copy of the data set.
-        bare = dataclasses.replace(
-            problem,
-            forget=without_pixels(problem.forget),
-            retain=without_pixels(problem.retain),
-            validation=without_pixels(problem.validation),
-        )
-        return len(self.pool(jax.random.key(0), bare).label)
+        # A pool of the pixels would be a copy of the data set.
+        return len(self.pool(jax.random.key(0), without_pixels(problem)).label)
 
     def init(self, key: chex.PRNGKey, problem: Problem) -> State:
         """Build the state; the place to edit weights and to make teachers and masks."""
@@ -493,11 +487,20 @@ class Unlearner(Hyperparameters):
         return state.variables
 
 
-def without_pixels(examples: Examples | None) -> Examples | None:
-    """The examples with empty images, for what asks of labels and sizes alone."""
-    if examples is None:
-        return None
-    return examples._replace(image=np.empty((len(examples.label), 0, 0, 0), np.uint8))
+def without_pixels(problem: Problem) -> Problem:
+    """The problem with empty images, for what asks of labels and sizes alone."""
+
+    def bare(examples: Examples | None) -> Examples | None:
+        if examples is None:
+            return None
+        return examples._replace(image=np.empty((len(examples.label), 0, 0, 0), np.uint8))
+
+    return dataclasses.replace(
+        problem,
+        forget=bare(problem.forget),
+        retain=bare(problem.retain),
+        validation=bare(problem.validation),
+    )
 
 
 def check_batch_size(unlearner: Unlearner, rows: int) -> None:

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from jax_unlearn.bank.request_models import count_oracles, fill_originals
 from jax_unlearn.core import InputError
+from jax_unlearn.data import step_before
 
 from ..configs import preset
 from ..shared.checks import check_settings
@@ -26,7 +27,7 @@ from ..shared.reading import ExperimentCommand, read_command, starting_settings
 from ..shared.setting_up import Setup, set_up
 from . import __doc__ as description
 from .record import make_record
-from .running import run_settings
+from .running import Found, run_settings
 from .settings import Asked, Setting, make_settings, read_asked
 from .tables import print_table
 from .writing import write_record
@@ -84,7 +85,7 @@ def execute(command: Command, terminal: Console, fixed: tuple[str, ...] = ()) ->
         )
     chosen = {
         text: make_settings(asked, setup.arguments[text][asked.method])
-        for text in experiment.requests
+        for text in setup.experiment.requests
     }
     _check_all(setup, asked, chosen)
     if command.bank:
@@ -101,8 +102,13 @@ def execute(command: Command, terminal: Console, fixed: tuple[str, ...] = ()) ->
         plan = make_plan(setup, bank, phase, teller(terminal), watch=False)
         originals = fill_originals(plan, experiment.seeds)
         oracles = range(count_oracles(len(experiment.seeds), experiment.oracles))
+        made: dict[str, Found] = {}
         for text, some in chosen.items():
-            found = run_settings(plan, own, text, asked.method, some, originals, oracles)
+            made[text] = found = run_settings(
+                *(plan, own, text, asked.method, some, originals, oracles),
+                made.get(step_before(text)),
+                followed=text in map(step_before, chosen),
+            )
             record = make_record(found, asked, some, experiment.seeds)
             place = folder / found.forgetting.slug
             write_record(record, setup.settings["experiment"], place)

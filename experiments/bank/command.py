@@ -12,7 +12,7 @@ from jax_unlearn.bank.request_models import (
     RequestRecords,
     count_unwatched,
     fill_originals,
-    fill_request,
+    fill_requests,
     fill_subsets,
 )
 from jax_unlearn.core import InputError, check_number
@@ -76,16 +76,18 @@ def execute(command: Command, terminal: Console) -> None:
     typed = as_typed(learning_rate="training.learning_rate")
     with typed, profiled(command.execution.profile), phases(terminal) as phase:
         plan = make_plan(setup, bank, phase, teller(terminal), watch=command.watch)
-        originals = fill_originals(plan, range(command.count))
+        seeds, oracles = range(command.count), range(experiment.oracles or command.count)
+        fill_originals(plan, seeds)
         fill_subsets(plan, command.subsets)
-        for text in experiment.requests:
-            oracles = range(experiment.oracles or command.count)
-            filled = fill_request(plan, text, originals, setup.methods(text), oracles=oracles)
+        for filled in fill_requests(
+            plan, setup.experiment.requests, seeds, setup.methods, oracles=oracles
+        ):
             _tell(filled, command.watch, terminal)
             if command.probes:
-                groups = (originals, filled.oracles, *filled.methods.values())
+                groups = (filled.originals, filled.oracles, *filled.methods.values())
                 chosen = [record for group in groups for record in group[: command.probes]]
                 probed = _probe(plan, experiment.training, filled, chosen)
+                text = filled.forgetting.text
                 terminal.print(f"{text}: probed {probed} models, {len(chosen)} asked for")
         distributed.wait_for_others("end")
     terminal.print(f"bank: {command.out}, {len(bank.addresses())} models")

@@ -67,7 +67,7 @@ def _taught(run: Finished, chosen: Chosen, named: Named, record: Record) -> Taug
     pool = named.unlearner.pool(run_keys(spec.key).pool, spec.problem)
     temperature = getattr(named.unlearner, "temperature", 1.0)
     classes = run.plan.dataset.num_classes
-    taught = taught_targets(pool, forgetting.forget.label, classes, temperature=temperature)
+    taught = taught_targets(pool, forgetting.step.label, classes, temperature=temperature)
     if taught is None:
         return None
     kept = rows(len(taught.image), 2 * EXAMPLES)

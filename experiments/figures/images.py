@@ -23,7 +23,8 @@ def hybrids(run: Finished, chosen: Chosen, title: str) -> Drawing:
         raise Missing("needs NatMU; run again with --methods natmu and another --out")
     runs = {}
     for one in named:
-        spec = unlearning(run.plan, run.forgetting(chosen), chosen.originals[0], one)
+        began = run.bank.record(chosen.methods[one.name][0].ingredients["original"])
+        spec = unlearning(run.plan, run.forgetting(chosen), began, one)
         rows = getattr(one.unlearner, one.unlearner.pool_figure)(
             run_keys(spec.key).pool, spec.problem
         )

@@ -3,6 +3,7 @@
 import shlex
 from typing import Any
 
+from jax_unlearn import data
 from jax_unlearn.audit.probes.taught import masked_forget_accuracy
 from jax_unlearn.bank.forgetting import Forgetting
 from jax_unlearn.bank.plan import unlearning
@@ -25,6 +26,8 @@ def masked_forget(run: Finished, chosen: Chosen, title: str) -> Drawing:
         for n in run.methods(chosen)
         if isinstance(n.unlearner, NatMU) and n.name in chosen.methods
     ]
+    if data.step_before(chosen.text):
+        raise Missing("is of requests that are no sequence: the masks are those of one step")
     if not named:
         raise Missing(
             "needs NatMU, not collapsed; run again with --methods natmu and another --out"

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from jax_unlearn.audit import AuditProtocol
 from jax_unlearn.audit.records.runs import MODELS, selected_sources
-from jax_unlearn.bank.request_models import count_oracles, fill_originals, fill_request
+from jax_unlearn.bank.request_models import count_oracles, fill_requests
 from jax_unlearn.core import InputError
 from jax_unlearn.engine import distributed
 from jax_unlearn.engine.agreement import same_everywhere
@@ -77,10 +77,12 @@ def execute(command: Command, terminal: Console) -> None:
         phase = stack.enter_context(phases(terminal))
         stack.enter_context(profiled(command.execution.profile))
         plan = make_plan(setup, bank, phase, teller(terminal), watch=True)
-        originals = fill_originals(plan, experiment.seeds)
         chosen, failed = [], []
-        for text in experiment.requests:
-            filled = fill_request(plan, text, originals, setup.methods(text), oracles=oracles)
+        requests = setup.experiment.requests
+        for filled in fill_requests(
+            plan, requests, experiment.seeds, setup.methods, oracles=oracles
+        ):
+            text = filled.forgetting.text
             chosen.append(filled.as_json())
             if leads:
                 # Where the models of an audit lie is known to who has the folder alone.

@@ -21,11 +21,14 @@ def method_runs(
 
 
 def _run(plan: Plan, filled: RequestRecords, named: Named) -> MethodRun:
-    unlearner, outcome = named.unlearner, filled.methods[named.name][0].outcome
+    unlearner, record = named.unlearner, filled.methods[named.name][0]
+    outcome = record.outcome
     rows = problem = None
     # Several processes hold one model's arrays together, and process 0 draws alone.
     if unlearner.pool_figure and jax.process_count() == 1:
-        spec = unlearning(plan, filled.forgetting, filled.originals[0], named)
+        # In a sequence a step goes on from the model that the steps before left.
+        began = plan.bank.record(record.ingredients["original"])
+        spec = unlearning(plan, filled.forgetting, began, named)
         problem = spec.problem
         rows = getattr(unlearner, unlearner.pool_figure)(run_keys(spec.key).pool, problem)
     return MethodRun(

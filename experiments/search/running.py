@@ -24,7 +24,8 @@ class Bench:
     Args:
       plan: what all models share.
       forgetting: the request.
-      originals: to be unlearned.
+      starts: by method the models to be unlearned: the originals, or, in a sequence, those that the
+        steps before left.
       yardstick: measures what comes of them.
       file: keeps the runs.
 
@@ -37,14 +38,17 @@ class Bench:
         self,
         plan: Plan,
         forgetting: Forgetting,
-        originals: Sequence[Record],
+        starts: Mapping[str, Sequence[Record]],
         yardstick: Yardstick,
         file: RunFile,
     ):
         self._plan, self._forgetting = plan, forgetting
         self._yardstick, self._file = yardstick, file
-        self._originals = {record.ingredients["seed"]: record for record in originals}
-        self.seeds = list(self._originals)
+        self._starts = {
+            name: {record.ingredients["seed"]: record for record in records}
+            for name, records in starts.items()
+        }
+        self.seeds = list(next(iter(self._starts.values())))
         self.forgotten = yardstick.forgotten
 
     def runs(self, name: str) -> dict[tuple[int, int], Run]:
@@ -95,7 +99,7 @@ class Bench:
         """Runs of points on seeds; the weights of an original are read once for all of them."""
         method = Named(name, build_method(name, fixed), source_of(name))
         begun = {
-            seed: unlearning(self._plan, self._forgetting, self._originals[seed], method)
+            seed: unlearning(self._plan, self._forgetting, self._starts[name][seed], method)
             for seed in {seed for _, seed in wanted}
         }
         return [

@@ -7,12 +7,22 @@ from typing import Any
 
 from rich.console import Console
 
-from jax_unlearn.bank.plan import Plan
-from jax_unlearn.bank.request_models import fill_oracles, fill_originals, resolve_request
+from jax_unlearn.bank import Record
+from jax_unlearn.bank.forgetting import Forgetting
+from jax_unlearn.bank.plan import Named, Plan, unlearned_member
+from jax_unlearn.bank.request_models import (
+    fill_oracles,
+    fill_originals,
+    fill_plan,
+    resolve_request,
+)
+from jax_unlearn.data import step_before
 from jax_unlearn.data.request_text import describe_request
 from jax_unlearn.display import display_name
 
+from ..shared.hyperparameters import build_method
 from ..shared.setting_up import Setup
+from ..shared.sources import source_of
 from .choosing import Trial, choose, judge
 from .measuring import Yardstick
 from .proposals import group_sizes, propose
@@ -38,15 +48,17 @@ def search_requests(
       the entry of :func:`experiments.search.choosing.choose`, with the ``seconds`` it took.
     """
     file = RunFile(folder / "trials.jsonl")
-    seeds = setup.experiment.seeds
+    seeds, texts = setup.experiment.seeds, setup.experiment.requests
     originals = fill_originals(plan, seeds)
     forgets: dict[str, str] = {}
     found: dict[str, dict[str, Any]] = {}
-    for text in setup.experiment.requests:
+    left: dict[str, dict[str, list[Record]]] = {}
+    for text in texts:
         forgetting = resolve_request(plan, text)
         oracles = fill_oracles(plan, forgetting, seeds)
         yardstick = Yardstick(plan, forgetting, originals, oracles)
-        bench = Bench(plan, forgetting, originals, yardstick, file)
+        starts = left.get(step_before(text)) or dict.fromkeys(setup.arguments[text], originals)
+        bench = Bench(plan, forgetting, starts, yardstick, file)
         forgets[text], found[text] = str(bench.forgotten), {}
         prose = describe_request(text)
         terminal.print(f"{prose}: forgotten where {forgets[text]}", highlight=False, soft_wrap=True)
@@ -55,7 +67,24 @@ def search_requests(
                 found[text][name] = search_method(bench, name, fixed, trials, bar)
             told = describe(prose, name, found[text][name])
             terminal.print(told, markup=False, highlight=False, soft_wrap=True)
+        if text in map(step_before, texts):
+            left[text] = _left(plan, forgetting, starts, found[text])
     return {"forgets": forgets, "requests": found}
+
+
+def _left(
+    plan: Plan,
+    forgetting: Forgetting,
+    starts: Mapping[str, list[Record]],
+    entries: Mapping[str, Mapping[str, Any]],
+) -> dict[str, list[Record]]:
+    """What the best settings leave of a step's models, from which the next step begins."""
+    models = {}
+    for name, entry in entries.items():
+        method = Named(name, build_method(name, entry["arguments"]), source_of(name))
+        members = [unlearned_member(plan, forgetting, record, method) for record in starts[name]]
+        models[name] = fill_plan(plan, f"{describe_request(forgetting.text)}: {name}", members)
+    return models
 
 
 def search_method(

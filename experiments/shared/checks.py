@@ -1,5 +1,6 @@
 """Whether an experiment can run to its end, as far as sizes tell, before anything is trained."""
 
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 
 import jax_unlearn as ju
 from jax_unlearn import data
-from jax_unlearn.core import Examples, InputError, Model
+from jax_unlearn.core import InputError, Model
 
 from .config import Experiment
 from .hyperparameters import build_method
@@ -50,17 +51,16 @@ def check_fit(
             raise InputError(
                 f"requests={text!r}: forgets the same as {same!r}; expected each request once"
             )
-        if spec.kind == "ids":
+        if any(step.kind == "ids" for step in spec.steps):
             hashes[text] = request.hash
         if data.test_forgotten(dataset, request).all():
             raise InputError(
                 f"requests={text!r}: all test images are of forgotten classes; expected some of "
                 "others; forget fewer classes"
             )
-        forget, retain = data.split(dataset, request)
-        problem = _problem(model, forget, retain, dataset)
+        problem = _problem(model, request, dataset)
         if not too_large:
-            batch_size, rows = experiment.training.batch_size, len(retain.label)
+            batch_size, rows = experiment.training.batch_size, size - len(request.ids)
             too_large += _too_large("training", batch_size, rows, f"{text}'s oracle")
         for name, given in arguments[text].items():
             method = build_method(name, given)
@@ -88,8 +88,7 @@ def check_settings(
     Raises:
       InputError: as :func:`check_fit`, for the first setting that does not fit.
     """
-    forget, retain = data.split(dataset, _request(data.parse_request(text), dataset))
-    problem = _problem(model, forget, retain, dataset)
+    problem = _problem(model, _request(data.parse_request(text), dataset), dataset)
     tried = set()
     for method in methods:
         too_large = _check_method(name, method, text, problem)
@@ -102,12 +101,13 @@ def check_settings(
             tried.add(program)
 
 
-def _problem(model: Model, forget: Examples, retain: Examples, dataset: data.Dataset) -> ju.Problem:
+def _problem(model: Model, request: data.Request, dataset: data.Dataset) -> ju.Problem:
     """What a method is to see, without weights."""
+    _, retain = data.split(dataset, request)
     return ju.Problem(
         model,
         None,
-        forget,
+        data.take(dataset.train, np.isin(dataset.train.id, request.step_ids)),
         retain,
         num_classes=dataset.num_classes,
         validation=dataset.validation,
@@ -116,14 +116,14 @@ def _problem(model: Model, forget: Examples, retain: Examples, dataset: data.Dat
 
 def _request(spec: data.RequestSpec, dataset: data.Dataset) -> data.Request:
     # Which examples are hardest is not known before models are trained, but how many are.
-    stand_in = np.zeros(len(dataset.train.label)) if spec.kind == "hardest" else None
-    return data.make_request(spec, dataset, stand_in)
+    scores = functools.partial(data.stand_in, dataset=dataset)
+    return data.make_request(spec, dataset, scores, exact=spec.exact)
 
 
 def _check_method(name: str, method: ju.Unlearner, text: str, problem: ju.Problem) -> list[str]:
     """Check a method on a request; what is to be said of its batch size."""
     with naming(f"{name}."), of_user(name, "check or pool"):
-        method.check(problem, exact=data.parse_request(text).kind != "hardest")
+        method.check(problem, exact=data.parse_request(text).exact)
         rows = method.count_rows(problem)
     return _too_large(name, method.batch_size, rows, text)
 

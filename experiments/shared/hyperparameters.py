@@ -8,7 +8,7 @@ from typing import Any
 
 import jax_unlearn as ju
 from jax_unlearn.core import InputError, check_choice
-from jax_unlearn.data.request_text import OPTIONS
+from jax_unlearn.data.request_text import OPTIONS, last_step
 from jax_unlearn.methods import method_class
 from jax_unlearn.registry import find_method
 from jax_unlearn.user_code import is_reference
@@ -20,7 +20,8 @@ from .naming import naming
 def method_arguments(experiment: Experiment, request: str) -> dict[str, dict[str, Any]]:
     """Each method's hyperparameters for a request, where they differ from the defaults.
 
-    Those of the file come first (its entry for the request, else for ``'*'``), then ``set``.
+    Those of the file come first (its entry for the request, of a sequence else for its last step,
+    else for ``'*'``), then ``set``.
 
     Raises:
       InputError: the file is missing or malformed, or has no entry for the request.
@@ -31,7 +32,7 @@ def method_arguments(experiment: Experiment, request: str) -> dict[str, dict[str
     }
     for text in experiment.set:
         kind, method, field, value = parse_setting(text)
-        if method in arguments and kind in ("", request.partition(":")[0]):
+        if method in arguments and kind in ("", last_step(request).partition(":")[0]):
             arguments[method][field] = value
     return arguments
 
@@ -47,7 +48,7 @@ def failed_methods(experiment: Experiment, request: str) -> dict[str, str]:
     entry = _entry(experiment, request)
     told = {name: str(entry.get(name, {}).get("failed", "")) for name in experiment.methods}
     changed = [parse_setting(text)[:2] for text in experiment.set]
-    kinds = ("", request.partition(":")[0])
+    kinds = ("", last_step(request).partition(":")[0])
     own = {method for kind, method in changed if kind in kinds}
     return {name: why for name, why in told.items() if why and name not in own}
 
@@ -56,7 +57,7 @@ def _entry(experiment: Experiment, request: str) -> Mapping[str, Any]:
     """What the file of hyperparameters has for a request, by method."""
     file = experiment.hyperparameters
     found = _read_hyperparameters(file) if file else {"*": {}}
-    entry = found.get(request, found.get("*"))
+    entry = found.get(request, found.get(last_step(request), found.get("*")))
     if entry is None:
         raise InputError(
             f"hyperparameters={file!r}: has no entry for {request!r}, only for "

@@ -75,6 +75,8 @@ def set_up(
       InputError: with one line that names the setting.
     """
     validate(experiment)
+    # What a sequence fulfils on its way is audited, and may have settings, like any request.
+    experiment = dataclasses.replace(experiment, requests=data.with_steps(experiment.requests))
     execution.validate()
     use_cpu_devices(experiment.cpu_devices, keep_memory=experiment.keeps_memory)
     distributed.initialize(

@@ -154,7 +154,10 @@ def subset_member(plan: Plan, seed: int) -> Member:
 
 
 def unlearned_member(plan: Plan, forgetting: Forgetting, original: Record, method: Named) -> Member:
-    """An original from which a method has removed the forget set."""
+    """A model from which a method has removed the forget set.
+
+    It began as the original; in a sequence as the model that the steps before left.
+    """
     made_of = ingredients(
         plan,
         "unlearned",
@@ -173,13 +176,13 @@ def unlearned_member(plan: Plan, forgetting: Forgetting, original: Record, metho
 
 
 def unlearning(plan: Plan, forgetting: Forgetting, original: Record, method: Named) -> RunSpec:
-    """The run that removes the forget set from an original; it sees what the method asks for."""
+    """The run that makes :func:`unlearned_member`; it sees what the method asks for."""
     seed = original.ingredients["seed"]
     initial = plan.model.init(make_key(seed, "initial"))
     problem = plan.problem(
         variables=weights_of(plan.bank, original, initial),
         initial=initial,
-        forget=forgetting.forget,
+        forget=forgetting.step,
         retain=forgetting.retain if method.unlearner.needs_retain else None,
         validation=plan.dataset.validation,
     )

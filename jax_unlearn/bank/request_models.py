@@ -1,13 +1,18 @@
 """Filling a bank with what the audit of a request compares."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
+from jax_unlearn import data
 from jax_unlearn.bank.filling import Member, fill
-from jax_unlearn.bank.forgetting import Forgetting, resolve, watcher
+from jax_unlearn.bank.forgetting import (
+    FIRST_SCORING_SEED,
+    Forgetting,
+    mean_margins,
+    resolve,
+    watcher,
+)
 from jax_unlearn.bank.plan import (
     Named,
     Plan,
@@ -133,12 +138,15 @@ def resolve_request(plan: Plan, text: str) -> Forgetting:
     Models that score examples are trained where the request needs them.
     """
 
-    def logits_of(seeds: list[int]) -> list[np.ndarray]:
+    def scores(spec: data.RequestSpec) -> data.Scores:
+        seeds = [FIRST_SCORING_SEED + seed for seed in spec.scoring_seeds]
         members = [original_member(plan, seed) for seed in seeds]
         records = fill_plan(plan, f"{describe_request(text)}: scoring model", members)
-        return [train_logits_of(plan.bank, record) for record in records]
+        logits = [train_logits_of(plan.bank, record) for record in records]
+        arguments = {"models": spec.models, "seeds": list(spec.scoring_seeds)}
+        return data.Scores(mean_margins(logits, plan.dataset.train.label), arguments)
 
-    forgetting = resolve(plan.dataset, text, logits_of)
+    forgetting = resolve(plan.dataset, text, scores)
     ids, forgotten = forgetting.forget.id, forgetting.test_forgotten
     from_leader(lambda: plan.bank.add_request(forgetting.request.hash, ids, forgotten, text))
     return forgetting
@@ -151,6 +159,41 @@ def fill_oracles(plan: Plan, forgetting: Forgetting, seeds: Iterable[int]) -> li
     return fill_plan(plan, title, members, keep_weights=plan.keep_weights)
 
 
+def fill_requests(
+    plan: Plan,
+    texts: Sequence[str],
+    seeds: Iterable[int],
+    methods: Callable[[str], Sequence[Named]],
+    *,
+    oracles: Sequence[int],
+) -> Iterator[RequestRecords]:
+    """Fill a bank with the models of several requests, one request after another.
+
+    Args:
+      plan: what all models share.
+      texts: the requests; before a sequence come those that it fulfils on its way.
+      seeds: of the originals.
+      methods: gives the methods for a request.
+      oracles: their seeds.
+
+    Yields:
+      The models of each request.
+    """
+    originals = fill_originals(plan, seeds)
+    made: dict[str, RequestRecords] = {}
+    for text in texts:
+        made[text] = fill_request(
+            plan,
+            text,
+            originals,
+            methods(text),
+            oracles=oracles,
+            before=made.get(data.step_before(text)),
+            followed=text in map(data.step_before, texts),
+        )
+        yield made[text]
+
+
 def fill_request(
     plan: Plan,
     text: str,
@@ -158,6 +201,8 @@ def fill_request(
     methods: Sequence[Named],
     *,
     oracles: Iterable[int],
+    before: RequestRecords | None = None,
+    followed: bool = False,
 ) -> RequestRecords:
     """Oracles of a request and the models that every method makes of the originals.
 
@@ -167,16 +212,20 @@ def fill_request(
       originals: to be unlearned.
       methods: by which.
       oracles: their seeds.
+      before: of the last step of a sequence, the models of the steps before; they are unlearned in
+        place of the originals.
+      followed: whether a step comes after, which needs the weights of the models of this one.
     """
     forgetting = resolve_request(plan, text)
     retrained = fill_oracles(plan, forgetting, oracles)
     watch = watcher(plan.model, plan.dataset, forgetting) if plan.watch else None
     unlearned = {}
     for method in methods:
-        members = [unlearned_member(plan, forgetting, record, method) for record in originals]
+        starts = originals if before is None else before.methods[method.name]
+        members = [unlearned_member(plan, forgetting, record, method) for record in starts]
         title = f"{describe_request(text)}: {method.title}"
         unlearned[method.name] = fill_plan(
-            plan, title, members, watch, keep_weights=plan.keep_weights
+            plan, title, members, watch, keep_weights=plan.keep_weights or followed
         )
     failed = {method.name: method.failed for method in methods if method.failed}
     return RequestRecords(forgetting, originals, retrained, unlearned, failed)

@@ -4,14 +4,23 @@ from jax_unlearn.data.augment import crop_and_flip, draw_offsets
 from jax_unlearn.data.dataset import Dataset, hold_out, subset, take
 from jax_unlearn.data.loading import load
 from jax_unlearn.data.npz import load_npz, save_npz
-from jax_unlearn.data.request_text import RequestSpec, make_request, parse_request
+from jax_unlearn.data.request import Request
+from jax_unlearn.data.request_making import Scores, make_request, stand_in
+from jax_unlearn.data.request_text import (
+    RequestSpec,
+    last_step,
+    parse_request,
+    step_before,
+    steps_of,
+    with_steps,
+)
 from jax_unlearn.data.requests import (
-    Request,
     by_class,
     by_ids,
     by_subclass,
     hardest,
     random,
+    sequence,
     split,
     test_forgotten,
 )
@@ -21,6 +30,7 @@ __all__ = [
     "Dataset",
     "Request",
     "RequestSpec",
+    "Scores",
     "by_class",
     "by_ids",
     "by_subclass",
@@ -28,6 +38,7 @@ __all__ = [
     "draw_offsets",
     "hardest",
     "hold_out",
+    "last_step",
     "load",
     "load_npz",
     "make_request",
@@ -35,8 +46,13 @@ __all__ = [
     "parse_request",
     "random",
     "save_npz",
+    "sequence",
     "split",
+    "stand_in",
+    "step_before",
+    "steps_of",
     "subset",
     "take",
     "test_forgotten",
+    "with_steps",
 ]

@@ -1,26 +1,31 @@
-"""Forget requests as text, for commands: ``class:3``, ``random:0.1,seed=3``, ``ids:set.npy``."""
+"""Forget requests as text, for commands: ``class:3``, ``random:0.1,seed=3``, ``ids:set.npy``.
+
+``class:3-then-class:5`` is a sequence: requests that come one after another.
+"""
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from jax_unlearn.core import InputError, check_choice, check_number
-from jax_unlearn.data import requests
-from jax_unlearn.data.dataset import Dataset
 from jax_unlearn.wording import agree, counted, listed
 
 OPTIONS = {
     "class": (),
     "subclass": (),
-    "random": ("seed", "stratified"),
+    "random": ("seed", "stratified", "part"),
     "hardest": ("seed", "models"),
     "ids": (),
 }
+SCORED_BY = {
+    "hardest": "the true-class margins float [N], averaged over models of the scoring seeds",
+}
+"""By kind of request what models must say of the training images before any can be chosen."""
+
 _DIGITS = r"[0-9]{1,18}"
+_THEN = re.compile(rf"-then-(?=(?:{'|'.join(OPTIONS)}):)")
 EXAMPLES = "class:3, class:rocket,sea, random:0.1, random:500,seed=3, hardest:0.1, ids:set.npy"
 
 
@@ -37,6 +42,8 @@ class RequestSpec:
       stratified: whether a random draw keeps the classes' shares.
       models: number of scoring models for ``hardest``.
       path: file of ids.
+      part: which of several random draws of one seed, none of which shares an image with another.
+      earlier: what the steps before ask for, where this is the last step of a sequence.
     """
 
     kind: str
@@ -47,6 +54,24 @@ class RequestSpec:
     stratified: bool = True
     models: int = 3
     path: str = ""
+    part: int = 0
+    earlier: "RequestSpec | None" = None
+
+    @property
+    def exact(self) -> bool:
+        """Whether the data alone tells which images are meant, before any model is trained."""
+        return all(step.kind not in SCORED_BY for step in self.steps)
+
+    @property
+    def scored_by(self) -> str:
+        """What models must say of the training images before any can be chosen; '' for nothing."""
+        return SCORED_BY.get(self.kind, "")
+
+    @property
+    def steps(self) -> "tuple[RequestSpec, ...]":
+        """The steps of a sequence, each a request of its own; itself where it is none."""
+        own = dataclasses.replace(self, earlier=None)
+        return (own,) if self.earlier is None else (*self.earlier.steps, own)
 
     @property
     def scoring_seeds(self) -> tuple[int, ...]:
@@ -66,7 +91,8 @@ class RequestSpec:
         for name in OPTIONS[self.kind]:
             if getattr(self, name) != getattr(RequestSpec, name):
                 words.append(f"{name}{getattr(self, name)}".lower())
-        return "-".join(re.sub(r"[^A-Za-z0-9._]+", "-", word).strip("-.") for word in words if word)
+        own = "-".join(re.sub(r"[^A-Za-z0-9._]+", "-", word).strip("-.") for word in words if word)
+        return own if self.earlier is None else f"{self.earlier.slug}-then-{own}"
 
 
 def parse_request(text: str) -> RequestSpec:
@@ -76,14 +102,49 @@ def parse_request(text: str) -> RequestSpec:
       a class whose name has a comma or an equals sign goes by its number
     - ``subclass:69``, ``subclass:rocket``: whole fine classes inside coarse ones
     - ``random:0.1``, ``random:500``: a fraction (with a point) or a count; options ``seed``,
-      ``stratified`` (true or false)
+      ``stratified`` (true or false), ``part`` (1 is drawn from what 0 leaves, and so on)
     - ``hardest:0.1``, ``hardest:500``: lowest margins; options ``models``, ``seed`` (the first
       model's)
     - ``ids:set.npy``: ids from a .npy, .json or .txt file
+    - ``class:3-then-random:500``: any of these one after another, each removed from the model that
+      the steps before left
 
     Raises:
       InputError: if the kind, a value or an option is not one of these.
     """
+    *earlier, last = _THEN.split(text)
+    spec = _parse_step(last)
+    if not earlier:
+        return spec
+    return dataclasses.replace(spec, earlier=parse_request("-then-".join(earlier)))
+
+
+def steps_of(text: str) -> tuple[str, ...]:
+    """The requests that a sequence fulfils on its way, itself the last; of others themselves.
+
+    ``class:3-then-class:5`` first is ``class:3``.
+    """
+    steps = _THEN.split(text)
+    return tuple("-then-".join(steps[: number + 1]) for number in range(len(steps)))
+
+
+def with_steps(texts: Iterable[str]) -> tuple[str, ...]:
+    """Requests with those that sequences among them fulfil on their way, each once, in order."""
+    return tuple(dict.fromkeys(step for text in texts for step in steps_of(text)))
+
+
+def step_before(text: str) -> str:
+    """What a sequence has fulfilled before its last step; '' for a request that is none."""
+    return ("", *steps_of(text))[-2]
+
+
+def last_step(text: str) -> str:
+    """What the last step of a sequence asks for; of other requests themselves."""
+    return _THEN.split(text)[-1]
+
+
+def _parse_step(text: str) -> RequestSpec:
+    """Read a request that is no sequence."""
     kind, colon, body = text.partition(":")
     check_choice("request", kind, OPTIONS)
     if not colon or not body:
@@ -110,6 +171,9 @@ def describe_request(text: str) -> str:
 
     What is no request, such as the name that someone gave to one, stays as it is.
     """
+    steps = _THEN.split(text)
+    if len(steps) > 1:
+        return ", then ".join(describe_request(step) for step in steps)
     try:
         spec = parse_request(text)
     except InputError:
@@ -124,6 +188,8 @@ def describe_request(text: str) -> str:
         chosen.append(f"by {counted(spec.models, 'model')}")
     if spec.seed:
         chosen.append(f"seed {spec.seed}")
+    if spec.part:
+        chosen.append(f"part {spec.part}")
     if not spec.stratified:
         chosen.append("not stratified")
     return ", ".join(chosen)
@@ -133,38 +199,6 @@ def _share(spec: RequestSpec) -> str:
     if spec.fraction is None:
         return counted(spec.count or 0, "example")
     return f"{100 * spec.fraction:.6g} %"
-
-
-def make_request(
-    spec: RequestSpec | str, dataset: Dataset, margins: np.ndarray | None = None
-) -> requests.Request:
-    """Choose the ids that a specification asks for.
-
-    Args:
-      spec: the specification or its text.
-      dataset: where the images come from.
-      margins: float [N], for ``hardest``: true-class margin of each training image, averaged over
-        models trained with ``spec.scoring_seeds``.
-
-    Raises:
-      InputError: if the request does not fit the dataset, or ``hardest`` lacks margins.
-    """
-    spec = parse_request(spec) if isinstance(spec, str) else spec
-    if spec.kind == "class":
-        return requests.by_class(dataset, spec.classes)
-    if spec.kind == "subclass":
-        return requests.by_subclass(dataset, spec.classes)
-    if spec.kind == "ids":
-        return requests.by_ids(dataset, spec.path)
-    if spec.kind == "random":
-        return requests.random(dataset, spec.fraction, spec.count, spec.seed, spec.stratified)
-    if margins is None:
-        raise InputError(
-            f"margins=None: {spec.slug} needs the margin of each training image: expected float "
-            f"[N] averaged over models trained with the seeds {list(spec.scoring_seeds)}"
-        )
-    arguments = {"models": spec.models, "seeds": list(spec.scoring_seeds)}
-    return requests.hardest(dataset, margins, spec.fraction, spec.count, arguments)
 
 
 def _in_order(classes: Sequence[str]) -> tuple[str, ...]:

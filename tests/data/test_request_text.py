@@ -4,13 +4,18 @@ import pytest
 from jax_unlearn.core import InputError
 from jax_unlearn.data import (
     RequestSpec,
+    Scores,
     by_class,
     by_ids,
     by_subclass,
     hardest,
+    last_step,
     make_request,
     parse_request,
     random,
+    step_before,
+    steps_of,
+    with_steps,
 )
 from jax_unlearn.data.request_text import describe_request
 
@@ -38,7 +43,18 @@ from jax_unlearn.data.request_text import describe_request
             RequestSpec("hardest", count=30, models=5, seed=7),
             "hardest-30-seed7-models5",
         ),
+        ("random:5,part=1", RequestSpec("random", count=5, part=1), "random-5-part1"),
         ("ids:/a/b,c=d/set.npy", RequestSpec("ids", path="/a/b,c=d/set.npy"), "ids-set"),
+        (
+            "ids:first-then-last.npy",
+            RequestSpec("ids", path="first-then-last.npy"),
+            "ids-first-then-last",
+        ),
+        (
+            "class:3-then-random:5",
+            RequestSpec("random", count=5, earlier=RequestSpec("class", ("3",))),
+            "class-3-then-random-5",
+        ),
     ],
 )
 def test_a_text_is_read_as_what_it_says(text, spec, slug):
@@ -72,6 +88,10 @@ def test_only_the_hardest_need_scoring_models():
 def test_a_text_makes_the_request_that_its_constructor_makes(dataset, tmp_path):
     np.save(tmp_path / "ids.npy", np.array([501, 502]))
     margins = np.arange(60.0)
+
+    def scores(spec):
+        return Scores(margins, {"models": spec.models, "seeds": list(spec.scoring_seeds)})
+
     pairs = {
         "class:earth,0": by_class(dataset, [0, 1]),
         "subclass:fine2": by_subclass(dataset, 2),
@@ -83,12 +103,12 @@ def test_a_text_makes_the_request_that_its_constructor_makes(dataset, tmp_path):
         ),
     }
     for text, request in pairs.items():
-        assert make_request(text, dataset, margins).hash == request.hash
-        assert make_request(parse_request(text), dataset, margins).hash == request.hash
+        assert make_request(text, dataset, scores).hash == request.hash
+        assert make_request(parse_request(text), dataset, scores).hash == request.hash
 
 
 def test_the_hardest_without_margins_are_refused(dataset):
-    with pytest.raises(InputError, match=r"margins=None: hardest-0.1 needs .*seeds \[0, 1, 2\]"):
+    with pytest.raises(InputError, match=r"scores=None: hardest-0.1 chooses by the true-class"):
         make_request("hardest:0.1", dataset)
 
 
@@ -104,7 +124,7 @@ def test_the_hardest_without_margins_are_refused(dataset):
         ("random:0.1,0.2", "expected one fraction or count, such as random:0.1"),
         ("random:seed=3", "expected one fraction or count"),
         ("random:0.1,sed=3", "option='sed': did you mean seed"),
-        ("random:0.1,models=3", "option='models': expected one of seed, stratified"),
+        ("random:0.1,models=3", "option='models': expected one of part, seed, stratified"),
         ("random:0.1,seed=x", "seed='x': expected a whole number >= 0"),
         ("random:0.1,stratified=no", "stratified='no': expected one of false, true"),
         ("random:1_0", "'1_0' is not a number: expected a fraction"),
@@ -147,3 +167,42 @@ def test_a_wrong_text_is_refused_in_one_line(text, message):
 )
 def test_a_request_is_written_as_prose(text, prose):
     assert describe_request(text) == prose
+
+
+def test_a_sequence_is_its_steps_in_order():
+    text = "class:3-then-random:5,seed=2-then-ids:a.npy"
+    way = ("class:3", "class:3-then-random:5,seed=2", text)
+    assert steps_of(text) == way
+    assert [step_before(step) for step in way] == ["", *way[:2]]
+    assert last_step(text) == "ids:a.npy"
+    assert [step.kind for step in parse_request(text).steps] == ["class", "random", "ids"]
+    assert with_steps([text, "class:5", "class:3"]) == (*way, "class:5")
+    assert describe_request(text) == "class 3, then random 5 examples, seed 2, then ids of a.npy"
+    assert parse_request("class:3-then-hardest:5").exact is False
+    assert parse_request("hardest:5-then-class:3").exact is False
+    assert parse_request(text).exact
+
+
+def test_a_sequence_forgets_what_its_steps_forget(dataset):
+    made = make_request("class:0-then-subclass:5", dataset)
+    steps = by_class(dataset, 0), by_subclass(dataset, 5)
+    assert sorted(made.ids) == sorted(np.concatenate([step.ids for step in steps]))
+    for mine, step in zip(made.steps, steps, strict=True):
+        np.testing.assert_array_equal(mine, step.ids)
+    np.testing.assert_array_equal(made.step_ids, steps[1].ids)
+    assert (made.classes, made.fine_classes) == ((0,), (5,))
+    other = make_request("subclass:5-then-class:0", dataset)
+    np.testing.assert_array_equal(other.ids, made.ids)
+    assert other.hash != made.hash
+
+
+def test_steps_that_share_an_image_are_refused(dataset):
+    message = r"sequence: step 3 \(random\) names \d+ of the images that an earlier step \(class\)"
+    with pytest.raises(InputError, match=message) as caught:
+        make_request("class:0-then-class:1-then-random:0.9", dataset)
+    assert "\n" not in str(caught.value)
+
+
+def test_steps_together_leave_something(dataset):
+    with pytest.raises(InputError, match=r"forgets 60 of 60"):
+        make_request("class:0-then-class:1-then-class:2", dataset)

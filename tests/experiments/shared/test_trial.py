@@ -66,7 +66,7 @@ class FailsInBatches(Works):
 
 class FailsInPool(Works):
     def pool(self, key, problem):
-        return problem.validation
+        return problem.unknown
 
 
 class Widens(Works):
