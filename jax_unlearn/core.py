@@ -192,12 +192,15 @@ class Predictions(NamedTuple):
       test: outputs on the whole test set.
       test_forgotten: bool [T], True for test images of a class or sub-class that the request
         forgets as a whole; all False for a sample-wise request.
+      focus: by name of a measure of the request's own the outputs that it is taken on, labelled by
+        the answers that it counts; empty for most requests.
     """
 
     forget: Outputs
     retain: Outputs
     test: Outputs
     test_forgotten: np.ndarray
+    focus: Mapping[str, Outputs] = {}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,9 @@ import jax
 import tyro
 from rich.console import Console
 
-from jax_unlearn.bank.request_models import count_oracles, fill_originals
+from jax_unlearn.bank.changed import plan_for
+from jax_unlearn.bank.plan_filling import fill_originals
+from jax_unlearn.bank.request_models import count_oracles
 from jax_unlearn.core import InputError
 from jax_unlearn.data import step_before
 
@@ -20,6 +22,7 @@ from ..shared.checks import check_settings
 from ..shared.command import console, guarded
 from ..shared.execution import profiled
 from ..shared.folder import open_folder
+from ..shared.halves import check_halves
 from ..shared.hyperparameters import parse_setting
 from ..shared.planning import make_plan, open_bank_of
 from ..shared.progress import phases, teller
@@ -88,6 +91,7 @@ def execute(command: Command, terminal: Console, fixed: tuple[str, ...] = ()) ->
         for text in setup.experiment.requests
     }
     _check_all(setup, asked, chosen)
+    check_halves(setup, command.bank)
     if command.bank:
         # Before the folder is made: nothing is left behind where the bank is refused.
         open_bank_of(command.bank, setup.dataset)
@@ -100,12 +104,14 @@ def execute(command: Command, terminal: Console, fixed: tuple[str, ...] = ()) ->
         phase = stack.enter_context(phases(terminal))
         stack.enter_context(profiled(command.execution.profile))
         plan = make_plan(setup, bank, phase, teller(terminal), watch=False)
-        originals = fill_originals(plan, experiment.seeds)
+        settings_plan = dataclasses.replace(plan, bank=own)
         oracles = range(count_oracles(len(experiment.seeds), experiment.oracles))
         made: dict[str, Found] = {}
         for text, some in chosen.items():
+            plan_of, place_of = plan_for(plan, text), plan_for(settings_plan, text).bank
+            originals = fill_originals(plan_of, experiment.seeds)
             made[text] = found = run_settings(
-                *(plan, own, text, asked.method, some, originals, oracles),
+                *(plan_of, place_of, text, asked.method, some, originals, oracles),
                 made.get(step_before(text)),
                 followed=text in map(step_before, chosen),
             )

@@ -11,7 +11,8 @@ from jax_unlearn.audit.records.stores import bank_items, read_runs
 from jax_unlearn.bank import Bank, Record
 from jax_unlearn.bank.forgetting import Forgetting
 from jax_unlearn.bank.plan import Named, Plan, unlearned_member
-from jax_unlearn.bank.request_models import fill_oracles, fill_plan, resolve_request
+from jax_unlearn.bank.plan_filling import fill_plan
+from jax_unlearn.bank.request_models import fill_oracles, resolve_request
 from jax_unlearn.core import InputError
 
 from ..shared.sources import source_of
@@ -71,7 +72,8 @@ def run_settings(
     """
     forgetting = resolve_request(plan, text)
     hash_ = forgetting.request.hash
-    bank.add_request(hash_, forgetting.forget.id, forgetting.test_forgotten, text)
+    request = (forgetting.forget.id, forgetting.test_forgotten, text, forgetting.request.focus)
+    bank.add_request(hash_, *request)
     retrained = fill_oracles(plan, forgetting, oracles)
     records: dict[str, list[Record]] = {}
     refused: dict[str, str] = {} if before is None else dict(before.refused)

@@ -72,6 +72,8 @@ class Chosen:
 def read_requests(bank: Bank, listed: Iterable[Mapping[str, Any]]) -> list[Chosen]:
     """Read the records of a run's models, and compare every file with its digest.
 
+    Requests that change the training data are left out.
+
     Args:
       bank: that holds the models.
       listed: the requests, as :func:`jax_unlearn.audit.records.runs.run_models` gives them.
@@ -82,6 +84,9 @@ def read_requests(bank: Bank, listed: Iterable[Mapping[str, Any]]) -> list[Chose
     found: list[Chosen] = []
     try:
         for request in listed:
+            if "changed" in request:
+                # Its models lie in a bank of other data than the run's.
+                continue
             slug = data.parse_request(request["text"]).slug
             index = sum(chosen.slug.lower() == slug.lower() for chosen in found)
             # Short names may differ in letters that no file of a figure has.

@@ -21,6 +21,7 @@ from ..shared.auditing import audit_one
 from ..shared.command import console, guarded
 from ..shared.execution import profiled
 from ..shared.folder import open_folder
+from ..shared.halves import check_halves
 from ..shared.naming import as_typed
 from ..shared.planning import make_plan, open_bank_of
 from ..shared.progress import phases, teller
@@ -65,6 +66,7 @@ def execute(command: Command, terminal: Console) -> None:
             raise InputError(
                 f"resume: there is no run in out={command.out!r}; name its folder, or leave it out"
             )
+    check_halves(setup, command.bank)
     if command.bank:
         # Before the folder is made: nothing is left behind where the bank is refused.
         open_bank_of(command.bank, setup.dataset)
@@ -94,7 +96,7 @@ def execute(command: Command, terminal: Console) -> None:
                     audit_one(
                         *(sources, "auto", protocol, place, terminal, phase),
                         settings=setup.settings["experiment"],
-                        runs=partial(method_runs, plan, filled, setup.methods(text)),
+                        runs=partial(method_runs, filled, setup.methods(text)),
                     )
                 except InputError as error:
                     # Oracles that learned nothing, say; other requests may still be audited.

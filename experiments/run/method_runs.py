@@ -10,14 +10,12 @@ from jax_unlearn.engine import run_keys
 from jax_unlearn.report import MethodRun
 
 
-def method_runs(
-    plan: Plan, filled: RequestRecords, methods: Sequence[Named]
-) -> dict[str, MethodRun]:
+def method_runs(filled: RequestRecords, methods: Sequence[Named]) -> dict[str, MethodRun]:
     """The first seed's run of every method, for :func:`jax_unlearn.report.method_figures`.
 
     Nothing is trained. Rows that a method showed are laid out again, with the key that the run had.
     """
-    return {named.name: _run(plan, filled, named) for named in methods}
+    return {named.name: _run(filled.plan, filled, named) for named in methods}
 
 
 def _run(plan: Plan, filled: RequestRecords, named: Named) -> MethodRun:

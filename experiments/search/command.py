@@ -16,6 +16,7 @@ from jax_unlearn.files import write_whole
 
 from ..shared.command import console, guarded
 from ..shared.folder import open_folder
+from ..shared.halves import check_halves
 from ..shared.planning import make_plan, open_bank_of
 from ..shared.progress import phases, teller
 from ..shared.provenance import provenance
@@ -87,6 +88,7 @@ def execute(command: Command, terminal: Console) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     spaces = {name: space_of(name) for name in setup.experiment.methods}
     asked = {"trials": command.trials, "spaces": json.loads(json.dumps(spaces))}
+    check_halves(setup, command.bank)
     if command.bank:
         open_bank_of(command.bank, setup.dataset)
     with contextlib.ExitStack() as stack:

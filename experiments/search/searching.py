@@ -8,14 +8,11 @@ from typing import Any
 from rich.console import Console
 
 from jax_unlearn.bank import Record
+from jax_unlearn.bank.changed import plan_for
 from jax_unlearn.bank.forgetting import Forgetting
 from jax_unlearn.bank.plan import Named, Plan, unlearned_member
-from jax_unlearn.bank.request_models import (
-    fill_oracles,
-    fill_originals,
-    fill_plan,
-    resolve_request,
-)
+from jax_unlearn.bank.plan_filling import fill_originals, fill_plan
+from jax_unlearn.bank.request_models import fill_oracles, resolve_request
 from jax_unlearn.data import step_before
 from jax_unlearn.data.request_text import describe_request
 from jax_unlearn.display import display_name
@@ -49,16 +46,17 @@ def search_requests(
     """
     file = RunFile(folder / "trials.jsonl")
     seeds, texts = setup.experiment.seeds, setup.experiment.requests
-    originals = fill_originals(plan, seeds)
     forgets: dict[str, str] = {}
     found: dict[str, dict[str, Any]] = {}
     left: dict[str, dict[str, list[Record]]] = {}
     for text in texts:
-        forgetting = resolve_request(plan, text)
-        oracles = fill_oracles(plan, forgetting, seeds)
-        yardstick = Yardstick(plan, forgetting, originals, oracles)
+        own = plan_for(plan, text)
+        originals = fill_originals(own, seeds)
+        forgetting = resolve_request(own, text)
+        oracles = fill_oracles(own, forgetting, seeds)
+        yardstick = Yardstick(own, forgetting, originals, oracles)
         starts = left.get(step_before(text)) or dict.fromkeys(setup.arguments[text], originals)
-        bench = Bench(plan, forgetting, starts, yardstick, file)
+        bench = Bench(own, forgetting, starts, yardstick, file)
         forgets[text], found[text] = str(bench.forgotten), {}
         prose = describe_request(text)
         terminal.print(f"{prose}: forgotten where {forgets[text]}", highlight=False, soft_wrap=True)
@@ -68,7 +66,7 @@ def search_requests(
             told = describe(prose, name, found[text][name])
             terminal.print(told, markup=False, highlight=False, soft_wrap=True)
         if text in map(step_before, texts):
-            left[text] = _left(plan, forgetting, starts, found[text])
+            left[text] = _left(own, forgetting, starts, found[text])
     return {"forgets": forgets, "requests": found}
 
 

@@ -45,7 +45,8 @@ def check_fit(
     for text in experiment.requests:
         spec = data.parse_request(text)
         with as_typed(f"requests={text!r}"):
-            request = _request(spec, dataset)
+            own = data.changed(spec, dataset)
+            request = _request(spec, own)
         same = seen.setdefault(request.hash, text)
         if same != text:
             raise InputError(
@@ -53,14 +54,17 @@ def check_fit(
             )
         if any(step.kind == "ids" for step in spec.steps):
             hashes[text] = request.hash
-        if data.test_forgotten(dataset, request).all():
+        if data.test_forgotten(own, request).all():
             raise InputError(
                 f"requests={text!r}: all test images are of forgotten classes; expected some of "
                 "others; forget fewer classes"
             )
-        problem = _problem(model, request, dataset)
+        problem = _problem(model, request, own)
         if not too_large:
-            batch_size, rows = experiment.training.batch_size, size - len(request.ids)
+            batch_size, rows = (
+                experiment.training.batch_size,
+                len(own.train.label) - len(request.ids),
+            )
             too_large += _too_large("training", batch_size, rows, f"{text}'s oracle")
         for name, given in arguments[text].items():
             method = build_method(name, given)
@@ -88,7 +92,9 @@ def check_settings(
     Raises:
       InputError: as :func:`check_fit`, for the first setting that does not fit.
     """
-    problem = _problem(model, _request(data.parse_request(text), dataset), dataset)
+    spec = data.parse_request(text)
+    own = data.changed(spec, dataset)
+    problem = _problem(model, _request(spec, own), own)
     tried = set()
     for method in methods:
         too_large = _check_method(name, method, text, problem)

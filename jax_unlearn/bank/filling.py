@@ -56,7 +56,7 @@ def describe_data(dataset: Any) -> DataDescription:
         dataset.fingerprint,
         dataset.num_classes,
         Labelled(dataset.train.id, dataset.train.label),
-        Labelled(dataset.test.id, dataset.test.label),
+        Labelled(dataset.evaluated.id, dataset.evaluated.label),
     )
 
 

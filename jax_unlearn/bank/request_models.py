@@ -2,31 +2,18 @@
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from jax_unlearn import data
-from jax_unlearn.bank.filling import Member, fill
-from jax_unlearn.bank.forgetting import (
-    FIRST_SCORING_SEED,
-    Forgetting,
-    mean_margins,
-    resolve,
-    watcher,
-)
-from jax_unlearn.bank.plan import (
-    Named,
-    Plan,
-    oracle_member,
-    original_member,
-    subset_member,
-    unlearned_member,
-)
+from jax_unlearn.bank.changed import plan_for
+from jax_unlearn.bank.forgetting import Forgetting, resolve, watcher
+from jax_unlearn.bank.plan import Named, Plan, oracle_member, unlearned_member
+from jax_unlearn.bank.plan_filling import fill_originals, fill_plan
 from jax_unlearn.bank.record import Record
-from jax_unlearn.bank.together import from_leader, train_logits_of
-from jax_unlearn.core import Variables
+from jax_unlearn.bank.scoring import request_scores
+from jax_unlearn.bank.together import from_leader
 from jax_unlearn.data.request_text import describe_request
-from jax_unlearn.engine.run_spec import Options
-from jax_unlearn.engine.signals import deferred
 
 LEAST_ORACLES = 4
 """Fewer give no verdict: some are the reference, and at least two are held out."""
@@ -37,6 +24,7 @@ class RequestRecords:
     """The models of a request that a bank holds.
 
     Attributes:
+      plan: what the models share; its bank holds them.
       forgetting: the request.
       originals: trained on all data.
       oracles: retrained without the forget set.
@@ -44,6 +32,7 @@ class RequestRecords:
       failed: by the name of a method why its hyperparameters stand for none that work.
     """
 
+    plan: Plan
     forgetting: Forgetting
     originals: list[Record]
     oracles: list[Record]
@@ -51,8 +40,12 @@ class RequestRecords:
     failed: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """The request, the addresses of its models, and which methods failed."""
-        return {
+        """The request, the addresses of its models, and which methods failed.
+
+        Where the request has changed the data, also the name of the bank that holds them.
+        """
+        changed = self.plan.dataset.change is not None
+        return ({"changed": self.plan.bank.path.name} if changed else {}) | {
             "text": self.forgetting.text,
             "hash": self.forgetting.request.hash,
             "original": [record.address for record in self.originals],
@@ -72,83 +65,15 @@ def count_oracles(seeds: int, asked: int = 0) -> int:
     return asked or max(LEAST_ORACLES, 2 * seeds)
 
 
-def fill_plan(
-    plan: Plan,
-    title: str,
-    members: Sequence[Member],
-    watch: Callable[[Variables], dict[str, float]] | None = None,
-    *,
-    keep_weights: bool = True,
-) -> list[Record]:
-    """Train those members that the bank lacks, with a bar, and a line for each that is finished."""
-    there = 0
-    with plan.phase(title) as bar, deferred() as interrupted:
-
-        def on_step(done: int, planned: int) -> None:
-            bar(there * planned + done, len(members) * planned)
-
-        def on_done(done: int, asked: int) -> None:
-            nonlocal there
-            del asked
-            there = done
-
-        def on_stored(record: Record) -> None:
-            seconds = record.outcome["run_seconds"] + record.outcome["compile_seconds"]
-            seed = record.ingredients["seed"]
-            status = record.outcome.get("note") or record.outcome["status"]
-            plan.tell(f"{title}, seed {seed}: {status}, {seconds:.1f} s")
-
-        def on_resumed(done: int, planned: int) -> None:
-            plan.tell(f"{title}: goes on at step {done} of {planned}")
-
-        return fill(
-            plan.bank,
-            members,
-            plan.model,
-            (plan.dataset.train.image, plan.dataset.test.image),
-            options=Options(
-                mesh=plan.mesh,
-                loop=plan.loop,
-                placement=plan.placement,
-                watch=watch,
-                on_step=on_step,
-                interrupted=interrupted,
-            ),
-            on_done=on_done,
-            on_stored=on_stored,
-            on_resumed=on_resumed,
-            checkpoint_seconds=plan.checkpoint_seconds,
-            keep_weights=keep_weights,
-        )
-
-
-def fill_originals(plan: Plan, seeds: Iterable[int]) -> list[Record]:
-    """Originals of the seeds given."""
-    return fill_plan(plan, "original", [original_member(plan, seed) for seed in seeds])
-
-
-def fill_subsets(plan: Plan, count: int) -> list[Record]:
-    """Models trained on random halves of the data."""
-    return fill_plan(plan, "subset", [subset_member(plan, seed) for seed in range(count)])
-
-
 def resolve_request(plan: Plan, text: str) -> Forgetting:
     """Choose the examples that a request removes, and keep it in the bank.
 
     Models that score examples are trained where the request needs them.
     """
-
-    def scores(spec: data.RequestSpec) -> data.Scores:
-        seeds = [FIRST_SCORING_SEED + seed for seed in spec.scoring_seeds]
-        members = [original_member(plan, seed) for seed in seeds]
-        records = fill_plan(plan, f"{describe_request(text)}: scoring model", members)
-        logits = [train_logits_of(plan.bank, record) for record in records]
-        arguments = {"models": spec.models, "seeds": list(spec.scoring_seeds)}
-        return data.Scores(mean_margins(logits, plan.dataset.train.label), arguments)
-
-    forgetting = resolve(plan.dataset, text, scores)
+    forgetting = resolve(plan.dataset, text, partial(request_scores, plan, text))
     ids, forgotten = forgetting.forget.id, forgetting.test_forgotten
-    from_leader(lambda: plan.bank.add_request(forgetting.request.hash, ids, forgotten, text))
+    hash_, focus = forgetting.request.hash, forgetting.request.focus
+    from_leader(lambda: plan.bank.add_request(hash_, ids, forgotten, text, focus))
     return forgetting
 
 
@@ -162,12 +87,15 @@ def fill_oracles(plan: Plan, forgetting: Forgetting, seeds: Iterable[int]) -> li
 def fill_requests(
     plan: Plan,
     texts: Sequence[str],
-    seeds: Iterable[int],
+    seeds: Sequence[int],
     methods: Callable[[str], Sequence[Named]],
     *,
     oracles: Sequence[int],
 ) -> Iterator[RequestRecords]:
     """Fill a bank with the models of several requests, one request after another.
+
+    Those of a request that changes the training data go to a bank of that data, see
+    :func:`jax_unlearn.bank.changed.plan_for`.
 
     Args:
       plan: what all models share.
@@ -179,13 +107,13 @@ def fill_requests(
     Yields:
       The models of each request.
     """
-    originals = fill_originals(plan, seeds)
     made: dict[str, RequestRecords] = {}
     for text in texts:
+        own = plan_for(plan, text)
         made[text] = fill_request(
-            plan,
+            own,
             text,
-            originals,
+            fill_originals(own, seeds),
             methods(text),
             oracles=oracles,
             before=made.get(data.step_before(text)),
@@ -228,7 +156,7 @@ def fill_request(
             plan, title, members, watch, keep_weights=plan.keep_weights or followed
         )
     failed = {method.name: method.failed for method in methods if method.failed}
-    return RequestRecords(forgetting, originals, retrained, unlearned, failed)
+    return RequestRecords(plan, forgetting, originals, retrained, unlearned, failed)
 
 
 def count_unwatched(records: Iterable[Record]) -> int:

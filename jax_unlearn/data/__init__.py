@@ -5,7 +5,7 @@ from jax_unlearn.data.dataset import Dataset, hold_out, subset, take
 from jax_unlearn.data.loading import load
 from jax_unlearn.data.npz import load_npz, save_npz
 from jax_unlearn.data.request import Request
-from jax_unlearn.data.request_making import Scores, make_request, stand_in
+from jax_unlearn.data.request_making import Scores, changed, make_request, stand_in
 from jax_unlearn.data.request_text import (
     RequestSpec,
     last_step,
@@ -24,6 +24,7 @@ from jax_unlearn.data.requests import (
     split,
     test_forgotten,
 )
+from jax_unlearn.data.strata import memorization, memorization_strata
 from jax_unlearn.data.stream import open_stream
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "by_class",
     "by_ids",
     "by_subclass",
+    "changed",
     "crop_and_flip",
     "draw_offsets",
     "hardest",
@@ -42,6 +44,8 @@ __all__ = [
     "load",
     "load_npz",
     "make_request",
+    "memorization",
+    "memorization_strata",
     "open_stream",
     "parse_request",
     "random",

@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 
 from jax_unlearn.core import Examples, InputError, check_number
+from jax_unlearn.data.focus import Change
 from jax_unlearn.data.lazy import LazyImages, batches
 
 CHUNK = 1024
@@ -29,6 +30,8 @@ class Dataset:
       test_fine: int32 [T], the same for the test images.
       fine_names: names of the finer classes, empty where there are none.
       validation: examples held out of the training split, see :func:`hold_out`; None for none.
+      change: what a request has done to the training split, see
+        :func:`jax_unlearn.data.changes.change_data`; None for nothing.
 
     Raises:
       InputError: if a dtype, a shape, a label or an id is wrong.
@@ -43,6 +46,7 @@ class Dataset:
     test_fine: np.ndarray | None = None
     fine_names: tuple[str, ...] = ()
     validation: Examples | None = None
+    change: Change | None = None
 
     def __post_init__(self) -> None:
         source = f"dataset={self.name!r}"
@@ -65,6 +69,14 @@ class Dataset:
             _check_labels(source, "train fine labels", self.train_fine, self.train, fine)
             _check_labels(source, "test fine labels", self.test_fine, self.test, fine)
 
+    @property
+    def evaluated(self) -> Examples:
+        """The test split, and after it what a change of the data adds to be looked at."""
+        if self.change is None or self.change.probe is None:
+            return self.test
+        columns = zip(self.test, self.change.probe, strict=True)
+        return Examples(*(np.concatenate(pair) for pair in columns))
+
     @functools.cached_property
     def fingerprint(self) -> str:
         """Sha256, in hex, of the images, labels, fine labels and ids of all splits."""
@@ -75,7 +87,8 @@ def content_digest(dataset: Dataset) -> str:
     """Compute the fingerprint of a dataset, reading all its images."""
     digest = hashlib.sha256()
     held_out = dataset.validation or ()
-    for array in (*dataset.train, *dataset.test, dataset.train_fine, dataset.test_fine, *held_out):
+    fine = (dataset.train_fine, dataset.test_fine)
+    for array in (*dataset.train, *dataset.evaluated, *fine, *held_out):
         if array is None:
             digest.update(b"none")
             continue

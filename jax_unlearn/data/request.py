@@ -12,6 +12,7 @@ import numpy as np
 
 from jax_unlearn.core import InputError, check_choice, check_number
 from jax_unlearn.data.dataset import Dataset
+from jax_unlearn.data.focus import Focus
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -19,13 +20,14 @@ class Request:
     """A forget request, in a dataset's own ids.
 
     Attributes:
-      name: how the ids were chosen: class, subclass, random, hardest, ids or sequence.
+      name: how the ids were chosen: the kind of request, or sequence.
       arguments: what the choice depended on; can be written as JSON.
       ids: int64 [F], training ids to forget, distinct and increasing.
       hash: sha256, in hex, of the name, the arguments, the ids and the dataset.
       classes: labels that are forgotten as a whole.
       fine_classes: fine labels that are forgotten as a whole.
       steps: int64 arrays, in a sequence the ids that each step removes, in turn; otherwise empty.
+      focus: images on which a measure of its own is taken; None for none.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Request:
     classes: tuple[int, ...] = ()
     fine_classes: tuple[int, ...] = ()
     steps: tuple[np.ndarray, ...] = ()
+    focus: Focus | None = None
 
     @property
     def step_ids(self) -> np.ndarray:
@@ -49,6 +52,7 @@ def request_of_rows(
     rows: np.ndarray,
     classes: tuple[int, ...] = (),
     fine_classes: tuple[int, ...] = (),
+    focus: Focus | None = None,
 ) -> Request:
     """Make the request of rows, given by position or mask, and its hash."""
     try:
@@ -65,7 +69,7 @@ def request_of_rows(
             f"training images of {dataset.name}: expected 1 to {total - 1}"
         )
     digest = hashlib.sha256(text.encode() + ids.tobytes()).hexdigest()
-    return Request(name, dict(arguments), ids, digest, classes, fine_classes)
+    return Request(name, dict(arguments), ids, digest, classes, fine_classes, focus=focus)
 
 
 def size_of(total: int, fraction: float | None, count: int | None) -> int:

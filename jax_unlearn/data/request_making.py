@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jax_unlearn.core import InputError
-from jax_unlearn.data import requests
+from jax_unlearn.data import changes, requests, strata
 from jax_unlearn.data.dataset import Dataset
 from jax_unlearn.data.request import Request
-from jax_unlearn.data.request_text import RequestSpec, parse_request
+from jax_unlearn.data.request_text import CHANGES, RequestSpec, parse_request
 
 
 class Scores(NamedTuple):
@@ -27,8 +27,24 @@ class Scores(NamedTuple):
 
 def stand_in(spec: RequestSpec, dataset: Dataset) -> Scores:
     """Scores that choose as many images as models' would, but not the same."""
-    del spec
-    return Scores(np.zeros(len(dataset.train.label)))
+    total = len(dataset.train.label)
+    return Scores(np.zeros((total, 1) if spec.kind == "entangled" else total))
+
+
+def changed(spec: RequestSpec, dataset: Dataset) -> Dataset:
+    """The data that the original of a request learns: changed where the request changes it.
+
+    Raises:
+      InputError: if the request does not fit the dataset.
+    """
+    size = (spec.fraction, spec.count)
+    if spec.kind == "confused":
+        return changes.confuse(dataset, spec.classes, *size, spec.seed)
+    if spec.kind == "backdoor":
+        return changes.backdoor(dataset, spec.classes[0], *size, spec.seed, spec.patch)
+    if spec.kind == "duplicated":
+        return changes.duplicate(dataset, *size, spec.seed, spec.copies, spec.keep)
+    return dataset
 
 
 def make_request(
@@ -42,7 +58,7 @@ def make_request(
 
     Args:
       spec: the specification or its text.
-      dataset: where the images come from.
+      dataset: where the images come from; see :func:`changed`.
       scores: gives what models say of the images, for kinds that choose by it.
       exact: whether the scores are those that are meant; with stand-ins the steps of a sequence may
         seem to overlap.
@@ -68,10 +84,19 @@ def _make_step(
     if spec.kind == "random":
         size = (spec.fraction, spec.count)
         return requests.random(dataset, *size, spec.seed, spec.stratified, spec.part)
+    if spec.kind in CHANGES:
+        return changes.by_change(dataset)
     if scores is None:
         raise InputError(
             f"scores=None: {spec.slug} chooses by {spec.scored_by}: expected a function that gives "
             "Scores of a specification"
         )
     values, arguments = scores(spec)
-    return requests.hardest(dataset, values, spec.fraction, spec.count, arguments)
+    given = (spec.fraction, spec.count, arguments)
+    if spec.kind == "memorization":
+        return strata.by_memorization(dataset, values, spec.level, *given)
+    if spec.kind == "entangled":
+        return strata.entangled(dataset, values, spec.level, *given)
+    if spec.kind == "worst":
+        return strata.worst(dataset, values, *given)
+    return requests.hardest(dataset, values, *given)

@@ -198,12 +198,11 @@ def sequence(dataset: Dataset, requests: Sequence[Request], *, exact: bool = Tru
                 )
     steps = tuple(request.ids for request in requests)
     rows = np.isin(dataset.train.id, np.concatenate(steps))
-    named = [
-        tuple(sorted({label for request in requests for label in getattr(request, field)}))
-        for field in ("classes", "fine_classes")
-    ]
+    arguments = {"of": [request.hash for request in requests]}
     made = request_of_rows(
-        dataset, "sequence", {"of": [request.hash for request in requests]}, rows, *named
+        *(dataset, "sequence", arguments, rows),
+        classes=tuple(sorted({label for request in requests for label in request.classes})),
+        fine_classes=tuple(sorted({fine for request in requests for fine in request.fine_classes})),
     )
     return dataclasses.replace(made, steps=steps)
 

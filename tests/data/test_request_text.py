@@ -43,6 +43,32 @@ from jax_unlearn.data.request_text import describe_request
             RequestSpec("hardest", count=30, models=5, seed=7),
             "hardest-30-seed7-models5",
         ),
+        (
+            "memorization:high,0.1",
+            RequestSpec("memorization", fraction=0.1, level="high"),
+            "memorization-high-0.1",
+        ),
+        (
+            "entangled:low,50,seed=2",
+            RequestSpec("entangled", count=50, level="low", seed=2),
+            "entangled-low-50-seed2",
+        ),
+        ("worst:0.1", RequestSpec("worst", fraction=0.1), "worst-0.1"),
+        (
+            "confused:5,3,0.5",
+            RequestSpec("confused", ("3", "5"), fraction=0.5),
+            "confused-3-5-0.5",
+        ),
+        (
+            "backdoor:rocket,0.1,patch=3",
+            RequestSpec("backdoor", ("rocket",), fraction=0.1, patch=3),
+            "backdoor-rocket-0.1-patch3",
+        ),
+        (
+            "duplicated:0.1,copies=3,keep=false",
+            RequestSpec("duplicated", fraction=0.1, copies=3, keep=False),
+            "duplicated-0.1-copies3-keepfalse",
+        ),
         ("random:5,part=1", RequestSpec("random", count=5, part=1), "random-5-part1"),
         ("ids:/a/b,c=d/set.npy", RequestSpec("ids", path="/a/b,c=d/set.npy"), "ids-set"),
         (
@@ -140,6 +166,15 @@ def test_the_hardest_without_margins_are_refused(dataset):
         ("random:0", "count=0: expected a whole number >= 1"),
         ("hardest:0.1,models=0", "models=0: expected a number >= 1"),
         ("ids:", "expected a value after the colon"),
+        ("memorization:0.1", "expected one name and one fraction or count, such as memorization:"),
+        ("memorization:higher,0.1", "level='higher': did you mean high"),
+        ("entangled:mix,0.1", "level='mix': "),
+        ("confused:3,0.5", "expected two classes and one fraction or count, such as confused:3,5,"),
+        ("backdoor:0.1", "expected one name and one fraction"),
+        ("duplicated:0.1,keep=yes", "keep='yes': expected one of false, true"),
+        ("duplicated:0.1,copies=0", "copies=0: expected a number >= 1"),
+        ("class:3-then-backdoor:0,0.1", "'backdoor:0,0.1' changes the training data, so it cannot"),
+        ("confused:3,5,0.5-then-class:3", "'confused:3,5,0.5' changes the training data"),
     ],
 )
 def test_a_wrong_text_is_refused_in_one_line(text, message):
@@ -206,3 +241,18 @@ def test_steps_that_share_an_image_are_refused(dataset):
 def test_steps_together_leave_something(dataset):
     with pytest.raises(InputError, match=r"forgets 60 of 60"):
         make_request("class:0-then-class:1-then-class:2", dataset)
+
+
+@pytest.mark.parametrize(
+    ("text", "prose"),
+    [
+        ("memorization:high,0.1", "memorization high 10 %"),
+        ("entangled:low,50,seed=2", "entangled low 50 examples, seed 2"),
+        ("worst:0.1", "worst 10 %"),
+        ("confused:3,5,0.5", "confused classes 3 and 5, 50 %"),
+        ("backdoor:0,0.1,patch=3", "backdoor to class 0, 10 %, trigger of 3 pixels"),
+        ("duplicated:0.1,copies=3,keep=false", "duplicated 10 %, 3 copies, copies forgotten too"),
+    ],
+)
+def test_every_kind_is_described(text, prose):
+    assert describe_request(text) == prose

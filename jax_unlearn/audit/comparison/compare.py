@@ -145,7 +145,8 @@ def compare(
     oracles = models.oracle.kept
     class_wise = is_class_wise(models.first)
     not_measured = _not_measured(catalogue, models, level, class_wise)
-    measures = tuple(m for m in catalogue if _is_taken(m, level, class_wise, not_measured))
+    fitting = [m for m in catalogue if m.fits(models.first)]
+    measures = tuple(m for m in fitting if _is_taken(m, level, not_measured))
     for terms in (protocol.terms, protocol.attack_terms):
         check_terms(terms, [m.name for m in measures if m.kind == ALONE])
     runs = {group.name: group.kept for group in models.groups}
@@ -209,10 +210,9 @@ def _seconds(runs: Sequence[Run], confidence: float, unit: float = 1.0) -> Inter
     return interval([seconds / unit for seconds in known], confidence)
 
 
-def _is_taken(m: Measure, level: str, class_wise: bool, not_measured: Mapping[str, str]) -> bool:
-    fits = m.class_wise in (None, class_wise)
+def _is_taken(m: Measure, level: str, not_measured: Mapping[str, str]) -> bool:
     at_level = LEVELS.index(m.level) <= LEVELS.index(level)
-    return fits and at_level and m.kind != DATA and m.name not in not_measured
+    return at_level and m.kind != DATA and m.name not in not_measured
 
 
 def _row(

@@ -251,7 +251,25 @@ def align(predictions: Predictions, reference: Predictions, source: str) -> Pred
             "classes"
         )
     forget, retain, test = parts
-    return Predictions(forget, retain, test, forgotten)
+    focus = _align_focus(predictions, reference, source)
+    return Predictions(forget, retain, test, forgotten, focus)
+
+
+def _align_focus(
+    predictions: Predictions, reference: Predictions, source: str
+) -> dict[str, Outputs]:
+    """What measures of the request's own are taken on, in the order of another model's."""
+    found = {}
+    for name, theirs in reference.focus.items():
+        mine = predictions.focus.get(name)
+        if mine is None or not np.array_equal(np.sort(mine.id), np.sort(theirs.id)):
+            raise InputError(
+                f"{source}: focus_{name}_id: expected the oracles' {counted(len(theirs.id), 'id')}"
+                f", on which the request's measure {name} is taken; predict them too"
+            )
+        order = np.argsort(mine.id)[np.argsort(np.argsort(theirs.id))]
+        found[name] = Outputs(mine.logits[order], theirs.label, theirs.id)
+    return found
 
 
 def fingerprint(predictions: Predictions) -> bytes:

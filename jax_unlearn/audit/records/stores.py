@@ -21,6 +21,7 @@ from jax_unlearn.audit import Probe, load_predictions, load_probe
 from jax_unlearn.audit.comparison.models import Run
 from jax_unlearn.audit.stored_probe import make_probe
 from jax_unlearn.bank import Bank, open_bank
+from jax_unlearn.bank.changed import banks_in
 from jax_unlearn.bank.probes import probe_path, read_made_of, read_probe
 from jax_unlearn.bank.record import Record, digest
 from jax_unlearn.core import InputError, Predictions
@@ -172,7 +173,7 @@ def stores_in(place: str, *, loose: bool = True) -> list[Sources]:
 
     path = Path(place)
     if (path / "bank.json").is_file():
-        return _bank_sources(path)
+        return [sources for bank in banks_in(path) for sources in _bank_sources(bank)]
     if is_run(path):
         return run_sources(path)
     refuse_old_run(path, "path")
