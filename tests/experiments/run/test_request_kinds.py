@@ -41,7 +41,7 @@ def path(call, tmp_path_factory):
 @pytest.fixture(scope="module")
 def found(path):
     """What an audit finds there, by the request's text."""
-    return {sources.text: sources for sources in gather_sources([], str(path), [], "")}
+    return {sources.text: sources for sources in gather_sources([], str(path), [], [])}
 
 
 def test_an_audit_finds_every_request_of_a_bank(found):
@@ -158,6 +158,6 @@ def test_a_run_audits_changed_data_and_shows_its_measure(call, path, tmp_path):
     (sources,) = run_sources(out)
     assert sources.original[0].path.parents[2].parent.name == "changed"
     audited = call(
-        audit_command.main, bank, "--request", "backdoor:0,0.1", "--out", tmp_path / "audit"
+        audit_command.main, bank, "--requests", "backdoor:0,0.1", "--out", tmp_path / "audit"
     )
     assert audited.code == 0, audited.err

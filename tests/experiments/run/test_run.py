@@ -151,7 +151,7 @@ def test_runs_and_banks_share_their_models(call, tiny, run, tmp_path, trained):
     assert trained == []
     assert numbers(tmp_path / "run") == numbers(run[0])
     assert not (tmp_path / "run" / "bank").exists()
-    (mine, _) = gather_sources([str(tmp_path / "run")], "", (), "")
+    (mine, _) = gather_sources([str(tmp_path / "run")], "", (), ())
     assert [item.seed for item in mine.methods["natmu"]] == [0, 1]
 
 

@@ -44,7 +44,7 @@ def records(path):
 
 
 def test_each_step_is_audited_against_its_own_oracles(path):
-    found = {sources.text: sources for sources in gather_sources([], str(path), [], "")}
+    found = {sources.text: sources for sources in gather_sources([], str(path), [], [])}
     assert list(found) == ["class:0", TEXT] or list(found) == [TEXT, "class:0"]
     for text, forgotten in (("class:0", {0}), (TEXT, {0, 1})):
         sources = found[text]
