@@ -10,10 +10,13 @@ from jax_unlearn.user_code import is_reference
 def display_name(name: str) -> str:
     """Name a method as a reader knows it: by what its class declares, else by its words.
 
-    ``'natmu'`` is NatMU, ``'gradient_ascent'`` gradient ascent, ``'FILE.py:MyMethod'`` MyMethod.
+    ``'natmu'`` is NatMU, ``'gradient_ascent'`` gradient ascent, ``'FILE.py:MyMethod'`` MyMethod,
+    ``'finetune-then-salun'``, a method for each step of a sequence, fine-tune, then SalUn.
     A user's code is not imported for it: a title that it declares comes with its models, see
     :attr:`jax_unlearn.bank.plan.Named.title`.
     """
+    if "-then-" in name:
+        return ", then ".join(display_name(part) for part in name.split("-then-"))
     if is_reference(name):
         name = name.rpartition(":")[2]
     if name in METHODS:

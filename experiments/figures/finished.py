@@ -17,6 +17,7 @@ from jax_unlearn.bank.plan import Named, Plan, make_key
 from jax_unlearn.bank.record import Record
 from jax_unlearn.core import InputError, Predictions, Variables
 
+from ..shared.composed import method_at
 from ..shared.execution import ORDINARY
 from ..shared.hyperparameters import build_method, method_arguments
 from ..shared.planning import make_plan
@@ -64,9 +65,10 @@ class Finished:
     def methods(self, chosen: Chosen) -> list[Named]:
         """The methods of a request, with the hyperparameters that the run gave them."""
         arguments = method_arguments(self._experiment, chosen.text)
+        methods = {name: method_at(name, chosen.text) for name in chosen.every}
         return [
-            Named(name, build_method(name, arguments[name]), source_of(name))
-            for name in chosen.every
+            Named(name, build_method(method, arguments[name]), source_of(method))
+            for name, method in methods.items()
         ]
 
     def predictions(self, record: Record, chosen: Chosen) -> Predictions:

@@ -15,6 +15,7 @@ from jax_unlearn.core import InputError, check_number
 from jax_unlearn.files import write_whole
 
 from ..shared.command import console, guarded
+from ..shared.composed import methods_in
 from ..shared.folder import open_folder
 from ..shared.halves import check_halves
 from ..shared.planning import make_plan, open_bank_of
@@ -72,6 +73,11 @@ def _check(command: Command) -> Setup:
             f"num_processes={jax.process_count()}: a search is one process; pass --num-processes 1"
         )
     for name in experiment.methods:
+        if len(methods_in(name)) > 1:
+            raise InputError(
+                f"methods={name!r}: a search takes one method at a time: expected each of them by "
+                "itself; its result serves the sequence"
+            )
         if not space_of(name):
             raise InputError(
                 f"methods={name!r}: it declares nothing to search: expected a method with a "

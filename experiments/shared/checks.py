@@ -11,6 +11,7 @@ import jax_unlearn as ju
 from jax_unlearn import data
 from jax_unlearn.core import InputError, Model
 
+from .composed import method_at
 from .config import Experiment
 from .hyperparameters import build_method
 from .naming import as_typed, naming
@@ -66,7 +67,8 @@ def check_fit(
                 len(own.train.label) - len(request.ids),
             )
             too_large += _too_large("training", batch_size, rows, f"{text}'s oracle")
-        for name, given in arguments[text].items():
+        for named, given in arguments[text].items():
+            name = method_at(named, text)
             method = build_method(name, given)
             found = _check_method(name, method, text, problem)
             if name not in ju.METHODS and not found:

@@ -104,8 +104,11 @@ class Experiment:
       training: the recipe of originals and oracles.
       requests: what to forget, each an experiment of its own on the same originals: class:3,
         class:1,2, class:rocket, subclass:rocket, random:0.1, random:500, hardest:0.1,
-        ids:PATH (.npy, .txt or .json).
-      methods: names from the README's table, or FILE.py:NAME or pkg.module:NAME of your own.
+        memorization:high,0.1, entangled:high,0.1, worst:0.1, ids:PATH (.npy, .txt or .json); what
+        was wrong with the data, and originals of that data: confused:3,5,0.5, backdoor:0,0.1,
+        duplicated:0.1; one after another: class:3-then-class:5.
+      methods: names from the README's table, or FILE.py:NAME or pkg.module:NAME of your own; a
+        method for each step of a sequence: finetune-then-salun.
       seeds: one original and one run of each method per seed.
       oracles: how many models are retrained for each request, of seeds 0, 1, ...: some are the
         reference and the others are held out; 0 takes twice the number of seeds, at least 4, fewer

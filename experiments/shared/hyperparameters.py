@@ -13,12 +13,15 @@ from jax_unlearn.methods import method_class
 from jax_unlearn.registry import find_method
 from jax_unlearn.user_code import is_reference
 
+from .composed import method_at
 from .config import Experiment
 from .naming import naming
 
 
 def method_arguments(experiment: Experiment, request: str) -> dict[str, dict[str, Any]]:
     """Each method's hyperparameters for a request, where they differ from the defaults.
+
+    Of a name that is several methods, those of the one of the request's last step.
 
     Those of the file come first (its entry for the request, of a sequence else for its last step,
     else for ``'*'``), then ``set``.
@@ -27,13 +30,15 @@ def method_arguments(experiment: Experiment, request: str) -> dict[str, dict[str
       InputError: the file is missing or malformed, or has no entry for the request.
     """
     entry = _entry(experiment, request)
+    methods = {name: method_at(name, request) for name in experiment.methods}
     arguments = {
-        name: dict(entry.get(name, {}).get("arguments", {})) for name in experiment.methods
+        name: dict(entry.get(method, {}).get("arguments", {})) for name, method in methods.items()
     }
     for text in experiment.set:
-        kind, method, field, value = parse_setting(text)
-        if method in arguments and kind in ("", last_step(request).partition(":")[0]):
-            arguments[method][field] = value
+        kind, wanted, field, value = parse_setting(text)
+        for name, method in methods.items():
+            if method == wanted and kind in ("", last_step(request).partition(":")[0]):
+                arguments[name][field] = value
     return arguments
 
 
@@ -46,11 +51,12 @@ def failed_methods(experiment: Experiment, request: str) -> dict[str, str]:
       InputError: as :func:`method_arguments`.
     """
     entry = _entry(experiment, request)
-    told = {name: str(entry.get(name, {}).get("failed", "")) for name in experiment.methods}
+    methods = {name: method_at(name, request) for name in experiment.methods}
+    told = {name: str(entry.get(m, {}).get("failed", "")) for name, m in methods.items()}
     changed = [parse_setting(text)[:2] for text in experiment.set]
     kinds = ("", last_step(request).partition(":")[0])
     own = {method for kind, method in changed if kind in kinds}
-    return {name: why for name, why in told.items() if why and name not in own}
+    return {name: why for name, why in told.items() if why and methods[name] not in own}
 
 
 def _entry(experiment: Experiment, request: str) -> Mapping[str, Any]:

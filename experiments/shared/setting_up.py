@@ -14,6 +14,7 @@ from jax_unlearn.engine.cpu import use_cpu_devices
 from jax_unlearn.sharding import parse_mesh
 
 from .checks import check_fit
+from .composed import method_at
 from .config import Experiment
 from .config_json import to_json
 from .execution import Execution
@@ -49,12 +50,12 @@ class Setup:
 
     def methods(self, request: str) -> list[Named]:
         """The methods for a request, with their hyperparameters."""
-        return [
-            Named(
-                name, build_method(name, given), source_of(name), self.failed[request].get(name, "")
-            )
-            for name, given in self.arguments[request].items()
-        ]
+        found = []
+        for name, given in self.arguments[request].items():
+            method = method_at(name, request)
+            failed = self.failed[request].get(name, "")
+            found.append(Named(name, build_method(method, given), source_of(method), failed))
+        return found
 
 
 def set_up(

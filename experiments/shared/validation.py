@@ -10,6 +10,7 @@ from jax_unlearn.models.linen import DTYPES
 from jax_unlearn.registry import find_method
 from jax_unlearn.user_code import is_reference
 
+from .composed import check_composed, method_at, methods_in
 from .config import Experiment
 from .hyperparameters import build_method, method_arguments, parse_setting
 from .naming import as_typed, naming
@@ -36,7 +37,8 @@ def validate(experiment: Experiment) -> None:
     check_number("svc_examples", experiment.svc_examples, low=0, whole=True)
     check_number("cpu_devices", experiment.cpu_devices, low=0, high=1024, whole=True)
     check_choice("loop", experiment.loop, ("auto", "scan", "python"))
-    for name in experiment.methods:
+    methods = [part for name in experiment.methods for part in methods_in(name)]
+    for name in methods:
         if find_method(name, argument="methods") is ju.retrain:
             raise InputError(
                 f"methods={name!r}: every run has it, as the oracle; leave it out of the methods"
@@ -57,10 +59,12 @@ def validate(experiment: Experiment) -> None:
         kind, method, field, value = parse_setting(text)
         if kind:
             check_choice(f"set={text!r}: kind of request", kind, OPTIONS)
-        known = [*ju.METHODS, *experiment.methods]
+        known = [*ju.METHODS, *methods]
         if method not in known and not is_reference(method):
             check_choice(f"set={text!r}: method", method, known)
         build_method(method, {field: value})
     for request in experiment.requests:
+        for name in experiment.methods:
+            check_composed(name, request)
         for name, arguments in method_arguments(experiment, request).items():
-            build_method(name, arguments)
+            build_method(method_at(name, request), arguments)

@@ -98,7 +98,12 @@ class Named:
     @property
     def title(self) -> str:
         """How a reader knows it: by what its class declares, else by its name."""
-        return self.unlearner.title or display_name(self.name)
+        return self.declared or display_name(self.name)
+
+    @property
+    def declared(self) -> str:
+        """What its class declares; '' for a name of several methods, one for each step."""
+        return "" if "-then-" in self.name else self.unlearner.title
 
     def describe(self) -> dict[str, Any]:
         """Name, hyperparameters and source as JSON values."""
@@ -167,7 +172,7 @@ def unlearned_member(plan: Plan, forgetting: Forgetting, original: Record, metho
         method=method.describe(),
         original=original.address,
     )
-    remarks = {"title": method.unlearner.title, "failed": method.failed}
+    remarks = {"title": method.declared, "failed": method.failed}
     return Member(
         made_of,
         lambda: unlearning(plan, forgetting, original, method),

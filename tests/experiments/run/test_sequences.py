@@ -15,9 +15,11 @@ from jax_unlearn.audit.records.stores import read_item
 from jax_unlearn.bank import open_bank
 from jax_unlearn.bank.plan import make_key
 from jax_unlearn.data import load, subset
+from jax_unlearn.display import display_name
 from jax_unlearn.models import make_model
 
 TEXT = "class:0-then-class:1"
+RUM = "gradient_ascent-then-finetune"
 FLAGS = (
     *("--data.train-size", 200, "--data.test-size", 60, "--data.padding", 0, "--data.no-flip"),
     *("--network.width", 8, "--training.epochs", 5, "--training.batch-size", 20),
@@ -30,17 +32,28 @@ FLAGS = (
 def path(call, tmp_path_factory):
     """A filled bank; weights of the last step alone are left out: those before are gone on from."""
     path = tmp_path_factory.mktemp("sequence") / "bank"
-    done = call(bank_command.main, *FLAGS, "--out", path, "--no-keep-weights", "--count", 1)
+    done = call(
+        bank_command.main, *FLAGS, "--out", path, "--no-keep-weights", "--count", 1,
+        "--methods", "finetune", RUM, "--set", "finetune.batch_size=20", "finetune.epochs=1",
+        "gradient_ascent.batch_size=10", "gradient_ascent.epochs=1",
+    )  # fmt: skip
     assert done.code == 0, done.err
     return path
 
 
-def records(path):
+def records(path, method="finetune"):
     """The bank, the hashes of both steps and the unlearned model of each."""
     bank = open_bank(path)
     by_text = {text: hash_ for hash_, text in bank.requests().items()}
-    steps = [bank.records("unlearned", by_text[text])[0] for text in ("class:0", TEXT)]
+    steps = [
+        next(r for r in bank.records("unlearned", by_text[text]) if is_of(r, method))
+        for text in ("class:0", TEXT)
+    ]
     return bank, by_text, steps
+
+
+def is_of(record, method):
+    return record.ingredients["method"]["name"] == method
 
 
 def test_each_step_is_audited_against_its_own_oracles(path):
@@ -63,6 +76,33 @@ def test_the_second_step_goes_on_from_the_model_that_the_first_left(path):
     assert second.ingredients["original"] == first.address
     assert bank.has_weights(first)
     assert not bank.has_weights(second)
+
+
+def test_each_step_may_have_a_method_of_its_own(path):
+    _, _, (first, second) = records(path, RUM)
+    assert second.ingredients["original"] == first.address
+    arguments = [record.ingredients["method"]["arguments"] for record in (first, second)]
+    assert [given["batch_size"] for given in arguments] == [10, 20]
+    assert "title" not in second.outcome
+    (sources,) = gather_sources([], str(path), [], [TEXT])
+    assert set(sources.methods) == {"finetune", RUM}
+    assert display_name(RUM) == "gradient ascent, then fine-tune"
+
+
+@pytest.mark.parametrize("request_", ["class:0", "class:0-then-class:1-then-class:2"])
+def test_methods_are_one_or_one_for_each_step(refused, tmp_path, request_):
+    out = tmp_path / "out"
+    flags = ("--requests", request_, "--methods", RUM, "--out", out)
+    said = refused(run_command.main, *FLAGS, *flags)
+    assert f"methods={RUM!r}: is 2 methods, and {request_!r} has" in said
+    assert not out.exists()
+
+
+def test_a_search_takes_methods_one_by_one(refused, tmp_path):
+    flags = ("--methods", RUM, "--out", tmp_path / "out", "--search-seeds", 100, "--set")
+    flags += ("finetune.batch_size=20", "gradient_ascent.batch_size=10")
+    said = refused(search_command.main, *FLAGS, *flags)
+    assert "a search takes one method at a time" in said
 
 
 def test_a_run_of_two_requests_is_two_runs_by_hand(path):
