@@ -43,7 +43,7 @@ DEFAULT = dataclasses.replace(preset("quickstart"), requests=("class:3",))
 class Command(ExperimentCommand):
     """Vary a method's hyperparameters.
 
-    The experiment's own methods are not used, and weights of unlearned models are not kept.
+    The experiment's own methods and seeds of unlearning are not used; no weights are kept.
 
     Attributes:
       method: name of the method, or FILE.py:NAME or pkg.module:NAME of your own.
@@ -80,6 +80,7 @@ def execute(command: Command, terminal: Console, fixed: tuple[str, ...] = ()) ->
     asked = read_asked(given.method, given.over, given.study, given.sample, given.sample_seed)
     _check_fixed(asked, fixed)
     experiment = dataclasses.replace(command.experiment, methods=(asked.method,))
+    experiment = dataclasses.replace(experiment, unlearning_seeds=())
     setup = set_up(experiment, command.execution, out=command.out, download=command.download)
     if jax.process_count() > 1:
         raise InputError(

@@ -33,7 +33,7 @@ from .probes import take_probes
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command(ExperimentCommand):
-    """Fill a bank of models; the seeds of the experiment are not used.
+    """Fill a bank of models; the training seeds of the experiment are not used.
 
     Attributes:
       count: how many originals, oracles and unlearned models of each method, of seeds 0, 1, ...;
@@ -81,7 +81,9 @@ def execute(command: Command, terminal: Console) -> None:
         fill_originals(plan, seeds)
         fill_subsets(plan, command.subsets)
         for filled in fill_requests(
-            plan, setup.experiment.requests, seeds, setup.methods, oracles=oracles
+            *(plan, setup.experiment.requests, seeds, setup.methods),
+            oracles=oracles,
+            unlearning_seeds=experiment.unlearning_seeds,
         ):
             _tell(filled, command.watch, terminal)
             if command.probes:

@@ -6,7 +6,7 @@ from typing import Any
 from jax_unlearn import data
 from jax_unlearn.audit.probes.taught import masked_forget_accuracy
 from jax_unlearn.bank.forgetting import Forgetting
-from jax_unlearn.bank.plan import unlearning
+from jax_unlearn.bank.plan import unlearning, unlearning_seed
 from jax_unlearn.bank.record import Record
 from jax_unlearn.engine import run_keys
 from jax_unlearn.methods.natmu import Hybrids as NatMUHybrids
@@ -28,6 +28,10 @@ def masked_forget(run: Finished, chosen: Chosen, title: str) -> Drawing:
     ]
     if data.step_before(chosen.text):
         raise Missing("is of requests that are no sequence: the masks are those of one step")
+    if any(
+        unlearning_seed(record) is not None for n, _ in named for record in chosen.methods[n.name]
+    ):
+        raise Missing("is of runs without --unlearning-seeds: the masks are those of the original")
     if not named:
         raise Missing(
             "needs NatMU, not collapsed; run again with --methods natmu and another --out"

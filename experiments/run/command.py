@@ -71,7 +71,7 @@ def execute(command: Command, terminal: Console) -> None:
         # Before the folder is made: nothing is left behind where the bank is refused.
         open_bank_of(command.bank, setup.dataset)
     protocol = AuditProtocol(svc_max_examples=experiment.svc_examples or None)
-    oracles = range(count_oracles(len(experiment.seeds), experiment.oracles))
+    oracles = range(count_oracles(experiment.runs, experiment.oracles))
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(open_folder(out, setup.settings, overwrite=command.overwrite))
         bank = open_bank_of(command.bank or folder / "bank", setup.dataset)
@@ -82,7 +82,9 @@ def execute(command: Command, terminal: Console) -> None:
         chosen, failed = [], []
         requests = setup.experiment.requests
         for filled in fill_requests(
-            plan, requests, experiment.seeds, setup.methods, oracles=oracles
+            *(plan, requests, experiment.seeds, setup.methods),
+            oracles=oracles,
+            unlearning_seeds=experiment.unlearning_seeds,
         ):
             text = filled.forgetting.text
             chosen.append(filled.as_json())
@@ -95,7 +97,7 @@ def execute(command: Command, terminal: Console) -> None:
                 try:
                     audit_one(
                         *(sources, "auto", protocol, place, terminal, phase),
-                        settings=setup.settings["experiment"],
+                        settings=setup.settings["experiment"] | {"varied": experiment.varied},
                         runs=partial(method_runs, filled, setup.methods(text)),
                     )
                 except InputError as error:

@@ -1,10 +1,11 @@
 """What a run shows of its methods beyond the audit: figures that a method declares."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import jax
 
-from jax_unlearn.bank.plan import Named, Plan, unlearning
+from jax_unlearn.bank.plan import Named, Plan, unlearning, unlearning_seed
 from jax_unlearn.bank.request_models import RequestRecords
 from jax_unlearn.engine import run_keys
 from jax_unlearn.report import MethodRun
@@ -21,6 +22,7 @@ def method_runs(filled: RequestRecords, methods: Sequence[Named]) -> dict[str, M
 def _run(plan: Plan, filled: RequestRecords, named: Named) -> MethodRun:
     unlearner, record = named.unlearner, filled.methods[named.name][0]
     outcome = record.outcome
+    named = dataclasses.replace(named, seed=unlearning_seed(record))
     rows = problem = None
     # Several processes hold one model's arrays together, and process 0 draws alone.
     if unlearner.pool_figure and jax.process_count() == 1:

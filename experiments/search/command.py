@@ -33,8 +33,8 @@ from .space import space_of
 class Command(ExperimentCommand):
     """Search every method's hyperparameters.
 
-    The experiment's own seeds and file of hyperparameters are not used. A searched hyperparameter
-    that is set is where the search begins.
+    Of the experiment neither the seeds, but for those of requests, nor the file of hyperparameters
+    is used. A searched hyperparameter that is set is where the search begins.
 
     Attributes:
       out: folder for runs and, without --bank, originals and oracles; a search that was cut off
@@ -58,7 +58,7 @@ def _check(command: Command) -> Setup:
     """Check what is asked for, and load the data."""
     check_number("trials", command.trials, low=1, whole=True)
     table = command.experiment
-    used = {*table.seeds, *range(count_oracles(len(table.seeds), table.oracles))}
+    used = {*table.seeds, *range(count_oracles(table.runs, table.oracles))}
     if used & set(command.search_seeds):
         raise InputError(
             f"search_seeds={command.search_seeds}: the table uses {tuple(sorted(used))}; search on "
@@ -66,7 +66,9 @@ def _check(command: Command) -> Setup:
         )
     if command.result and pathlib.Path(command.result).is_dir():
         raise InputError(f"result={command.result!r}: a folder stands there; expected a file")
-    experiment = dataclasses.replace(table, seeds=command.search_seeds, hyperparameters="")
+    experiment = dataclasses.replace(
+        table, seeds=command.search_seeds, unlearning_seeds=(), hyperparameters=""
+    )
     setup = set_up(experiment, command.execution, out=command.out, download=command.download)
     if jax.process_count() > 1:
         raise InputError(

@@ -59,6 +59,8 @@ def audit_one(
         # Why there is no verdict has been printed already.
         if note.rstrip(".").lower() not in reasons:
             terminal.print(f"- {note}", markup=False, highlight=False, style="dim")
+    if settings is not None and "varied" in settings:
+        terminal.print(f"- varied: {settings['varied']}", highlight=False, style="dim")
     terminal.print(f"report: {folder / 'report.html'}", markup=False, soft_wrap=True)
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax_unlearn as ju
+from jax_unlearn.wording import listed
 
 USUAL_METHODS = (
     "finetune",
@@ -109,7 +110,11 @@ class Experiment:
         duplicated:0.1; one after another: class:3-then-class:5.
       methods: names from the README's table, or FILE.py:NAME or pkg.module:NAME of your own; a
         method for each step of a sequence: finetune-then-salun.
-      seeds: one original and one run of each method per seed.
+      seeds: of training: one original and one run of each method per seed.
+      request_seeds: of what requests draw at random: one that names no seed is made with each of
+        these, as a request of its own; none takes seed 0.
+      unlearning_seeds: of unlearning: every original is unlearned with each of these; none takes
+        the original's own.
       oracles: how many models are retrained for each request, of seeds 0, 1, ...: some are the
         reference and the others are held out; 0 takes twice the number of seeds, at least 4, fewer
         than which give no verdict.
@@ -131,12 +136,29 @@ class Experiment:
     requests: tuple[str, ...] = ("random:0.1",)
     methods: tuple[str, ...] = USUAL_METHODS
     seeds: tuple[int, ...] = (0, 1, 2)
+    request_seeds: tuple[int, ...] = ()
+    unlearning_seeds: tuple[int, ...] = ()
     oracles: int = 0
     hyperparameters: str = ""
     set: tuple[str, ...] = ()
     cpu_devices: int = 0
     loop: str = "auto"
     svc_examples: int = 2000
+
+    @property
+    def runs(self) -> int:
+        """How many models a method makes for a request."""
+        return len(self.seeds) * max(1, len(self.unlearning_seeds))
+
+    @property
+    def varied(self) -> str:
+        """Which seeds the models of a row differ in, as a table says it."""
+        drawn = f"each with unlearning seeds {listed([*map(str, self.unlearning_seeds)])}"
+        return (
+            f"training seeds {listed([*map(str, self.seeds)])}, "
+            f"{drawn if self.unlearning_seeds else 'each unlearned with the same seed'}; "
+            "one draw of the request"
+        )
 
     @property
     def keeps_memory(self) -> bool:

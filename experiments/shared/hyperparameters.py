@@ -8,7 +8,8 @@ from typing import Any
 
 import jax_unlearn as ju
 from jax_unlearn.core import InputError, check_choice
-from jax_unlearn.data.request_text import OPTIONS, last_step
+from jax_unlearn.data import last_step, without_seed
+from jax_unlearn.data.request_text import OPTIONS
 from jax_unlearn.methods import method_class
 from jax_unlearn.registry import find_method
 from jax_unlearn.user_code import is_reference
@@ -24,7 +25,7 @@ def method_arguments(experiment: Experiment, request: str) -> dict[str, dict[str
     Of a name that is several methods, those of the one of the request's last step.
 
     Those of the file come first (its entry for the request, of a sequence else for its last step,
-    else for ``'*'``), then ``set``.
+    else for that with any seed, else for ``'*'``), then ``set``.
 
     Raises:
       InputError: the file is missing or malformed, or has no entry for the request.
@@ -63,7 +64,9 @@ def _entry(experiment: Experiment, request: str) -> Mapping[str, Any]:
     """What the file of hyperparameters has for a request, by method."""
     file = experiment.hyperparameters
     found = _read_hyperparameters(file) if file else {"*": {}}
-    entry = found.get(request, found.get(last_step(request), found.get("*")))
+    step = last_step(request)
+    names = (request, step, without_seed(step), "*")
+    entry = next((found[name] for name in names if name in found), None)
     if entry is None:
         raise InputError(
             f"hyperparameters={file!r}: has no entry for {request!r}, only for "

@@ -77,7 +77,8 @@ def set_up(
     """
     validate(experiment)
     # What a sequence fulfils on its way is audited, and may have settings, like any request.
-    experiment = dataclasses.replace(experiment, requests=data.with_steps(experiment.requests))
+    drawn = data.with_seeds(experiment.requests, experiment.request_seeds)
+    experiment = dataclasses.replace(experiment, requests=data.with_steps(drawn))
     execution.validate()
     use_cpu_devices(experiment.cpu_devices, keep_memory=experiment.keeps_memory)
     distributed.initialize(

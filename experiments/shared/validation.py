@@ -24,11 +24,14 @@ def validate(experiment: Experiment) -> None:
     """
     find_network(experiment.network.name, argument="network.name")
     check_choice("network.dtype", experiment.network.dtype, DTYPES)
-    for seed in experiment.seeds:
-        check_number("seeds", seed, low=0, high=FIRST_SCORING_SEED - 1, whole=True)
+    for field in ("seeds", "request_seeds", "unlearning_seeds"):
+        for seed in getattr(experiment, field):
+            check_number(field, seed, low=0, high=FIRST_SCORING_SEED - 1, whole=True)
     check_number("oracles", experiment.oracles, low=0, high=FIRST_SCORING_SEED, whole=True)
-    for field in ("seeds", "requests", "methods"):
+    for field in ("seeds", "requests", "methods", "request_seeds", "unlearning_seeds"):
         values = getattr(experiment, field)
+        if not values and field.endswith("_seeds"):
+            continue
         if not values or len(set(values)) < len(values):
             raise InputError(f"{field}={values}: expected one or more values, none of them twice")
     for name in ("train_size", "test_size", "validation_size", "validation_seed", "padding"):

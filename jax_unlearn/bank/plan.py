@@ -88,12 +88,14 @@ class Named:
       failed: why its hyperparameters stand for no setting of the method that works, as a search
         says it ("no setting found that forgets"); '' for nothing. It changes no address: the models
         are the same, their row is no longer taken for the method's.
+      seed: of the unlearning run; None takes that of the original.
     """
 
     name: str
     unlearner: Unlearner
     source: str = ""
     failed: str = ""
+    seed: int | None = None
 
     @property
     def title(self) -> str:
@@ -106,8 +108,9 @@ class Named:
         return "" if "-then-" in self.name else self.unlearner.title
 
     def describe(self) -> dict[str, Any]:
-        """Name, hyperparameters and source as JSON values."""
-        own = {"source": self.source} if self.source else {}
+        """Name, hyperparameters, source and seed as JSON values."""
+        own: dict[str, Any] = {"source": self.source} if self.source else {}
+        own |= {} if self.seed is None else {"seed": self.seed}
         return {"name": self.name, "arguments": describe_method(self.unlearner)["arguments"]} | own
 
 
@@ -180,6 +183,11 @@ def unlearned_member(plan: Plan, forgetting: Forgetting, original: Record, metho
     )
 
 
+def unlearning_seed(record: Record) -> int | None:
+    """The seed of an unlearned model's own run; None where it is that of the original."""
+    return record.ingredients["method"].get("seed")
+
+
 def unlearning(plan: Plan, forgetting: Forgetting, original: Record, method: Named) -> RunSpec:
     """The run that makes :func:`unlearned_member`; it sees what the method asks for."""
     seed = original.ingredients["seed"]
@@ -191,7 +199,8 @@ def unlearning(plan: Plan, forgetting: Forgetting, original: Record, method: Nam
         retain=forgetting.retain if method.unlearner.needs_retain else None,
         validation=plan.dataset.validation,
     )
-    key = make_key(seed, "unlearn", forgetting.slug, method.name)
+    drawn = seed if method.seed is None else method.seed
+    key = make_key(drawn, "unlearn", forgetting.slug, method.name)
     return RunSpec(method.unlearner, problem, key)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from jax_unlearn import data
 from jax_unlearn.bank.changed import plan_for
 from jax_unlearn.bank.forgetting import Forgetting, resolve, watcher
-from jax_unlearn.bank.plan import Named, Plan, oracle_member, unlearned_member
+from jax_unlearn.bank.plan import Named, Plan, oracle_member, unlearned_member, unlearning_seed
 from jax_unlearn.bank.plan_filling import fill_originals, fill_plan
 from jax_unlearn.bank.record import Record
 from jax_unlearn.bank.scoring import request_scores
@@ -91,6 +91,7 @@ def fill_requests(
     methods: Callable[[str], Sequence[Named]],
     *,
     oracles: Sequence[int],
+    unlearning_seeds: Sequence[int] = (),
 ) -> Iterator[RequestRecords]:
     """Fill a bank with the models of several requests, one request after another.
 
@@ -103,6 +104,7 @@ def fill_requests(
       seeds: of the originals.
       methods: gives the methods for a request.
       oracles: their seeds.
+      unlearning_seeds: with each of these every original is unlearned; none takes the original's.
 
     Yields:
       The models of each request.
@@ -116,6 +118,7 @@ def fill_requests(
             fill_originals(own, seeds),
             methods(text),
             oracles=oracles,
+            unlearning_seeds=unlearning_seeds,
             before=made.get(data.step_before(text)),
             followed=text in map(data.step_before, texts),
         )
@@ -129,6 +132,7 @@ def fill_request(
     methods: Sequence[Named],
     *,
     oracles: Iterable[int],
+    unlearning_seeds: Sequence[int] = (),
     before: RequestRecords | None = None,
     followed: bool = False,
 ) -> RequestRecords:
@@ -140,6 +144,7 @@ def fill_request(
       originals: to be unlearned.
       methods: by which.
       oracles: their seeds.
+      unlearning_seeds: as for :func:`fill_requests`.
       before: of the last step of a sequence, the models of the steps before; they are unlearned in
         place of the originals.
       followed: whether a step comes after, which needs the weights of the models of this one.
@@ -149,8 +154,14 @@ def fill_request(
     watch = watcher(plan.model, plan.dataset, forgetting) if plan.watch else None
     unlearned = {}
     for method in methods:
-        starts = originals if before is None else before.methods[method.name]
-        members = [unlearned_member(plan, forgetting, record, method) for record in starts]
+        if before is None:
+            begun = [(record, seed) for record in originals for seed in unlearning_seeds or (None,)]
+        else:
+            begun = [(record, unlearning_seed(record)) for record in before.methods[method.name]]
+        members = [
+            unlearned_member(plan, forgetting, record, dataclasses.replace(method, seed=seed))
+            for record, seed in begun
+        ]
         title = f"{describe_request(text)}: {method.title}"
         unlearned[method.name] = fill_plan(
             plan, title, members, watch, keep_weights=plan.keep_weights or followed

@@ -6,14 +6,15 @@ from jax_unlearn.data.loading import load
 from jax_unlearn.data.npz import load_npz, save_npz
 from jax_unlearn.data.request import Request
 from jax_unlearn.data.request_making import Scores, changed, make_request, stand_in
-from jax_unlearn.data.request_text import (
-    RequestSpec,
+from jax_unlearn.data.request_sequences import (
     last_step,
-    parse_request,
     step_before,
     steps_of,
+    with_seeds,
     with_steps,
+    without_seed,
 )
+from jax_unlearn.data.request_text import RequestSpec, parse_request
 from jax_unlearn.data.requests import (
     by_class,
     by_ids,
@@ -58,5 +59,7 @@ __all__ = [
     "subset",
     "take",
     "test_forgotten",
+    "with_seeds",
     "with_steps",
+    "without_seed",
 ]

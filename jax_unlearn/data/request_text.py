@@ -5,7 +5,7 @@
 
 import dataclasses
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,9 @@ SCORED_BY = {
 BY_HALVES = ("memorization", "worst")
 """Kinds of request that take models of random halves of the data."""
 
+DRAWN = ("random", "confused", "backdoor", "duplicated")
+"""Kinds of request that draw images at random."""
+
 CHANGES = ("confused", "backdoor", "duplicated")
 """Kinds of request that change the training data which the original learns."""
 
@@ -45,7 +48,7 @@ _NAMES = {"memorization": 1, "entangled": 1, "confused": 2, "backdoor": 1}
 _LEVELS = {"memorization": ("low", "mid", "high", "mix"), "entangled": ("low", "mid", "high")}
 
 _DIGITS = r"[0-9]{1,18}"
-_THEN = re.compile(rf"-then-(?=(?:{'|'.join(OPTIONS)}):)")
+THEN = re.compile(rf"-then-(?=(?:{'|'.join(OPTIONS)}):)")
 EXAMPLES = "class:3, class:rocket,sea, random:0.1, random:500,seed=3, hardest:0.1, ids:set.npy"
 _EXAMPLES = {
     "memorization": "memorization:high,0.1",
@@ -161,7 +164,7 @@ def parse_request(text: str) -> RequestSpec:
     Raises:
       InputError: if the kind, a value or an option is not one of these.
     """
-    *earlier, last = _THEN.split(text)
+    *earlier, last = THEN.split(text)
     spec = _parse_step(last)
     if not earlier:
         return spec
@@ -172,30 +175,6 @@ def parse_request(text: str) -> RequestSpec:
                 "a sequence: expected requests on data as it is; ask for it by itself"
             )
     return dataclasses.replace(spec, earlier=parse_request("-then-".join(earlier)))
-
-
-def steps_of(text: str) -> tuple[str, ...]:
-    """The requests that a sequence fulfils on its way, itself the last; of others themselves.
-
-    ``class:3-then-class:5`` first is ``class:3``.
-    """
-    steps = _THEN.split(text)
-    return tuple("-then-".join(steps[: number + 1]) for number in range(len(steps)))
-
-
-def with_steps(texts: Iterable[str]) -> tuple[str, ...]:
-    """Requests with those that sequences among them fulfil on their way, each once, in order."""
-    return tuple(dict.fromkeys(step for text in texts for step in steps_of(text)))
-
-
-def step_before(text: str) -> str:
-    """What a sequence has fulfilled before its last step; '' for a request that is none."""
-    return ("", *steps_of(text))[-2]
-
-
-def last_step(text: str) -> str:
-    """What the last step of a sequence asks for; of other requests themselves."""
-    return _THEN.split(text)[-1]
 
 
 def _parse_step(text: str) -> RequestSpec:
@@ -234,7 +213,7 @@ def describe_request(text: str) -> str:
 
     What is no request, such as the name that someone gave to one, stays as it is.
     """
-    steps = _THEN.split(text)
+    steps = THEN.split(text)
     if len(steps) > 1:
         return ", then ".join(describe_request(step) for step in steps)
     try:

@@ -15,7 +15,9 @@ from jax_unlearn.data import (
     random,
     step_before,
     steps_of,
+    with_seeds,
     with_steps,
+    without_seed,
 )
 from jax_unlearn.data.request_text import describe_request
 
@@ -256,3 +258,18 @@ def test_steps_together_leave_something(dataset):
 )
 def test_every_kind_is_described(text, prose):
     assert describe_request(text) == prose
+
+
+def test_a_request_that_draws_is_made_with_each_seed():
+    texts = ["class:3", "random:0.1", "random:0.1,seed=5", "class:3-then-random:9,part=1"]
+    assert with_seeds(texts, ()) == tuple(texts)
+    assert with_seeds(texts, (0, 2)) == (
+        "class:3",
+        "random:0.1",
+        "random:0.1,seed=2",
+        "random:0.1,seed=5",
+        "class:3-then-random:9,part=1",
+        "class:3-then-random:9,part=1,seed=2",
+    )
+    assert without_seed("random:0.1, seed=2,stratified=false") == "random:0.1,stratified=false"
+    assert without_seed("hardest:0.1,seed=2") == "hardest:0.1,seed=2"

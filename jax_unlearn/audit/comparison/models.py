@@ -30,6 +30,8 @@ class Run:
       seconds: run time without compilation; NaN for unknown.
       status: what the run reported, '' for nothing; 'collapsed' leaves it out.
       probe: what its weights tell; None for not known, which some measures then leave out.
+      draw: seed of the unlearning run, where one original was unlearned several times; None for
+        that of the original.
     """
 
     predictions: Predictions
@@ -37,6 +39,7 @@ class Run:
     seconds: float = math.nan
     status: str = ""
     probe: Probe | None = None
+    draw: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,12 +153,12 @@ def gather_models(
     aligned: dict[str, list[Run]] = {}
     looked: Probe | None = None
     for name, runs in groups.items():
-        seeds = [run.seed for run in runs if run.seed is not None]
+        seeds = [(run.seed, run.draw) for run in runs if run.seed is not None]
         twice = [seed for seed, count in Counter(seeds).items() if count > 1]
         if twice:
             raise InputError(
-                f"{name}: seed {twice[0]} comes {seeds.count(twice[0])} times: expected every seed "
-                "once; give models of other settings another name"
+                f"{name}: seed {twice[0][0]} comes {seeds.count(twice[0])} times: expected every "
+                "seed once; give models of other settings another name"
             )
         if name in methods and not runs:
             raise InputError(f"{name}=[]: expected one model or more; leave the method out")
