@@ -5,7 +5,6 @@ and answers is part of the request, see :class:`jax_unlearn.data.focus.Focus`.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from jax_unlearn.audit.measures.accuracy import accuracy
@@ -17,21 +16,16 @@ def focus_rate(evidence: Evidence, name: str) -> float:
     return accuracy(evidence.predictions.focus[name])
 
 
-def _step(evidence: Evidence, of: Callable[[str], float], name: str) -> float:
-    del of
-    return 100.0 / len(evidence.predictions.focus[name].label)
-
-
 def _measure(name: str, title: str, place: int, **more: Any) -> Measure:
-    return percent(
-        name,
-        title,
-        partial(focus_rate, name=name),
-        resolution=partial(_step, name=name),
-        focus=True,
-        place=place,
-        **more,
-    )
+    def function(evidence: Evidence) -> float:
+        return focus_rate(evidence, name)
+
+    def step(evidence: Evidence, of: Callable[[str], float]) -> float:
+        del of
+        return 100.0 / len(evidence.predictions.focus[name].label)
+
+    more = {"formula": focus_rate, "resolution": step, "focus": True, "place": place, **more}
+    return percent(name, title, function, **more)
 
 
 ATTACK_SUCCESS = _measure(
