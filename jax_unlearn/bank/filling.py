@@ -41,7 +41,8 @@ class Member:
     Attributes:
       ingredients: what determines it, see :func:`jax_unlearn.bank.record.address_of`.
       job: builds the run that trains it; called only when it is missing.
-      remarks: what is kept beside what came of it; part of no address.
+      remarks: what is kept beside what came of it; part of no address, and added to a model that
+        is there already.
     """
 
     ingredients: Mapping[str, Any]
@@ -146,6 +147,9 @@ def fill(
             on_stored(*records_of(bank, [stored]))
 
     missing = from_leader(lambda: [a for a in by_address if not bank.sound(a)])
+    there = {a: m for a, m in by_address.items() if a not in missing}
+    # What has become known since they were stored, such as that a search found nothing better.
+    from_leader(lambda: [bank.remark(a, m.remarks) for a, m in there.items()])
     while missing:
         with contextlib.ExitStack() as claims:
             group = from_leader(functools.partial(_claim, bank, missing, places, claims))

@@ -316,9 +316,7 @@ class Bank:
                     (partial / OUTPUTS).write_bytes(npz_bytes(logits))
                     written = [name for name in FILES if (partial / name).is_file()]
                     digests = {name: sha256((partial / name).read_bytes()) for name in written}
-                    digests["record"] = digest(body)
-                    text = json.dumps({**body, "digests": digests}, indent=2) + "\n"
-                    (partial / "record.json").write_text(text)
+                    (partial / "record.json").write_text(_record_text(body, digests))
                     folder.parent.mkdir(exist_ok=True)
                     partial.rename(folder)
                 except OSError:
@@ -328,6 +326,26 @@ class Bank:
                 finally:
                     shutil.rmtree(partial, ignore_errors=True)
         return self._read_record(address)[0]
+
+    def remark(self, address: str, remarks: Mapping[str, Any]) -> None:
+        """Add what has become known of a stored model to its outcome; no address changes.
+
+        Args:
+          address: of the model.
+          remarks: what replaces or joins entries of the outcome; can be written as JSON.
+
+        Raises:
+          InputError: there is no such model, its record is damaged, or it cannot be written.
+        """
+        record, digests = self._read_record(address)
+        outcome = {**record.outcome, **remarks}
+        if outcome == dict(record.outcome):
+            return
+        body = {"ingredients": record.ingredients, "outcome": outcome}
+        text = _record_text(body, digests)
+        with self._writing(f"model {address}"), locked(self._lock("bank"), shared=True):
+            path = self._folder(address) / "record.json"
+            write_whole(path, text, partial=partial_path(self.path))
 
     def _lock(self, name: str) -> Path:
         return self.path / LOCKS / f"{name}.lock"
@@ -430,6 +448,12 @@ class Bank:
                 f"bank={str(self.path)!r}: cannot write {what} ({error.strerror or error}); make "
                 "room or allow writing there; what was stored before is as it was"
             ) from error
+
+
+def _record_text(body: Mapping[str, Any], digests: Mapping[str, str]) -> str:
+    """A record as its file has it: with the digests of the model's files, and its own."""
+    digests = {**digests, "record": digest(body)}
+    return json.dumps({**body, "digests": digests}, indent=2) + "\n"
 
 
 def open_bank(
