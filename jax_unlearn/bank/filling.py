@@ -148,8 +148,7 @@ def fill(
 
     missing = from_leader(lambda: [a for a in by_address if not bank.sound(a)])
     there = {a: m for a, m in by_address.items() if a not in missing}
-    # What has become known since they were stored, such as that a search found nothing better.
-    from_leader(lambda: [bank.remark(a, m.remarks) for a, m in there.items()])
+    from_leader(functools.partial(_remark, bank, there))
     while missing:
         with contextlib.ExitStack() as claims:
             group = from_leader(functools.partial(_claim, bank, missing, places, claims))
@@ -168,6 +167,12 @@ def fill(
             time.sleep(POLL)
     # Not all records of the bank: one that is damaged is a matter of those who ask for it.
     return records_of(bank, [bank.address(member.ingredients) for member in members])
+
+
+def _remark(bank: Bank, members: Mapping[str, Member]) -> None:
+    """Add what has become known since, such as that a search found nothing that forgets."""
+    for address, member in members.items():
+        bank.remark(address, member.remarks)
 
 
 def _lacking(bank: Bank, addresses: Sequence[str]) -> list[str]:
