@@ -13,7 +13,7 @@ from jax_unlearn.data.request_text import describe_request
 from jax_unlearn.display import display_name
 
 from ..shared.setting_up import Setup
-from .choosing import Trial, choose, judge
+from .choosing import Judgement, choose, judge
 from .measuring import Yardstick
 from .proposals import group_sizes, propose
 from .run_file import RunFile
@@ -75,7 +75,7 @@ def search_method(
       on_step: called with the number of steps of a group done and planned.
     """
     space, published = space_of(name), published_point(name, fixed)
-    trials: list[Trial] = []
+    trials: list[Judgement] = []
     for size in group_sizes(count):
         proposed = propose(space, published, [trial.tried() for trial in trials], size)
         points = dict(enumerate(proposed, len(trials)))
