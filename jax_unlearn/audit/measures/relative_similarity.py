@@ -42,7 +42,7 @@ def relative_similarity(
     label: np.ndarray | None = None,
     bandwidth: float | None = None,
 ) -> RelativeSimilarity:
-    """Return whether a model's outputs are nearer to the oracles' or to the originals'.
+    """Return whether outputs are nearer to the oracles' or the originals'; below 0 is good.
 
     A statistic far below 0 is good: nearer to the oracles; above 0 is bad: nearer to the originals,
     significantly so where the p-value is small. A two-sample test of model against oracle rejects

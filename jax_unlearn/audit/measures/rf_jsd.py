@@ -10,13 +10,13 @@ VARIANTS = ("definition", "released")
 
 
 def rf_jsd(forget: Outputs, unseen: Outputs, *, variant: str = "definition") -> float:
-    """Return the Jensen-Shannon divergence of mean answers per class, nats, in [0, log 2].
+    """Return the Jensen-Shannon divergence of mean answers per class; what oracles have is good.
 
-    The retrain-free measure. As published 0 is good: forget images of every class get the mean
-    answer that unseen images of it get. That holds for random samples; a retrained model never
-    answers a forgotten class so, nor samples that were chosen for being hard, and originals come
-    nearest to 0 there. Good is what oracles have, as always. Means hide what single examples show.
-    Needs one model and, as published, its original.
+    In nats, in [0, log 2]. The retrain-free measure. As published 0 is good: forget images of every
+    class get the mean answer that unseen images of it get. That holds for random samples; a
+    retrained model never answers a forgotten class so, nor samples that were chosen for being hard,
+    and originals come nearest to 0 there. Means hide what single examples show. Needs one model
+    and, as published, its original.
 
     Args:
       forget: of the unlearned model on the forget set: logits [N, K] and labels [N].
