@@ -408,6 +408,9 @@ class Unlearner(Hyperparameters):
     history_figure: ClassVar[str] = ""
     """Name of the figure that a report draws of the run's history; '' for none of its own."""
 
+    history_unit: ClassVar[str] = "epoch"
+    """What passes between two entries of the history, in a word."""
+
     pool_figure: ClassVar[str] = ""
     """Name of the figure that a report draws of the rows shown; '' for none of its own."""
 

@@ -24,6 +24,11 @@ def display_name(name: str) -> str:
     return " ".join(_declared(word) or word for word in name.split("_"))
 
 
+def history_unit(name: str) -> str:
+    """Name what passes between two entries of a method's history: ``'epoch'``, MU-Mis's look."""
+    return method_class(METHODS[name]).history_unit if name in METHODS else "epoch"
+
+
 def row_titles(declared: Mapping[str, str]) -> dict[str, str]:
     """Titles of the methods of an audit, no two the same: the second that has one is 'NatMU 2'.
 

@@ -11,6 +11,7 @@ import tyro
 from rich.console import Console
 
 from jax_unlearn.audit import AuditProtocol
+from jax_unlearn.audit.measures.klom import VARIANTS
 from jax_unlearn.audit.measures.measure import QUICK, STANDARD, STRONG
 from jax_unlearn.audit.records.sources import gather_sources
 from jax_unlearn.core import InputError, check_choice, check_number
@@ -61,6 +62,7 @@ def execute(command: Command, terminal: Console) -> None:
     if command.protocol.svc_max_examples is not None:
         name = "protocol.svc-max-examples"
         check_number(name, command.protocol.svc_max_examples, low=1, whole=True)
+    check_choice("protocol.klom-variant", command.protocol.klom_variant, VARIANTS)
     check_choice("level", command.level, ("auto", QUICK, STANDARD, STRONG))
     with as_typed(target="targets"), _naming_places(command):
         found = gather_sources(command.targets, command.oracles, command.original, command.requests)

@@ -81,7 +81,10 @@ def _with_injection_turned(run: Finished, chosen: Chosen, given: list[Record]) -
 
     wanted = [turned(record) for record in given]
     found = run.bank.records("unlearned", chosen.hash)
-    return [r for r in found if r.ingredients in wanted and not collapsed(r)]
+    turned_models = [r for r in found if r.ingredients in wanted]
+    trained = chosen.originals + chosen.oracles
+    out = collapsed(run.bank, chosen.hash, trained, turned_models)
+    return [r for r in turned_models if r.address not in out]
 
 
 def _adding(run: Finished, name: str, inject: bool) -> str:

@@ -15,7 +15,7 @@ from jax_unlearn.engine.signals import deferred
 from ..shared.hyperparameters import build_method
 from ..shared.sources import source_of
 from .measuring import Yardstick
-from .run_file import Run, RunFile
+from .run_file import MeasuredRun, RunFile
 
 
 class Bench:
@@ -51,7 +51,7 @@ class Bench:
         self.seeds = list(next(iter(self._starts.values())))
         self.forgotten = yardstick.forgotten
 
-    def runs(self, name: str) -> dict[tuple[int, int], Run]:
+    def runs(self, name: str) -> dict[tuple[int, int], MeasuredRun]:
         """Runs of a method that were kept, by number of the trial and seed."""
         return self._file.of(self._forgetting.slug, name)
 
@@ -90,7 +90,9 @@ class Bench:
                     what = self._forgetting.slug, name, trial, seed, points[trial]
                     made.append((what, self._yardstick.measure(seed, result)))
                 seconds = (time.monotonic() - began) / len(some)
-                self._file.add([Run(*what, **found, seconds=seconds) for what, found in made])
+                self._file.add(
+                    [MeasuredRun(*what, **found, seconds=seconds) for what, found in made]
+                )
                 done += len(some)
 
     def _specs(

@@ -20,7 +20,7 @@ from jax_unlearn.display import display_name
 from ..shared.hyperparameters import build_method
 from ..shared.setting_up import Setup
 from ..shared.sources import source_of
-from .choosing import Trial, choose, judge
+from .choosing import Judgement, choose, judge
 from .measuring import Yardstick
 from .proposals import group_sizes, propose
 from .run_file import RunFile
@@ -102,7 +102,7 @@ def search_method(
       on_step: called with the number of steps of a group done and planned.
     """
     space, published = space_of(name), published_point(name, fixed)
-    trials: list[Trial] = []
+    trials: list[Judgement] = []
     for size in group_sizes(count):
         proposed = propose(space, published, [trial.tried() for trial in trials], size)
         points = dict(enumerate(proposed, len(trials)))

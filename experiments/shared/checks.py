@@ -13,9 +13,9 @@ from jax_unlearn.core import InputError, Model
 
 from .composed import method_at
 from .config import Experiment
+from .dry_run import of_user, try_out
 from .hyperparameters import build_method
 from .naming import as_typed, naming
-from .trial import of_user, try_out
 
 
 def check_fit(

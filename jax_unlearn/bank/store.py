@@ -340,9 +340,7 @@ class Bank:
                     (partial / OUTPUTS).write_bytes(npz_bytes(logits))
                     written = [name for name in FILES if (partial / name).is_file()]
                     digests = {name: sha256((partial / name).read_bytes()) for name in written}
-                    digests["record"] = digest(body)
-                    text = json.dumps({**body, "digests": digests}, indent=2) + "\n"
-                    (partial / "record.json").write_text(text)
+                    (partial / "record.json").write_text(_record_text(body, digests))
                     folder.parent.mkdir(exist_ok=True)
                     partial.rename(folder)
                 except OSError:
@@ -352,6 +350,26 @@ class Bank:
                 finally:
                     shutil.rmtree(partial, ignore_errors=True)
         return self._read_record(address)[0]
+
+    def remark(self, address: str, remarks: Mapping[str, Any]) -> None:
+        """Add what has become known of a stored model to its outcome; no address changes.
+
+        Args:
+          address: of the model.
+          remarks: what replaces or joins entries of the outcome; can be written as JSON.
+
+        Raises:
+          InputError: there is no such model, its record is damaged, or it cannot be written.
+        """
+        record, digests = self._read_record(address)
+        outcome = {**record.outcome, **remarks}
+        if outcome == dict(record.outcome):
+            return
+        body = {"ingredients": record.ingredients, "outcome": outcome}
+        text = _record_text(body, digests)
+        with self._writing(f"model {address}"), locked(self._lock("bank"), shared=True):
+            path = self._folder(address) / "record.json"
+            write_whole(path, text, partial=partial_path(self.path))
 
     def _lock(self, name: str) -> Path:
         return self.path / LOCKS / f"{name}.lock"
@@ -472,6 +490,12 @@ def _focused(focus: Focus, train: Outputs, test: Outputs) -> Outputs:
     order = np.argsort(among.id)
     rows = order[np.searchsorted(among.id, focus.id, sorter=order)]
     return Outputs(among.logits[rows], focus.label, focus.id)
+
+
+def _record_text(body: Mapping[str, Any], digests: Mapping[str, str]) -> str:
+    """A record as its file has it: with the digests of the model's files, and its own."""
+    digests = {**digests, "record": digest(body)}
+    return json.dumps({**body, "digests": digests}, indent=2) + "\n"
 
 
 def open_bank(

@@ -2,8 +2,9 @@
 
 A Model is two functions, so names say nothing. What a parameter does to the logits does: the last
 linear layer is a parameter that a matrix product or a convolution applies to features, and whatever
-parameters are added afterwards, if from there on nothing but sums, changes of shape and constant
-factors lead to the logits.
+parameters are added afterwards, if from there on nothing but sums, changes of shape, choices of
+columns and factors without features in them lead to the logits. A learned factor, such as a
+temperature, is no part of the layer.
 """
 
 import functools
@@ -18,9 +19,11 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 from jax_unlearn.core import InputError, Model, Problem, split_variables, with_params
 from jax_unlearn.methods.descent import needs_examples
 
-_SHAPES = ("reshape", "transpose", "broadcast_in_dim", "squeeze", "slice", "copy", "copy_p")
+_SHAPES = ("reshape", "transpose", "broadcast_in_dim", "squeeze", "rev", "copy", "copy_p")
+_CHOICES = ("slice", "dynamic_slice", "gather")
 _UNARY = (*_SHAPES, "convert_element_type", "reduce_sum", "neg", "sharding_constraint")
-_SUMS = ("add", "sub", "add_any")
+_SUMS = ("add", "sub", "add_any", "concatenate", "pad")
+_FACTORS, _LEARNED = ("mul", "div"), ("parameter", "weights")
 _PRODUCTS = ("dot_general", "conv_general_dilated")
 
 
@@ -28,8 +31,8 @@ class _Value(NamedTuple):
     """What is known of a value of the computation.
 
     Attributes:
-      kind: 'constant'; 'parameter', of nothing but parameters, linearly; 'features', anything else;
-        'layer', a linear layer's output.
+      kind: 'constant'; 'parameter', of nothing but parameters, linearly; 'weights', of nothing but
+        parameters, in another way; 'layer', a linear layer's output; 'features', anything else.
       leaves: positions of the parameters that it depends on linearly.
     """
 
@@ -37,7 +40,7 @@ class _Value(NamedTuple):
     leaves: frozenset[int] = frozenset()
 
 
-_CONSTANT, _FEATURES = _Value("constant"), _Value("features")
+_CONSTANT, _WEIGHTS, _FEATURES = _Value("constant"), _Value("weights"), _Value("features")
 
 
 def last_linear_layer(problem: Problem, name: str = "") -> Any:
@@ -67,17 +70,26 @@ def last_linear_layer(problem: Problem, name: str = "") -> Any:
         image = needs_examples("forget", problem.forget).image
         chosen = _found(problem.model, tuple(shapes), tree, image.shape[1:])
     if not chosen:
-        names = ", ".join(dict.fromkeys(_words(path)[0] for path, _ in paths if path))
+        names = list(dict.fromkeys(_words(path)[0] for path, _ in paths if path))
         told = (
             f"last_layer={name!r}: no parameter has it in its path"
             if name
             else f"body_rate: the last linear layer of {problem.model.name} cannot be found"
         )
+        example = f", such as last_layer={_likely(paths, problem.num_classes)!r}" if names else ""
         raise InputError(
-            f"{told}: expected the name of its last linear layer, one of {names or 'none'}; set "
-            "last_layer to it, or body_rate=1"
+            f"{told}: expected the name of its last linear layer, one of "
+            f"{', '.join(names) or 'none'}; set last_layer{example}, or body_rate=1"
         )
     return jax.tree.unflatten(structure, [index in chosen for index in range(len(paths))])
+
+
+def _likely(paths: Sequence[Any], outputs: int) -> str:
+    """Name of the last weight that ends in as many outputs as there are classes, else the last."""
+    ends = [path for path, leaf in paths if jnp.ndim(leaf) > 1 and leaf.shape[-1] == outputs]
+    path = _words(ends[-1] if ends else paths[-1][0])
+    # Of a layer's weight and bias, what both stand under.
+    return "/".join(path[:-1] or path)
 
 
 def _words(path: Any) -> list[str]:
@@ -148,16 +160,24 @@ def _apply(equation: JaxprEqn, operands: list[_Value], inside: set[int]) -> list
     inner = _inner_program(equation)
     if inner is not None:
         return _follow(inner, operands, inside)
-    factor = name == "mul" or (name == "div" and operands[1] == _CONSTANT)
-    if name in _UNARY or (factor and len(varying) == 1):
+    chosen = name in _CHOICES and len(varying) == 1 and operands[0] is varying[0]
+    if name in _UNARY or chosen:
         return [varying[0]]
-    result = _FEATURES
-    if name in _SUMS:
+    if name in _SUMS or (name == "select_n" and operands[0] == _CONSTANT):
         result = _sum(varying)
+    elif name in _FACTORS:
+        result = _scaled(name, operands)
     elif name in _PRODUCTS:
         result = _product(operands)
+    else:
+        result = _mixed(varying)
     inside.update(leaf for value in varying for leaf in value.leaves - result.leaves)
     return [result] * len(equation.outvars)
+
+
+def _mixed(values: list[_Value]) -> _Value:
+    """What is made of values in a way that is not linear."""
+    return _FEATURES if {v.kind for v in values} & {"layer", "features"} else _WEIGHTS
 
 
 def _sum(terms: list[_Value]) -> _Value:
@@ -165,15 +185,26 @@ def _sum(terms: list[_Value]) -> _Value:
     if "features" in kinds:
         return _FEATURES
     leaves = frozenset().union(*(term.leaves for term in terms))
-    return _Value("layer" if "layer" in kinds else "parameter", leaves)
+    if "layer" in kinds:
+        return _Value("layer", leaves)
+    return _WEIGHTS if "weights" in kinds else _Value("parameter", leaves)
+
+
+def _scaled(name: str, operands: list[_Value]) -> _Value:
+    """Of a product or quotient, element by element: one value is scaled by what has no features."""
+    for value, factor in (operands, operands[::-1]) if name == "mul" else (operands,):
+        if factor.kind == "constant" or (value.kind == "layer" and factor.kind in _LEARNED):
+            return value
+    return _mixed([operand for operand in operands if operand.kind != "constant"])
 
 
 def _product(operands: list[_Value]) -> _Value:
     kinds = [operand.kind for operand in operands]
-    if kinds.count("parameter") != 1:
-        return _FEATURES
-    weight = operands[kinds.index("parameter")]
-    return weight if "constant" in kinds else _Value("layer", weight.leaves)
+    if "constant" in kinds:
+        return operands[1 - kinds.index("constant")]
+    if kinds.count("parameter") == 1 and "weights" not in kinds:
+        return _Value("layer", operands[kinds.index("parameter")].leaves)
+    return _mixed(operands)
 
 
 def _inner_program(equation: JaxprEqn) -> Jaxpr | None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from jax_unlearn.audit.comparison import flags
-from jax_unlearn.audit.measures.accuracy import accuracy, is_class_wise
+from jax_unlearn.audit.measures.accuracy import is_class_wise
 from jax_unlearn.audit.predictions import SPLITS, check_predictions
 from jax_unlearn.audit.stored_probe import Probe, align_probe
 from jax_unlearn.core import InputError, Outputs, Predictions
@@ -171,9 +171,10 @@ def gather_models(
                 probe = align_probe(probe, first.forget, first.retain, looked, source)
                 looked = looked or probe
             aligned[name].append(dataclasses.replace(run, predictions=predictions, probe=probe))
-    if not any(is_finite(run.predictions) for run in aligned[ORACLE]):
+    trained = [run.predictions for run in (*aligned[ORACLE], *aligned[ORIGINAL])]
+    best = flags.best_model(trained)
+    if best is None or not any(map(flags.is_finite, trained[: len(oracle)])):
         raise InputError("oracle: the logits of every model hold NaN or infinity; retrain them")
-    best = _best([*aligned[ORACLE], *aligned[ORIGINAL]])
     kinds = {ORIGINAL: ORIGINAL, ORACLE: ORACLE}
     made = {
         name: Group(
@@ -285,17 +286,3 @@ def fingerprint(predictions: Predictions) -> bytes:
 
 def _label(name: str, run: Run, position: int) -> str:
     return f"{name}[{f'seed {run.seed}' if run.seed is not None else position}]"
-
-
-def _best(runs: Sequence[Run]) -> Predictions:
-    """Predictions of the model that answers most of the retain set: it shows what can be learnt.
-
-    The first oracle will not do, for it may have learnt nothing itself.
-    """
-    finite = [run.predictions for run in runs if is_finite(run.predictions)]
-    return max(finite, key=lambda predictions: accuracy(predictions.retain))
-
-
-def is_finite(predictions: Predictions) -> bool:
-    """Return whether no logit is NaN or infinite."""
-    return all(np.isfinite(outputs.logits).all() for outputs in predictions[:3])

@@ -44,6 +44,8 @@ class Evidence:
       protocol: the choices that numbers depend on.
       probe: what its weights tell; None for not known.
       relearn_target: the originals' mean loss on the forget set, in nats; None without originals.
+      originals: what models trained on all data predict, those that do not share its initial
+        weights where there are such; empty without originals.
       measured: by name, its values of kind 'alone'; filled in before a measure of kind 'pair' is
         called.
     """
@@ -52,6 +54,7 @@ class Evidence:
     protocol: AuditProtocol = dataclasses.field(default_factory=AuditProtocol)
     probe: "Probe | None" = None
     relearn_target: float | None = None
+    originals: tuple[Predictions, ...] = ()
     measured: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @property
