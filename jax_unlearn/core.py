@@ -215,6 +215,9 @@ class Problem:
       augment: random changes of those rows that a method marks for it, drawn afresh at every step
         (:func:`jax_unlearn.crop_and_flip` or a function ``(key, images) -> images`` of your own on
         uint8 [B, H, W, C]); None for none.
+      validation: examples held out of the training data, which neither the original nor an oracle
+        has seen, for methods that choose by them (SCRUB+R); never of the test set. None where
+        there are none.
     """
 
     model: Model
@@ -224,6 +227,7 @@ class Problem:
     num_classes: int
     initial: Variables | None = None
     augment: Augmentation | None = dataclasses.field(default_factory=_default_augmentation)
+    validation: Examples | None = None
 
 
 class Pool(NamedTuple):
@@ -427,7 +431,10 @@ class Unlearner(Hyperparameters):
         """Number of rows of the pool; ``batch_size`` must not exceed it. Nothing is computed."""
         # Without pixels: a pool of the images would be a copy of the data set.
         bare = dataclasses.replace(
-            problem, forget=without_pixels(problem.forget), retain=without_pixels(problem.retain)
+            problem,
+            forget=without_pixels(problem.forget),
+            retain=without_pixels(problem.retain),
+            validation=without_pixels(problem.validation),
         )
         return len(self.pool(jax.random.key(0), bare).label)
 

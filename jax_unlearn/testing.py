@@ -84,7 +84,10 @@ def small_model() -> Model:
 
 
 def small_problem() -> Problem:
-    """Ten forget and sixty retain images of five classes for :func:`small_model`, untrained."""
+    """Ten forget and sixty retain images of five classes for :func:`small_model`, untrained.
+
+    Twenty more are held out for validation.
+    """
     rng = np.random.default_rng(0)
     model = small_model()
 
@@ -102,6 +105,7 @@ def small_problem() -> Problem:
         num_classes=CLASSES,
         initial=model.init(jax.random.key(1)),
         augment=crop_and_flip(padding=1, flip=False),
+        validation=examples(20, 70),
     )
 
 

@@ -90,6 +90,15 @@ def test_a_retain_set_that_holds_forget_examples_is_refused():
     refused(r"^retain.id=0: 10 of the retain examples are forget examples too", retain=both)
 
 
+def test_a_validation_set_that_was_trained_on_is_refused():
+    sound = dataclasses.replace(small_problem(), validation=None)
+    assert ju.engine.run_spec.check_spec(ju.RunSpec(METHOD, sound, KEY)) is None
+    for part in ("forget", "retain"):
+        trained_on = getattr(sound, part)
+        message = rf"^validation.id={trained_on.id[0]}: .* are {part} examples too.* held out"
+        refused(message, validation=trained_on)
+
+
 @pytest.mark.parametrize("count", [4, 6])
 def test_a_network_with_another_number_of_outputs_is_refused(count):
     message = r"^forget.label=4|^num_classes=6: the network 'small' has 5 outputs"
