@@ -28,14 +28,17 @@ def take(examples, chosen):
 
 
 def small_network():
-    """Linear, batch normalisation, ReLU, linear, by hand: it compiles in a tenth of the time."""
+    """Convolution, batch normalisation, ReLU, linear, by hand: it compiles in a tenth of the time.
+
+    The convolution's kernel is as large as the image, so it is computed as the product that it is.
+    """
 
     def init(key):
         first, second = jax.random.split(key)
         return {
             "params": {
                 "first": {
-                    "kernel": jax.random.normal(first, (64, HIDDEN)) * 64**-0.5,
+                    "kernel": jax.random.normal(first, (8, 8, 1, HIDDEN)) * 64**-0.5,
                     "scale": jnp.ones(HIDDEN),
                     "bias": jnp.zeros(HIDDEN),
                 },
@@ -49,7 +52,8 @@ def small_network():
 
     def apply(variables, images, *, train, weight=None):
         params, stats = variables["params"], variables["batch_stats"]
-        x = (2 * images.reshape(-1, 64) - 1) @ params["first"]["kernel"]
+        kernel = params["first"]["kernel"].reshape(64, HIDDEN)
+        x = (2 * images.reshape(-1, 64) - 1) @ kernel
         mean, var = stats["mean"], stats["var"]
         if train:
             weight = jnp.ones(len(images)) if weight is None else weight

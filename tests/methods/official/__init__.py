@@ -6,6 +6,7 @@ runs every case on every file of its name that it finds.
 """
 
 from . import fine_tuning, pairs, relabelling, teachers
+from . import distillation, fine_tuning, parts
 from .golden import Golden, find, variants
 from .replay import CASES, NOT_OFFERED, NOT_YET
 
@@ -19,5 +20,9 @@ __all__ = [
     "pairs",
     "relabelling",
     "teachers",
+    "distillation",
+    "find",
+    "fine_tuning",
+    "parts",
     "variants",
 ]
