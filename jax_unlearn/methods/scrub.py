@@ -29,7 +29,9 @@ class SCRUB(Taught):
     Each of the first ``max_epochs`` epochs begins with a pass over the forget set that maximises
     KL_T, the divergence of the student from the original, both softened by ``temperature`` T, times
     T^2. Every epoch then goes over the retain set and minimises ``gamma * CE + alpha * KL_T``. Both
-    kinds of passes share one optimizer, momentum included, and the student is in train mode.
+    kinds of passes share one optimizer, momentum included. The student is in train mode, and must
+    be: at the original the divergence has no gradient but for the batch's own statistics, so that
+    in eval mode the first pass over the forget set changes nothing.
 
     Defaults are those of the authors' large-scale notebook (CIFAR-10, ResNet-18), which the paper
     states. Their notebooks differ: small-scale runs 10 epochs of Adam with gamma 1, alpha 0.5,

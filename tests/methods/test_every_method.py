@@ -25,7 +25,8 @@ SHORT = {
     "bad_teacher": {"learning_rate": 0.01},
     "salun": {},
     "scrub": {"max_epochs": 1, "forget_batch_size": 5},
-    "scrub_r": {"max_epochs": 1, "learning_rate": 0.01},
+    # At a smaller rate it is wound back to where it started.
+    "scrub_r": {"max_epochs": 1, "learning_rate": 0.1},
     "delete": {"epochs": 4, "learning_rate": 0.01},
     "msg": {"learning_rate": 0.01},
     "ct": {"learning_rate": 0.01},

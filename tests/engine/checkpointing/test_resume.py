@@ -37,7 +37,9 @@ SIZES = {
 # One of each kind; the battery shows the same of every method.
 KINDS = ("finetune", "neggrad_plus", "bad_teacher", "salun", "natmu", "mumis")
 SHORT = {"batch_size": 10, "epochs": 2}
-METHODS = {name: ju.METHODS[name](**SIZES.get(name, SHORT)) for name in (*KINDS, "amnesiac")}
+METHODS = {
+    name: ju.METHODS[name](**SIZES.get(name, SHORT)) for name in (*KINDS, "amnesiac", "retrain")
+}
 
 
 @pytest.fixture(autouse=True)
