@@ -54,10 +54,10 @@ from jax_unlearn.methods.neggrad_plus import neggrad_plus
 from jax_unlearn.methods.random_label import random_label
 from jax_unlearn.methods.retrain import retrain
 from jax_unlearn.methods.salun import salun
-from jax_unlearn.methods.ugradsl import ugradsl
-from jax_unlearn.methods.ugradsl_plus import ugradsl_plus
 from jax_unlearn.methods.scrub import scrub
 from jax_unlearn.methods.scrub_r import scrub_r
+from jax_unlearn.methods.ugradsl import ugradsl
+from jax_unlearn.methods.ugradsl_plus import ugradsl_plus
 from jax_unlearn.registry import METHODS, find_method, register_method
 
 if TYPE_CHECKING:

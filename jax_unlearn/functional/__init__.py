@@ -2,20 +2,18 @@
 
 from jax_unlearn.batching import fold_batches, map_batches
 from jax_unlearn.functional.attribution import input_times_gradient
-from jax_unlearn.functional.divergences import entropy, js_divergence, kl_divergence
-from jax_unlearn.functional.losses import (
-    cross_entropy,
-    l1_norm,
-    smoothed_cross_entropy,
-    weighted_mean,
-)
 from jax_unlearn.functional.divergences import (
     entropy,
     js_divergence,
     kl_divergence,
     without_class,
 )
-from jax_unlearn.functional.losses import cross_entropy, weighted_mean
+from jax_unlearn.functional.losses import (
+    cross_entropy,
+    l1_norm,
+    smoothed_cross_entropy,
+    weighted_mean,
+)
 from jax_unlearn.functional.mixing import (
     draw_partners,
     mix,
@@ -25,8 +23,6 @@ from jax_unlearn.functional.mixing import (
     uniform_masks,
 )
 from jax_unlearn.functional.saliency import soft_threshold, top_share_mask, where_mask
-from jax_unlearn.functional.schedules import constant, cosine, cosine_by_epoch, step_decay
-from jax_unlearn.functional.saliency import top_share_mask, where_mask
 from jax_unlearn.functional.schedules import (
     constant,
     cosine,

@@ -19,10 +19,10 @@ from jax_unlearn.methods.paired import Paired
 from jax_unlearn.methods.random_label import RandomLabel
 from jax_unlearn.methods.retrain import Retrain
 from jax_unlearn.methods.salun import SalUn
-from jax_unlearn.methods.ugradsl import UGradSL
-from jax_unlearn.methods.ugradsl_plus import UGradSLPlus
 from jax_unlearn.methods.scrub import SCRUB
 from jax_unlearn.methods.scrub_r import SCRUBR
+from jax_unlearn.methods.ugradsl import UGradSL
+from jax_unlearn.methods.ugradsl_plus import UGradSLPlus
 
 __all__ = [
     "CT",

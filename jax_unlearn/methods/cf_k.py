@@ -20,6 +20,7 @@ from jax_unlearn.core import (
 from jax_unlearn.methods.blocks import last_blocks
 from jax_unlearn.methods.constructors import constructor
 from jax_unlearn.methods.descent import Descent, Forward, needs_examples
+from jax_unlearn.methods.gradients import clip_to_norm
 from jax_unlearn.methods.last_layer import one_image, scale_outside
 
 
@@ -43,6 +44,7 @@ class CFk(Descent):
       k: number of blocks, counted from the network's end, >= 1.
       blocks: names or paths of parameters to train in their place, with commas between them; ''
         for none.
+      max_norm: to which gradients of the trained weights are scaled down, > 0; None for no limit.
 
     Source: Goel et al., "Towards Adversarial Evaluations for Inexact Machine Unlearning", 2022,
     arXiv 2201.06640.
@@ -50,6 +52,7 @@ class CFk(Descent):
 
     k: int = static(2)
     blocks: str = ""
+    max_norm: float | None = None
 
     roles = (RETAIN,)
     search_space: ClassVar = {
@@ -61,6 +64,8 @@ class CFk(Descent):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_number("k", self.k, low=1, whole=True)
+        if self.max_norm is not None:
+            check_number("max_norm", self.max_norm, above=0)
 
     def check(self, problem: Problem, *, exact: bool = True) -> None:
         """The network must have as many blocks, and what is named."""
@@ -101,7 +106,8 @@ class CFk(Descent):
             del params
             return scale_outside(extra, 0, updates)
 
-        return optax.chain(optimizer, optax.stateless(update))
+        clip = optax.identity() if self.max_norm is None else clip_to_norm(self.max_norm)
+        return optax.chain(clip, optimizer, optax.stateless(update))
 
 
 cf_k = constructor(CFk)

@@ -5,8 +5,7 @@ parameters, rows and labels of ours are that form, and replays its updates. ``te
 runs every case on every file of its name that it finds.
 """
 
-from . import fine_tuning, pairs, relabelling, teachers
-from . import distillation, fine_tuning, parts
+from . import distillation, fine_tuning, pairs, parts, relabelling, teachers
 from .golden import Golden, find, variants
 from .replay import CASES, NOT_OFFERED, NOT_YET
 
@@ -15,14 +14,12 @@ __all__ = [
     "NOT_OFFERED",
     "NOT_YET",
     "Golden",
-    "find",
-    "fine_tuning",
-    "pairs",
-    "relabelling",
-    "teachers",
     "distillation",
     "find",
     "fine_tuning",
+    "pairs",
     "parts",
+    "relabelling",
+    "teachers",
     "variants",
 ]

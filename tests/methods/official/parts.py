@@ -8,8 +8,54 @@ import jax_unlearn as ju
 from jax_unlearn.methods.convolutions import smallest_share
 from jax_unlearn.methods.msg import add_scores
 
+from .golden import LAYERS
 from .network import network
 from .replay import KEY, case, close, replay
+
+
+def _last_blocks(golden, make, initial):
+    """CF-k or EU-k in the forms of SCRUB's two kinds of notebooks and of the authors."""
+    # The last block of SCRUB's comparisons: the linear layer is frozen.
+    trained = ["/".join(LAYERS[name]) for name in golden["small_trained"].tolist()]
+    scrubs = {"blocks": ",".join(trained), "momentum": 0.0}
+    if golden.variant == "goel":
+        initial = golden.variables("goel_start_") if initial else None
+        arguments = {
+            "k": golden.number("goel_K"),
+            "momentum": golden.number("goel_momentum"),
+            "weight_decay": golden.number("goel_weight_decay"),
+            "max_norm": golden.number("goel_clip"),
+        }
+    elif golden.variant == "small_eval":
+        decay = {"weight_decay": golden.number("l2_to_start"), "decay_towards": "start"}
+        arguments = {**scrubs, **decay, "train_mode": False}
+    else:
+        arguments = {**scrubs, "weight_decay": 0.0}
+    rates = jnp.asarray(golden["lr"])
+    method = make(
+        learning_rate=1.0,
+        # As recorded: theirs restarts a cosine; SCRUB's falls to another method's rate by a slip.
+        schedule=lambda step: rates[step],
+        epochs=golden.number("epochs"),
+        **arguments,
+    )
+    problem = golden.problem(network(), initial=initial)
+    rows = golden.rows("retain", method.epochs)
+    # That one's loss holds the pull to the start, which is part of the optimizer here.
+    losses = None if golden.variant == "small_eval" else golden["loss"]
+    replay(golden, method, problem, rows, epochs=method.epochs, losses=losses)
+
+
+@case("others/cf_k", "small_eval", "large_train", "goel")
+def cf_k(golden):
+    """From the original's weights."""
+    _last_blocks(golden, ju.cf_k, None)
+
+
+@case("others/eu_k", "small_eval", "large_train", "goel")
+def eu_k(golden):
+    """From the initial ones, or with convolutions and linear layers drawn anew."""
+    _last_blocks(golden, ju.eu_k, golden.variables("init_"))
 
 
 @case("others/ct")
