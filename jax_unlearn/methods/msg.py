@@ -38,10 +38,9 @@ class MSG(Descent):
     fine-tuned on the retain set; gradients of all other weights of convolutions are multiplied by
     ``scale`` (weight decay is not). The second place of the NeurIPS 2023 unlearning competition.
 
-    As there, both gradients are sums over batches of the gradient of the batch's mean, in train
-    mode, so that scoring moves BatchNorm's running statistics. There the sets may be cut into
-    batches of different sizes and so weigh differently, and biases of convolutions are drawn anew
-    without a word; neither is done here.
+    As there, gradients are summed over batches of the mean loss, in train mode, so that scoring
+    moves running statistics. Two slips are not imitated: sets cut into batches of different sizes
+    weigh differently there, and biases of convolutions are drawn anew, too.
 
     Attributes:
       share: of each convolution's weights that are drawn anew, in [0, 1].
@@ -77,10 +76,7 @@ class MSG(Descent):
         check_convolutions("MSG", problem)
 
     def init(self, key: chex.PRNGKey, problem: Problem) -> DescentState:
-        """The original with weights drawn anew; ``extra`` marks them, and all outside convolutions.
-
-        A mask is bool like a kernel, and a single True for what is no kernel.
-        """
+        """The original with weights drawn anew; ``extra`` marks them, and all outside kernels."""
         start_key, sample_key, draw_key = jax.random.split(key, 3)
         state = super().init(start_key, problem)
         scores, variables = self._score(sample_key, problem, state.variables)
@@ -124,8 +120,7 @@ def add_scores(
       sign: what the gradients are multiplied by.
       batch_size: rows at a time; each batch counts as its mean.
     """
-    add = functools.partial(_add_batch, model, sign)
-    arrays = (examples.image, examples.label)
+    add, arrays = functools.partial(_add_batch, model, sign), (examples.image, examples.label)
     sharding = batch_sharding(carry[1])
     return functional.fold_batches(add, carry, arrays, batch_size, sharding=sharding)
 
