@@ -32,7 +32,7 @@ class DELETE(Taught):
 
     roles = (FORGET,)
     search_space: ClassVar = {
-        "learning_rate": SearchRange("log", 1e-6, 1e-1),
+        "learning_rate": SearchRange("log", 1e-6, 1.0),
         "epochs": SearchRange("int", 1, 40),
     }
     title = "DELETE"
