@@ -24,8 +24,9 @@ class SCRUBR(SCRUB):
     as one, those weights are returned whose forget error is nearest, the first of equals. The
     validation examples are ``Problem.validation``, held out of the training data.
 
-    The released code breaks where the original itself is nearest; here it is returned. The state
-    holds ``epochs + 1`` networks.
+    The released code breaks where the original itself is nearest; here it is returned. Where a
+    whole class is forgotten, several epochs may have an error of 100 %: the first of them has
+    recovered the least of the retain set. The state holds ``epochs + 1`` networks.
 
     Source: Kurmanji et al., "Towards Unbounded Machine Unlearning", NeurIPS 2023,
     arXiv 2302.09880.
@@ -41,7 +42,7 @@ class SCRUBR(SCRUB):
                 "validation=None: SCRUB+R needs validation examples; hold some out of the training "
                 "data before the original is trained"
             )
-        if exact and not len(_of_forget_classes(problem).label):
+        if not len(_of_forget_classes(problem).label):
             raise InputError(
                 "validation: none of its examples is of a class of the forget set: expected some "
                 "to compare with; hold out more"

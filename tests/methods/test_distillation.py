@@ -10,19 +10,12 @@ import pytest
 
 import jax_unlearn as ju
 from jax_unlearn import functional
+from jax_unlearn.data.dataset import take
 from jax_unlearn.methods.scrub_r import rewind_to
 from jax_unlearn.models.predict import predict_logits
 
-from .conftest import digits, take
-
 KEY = jax.random.key(0)
 STILL = {"momentum": 0.0, "weight_decay": 0.0, "batch_size": 50}
-
-
-@pytest.fixture(scope="module")
-def validated(lab):
-    """The lab's problem with validation examples of all classes."""
-    return dataclasses.replace(lab.problem, validation=digits(range(600, 700)))
 
 
 def forget_loss(problem, variables):
@@ -84,6 +77,15 @@ def test_what_the_original_says_is_the_same_stored_and_asked_afresh(make, lab):
     chex.assert_trees_all_close(stored, asked, rtol=1e-4, atol=1e-6)
 
 
+def test_the_rate_is_lower_from_the_fourth_sixth_and_tenth_epoch_on(step_info):
+    course = [
+        float(ju.scrub().multiplier(step_info._replace(epoch=jnp.int32(epoch))))
+        for epoch in range(10)
+    ]
+    expected = [1.0] * 3 + [0.1] * 2 + [0.01] * 4 + [0.001]
+    np.testing.assert_allclose(course, expected, rtol=1e-6)
+
+
 # --- Rewinding ---
 
 
@@ -93,7 +95,7 @@ def test_the_nearest_error_is_chosen_and_the_first_of_equals():
     assert rewind_to([0.0, 90.0, 40.0, 40.0], 95.0) == 1
 
 
-def test_scrub_r_returns_the_weights_of_the_epoch_that_is_nearest(lab, validated):
+def test_scrub_r_returns_the_weights_of_the_epoch_that_is_nearest(lab):
     seen = []
 
     def watch(variables):
@@ -103,13 +105,14 @@ def test_scrub_r_returns_the_weights_of_the_epoch_that_is_nearest(lab, validated
     method = ju.scrub_r(
         epochs=3, max_epochs=3, learning_rate=0.02, forget_batch_size=10, batch_size=50
     )
-    outcome = ju.run(method, validated, KEY, mesh=lab.mesh, watch=watch)
+    outcome = ju.run(method, lab.problem, KEY, mesh=lab.mesh, watch=watch)
     errors = [entry["forget_error"] for entry in outcome.history]
     reference = outcome.history[-1]["validation_error"]
     chosen = int(np.argmin(np.abs(np.array(errors) - reference)))
     assert len(set(errors)) > 1
     chex.assert_trees_all_equal(jax.device_get(outcome.variables), seen[chosen])
-    validation = take(validated.validation, validated.validation.label == 3)
+    held_out = lab.problem.validation
+    validation = take(held_out, np.flatnonzero(held_out.label == 3))
     for variables, entry in zip(seen, outcome.history, strict=True):
         for name, examples in (("forget", lab.problem.forget), ("validation", validation)):
             logits = predict_logits(lab.problem.model, variables, examples.image)
@@ -117,8 +120,9 @@ def test_scrub_r_returns_the_weights_of_the_epoch_that_is_nearest(lab, validated
             assert entry[f"{name}_error"] == pytest.approx(wrong)
 
 
-def test_without_validation_examples_of_the_forget_classes_scrub_r_is_refused(lab, validated):
-    others = take(validated.validation, validated.validation.label != 3)
+def test_without_validation_examples_of_the_forget_classes_scrub_r_is_refused(lab):
+    held_out = lab.problem.validation
+    others = take(held_out, np.flatnonzero(held_out.label != 3))
     for validation, message in (
         (None, r"^validation=None: SCRUB\+R needs validation examples; hold"),
         (others, "^validation: none of its examples is of a class of the forget set"),
