@@ -48,17 +48,24 @@ from jax_unlearn.functional import (
 )
 from jax_unlearn.methods.amnesiac import amnesiac
 from jax_unlearn.methods.bad_teacher import bad_teacher
+from jax_unlearn.methods.cf_k import cf_k
 from jax_unlearn.methods.constructors import constructor
+from jax_unlearn.methods.ct import ct
+from jax_unlearn.methods.delete import delete
 from jax_unlearn.methods.descent import Descent, Forward
+from jax_unlearn.methods.eu_k import eu_k
 from jax_unlearn.methods.finetune import finetune
 from jax_unlearn.methods.gradient_ascent import gradient_ascent
 from jax_unlearn.methods.l1_sparse import l1_sparse
+from jax_unlearn.methods.msg import msg
 from jax_unlearn.methods.mumis import mumis, mumis_last_layer
 from jax_unlearn.methods.natmu import natmu
 from jax_unlearn.methods.neggrad_plus import neggrad_plus
 from jax_unlearn.methods.random_label import random_label
 from jax_unlearn.methods.retrain import retrain
 from jax_unlearn.methods.salun import salun
+from jax_unlearn.methods.scrub import scrub
+from jax_unlearn.methods.scrub_r import scrub_r
 from jax_unlearn.methods.ugradsl import ugradsl
 from jax_unlearn.methods.ugradsl_plus import ugradsl_plus
 from jax_unlearn.registry import METHODS, find_method, register_method
@@ -97,11 +104,15 @@ __all__ = [
     "Unlearner",
     "amnesiac",
     "bad_teacher",
+    "cf_k",
     "concatenate_pools",
     "constructor",
     "crop_and_flip",
+    "ct",
+    "delete",
     "draw_irrelevant",
     "draw_partners",
+    "eu_k",
     "find_method",
     "finetune",
     "gradient_ascent",
@@ -113,6 +124,7 @@ __all__ = [
     "make_model",
     "mix",
     "mixing_masks",
+    "msg",
     "mumis",
     "mumis_last_layer",
     "mumis_loss",
@@ -128,6 +140,8 @@ __all__ = [
     "run_sequence",
     "salun",
     "save_safetensors",
+    "scrub",
+    "scrub_r",
     "shuffled_rows",
     "split_variables",
     "static",

@@ -46,13 +46,16 @@ CLASSES, SIDE, HIDDEN = 5, 4, 8
 
 
 def small_model() -> Model:
-    """Linear, batch normalisation, ReLU, linear, by hand: it compiles in a moment."""
+    """Convolution, batch normalisation, ReLU, linear, by hand: it compiles in a moment.
+
+    The convolution's kernel is as large as the image, so it is computed as the product that it is.
+    """
 
     def init(key: jax.Array) -> dict[str, Any]:
         first, second = jax.random.split(key)
         return {
             "params": {
-                "first": jax.random.normal(first, (SIDE * SIDE, HIDDEN)) / SIDE,
+                "first": jax.random.normal(first, (SIDE, SIDE, 1, HIDDEN)) / SIDE,
                 "scale": jnp.ones(HIDDEN),
                 "shift": jnp.zeros(HIDDEN),
                 "second": jax.random.normal(second, (HIDDEN, CLASSES)) * HIDDEN**-0.5,
@@ -65,7 +68,7 @@ def small_model() -> Model:
         variables: Any, images: jax.Array, *, train: bool, weight: jax.Array | None = None
     ) -> tuple[jax.Array, Any]:
         params, stats = variables["params"], variables["batch_stats"]
-        x = (2 * images.reshape(len(images), -1) - 1) @ params["first"]
+        x = (2 * images.reshape(len(images), -1) - 1) @ params["first"].reshape(-1, HIDDEN)
         mean, var = stats["mean"], stats["var"]
         if train:
             weight = jnp.ones(len(images), x.dtype) if weight is None else weight

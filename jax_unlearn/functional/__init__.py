@@ -2,7 +2,12 @@
 
 from jax_unlearn.batching import fold_batches, map_batches
 from jax_unlearn.functional.attribution import input_times_gradient
-from jax_unlearn.functional.divergences import entropy, js_divergence, kl_divergence
+from jax_unlearn.functional.divergences import (
+    entropy,
+    js_divergence,
+    kl_divergence,
+    without_class,
+)
 from jax_unlearn.functional.losses import (
     cross_entropy,
     l1_norm,
@@ -18,7 +23,13 @@ from jax_unlearn.functional.mixing import (
     uniform_masks,
 )
 from jax_unlearn.functional.saliency import soft_threshold, top_share_mask, where_mask
-from jax_unlearn.functional.schedules import constant, cosine, cosine_by_epoch, step_decay
+from jax_unlearn.functional.schedules import (
+    constant,
+    cosine,
+    cosine_by_epoch,
+    step_decay,
+    triangle_by_epoch,
+)
 from jax_unlearn.functional.sensitivity import (
     class_sensitivities,
     draw_irrelevant,
@@ -57,7 +68,9 @@ __all__ = [
     "step_decay",
     "target_classes",
     "top_share_mask",
+    "triangle_by_epoch",
     "uniform_masks",
     "weighted_mean",
     "where_mask",
+    "without_class",
 ]

@@ -16,7 +16,14 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
-from jax_unlearn.core import InputError, Model, Problem, split_variables, with_params
+from jax_unlearn.core import (
+    InputError,
+    Model,
+    Problem,
+    Variables,
+    split_variables,
+    with_params,
+)
 from jax_unlearn.methods.descent import needs_examples
 
 _SHAPES = ("reshape", "transpose", "broadcast_in_dim", "squeeze", "rev", "copy", "copy_p")
@@ -38,6 +45,18 @@ class _Value(NamedTuple):
 
     kind: str
     leaves: frozenset[int] = frozenset()
+
+
+class _Seen(NamedTuple):
+    """What becomes of parameters.
+
+    Attributes:
+      met: as keys those that have met features, in the order in which they first did.
+      inside: those that make features.
+    """
+
+    met: dict[int, None]
+    inside: set[int]
 
 
 _CONSTANT, _WEIGHTS, _FEATURES = _Value("constant"), _Value("weights"), _Value("features")
@@ -64,13 +83,13 @@ def last_linear_layer(problem: Problem, name: str = "") -> Any:
     paths, structure = jax.tree_util.tree_flatten_with_path(params)
     if name:
         given = [path for path, _ in paths]
-        chosen = frozenset().union(*(_named(given, one) for one in name.split(",")))
+        chosen = frozenset().union(*(leaves_named(given, one) for one in name.split(",")))
     else:
         shapes, tree = jax.tree.flatten(jax.tree.map(_shape, variables))
-        image = needs_examples("forget", problem.forget).image
-        chosen = _found(problem.model, tuple(shapes), tree, image.shape[1:])
+        image = one_image(needs_examples("forget", problem.forget).image)
+        chosen, _ = _read(problem.model, tuple(shapes), tree, image)
     if not chosen:
-        names = list(dict.fromkeys(_words(path)[0] for path, _ in paths if path))
+        names = list(dict.fromkeys(path_words(path)[0] for path, _ in paths if path))
         told = (
             f"last_layer={name!r}: no parameter has it in its path"
             if name
@@ -87,20 +106,20 @@ def last_linear_layer(problem: Problem, name: str = "") -> Any:
 def _likely(paths: Sequence[Any], outputs: int) -> str:
     """Name of the last weight that ends in as many outputs as there are classes, else the last."""
     ends = [path for path, leaf in paths if jnp.ndim(leaf) > 1 and leaf.shape[-1] == outputs]
-    path = _words(ends[-1] if ends else paths[-1][0])
+    path = path_words(ends[-1] if ends else paths[-1][0])
     # Of a layer's weight and bias, what both stand under.
     return "/".join(path[:-1] or path)
 
 
-def _words(path: Any) -> list[str]:
+def path_words(path: Any) -> list[str]:
     """A path in a tree as names: ``params['fc'].kernel`` is ['fc', 'kernel']."""
     return [str(getattr(k, "key", getattr(k, "name", getattr(k, "idx", k)))) for k in path]
 
 
-def _named(paths: Sequence[Any], name: str) -> frozenset[int]:
+def leaves_named(paths: Sequence[Any], name: str) -> frozenset[int]:
     """Positions of the paths that begin with the names of ``name``, else of those with them."""
     wanted = name.strip("/").split("/")
-    words = [_words(path) for path in paths]
+    words = [path_words(path) for path in paths]
 
     def holds(path: list[str]) -> bool:
         starts = range(len(path) - len(wanted) + 1)
@@ -114,15 +133,39 @@ def _shape(leaf: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(jnp.shape(leaf), leaf.dtype)
 
 
+def one_image(images: Any) -> jax.ShapeDtypeStruct:
+    """Shape and type of a batch of one of these images, as networks see it."""
+    dtype = images.dtype if jnp.issubdtype(images.dtype, jnp.floating) else jnp.float32
+    return jax.ShapeDtypeStruct((1, *images.shape[1:]), dtype)
+
+
+def order_of_use(
+    model: Model, variables: Variables, image: jax.ShapeDtypeStruct
+) -> tuple[int, ...]:
+    """Positions of the parameters in the order in which they meet the features of an image.
+
+    Args:
+      model: the network.
+      variables: its weights, of which shapes and types count.
+      image: shape and type of a batch of one image.
+
+    Returns:
+      Positions among the leaves of the tree of parameters; those that the logits do not depend on
+      are missing.
+    """
+    shapes, tree = jax.tree.flatten(jax.tree.map(_shape, variables))
+    _, order = _read(model, tuple(shapes), tree, image)
+    return order
+
+
 # Every run asks, and to trace a network takes tenths of a second.
 @functools.lru_cache(maxsize=64)
-def _found(
-    model: Model, leaves: tuple[Any, ...], structure: Any, image_shape: tuple[int, ...]
-) -> frozenset[int]:
-    """Positions of the last linear layer's parameters; empty where they cannot be told."""
+def _read(
+    model: Model, leaves: tuple[Any, ...], structure: Any, image: jax.ShapeDtypeStruct
+) -> tuple[frozenset[int], tuple[int, ...]]:
+    """Positions of the last linear layer's parameters, none where they cannot be told; and all."""
     variables = jax.tree.unflatten(structure, leaves)
     params, rest = split_variables(variables)
-    image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
 
     def logits(params: Any, rest: Any, image: jax.Array) -> jax.Array:
         whole = {**variables, **rest} if rest else variables
@@ -133,33 +176,36 @@ def _found(
     inputs = [_Value("parameter", frozenset([index])) for index in range(count)]
     # Running statistics are numbers that stay; the image is a feature like those made of it.
     inputs += [_CONSTANT] * (len(program.jaxpr.invars) - count - 1) + [_FEATURES]
-    inside: set[int] = set()
-    (output,) = _follow(program.jaxpr, inputs, inside)
+    seen = _Seen({}, set())
+    (output,) = _follow(program.jaxpr, inputs, seen)
     # A weight that makes features, too, as tied ones do, is not the last layer's alone.
-    alone = output.kind == "layer" and not output.leaves & inside
-    return output.leaves if alone else frozenset()
+    alone = output.kind == "layer" and not output.leaves & seen.inside
+    return (output.leaves if alone else frozenset()), tuple(seen.met)
 
 
-def _follow(program: Jaxpr, inputs: Sequence[_Value], inside: set[int]) -> list[_Value]:
-    """What is known of a program's results; ``inside`` gathers the leaves that make features."""
+def _follow(program: Jaxpr, inputs: Sequence[_Value], seen: _Seen) -> list[_Value]:
+    """What is known of a program's results; ``seen`` gathers what becomes of its parameters."""
     known: dict[Any, _Value] = dict(zip(program.invars, inputs, strict=True))
 
     def read(atom: Any) -> _Value:
         return _CONSTANT if isinstance(atom, Literal) else known.get(atom, _CONSTANT)
 
     for equation in program.eqns:
-        values = _apply(equation, [read(atom) for atom in equation.invars], inside)
+        values = _apply(equation, [read(atom) for atom in equation.invars], seen)
         known.update(zip(equation.outvars, values, strict=True))
     return [read(atom) for atom in program.outvars]
 
 
-def _apply(equation: JaxprEqn, operands: list[_Value], inside: set[int]) -> list[_Value]:
+def _apply(equation: JaxprEqn, operands: list[_Value], seen: _Seen) -> list[_Value]:
     name, varying = equation.primitive.name, [x for x in operands if x.kind != "constant"]
     if not varying:
         return [_CONSTANT] * len(equation.outvars)
     inner = _inner_program(equation)
     if inner is not None:
-        return _follow(inner, operands, inside)
+        return _follow(inner, operands, seen)
+    if any(value.kind not in _LEARNED for value in varying):
+        weights = [value for value in varying if value.kind in _LEARNED]
+        seen.met.update(dict.fromkeys(leaf for value in weights for leaf in sorted(value.leaves)))
     chosen = name in _CHOICES and len(varying) == 1 and operands[0] is varying[0]
     if name in _UNARY or chosen:
         return [varying[0]]
@@ -171,7 +217,7 @@ def _apply(equation: JaxprEqn, operands: list[_Value], inside: set[int]) -> list
         result = _product(operands)
     else:
         result = _mixed(varying)
-    inside.update(leaf for value in varying for leaf in value.leaves - result.leaves)
+    seen.inside.update(leaf for value in varying for leaf in value.leaves - result.leaves)
     return [result] * len(equation.outvars)
 
 

@@ -24,6 +24,14 @@ SHORT = {
     "amnesiac": {"learning_rate": 0.01},
     "bad_teacher": {"learning_rate": 0.01},
     "salun": {},
+    "scrub": {"max_epochs": 1, "forget_batch_size": 5},
+    # At a smaller rate it is wound back to where it started.
+    "scrub_r": {"max_epochs": 1, "learning_rate": 0.1},
+    "delete": {"epochs": 4, "learning_rate": 0.01},
+    "msg": {"learning_rate": 0.01},
+    "ct": {"learning_rate": 0.01},
+    "cf_k": {"k": 1},
+    "eu_k": {},
     "natmu": {"learning_rate": 0.01},
     "mumis": {"max_steps": 6, "check_every": 3, "stop_ratio": 100.0},
     "mumis_last_layer": {
@@ -32,8 +40,8 @@ SHORT = {
         "learning_rate": 1e-3,
     },
 }
-NEED_NO_FORGET = {"retrain", "finetune", "l1_sparse"}
-NEED_NO_RETAIN = {"gradient_ascent", "mumis", "mumis_last_layer"}
+NEED_NO_FORGET = {"retrain", "finetune", "l1_sparse", "ct", "cf_k", "eu_k"}
+NEED_NO_RETAIN = {"delete", "gradient_ascent", "mumis", "mumis_last_layer"}
 pytestmark = pytest.mark.filterwarnings("ignore:sensitivity_ratio=")
 EVERY_METHOD = pytest.mark.parametrize("name", ju.METHODS)
 
@@ -167,6 +175,50 @@ PUBLISHED = {
         "labels": "any",
         "stream": "forget_first",
     },
+    "scrub": {
+        **FRAME,
+        "epochs": 3,
+        "batch_size": 128,
+        "forget_batch_size": 32,
+        "learning_rate": 5e-4,
+        "gamma": 0.99,
+        "alpha": 0.001,
+        "temperature": 4.0,
+        "max_epochs": 2,
+        "decay_epochs": (3, 5, 9),
+        "decay_rate": 0.1,
+        "train_mode": True,
+    },
+    "scrub_r": {"epochs": 3, "learning_rate": 5e-4, "gamma": 0.99, "alpha": 0.001},
+    "delete": {
+        "optimizer": "sgd",
+        "momentum": 0.9,
+        "weight_decay": 0.0,
+        "schedule": "constant",
+        "epochs": 20,
+        "batch_size": 128,
+        "learning_rate": 1e-4,
+        "train_mode": True,
+        "augment": True,
+    },
+    "msg": {
+        **FRAME,
+        "epochs": 5,
+        "batch_size": 64,
+        "learning_rate": 1e-3,
+        "schedule": "triangle_by_epoch",
+        "share": 0.3,
+        "scale": 0.1,
+    },
+    "ct": {
+        **FRAME,
+        "epochs": 3,
+        "batch_size": 64,
+        "learning_rate": 1e-3,
+        "schedule": "cosine_by_epoch",
+    },
+    "cf_k": {**FRAME, "epochs": 10, "learning_rate": 0.01, "k": 2, "train_mode": True},
+    "eu_k": {**FRAME, "epochs": 10, "learning_rate": 0.01, "k": 2, "train_mode": True},
     "natmu": {
         **NATMU_FRAME,
         "learning_rate": 1e-3,
@@ -240,6 +292,16 @@ BAD = {
         "reduction": ("sum",),
     },
     "salun": {**RELABEL, "keep": (NAN, -0.1, 1.1), "masking": ("none",)},
+    "scrub": {
+        "gamma": (NAN, -0.1),
+        "alpha": (NAN, -0.1),
+        "temperature": (NAN, 0),
+        "max_epochs": (-1, 1.5),
+        "forget_batch_size": (0, 1.5),
+        "decay_rate": (NAN, -0.1),
+    },
+    "msg": {"share": (NAN, -0.1, 1.1), "scale": (NAN, -0.1)},
+    "cf_k": {"k": (0, 1.5, NAN), "max_norm": (0, NAN)},
     "natmu": {
         **DESCENT,
         "delta": (NAN, -1.1, 1.1),

@@ -11,7 +11,6 @@ KEY = jax.random.key(0)
 CASES = {}
 NOT_OFFERED = {}
 NOT_YET = {
-    *(f"others/{name}" for name in ("cf_k", "ct", "delete", "eu_k", "msg", "scrub")),
     *(f"others/{name}" for name in ("jit", "jit_corrected", "lfssd", "ssd")),
     *(f"others/{name}" for name in ("l2ul", "l2ul_corrected", "l2ul_delete", "negmerge")),
     *(f"others/{name}" for name in ("rum", "unsir", "unsir_corrected")),
