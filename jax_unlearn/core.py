@@ -425,6 +425,9 @@ class Unlearner(Hyperparameters):
 
     def count_rows(self, problem: Problem) -> int:
         """Number of rows of the pool; ``batch_size`` must not exceed it. Nothing is computed."""
+        if not self.num_epochs:
+            # There is no pool, and a pass over few examples takes fewer at a time by itself.
+            return self.batch_size
         # Without pixels: a pool of the images would be a copy of the data set.
         bare = dataclasses.replace(
             problem, forget=without_pixels(problem.forget), retain=without_pixels(problem.retain)

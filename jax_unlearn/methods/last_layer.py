@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
-from jax_unlearn.core import InputError, Model, Problem, split_variables, with_params
+from jax_unlearn.core import InputError, Model, Problem, split_variables, to_unit, with_params
 from jax_unlearn.methods.descent import needs_examples
 
 _SHAPES = ("reshape", "transpose", "broadcast_in_dim", "squeeze", "slice", "copy", "copy_p")
@@ -65,7 +65,8 @@ def last_linear_layer(problem: Problem, name: str = "") -> Any:
     else:
         shapes, tree = jax.tree.flatten(jax.tree.map(_shape, variables))
         image = needs_examples("forget", problem.forget).image
-        chosen = _found(problem.model, tuple(shapes), tree, image.shape[1:])
+        one = jax.ShapeDtypeStruct((1, *image.shape[1:]), image.dtype)
+        chosen = _found(problem.model, tuple(shapes), tree, jax.eval_shape(to_unit, one))
     if not chosen:
         names = ", ".join(dict.fromkeys(_words(path)[0] for path, _ in paths if path))
         told = (
@@ -105,12 +106,11 @@ def _shape(leaf: Any) -> jax.ShapeDtypeStruct:
 # Every run asks, and to trace a network takes tenths of a second.
 @functools.lru_cache(maxsize=64)
 def _found(
-    model: Model, leaves: tuple[Any, ...], structure: Any, image_shape: tuple[int, ...]
+    model: Model, leaves: tuple[Any, ...], structure: Any, image: jax.ShapeDtypeStruct
 ) -> frozenset[int]:
     """Positions of the last linear layer's parameters; empty where they cannot be told."""
     variables = jax.tree.unflatten(structure, leaves)
     params, rest = split_variables(variables)
-    image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
 
     def logits(params: Any, rest: Any, image: jax.Array) -> jax.Array:
         whole = {**variables, **rest} if rest else variables

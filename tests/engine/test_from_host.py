@@ -24,10 +24,12 @@ from jax_unlearn.sharding import Layout
 
 KEY = jax.random.key(3)
 CROPS = ju.crop_and_flip(padding=1)
-SHORT = {name: {"epochs": 2, "batch_size": 10} for name in ju.METHODS}
+STEPPED = [name for name in ju.METHODS if ju.METHODS[name]().num_epochs]
+SHORT = {name: {"epochs": 2, "batch_size": 10} for name in STEPPED}
 SHORT["mumis"] = {"max_steps": 4, "check_every": 2, "batch_size": 10, "stop_ratio": 100.0}
 SHORT["mumis_last_layer"] = SHORT["mumis"]
-EVERY_METHOD = pytest.mark.parametrize("name", ju.METHODS)
+SHORT["sfr_on"] = {"iterations": 4, "forget_every": 1, "batch_size": 10}
+EVERY_METHOD = pytest.mark.parametrize("name", STEPPED)
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,13 @@ from jax_unlearn.engine import make_mesh
 from jax_unlearn.engine.trainer import Trainer
 from jax_unlearn.sharding import Layout
 
-SHORT = {name: {"epochs": 2, "batch_size": 10} for name in ju.METHODS}
+STEPPED = [name for name in ju.METHODS if ju.METHODS[name]().num_epochs]
+SHORT = {name: {"epochs": 2, "batch_size": 10} for name in STEPPED}
 SHORT["mumis"] = {"max_steps": 4, "check_every": 2, "batch_size": 10, "stop_ratio": 100.0}
 SHORT["mumis_last_layer"] = SHORT["mumis"]
+SHORT["sfr_on"] = {"iterations": 5, "forget_every": 1, "batch_size": 10}
 SHORT["natmu"]["num"] = 2
-EVERY_METHOD = pytest.mark.parametrize("name", ju.METHODS)
+EVERY_METHOD = pytest.mark.parametrize("name", STEPPED)
 KEY = jax.random.key(0)
 
 
@@ -86,7 +88,7 @@ def watched_epochs(monkeypatch):
 @pytest.mark.filterwarnings("ignore:MUMis collapsed")
 @pytest.mark.parametrize(
     ("name", "loop"),
-    [*((name, "python") for name in ju.METHODS), ("natmu", "scan"), ("mumis", "scan")],
+    [*((name, "python") for name in STEPPED), ("natmu", "scan"), ("mumis", "scan")],
 )
 def test_an_epoch_sends_and_reads_nothing(name, loop, problem, watched_epochs):
     seen, sent = watched_epochs
@@ -168,7 +170,8 @@ def test_other_seeds_hyperparameters_and_epochs_compile_nothing(
         if field.type is float and not field.metadata.get("static")
     }
     assert "learning_rate" in floats
-    more = {"max_steps": 6} if name.startswith("mumis") else {"epochs": 3}
+    longer = {"mumis": {"max_steps": 6}, "sfr_on": {"iterations": 10}}
+    more = longer.get(name.removesuffix("_last_layer"), {"epochs": 3})
     with compilations() as compiled:
         other = ju.run(
             dataclasses.replace(method, **floats, **more), problem, jax.random.key(9), **run

@@ -16,6 +16,12 @@ SHORT = {
     "gradient_ascent": {"batch_size": 20, "epochs": 1},
     "mumis": {"batch_size": 20, "max_steps": 2, "check_every": 2},
     "mumis_last_layer": {"batch_size": 20, "max_steps": 2, "check_every": 2},
+    "ssd": {"alpha": 0.5},
+    "lfssd": {"alpha": 0.5},
+    "fisher_forgetting": {},
+    "influence": {"damping": 1.0, "max_steps": 2},
+    "sfr_on": {"batch_size": 20, "iterations": 2},
+    "jit": {"batch_size": 20, "samples": 2},
 }
 
 
@@ -87,8 +93,9 @@ def problems(lab):
 def test_every_method_runs_on_it(name, network, problems, lab):
     problem = problems[network]
     settings = SHORT.get(name, {"batch_size": 50, "epochs": 1})
-    rate = {} if name == "retrain" else {"learning_rate": 1e-3}
-    unlearner = ju.METHODS[name](**settings, **rate)
+    method = ju.METHODS[name](**settings)
+    rated = name != "retrain" and "learning_rate" in method.traced_fields
+    unlearner = dataclasses.replace(method, learning_rate=1e-3) if rated else method
     outcome = ju.run(unlearner, problem, jax.random.key(1), mesh=lab.mesh)
     chex.assert_trees_all_equal_shapes_and_dtypes(outcome.variables, problem.variables)
     chex.assert_tree_all_finite(outcome.variables)

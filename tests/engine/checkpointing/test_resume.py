@@ -32,15 +32,18 @@ from jax_unlearn.engine.signals import Interrupted
 KEY = jax.random.key(7)
 SIZES = {
     "mumis": {"batch_size": 5, "max_steps": 7, "check_every": 3, "stop_ratio": 9.0},
-    "gradient_ascent": {"batch_size": 4},
-    "ugradsl": {"batch_size": 4},
-    "natmu": {"batch_size": 16, "num": 2},
+    "gradient_ascent": {"batch_size": 4, "epochs": 2},
+    "ugradsl": {"batch_size": 4, "epochs": 2},
+    "jit": {"batch_size": 4, "epochs": 2, "samples": 2},
+    "natmu": {"batch_size": 16, "epochs": 2, "num": 2},
+    "sfr_on": {"batch_size": 10, "iterations": 12, "forget_every": 1},
 }
+SIZES["mumis_last_layer"] = SIZES["mumis"]
 METHODS = {
-    name: ju.METHODS[name](**{"batch_size": 10, "epochs": 2, **SIZES.get(name, {})})
+    name: ju.METHODS[name](**SIZES.get(name, {"batch_size": 10, "epochs": 2}))
     for name in sorted(ju.METHODS)
-    if not name.startswith("mumis")
-} | {name: ju.METHODS[name](**SIZES["mumis"]) for name in ("mumis", "mumis_last_layer")}
+    if ju.METHODS[name]().num_epochs
+}
 
 
 @pytest.fixture(autouse=True)

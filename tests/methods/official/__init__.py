@@ -5,7 +5,7 @@ parameters, rows and labels of ours are that form, and replays its updates. ``te
 runs every case on every file of its name that it finds.
 """
 
-from . import fine_tuning, pairs, relabelling, teachers
+from . import curvature, dampening, fine_tuning, pairs, relabelling, smoothing, teachers
 from .golden import Golden, find, variants
 from .replay import CASES, NOT_OFFERED, NOT_YET
 
@@ -14,10 +14,13 @@ __all__ = [
     "NOT_OFFERED",
     "NOT_YET",
     "Golden",
+    "curvature",
+    "dampening",
     "find",
     "fine_tuning",
     "pairs",
     "relabelling",
+    "smoothing",
     "teachers",
     "variants",
 ]
