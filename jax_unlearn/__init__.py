@@ -55,8 +55,12 @@ from jax_unlearn.methods.delete import delete
 from jax_unlearn.methods.descent import Descent, Forward
 from jax_unlearn.methods.eu_k import eu_k
 from jax_unlearn.methods.finetune import finetune
+from jax_unlearn.methods.fisher_forgetting import fisher_forgetting
 from jax_unlearn.methods.gradient_ascent import gradient_ascent
+from jax_unlearn.methods.influence import influence
+from jax_unlearn.methods.jit import jit
 from jax_unlearn.methods.l1_sparse import l1_sparse
+from jax_unlearn.methods.lfssd import lfssd
 from jax_unlearn.methods.msg import msg
 from jax_unlearn.methods.mumis import mumis, mumis_last_layer
 from jax_unlearn.methods.natmu import natmu
@@ -66,6 +70,8 @@ from jax_unlearn.methods.retrain import retrain
 from jax_unlearn.methods.salun import salun
 from jax_unlearn.methods.scrub import scrub
 from jax_unlearn.methods.scrub_r import scrub_r
+from jax_unlearn.methods.sfr_on import sfr_on
+from jax_unlearn.methods.ssd import ssd
 from jax_unlearn.methods.ugradsl import ugradsl
 from jax_unlearn.methods.ugradsl_plus import ugradsl_plus
 from jax_unlearn.registry import METHODS, find_method, register_method
@@ -115,10 +121,14 @@ __all__ = [
     "eu_k",
     "find_method",
     "finetune",
+    "fisher_forgetting",
     "gradient_ascent",
     "import_torch",
+    "influence",
     "input_sensitivity",
+    "jit",
     "l1_sparse",
+    "lfssd",
     "load_safetensors",
     "make_mesh",
     "make_model",
@@ -142,8 +152,10 @@ __all__ = [
     "save_safetensors",
     "scrub",
     "scrub_r",
+    "sfr_on",
     "shuffled_rows",
     "split_variables",
+    "ssd",
     "static",
     "sweep",
     "target_classes",

@@ -435,6 +435,9 @@ class Unlearner(Hyperparameters):
 
     def count_rows(self, problem: Problem) -> int:
         """Number of rows of the pool; ``batch_size`` must not exceed it. Nothing is computed."""
+        if not self.num_epochs:
+            # There is no pool, and a pass over few examples takes fewer at a time by itself.
+            return self.batch_size
         # A pool of the pixels would be a copy of the data set.
         return len(self.pool(jax.random.key(0), without_pixels(problem)).label)
 

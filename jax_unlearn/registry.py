@@ -12,8 +12,12 @@ from jax_unlearn.methods.ct import ct
 from jax_unlearn.methods.delete import delete
 from jax_unlearn.methods.eu_k import eu_k
 from jax_unlearn.methods.finetune import finetune
+from jax_unlearn.methods.fisher_forgetting import fisher_forgetting
 from jax_unlearn.methods.gradient_ascent import gradient_ascent
+from jax_unlearn.methods.influence import influence
+from jax_unlearn.methods.jit import jit
 from jax_unlearn.methods.l1_sparse import l1_sparse
+from jax_unlearn.methods.lfssd import lfssd
 from jax_unlearn.methods.msg import msg
 from jax_unlearn.methods.mumis import mumis, mumis_last_layer
 from jax_unlearn.methods.natmu import natmu
@@ -23,6 +27,8 @@ from jax_unlearn.methods.retrain import retrain
 from jax_unlearn.methods.salun import salun
 from jax_unlearn.methods.scrub import scrub
 from jax_unlearn.methods.scrub_r import scrub_r
+from jax_unlearn.methods.sfr_on import sfr_on
+from jax_unlearn.methods.ssd import ssd
 from jax_unlearn.methods.ugradsl import ugradsl
 from jax_unlearn.methods.ugradsl_plus import ugradsl_plus
 from jax_unlearn.user_code import find_object
@@ -54,6 +60,12 @@ _CONSTRUCTORS: dict[str, Constructor] = {
     "natmu": natmu,
     "mumis": mumis,
     "mumis_last_layer": mumis_last_layer,
+    "ssd": ssd,
+    "lfssd": lfssd,
+    "fisher_forgetting": fisher_forgetting,
+    "influence": influence,
+    "sfr_on": sfr_on,
+    "jit": jit,
 }
 
 

@@ -38,7 +38,10 @@ from jax_unlearn.methods.constructors import method_class
 from jax_unlearn.sharding import make_mesh
 from jax_unlearn.validation import same_structure
 
-SMALL = {"batch_size": 10, "epochs": 2, "optimizer": "sgd"}
+SMALL = {
+    **{"batch_size": 10, "epochs": 2, "optimizer": "sgd"},
+    **{"iterations": 6, "forget_every": 1},
+}
 """What a method with these fields gets where the caller says nothing. SGD, since Adam divides a
 gradient by its size: where one is zero but for rounding, no two ways to compute agree."""
 
@@ -138,11 +141,21 @@ def check_method(constructor: Callable[..., Unlearner], **arguments: Any) -> Non
             check(battery)
 
 
+def small(constructor: Callable[..., Unlearner], **arguments: Any) -> Unlearner:
+    """A method with hyperparameters for a short run: those of ``SMALL`` that it has.
+
+    Args:
+      constructor: the method's class or constructor.
+      **arguments: further hyperparameters, or others in their place.
+    """
+    names = {field.name for field in dataclasses.fields(method_class(constructor))}
+    given = {name: value for name, value in SMALL.items() if name in names}
+    return constructor(**{**given, **arguments})
+
+
 def _battery(constructor: Callable[..., Unlearner], arguments: dict[str, Any]) -> "_Battery":
     """A method's short run on the small problem, on one device."""
-    names = {field.name for field in dataclasses.fields(method_class(constructor))}
-    small = {name: value for name, value in SMALL.items() if name in names}
-    return _Battery(constructor(**{**small, **arguments}), small_problem(), make_mesh(1))
+    return _Battery(small(constructor, **arguments), small_problem(), make_mesh(1))
 
 
 class _Battery:

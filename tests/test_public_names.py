@@ -35,6 +35,12 @@ UNLEARNERS = (
     "natmu",
     "mumis",
     "mumis_last_layer",
+    "ssd",
+    "lfssd",
+    "fisher_forgetting",
+    "influence",
+    "sfr_on",
+    "jit",
 )
 
 

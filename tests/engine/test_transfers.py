@@ -168,7 +168,8 @@ def test_other_seeds_hyperparameters_and_epochs_compile_nothing(
         if field.type is float and not field.metadata.get("static")
     }
     assert "learning_rate" in floats
-    more = {"max_steps": 6} if name.startswith("mumis") else {"epochs": 3}
+    longer = {"mumis": {"max_steps": 6}, "sfr_on": {"iterations": 10}}
+    more = longer.get(name.removesuffix("_last_layer"), {"epochs": 3})
     with compilations() as compiled:
         other = ju.run(
             dataclasses.replace(method, **floats, **more), problem, jax.random.key(9), **run

@@ -28,6 +28,12 @@ METHODS = {
     "natmu": ({"epochs": 4, "learning_rate": 5e-3, "reinit_linear": True}, 85),
     "mumis": ({}, 95),
     "mumis_last_layer": ({}, 95),
+    "ssd": ({"alpha": 3.0}, 95),
+    "lfssd": ({"alpha": 3.0}, 95),
+    "fisher_forgetting": ({}, 95),
+    "influence": ({"damping": 1.0, "alpha": 20.0}, 95),
+    "sfr_on": ({"iterations": 60, "alpha": 5.0}, 90),
+    "jit": ({"sigma": 0.5, "learning_rate": 1e-3}, 80),
 }
 
 

@@ -271,7 +271,7 @@ def test_epochs_and_looks_never_share_an_axis_that_counts_them():
 def test_one_shot_methods_are_markers_left_of_the_first_epoch():
     curves = {"ssd": np.array([[40.0], [60.0]]), "natmu": curve(80, 5)}
     figure = forget_accuracy_figure(curves, oracle=82.0, original=100.0)
-    line = labelled(figure.axes[0])["ssd  50.0"]
+    line = labelled(figure.axes[0])["SSD  50.0"]
     assert line.get_linestyle() == "None"
     assert line.get_xdata()[0] < 0
     assert line.get_ydata()[0] == 50.0
