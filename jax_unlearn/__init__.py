@@ -26,7 +26,17 @@ from jax_unlearn.core import (
     with_params,
 )
 from jax_unlearn.data.augment import crop_and_flip
-from jax_unlearn.engine import Result, RunSpec, make_mesh, predict, run, run_many, sweep, train
+from jax_unlearn.engine import (
+    Result,
+    RunSpec,
+    make_mesh,
+    predict,
+    run,
+    run_many,
+    run_sequence,
+    sweep,
+    train,
+)
 from jax_unlearn.functional import (
     draw_irrelevant,
     draw_partners,
@@ -38,17 +48,30 @@ from jax_unlearn.functional import (
 )
 from jax_unlearn.methods.amnesiac import amnesiac
 from jax_unlearn.methods.bad_teacher import bad_teacher
+from jax_unlearn.methods.cf_k import cf_k
 from jax_unlearn.methods.constructors import constructor
+from jax_unlearn.methods.ct import ct
+from jax_unlearn.methods.delete import delete
 from jax_unlearn.methods.descent import Descent, Forward
+from jax_unlearn.methods.eu_k import eu_k
 from jax_unlearn.methods.finetune import finetune
+from jax_unlearn.methods.fisher_forgetting import fisher_forgetting
 from jax_unlearn.methods.gradient_ascent import gradient_ascent
+from jax_unlearn.methods.influence import influence
+from jax_unlearn.methods.jit import jit
 from jax_unlearn.methods.l1_sparse import l1_sparse
+from jax_unlearn.methods.lfssd import lfssd
+from jax_unlearn.methods.msg import msg
 from jax_unlearn.methods.mumis import mumis, mumis_last_layer
 from jax_unlearn.methods.natmu import natmu
 from jax_unlearn.methods.neggrad_plus import neggrad_plus
 from jax_unlearn.methods.random_label import random_label
 from jax_unlearn.methods.retrain import retrain
 from jax_unlearn.methods.salun import salun
+from jax_unlearn.methods.scrub import scrub
+from jax_unlearn.methods.scrub_r import scrub_r
+from jax_unlearn.methods.sfr_on import sfr_on
+from jax_unlearn.methods.ssd import ssd
 from jax_unlearn.methods.ugradsl import ugradsl
 from jax_unlearn.methods.ugradsl_plus import ugradsl_plus
 from jax_unlearn.registry import METHODS, find_method, register_method
@@ -87,22 +110,31 @@ __all__ = [
     "Unlearner",
     "amnesiac",
     "bad_teacher",
+    "cf_k",
     "concatenate_pools",
     "constructor",
     "crop_and_flip",
+    "ct",
+    "delete",
     "draw_irrelevant",
     "draw_partners",
+    "eu_k",
     "find_method",
     "finetune",
+    "fisher_forgetting",
     "gradient_ascent",
     "import_torch",
+    "influence",
     "input_sensitivity",
+    "jit",
     "l1_sparse",
+    "lfssd",
     "load_safetensors",
     "make_mesh",
     "make_model",
     "mix",
     "mixing_masks",
+    "msg",
     "mumis",
     "mumis_last_layer",
     "mumis_loss",
@@ -115,10 +147,15 @@ __all__ = [
     "retrain",
     "run",
     "run_many",
+    "run_sequence",
     "salun",
     "save_safetensors",
+    "scrub",
+    "scrub_r",
+    "sfr_on",
     "shuffled_rows",
     "split_variables",
+    "ssd",
     "static",
     "sweep",
     "target_classes",

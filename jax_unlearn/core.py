@@ -192,12 +192,15 @@ class Predictions(NamedTuple):
       test: outputs on the whole test set.
       test_forgotten: bool [T], True for test images of a class or sub-class that the request
         forgets as a whole; all False for a sample-wise request.
+      focus: by name of a measure of the request's own the outputs that it is taken on, labelled by
+        the answers that it counts; empty for most requests.
     """
 
     forget: Outputs
     retain: Outputs
     test: Outputs
     test_forgotten: np.ndarray
+    focus: Mapping[str, Outputs] = {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,6 +218,9 @@ class Problem:
       augment: random changes of those rows that a method marks for it, drawn afresh at every step
         (:func:`jax_unlearn.crop_and_flip` or a function ``(key, images) -> images`` of your own on
         uint8 [B, H, W, C]); None for none.
+      validation: examples held out of the training data, which neither the original nor an oracle
+        has seen, for methods that choose by them (SCRUB+R); never of the test set. None where
+        there are none.
     """
 
     model: Model
@@ -224,6 +230,7 @@ class Problem:
     num_classes: int
     initial: Variables | None = None
     augment: Augmentation | None = dataclasses.field(default_factory=_default_augmentation)
+    validation: Examples | None = None
 
 
 class Pool(NamedTuple):
@@ -401,6 +408,9 @@ class Unlearner(Hyperparameters):
     history_figure: ClassVar[str] = ""
     """Name of the figure that a report draws of the run's history; '' for none of its own."""
 
+    history_unit: ClassVar[str] = "epoch"
+    """What passes between two entries of the history, in a word."""
+
     pool_figure: ClassVar[str] = ""
     """Name of the figure that a report draws of the rows shown; '' for none of its own."""
 
@@ -425,11 +435,11 @@ class Unlearner(Hyperparameters):
 
     def count_rows(self, problem: Problem) -> int:
         """Number of rows of the pool; ``batch_size`` must not exceed it. Nothing is computed."""
-        # Without pixels: a pool of the images would be a copy of the data set.
-        bare = dataclasses.replace(
-            problem, forget=without_pixels(problem.forget), retain=without_pixels(problem.retain)
-        )
-        return len(self.pool(jax.random.key(0), bare).label)
+        if not self.num_epochs:
+            # There is no pool, and a pass over few examples takes fewer at a time by itself.
+            return self.batch_size
+        # A pool of the pixels would be a copy of the data set.
+        return len(self.pool(jax.random.key(0), without_pixels(problem)).label)
 
     def init(self, key: chex.PRNGKey, problem: Problem) -> State:
         """Build the state; the place to edit weights and to make teachers and masks."""
@@ -486,11 +496,20 @@ class Unlearner(Hyperparameters):
         return state.variables
 
 
-def without_pixels(examples: Examples | None) -> Examples | None:
-    """The examples with empty images, for what asks of labels and sizes alone."""
-    if examples is None:
-        return None
-    return examples._replace(image=np.empty((len(examples.label), 0, 0, 0), np.uint8))
+def without_pixels(problem: Problem) -> Problem:
+    """The problem with empty images, for what asks of labels and sizes alone."""
+
+    def bare(examples: Examples | None) -> Examples | None:
+        if examples is None:
+            return None
+        return examples._replace(image=np.empty((len(examples.label), 0, 0, 0), np.uint8))
+
+    return dataclasses.replace(
+        problem,
+        forget=bare(problem.forget),
+        retain=bare(problem.retain),
+        validation=bare(problem.validation),
+    )
 
 
 def check_batch_size(unlearner: Unlearner, rows: int) -> None:

@@ -18,17 +18,25 @@ def method_of(row: str) -> str:
 def display_name(name: str) -> str:
     """Name a method as a reader knows it: by what its class declares, else by its words.
 
-    ``'natmu'`` is NatMU, ``'gradient_ascent'`` gradient ascent, ``'FILE.py:MyMethod'`` MyMethod.
+    ``'natmu'`` is NatMU, ``'gradient_ascent'`` gradient ascent, ``'FILE.py:MyMethod'`` MyMethod,
+    ``'finetune-then-salun'``, a method for each step of a sequence, fine-tune, then SalUn.
     A user's code is not imported for it: a title that it declares comes with its models, see
     :attr:`jax_unlearn.bank.plan.Named.title`.
     """
     if name.endswith(DEFAULTS):
         return display_name(method_of(name)) + DEFAULTS
+    if "-then-" in name:
+        return ", then ".join(display_name(part) for part in name.split("-then-"))
     if is_reference(name):
         name = name.rpartition(":")[2]
     if name in METHODS:
         return _declared(name) or name.replace("_", " ")
     return " ".join(_declared(word) or word for word in name.split("_"))
+
+
+def history_unit(name: str) -> str:
+    """Name what passes between two entries of a method's history: ``'epoch'``, MU-Mis's look."""
+    return method_class(METHODS[name]).history_unit if name in METHODS else "epoch"
 
 
 def row_titles(declared: Mapping[str, str]) -> dict[str, str]:

@@ -6,16 +6,29 @@ from typing import Any
 from jax_unlearn.core import InputError, Unlearner
 from jax_unlearn.methods.amnesiac import amnesiac
 from jax_unlearn.methods.bad_teacher import bad_teacher
+from jax_unlearn.methods.cf_k import cf_k
 from jax_unlearn.methods.constructors import constructor, method_class
+from jax_unlearn.methods.ct import ct
+from jax_unlearn.methods.delete import delete
+from jax_unlearn.methods.eu_k import eu_k
 from jax_unlearn.methods.finetune import finetune
+from jax_unlearn.methods.fisher_forgetting import fisher_forgetting
 from jax_unlearn.methods.gradient_ascent import gradient_ascent
+from jax_unlearn.methods.influence import influence
+from jax_unlearn.methods.jit import jit
 from jax_unlearn.methods.l1_sparse import l1_sparse
+from jax_unlearn.methods.lfssd import lfssd
+from jax_unlearn.methods.msg import msg
 from jax_unlearn.methods.mumis import mumis, mumis_last_layer
 from jax_unlearn.methods.natmu import natmu
 from jax_unlearn.methods.neggrad_plus import neggrad_plus
 from jax_unlearn.methods.random_label import random_label
 from jax_unlearn.methods.retrain import retrain
 from jax_unlearn.methods.salun import salun
+from jax_unlearn.methods.scrub import scrub
+from jax_unlearn.methods.scrub_r import scrub_r
+from jax_unlearn.methods.sfr_on import sfr_on
+from jax_unlearn.methods.ssd import ssd
 from jax_unlearn.methods.ugradsl import ugradsl
 from jax_unlearn.methods.ugradsl_plus import ugradsl_plus
 from jax_unlearn.user_code import find_object
@@ -37,9 +50,22 @@ _CONSTRUCTORS: dict[str, Constructor] = {
     "amnesiac": amnesiac,
     "bad_teacher": bad_teacher,
     "salun": salun,
+    "scrub": scrub,
+    "scrub_r": scrub_r,
+    "delete": delete,
+    "msg": msg,
+    "ct": ct,
+    "cf_k": cf_k,
+    "eu_k": eu_k,
     "natmu": natmu,
     "mumis": mumis,
     "mumis_last_layer": mumis_last_layer,
+    "ssd": ssd,
+    "lfssd": lfssd,
+    "fisher_forgetting": fisher_forgetting,
+    "influence": influence,
+    "sfr_on": sfr_on,
+    "jit": jit,
 }
 
 

@@ -110,12 +110,14 @@ def shard(tree: Any, sharding: jax.sharding.Sharding | None) -> Any:
         replicated there.
       sharding: of every leaf; None is the default device.
     """
+    if sharding is None or sharding.is_fully_addressable:
+        # All leaves in one call: one by one, small trees would take a tenth of a short step.
+        return jax.device_put(tree, sharding)
     return jax.tree.map(lambda x: _shard(x, sharding), tree)
 
 
-def _shard(x: Any, sharding: jax.sharding.Sharding | None) -> jax.Array:
-    if sharding is None or sharding.is_fully_addressable:
-        return jax.device_put(x, sharding)
+def _shard(x: Any, sharding: jax.sharding.Sharding) -> jax.Array:
+    """Lay out a leaf on devices of several processes."""
     if isinstance(x, jax.Array):
         if not x.is_fully_addressable:
             return jax.device_put(x, sharding)

@@ -38,7 +38,10 @@ from jax_unlearn.methods.constructors import method_class
 from jax_unlearn.sharding import make_mesh
 from jax_unlearn.validation import same_structure
 
-SMALL = {"batch_size": 10, "epochs": 2, "optimizer": "sgd"}
+SMALL = {
+    **{"batch_size": 10, "epochs": 2, "optimizer": "sgd"},
+    **{"iterations": 6, "forget_every": 1},
+}
 """What a method with these fields gets where the caller says nothing. SGD, since Adam divides a
 gradient by its size: where one is zero but for rounding, no two ways to compute agree."""
 
@@ -46,13 +49,16 @@ CLASSES, SIDE, HIDDEN = 5, 4, 8
 
 
 def small_model() -> Model:
-    """Linear, batch normalisation, ReLU, linear, by hand: it compiles in a moment."""
+    """Convolution, batch normalisation, ReLU, linear, by hand: it compiles in a moment.
+
+    The convolution's kernel is as large as the image, so it is computed as the product that it is.
+    """
 
     def init(key: jax.Array) -> dict[str, Any]:
         first, second = jax.random.split(key)
         return {
             "params": {
-                "first": jax.random.normal(first, (SIDE * SIDE, HIDDEN)) / SIDE,
+                "first": jax.random.normal(first, (SIDE, SIDE, 1, HIDDEN)) / SIDE,
                 "scale": jnp.ones(HIDDEN),
                 "shift": jnp.zeros(HIDDEN),
                 "second": jax.random.normal(second, (HIDDEN, CLASSES)) * HIDDEN**-0.5,
@@ -65,7 +71,7 @@ def small_model() -> Model:
         variables: Any, images: jax.Array, *, train: bool, weight: jax.Array | None = None
     ) -> tuple[jax.Array, Any]:
         params, stats = variables["params"], variables["batch_stats"]
-        x = (2 * images.reshape(len(images), -1) - 1) @ params["first"]
+        x = (2 * images.reshape(len(images), -1) - 1) @ params["first"].reshape(-1, HIDDEN)
         mean, var = stats["mean"], stats["var"]
         if train:
             weight = jnp.ones(len(images), x.dtype) if weight is None else weight
@@ -84,7 +90,10 @@ def small_model() -> Model:
 
 
 def small_problem() -> Problem:
-    """Ten forget and sixty retain images of five classes for :func:`small_model`, untrained."""
+    """Ten forget and sixty retain images of five classes for :func:`small_model`, untrained.
+
+    Twenty more are held out for validation.
+    """
     rng = np.random.default_rng(0)
     model = small_model()
 
@@ -102,6 +111,7 @@ def small_problem() -> Problem:
         num_classes=CLASSES,
         initial=model.init(jax.random.key(1)),
         augment=crop_and_flip(padding=1, flip=False),
+        validation=examples(20, 70),
     )
 
 
@@ -131,11 +141,21 @@ def check_method(constructor: Callable[..., Unlearner], **arguments: Any) -> Non
             check(battery)
 
 
+def small(constructor: Callable[..., Unlearner], **arguments: Any) -> Unlearner:
+    """A method with hyperparameters for a short run: those of ``SMALL`` that it has.
+
+    Args:
+      constructor: the method's class or constructor.
+      **arguments: further hyperparameters, or others in their place.
+    """
+    names = {field.name for field in dataclasses.fields(method_class(constructor))}
+    given = {name: value for name, value in SMALL.items() if name in names}
+    return constructor(**{**given, **arguments})
+
+
 def _battery(constructor: Callable[..., Unlearner], arguments: dict[str, Any]) -> "_Battery":
     """A method's short run on the small problem, on one device."""
-    names = {field.name for field in dataclasses.fields(method_class(constructor))}
-    small = {name: value for name, value in SMALL.items() if name in names}
-    return _Battery(constructor(**{**small, **arguments}), small_problem(), make_mesh(1))
+    return _Battery(small(constructor, **arguments), small_problem(), make_mesh(1))
 
 
 class _Battery:

@@ -5,6 +5,7 @@ names the argument, its value and the remedy.
 """
 
 import functools
+import itertools
 from typing import Any
 
 import jax
@@ -12,6 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jax_unlearn.core import Examples, InputError, Model, Problem, Variables, check_number
+
+_MEANT = {
+    "retain": "what is left of the training set without them",
+    "validation": "examples held out of the training set",
+}
 
 
 def check_examples(argument: str, examples: Any, num_classes: int | None = None) -> None:
@@ -72,29 +78,29 @@ def check_problem(problem: Problem) -> None:
             f"augment={problem.augment!r}: expected a function (key, images) -> images, such as "
             "crop_and_flip(), or None for none"
         )
-    parts = {"forget": problem.forget, "retain": problem.retain}
+    given = {name: getattr(problem, name) for name in ("forget", "retain", "validation")}
+    parts: dict[str, Examples] = {name: some for name, some in given.items() if some is not None}
     for name, examples in parts.items():
-        if examples is not None:
-            check_examples(name, examples, problem.num_classes)
-    if problem.forget is not None and problem.retain is not None:
-        _check_apart(problem.forget, problem.retain)
+        check_examples(name, examples, problem.num_classes)
+    for (name, one), (other, two) in itertools.combinations(parts.items(), 2):
+        _check_apart(name, one, other, two)
     for examples in parts.values():
-        if examples is not None and len(examples.label):
+        if len(examples.label):
             shape = tuple(examples.image.shape[1:])
             check_model(problem.model, problem.variables, shape, problem.num_classes)
 
 
-def _check_apart(forget: Examples, retain: Examples) -> None:
-    both = np.intersect1d(forget.id, retain.id)
+def _check_apart(name: str, one: Examples, other: str, two: Examples) -> None:
+    both = np.intersect1d(one.id, two.id)
     if both.size:
         raise InputError(
-            f"retain.id={both[0]}: {both.size} of the retain examples are forget examples too: "
-            "expected what is left of the training set without them; take them out"
+            f"{other}.id={both[0]}: {both.size} of the {other} examples are {name} examples too: "
+            f"expected {_MEANT[other]}; take them out"
         )
-    if len(forget.label) and len(retain.label) and forget.image.shape[1:] != retain.image.shape[1:]:
+    if len(one.label) and len(two.label) and one.image.shape[1:] != two.image.shape[1:]:
         raise InputError(
-            f"retain.image={list(retain.image.shape)}: expected the size of the forget images, "
-            f"{list(forget.image.shape)}; resize one of them"
+            f"{other}.image={list(two.image.shape)}: expected the size of the {name} images, "
+            f"{list(one.image.shape)}; resize one of them"
         )
 
 

@@ -1,5 +1,6 @@
 """Settings of the whole suite."""
 
+import gc
 import os
 import shutil
 import socket
@@ -16,7 +17,7 @@ os.environ.setdefault("PJRT_NPROC", "32")
 
 # Nearly all of the suite's time is compilation. Without LLVM's optimisations and XLA's way of
 # building fused loops, each program in one piece, it takes a third: 322 -> 190 -> 106 s of CPU on
-# 119 tests. Tests marked `optimised` run once more with all of it, see test_full_optimisation.py.
+# 119 tests. Tests marked `optimised` run with all of it, see test_full_optimisation.py.
 if os.environ["JAX_PLATFORMS"] == "cpu":
     os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
     os.environ.setdefault(
@@ -24,6 +25,11 @@ if os.environ["JAX_PLATFORMS"] == "cpu":
         "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters "
         "--xla_cpu_parallel_codegen_split_count=1",
     )
+
+# No one reads where in a test an operation of a compiled program comes from.
+os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
+# Tracing makes many objects that live on: looking through them all the time finds no garbage.
+gc.set_threshold(200_000, 50, 50)
 
 COMPILES_FAST = os.environ.get("JAX_DISABLE_MOST_OPTIMIZATIONS") == "1"
 
@@ -73,11 +79,20 @@ def pytest_addoption(parser):
     parser.addoption("--golden", metavar="DIR", type=Path, help=told)
 
 
-def pytest_collection_modifyitems(items):
-    """Mark whole folders."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config, items):
+    """Mark whole folders, and leave to `test_full_optimisation.py` what it runs anyway."""
     for item in items:
         if folder_of(item.path) in OPTIMISED:
             item.add_marker("optimised")
+    yield
+    starts = [item for item in items if item.path.name == "test_full_optimisation.py"]
+    folders = [item.callspec.params["folder"] for item in starts if COMPILES_FAST]
+    twice = [i for i in items if "optimised" in i.keywords and folder_of(i.path) in folders]
+    config.hook.pytest_deselected(items=twice)
+    # They take longest, so they come first: no worker waits for them at the end.
+    rest = set(items) - set(starts) - set(twice)
+    items[:] = [*starts, *(item for item in items if item in rest)]
 
 
 def pytest_unconfigure():

@@ -1,6 +1,7 @@
-"""Golden and numerical tests once more, with all of the compiler's optimisations.
+"""Golden and numerical tests with all of the compiler's optimisations.
 
-The suite compiles with few of them. They are settings of a process, so this is another one.
+The suite compiles with few of them. They are settings of a process, so this is another one, and in
+a run of the whole suite these tests run in it alone.
 """
 
 import os

@@ -25,9 +25,22 @@ UNLEARNERS = (
     "amnesiac",
     "bad_teacher",
     "salun",
+    "scrub",
+    "scrub_r",
+    "delete",
+    "msg",
+    "ct",
+    "cf_k",
+    "eu_k",
     "natmu",
     "mumis",
     "mumis_last_layer",
+    "ssd",
+    "lfssd",
+    "fisher_forgetting",
+    "influence",
+    "sfr_on",
+    "jit",
 )
 
 

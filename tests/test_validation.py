@@ -11,7 +11,7 @@ import pytest
 from flax import nnx
 
 import jax_unlearn as ju
-from jax_unlearn.testing import small_problem
+from jax_unlearn.testing import small, small_problem
 
 METHOD = ju.finetune(epochs=1, batch_size=10)
 KEY = jax.random.key(0)
@@ -88,6 +88,15 @@ def test_a_retain_set_that_holds_forget_examples_is_refused():
     forget = small_problem().forget
     both = ju.Examples(*(np.concatenate(pair) for pair in zip(SOUND, forget, strict=True)))
     refused(r"^retain.id=0: 10 of the retain examples are forget examples too", retain=both)
+
+
+def test_a_validation_set_that_was_trained_on_is_refused():
+    sound = dataclasses.replace(small_problem(), validation=None)
+    assert ju.engine.run_spec.check_spec(ju.RunSpec(METHOD, sound, KEY)) is None
+    for part in ("forget", "retain"):
+        trained_on = getattr(sound, part)
+        message = rf"^validation.id={trained_on.id[0]}: .* are {part} examples too.* held out"
+        refused(message, validation=trained_on)
 
 
 @pytest.mark.parametrize("count", [4, 6])
@@ -194,10 +203,12 @@ def test_half_precision_weights_give_the_same_in_a_compiled_loop_and_step_by_ste
 
 @pytest.mark.parametrize("name", ju.METHODS)
 def test_every_method_works_under_strict_promotion(name):
-    more = {"max_steps": 2} if name.startswith("mumis") else {"epochs": 1, "optimizer": "sgd"}
+    more = {"max_steps": 2} if name.startswith("mumis") else {}
+    more = {"damping": 1.0} if name == "influence" else more
+    method = small(ju.METHODS[name], **more)
     with jax.numpy_dtype_promotion("strict"):
-        result = ju.run(ju.METHODS[name](batch_size=10, **more), small_problem(), KEY)
-    assert result.steps > 0
+        result = ju.run(method, small_problem(), KEY)
+    assert bool(result.steps) == bool(method.num_epochs)
 
 
 def test_an_augmentation_that_is_no_function_is_refused():

@@ -11,14 +11,18 @@ import jax
 import tyro
 from rich.console import Console
 
-from jax_unlearn.bank.request_models import count_oracles, fill_originals
+from jax_unlearn.bank.changed import plan_for
+from jax_unlearn.bank.plan_filling import fill_originals
+from jax_unlearn.bank.request_models import count_oracles
 from jax_unlearn.core import InputError
+from jax_unlearn.data import step_before
 
 from ..configs import preset
 from ..shared.checks import check_settings
 from ..shared.command import console, guarded
 from ..shared.execution import profiled
 from ..shared.folder import open_folder
+from ..shared.halves import check_halves
 from ..shared.hyperparameters import parse_setting
 from ..shared.planning import make_plan, open_bank_of
 from ..shared.progress import phases, teller
@@ -26,7 +30,7 @@ from ..shared.reading import ExperimentCommand, read_command, starting_settings
 from ..shared.setting_up import Setup, set_up
 from . import __doc__ as description
 from .record import make_record
-from .running import run_settings
+from .running import Found, run_settings
 from .settings import Asked, Setting, make_settings, read_asked
 from .tables import print_table
 from .writing import write_record
@@ -39,7 +43,7 @@ DEFAULT = dataclasses.replace(preset("quickstart"), requests=("class:3",))
 class Command(ExperimentCommand):
     """Vary a method's hyperparameters.
 
-    The experiment's own methods are not used, and weights of unlearned models are not kept.
+    The experiment's own methods and seeds of unlearning are not used; no weights are kept.
 
     Attributes:
       method: name of the method, or FILE.py:NAME or pkg.module:NAME of your own.
@@ -76,7 +80,11 @@ def execute(command: Command, terminal: Console, fixed: tuple[str, ...] = ()) ->
     asked = read_asked(given.method, given.over, given.study, given.sample, given.sample_seed)
     _check_fixed(asked, fixed)
     experiment = dataclasses.replace(
-        command.experiment, methods=(asked.method,), skip_unfit=False, show_defaults=False
+        command.experiment,
+        methods=(asked.method,),
+        unlearning_seeds=(),
+        skip_unfit=False,
+        show_defaults=False,
     )
     setup = set_up(experiment, command.execution, out=command.out, download=command.download)
     if jax.process_count() > 1:
@@ -86,9 +94,10 @@ def execute(command: Command, terminal: Console, fixed: tuple[str, ...] = ()) ->
         )
     chosen = {
         text: make_settings(asked, setup.arguments[text][asked.method])
-        for text in experiment.requests
+        for text in setup.experiment.requests
     }
     _check_all(setup, asked, chosen)
+    check_halves(setup, command.bank)
     if command.bank:
         # Before the folder is made: nothing is left behind where the bank is refused.
         open_bank_of(command.bank, setup.dataset)
@@ -101,10 +110,17 @@ def execute(command: Command, terminal: Console, fixed: tuple[str, ...] = ()) ->
         phase = stack.enter_context(phases(terminal))
         stack.enter_context(profiled(command.execution.profile))
         plan = make_plan(setup, bank, phase, teller(terminal), watch=False)
-        originals = fill_originals(plan, experiment.seeds)
+        settings_plan = dataclasses.replace(plan, bank=own)
         oracles = range(count_oracles(len(experiment.seeds), experiment.oracles))
+        made: dict[str, Found] = {}
         for text, some in chosen.items():
-            found = run_settings(plan, own, text, asked.method, some, originals, oracles)
+            plan_of, place_of = plan_for(plan, text), plan_for(settings_plan, text).bank
+            originals = fill_originals(plan_of, experiment.seeds)
+            made[text] = found = run_settings(
+                *(plan_of, place_of, text, asked.method, some, originals, oracles),
+                made.get(step_before(text)),
+                followed=text in map(step_before, chosen),
+            )
             record = make_record(found, asked, some, experiment.seeds)
             place = folder / found.forgetting.slug
             write_record(record, setup.settings["experiment"], place)

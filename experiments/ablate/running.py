@@ -1,8 +1,9 @@
 """The models of every setting: filled into the run's bank, compared with the oracles."""
 
 import dataclasses
+import functools
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from jax_unlearn import audit
@@ -10,12 +11,13 @@ from jax_unlearn.audit.records.stores import bank_items, read_runs
 from jax_unlearn.bank import Bank, Record
 from jax_unlearn.bank.forgetting import Forgetting
 from jax_unlearn.bank.plan import Named, Plan, unlearned_member
-from jax_unlearn.bank.request_models import fill_oracles, fill_plan, resolve_request
+from jax_unlearn.bank.plan_filling import fill_plan
+from jax_unlearn.bank.request_models import fill_oracles, resolve_request
 from jax_unlearn.core import InputError
-from jax_unlearn.hyperparameters import describe
 
 from ..shared.sources import source_of
-from .settings import Setting, describe_values
+from .programs import by_program, title_of
+from .settings import Setting
 
 MEASURES = ("FA", "RA", "TA", "gap", "KL_forget")
 """What is measured of every setting; see :data:`jax_unlearn.audit.CATALOGUE`."""
@@ -29,12 +31,14 @@ class Found(NamedTuple):
       comparison: of all that could be run with the oracles; settings are methods there.
       notes: by setting, how its models ended where a reader must know.
       refused: by setting, why it could not be run.
+      records: by setting, its models.
     """
 
     forgetting: Forgetting
     comparison: audit.Comparison
     notes: dict[str, str]
     refused: dict[str, str]
+    records: dict[str, list[Record]]
 
 
 def run_settings(
@@ -45,6 +49,9 @@ def run_settings(
     settings: Sequence[Setting],
     originals: list[Record],
     oracles: Iterable[int],
+    before: Found | None = None,
+    *,
+    followed: bool = False,
 ) -> Found:
     """Run every setting on every original and compare the results with the oracles.
 
@@ -56,27 +63,36 @@ def run_settings(
       settings: of the method.
       originals: to be unlearned.
       oracles: seeds of the models retrained.
+      before: of the last step of a sequence, what came of the same settings in the steps before:
+        each goes on from the models that it left there.
+      followed: whether a step comes after, which needs the weights of the models of this one.
 
     Raises:
       InputError: none of the settings can be run, or oracles learned nothing.
     """
     forgetting = resolve_request(plan, text)
     hash_ = forgetting.request.hash
-    bank.add_request(hash_, forgetting.forget.id, forgetting.test_forgotten, text)
+    request = (forgetting.forget.id, forgetting.test_forgotten, text, forgetting.request.focus)
+    bank.add_request(hash_, *request)
     retrained = fill_oracles(plan, forgetting, oracles)
     records: dict[str, list[Record]] = {}
-    refused: dict[str, str] = {}
+    refused: dict[str, str] = {} if before is None else dict(before.refused)
+    settings = [setting for setting in settings if setting.name not in refused]
+    starts = {s.name: originals if before is None else before.records[s.name] for s in settings}
+    # Originals lie in the experiment's bank; what earlier steps left, in that of the settings.
+    begins = plan if before is None else dataclasses.replace(plan, bank=bank)
+    fill = functools.partial(_fill, begins, bank, forgetting, method, starts, followed)
     with warnings.catch_warnings():
         warnings.simplefilter("once")  # What is said of an original would come for every setting.
         # An ablation goes where a method collapses: such models are counted.
         warnings.filterwarnings("ignore", message=".* collapsed by step")
         for alike in by_program(settings):
             try:
-                records |= _fill(plan, bank, forgetting, method, alike, originals)
+                records |= fill(alike)
             except InputError:  # Out of partners, say: the others may still be run.
                 for one in alike:
                     try:
-                        records |= _fill(plan, bank, forgetting, method, [one], originals)
+                        records |= fill([one])
                     except InputError as error:
                         refused[one.name] = str(error)
     if not records:
@@ -95,17 +111,8 @@ def run_settings(
             protocol=audit.AuditProtocol(attack_terms=audit.AuditProtocol().terms),
             catalogue=[m for m in audit.CATALOGUE if m.name in MEASURES],
         )
-    return Found(forgetting, comparison, {n: _ends(r) for n, r in records.items()}, refused)
-
-
-def by_program(settings: Sequence[Setting]) -> list[list[Setting]]:
-    """Settings that share a compiled program together, so that they can go side by side."""
-    groups: dict[tuple[str, ...], list[Setting]] = {}
-    for setting in settings:
-        unlearner = setting.unlearner
-        program = (describe(getattr(unlearner, name)) for name in unlearner.static_fields)
-        groups.setdefault(tuple(program), []).append(setting)
-    return list(groups.values())
+    notes = {name: _ends(some) for name, some in records.items()}
+    return Found(forgetting, comparison, notes, refused, records)
 
 
 def _fill(
@@ -113,31 +120,23 @@ def _fill(
     bank: Bank,
     forgetting: Forgetting,
     method: str,
+    starts: Mapping[str, list[Record]],
+    followed: bool,
     alike: Sequence[Setting],
-    originals: list[Record],
 ) -> dict[str, list[Record]]:
     """The models of settings that share a program, by the setting's name."""
     source = source_of(method)
     members = [
         unlearned_member(plan, forgetting, record, Named(method, setting.unlearner, source))
         for setting in alike
-        for record in originals
+        for record in starts[setting.name]
     ]
-    title = f"{forgetting.slug}: {method}, {_title(alike)}"
+    title = f"{forgetting.slug}: {method}, {title_of(alike)}"
     quiet = dataclasses.replace(plan, bank=bank, tell=lambda line: None)
-    made = fill_plan(quiet, title, members, keep_weights=False)
+    made = fill_plan(quiet, title, members, keep_weights=followed)
     plan.tell(f"{title}: {len(made)} models, {sum(map(_seconds, made)):.1f} s")
-    each = len(originals)
+    each = len(made) // len(alike)
     return {s.name: made[k * each : (k + 1) * each] for k, s in enumerate(alike)}
-
-
-def _title(alike: Sequence[Setting]) -> str:
-    """What settings have in common, or the one there is."""
-    if len(alike) == 1:
-        return alike[0].name
-    static = type(alike[0].unlearner).static_fields
-    common = {f: v for f, v in alike[0].values.items() if f in static}
-    return ", ".join(filter(None, [describe_values(common), f"{len(alike)} settings"]))
 
 
 def _seconds(record: Record) -> float:

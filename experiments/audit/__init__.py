@@ -6,7 +6,7 @@ bank, a run's folder or .npz files. With --oracles alone everything in the bank 
 run's folder alone its own oracles serve. Writes audit.json, audit.csv, report.html and report.md.
 
   python -m experiments.audit --oracles runs/bank --out runs/audit
-  python -m experiments.audit runs/quickstart --oracles runs/bank --request class:3
+  python -m experiments.audit runs/quickstart --oracles runs/bank --requests class:3
   python -m experiments.audit mine=predictions/ --oracles runs/bank --original original-0.npz
   python -m experiments.audit --check runs/audit/audit.json
   python -m experiments.audit --check audit.json --oracles bank-elsewhere more-predictions/

@@ -11,6 +11,7 @@ import tyro
 from rich.console import Console
 
 from jax_unlearn.audit import AuditProtocol
+from jax_unlearn.audit.measures.klom import VARIANTS
 from jax_unlearn.audit.measures.measure import QUICK, STANDARD, STRONG
 from jax_unlearn.audit.records.sources import gather_sources
 from jax_unlearn.core import InputError, check_choice, check_number
@@ -35,8 +36,8 @@ class Command:
       oracles: a bank, a run's folder or .npz files; empty takes those of the targets.
       original: .npz files of models trained on all data; none takes those of the bank or run.
       level: quick, standard, strong, or auto for the highest that the models allow.
-      request: hash or text of the request, such as class:3; empty for all that have oracles. Names
-        the request where the oracles are .npz files.
+      requests: hashes or texts of the requests, such as class:3; none for all that have oracles.
+        Names the request where the oracles are .npz files.
       out: folder of the results; one inside it for each request where there are several. New, or
         that of an earlier audit, which is replaced.
       overwrite: write there even if the folder holds something else.
@@ -49,7 +50,7 @@ class Command:
     oracles: str = ""
     original: tuple[str, ...] = ()
     level: str = "auto"
-    request: str = ""
+    requests: tuple[str, ...] = ()
     out: str = "runs/audit"
     overwrite: bool = False
     protocol: AuditProtocol = dataclasses.field(default_factory=AuditProtocol)
@@ -61,9 +62,10 @@ def execute(command: Command, terminal: Console) -> None:
     if command.protocol.svc_max_examples is not None:
         name = "protocol.svc-max-examples"
         check_number(name, command.protocol.svc_max_examples, low=1, whole=True)
+    check_choice("protocol.klom-variant", command.protocol.klom_variant, VARIANTS)
     check_choice("level", command.level, ("auto", QUICK, STANDARD, STRONG))
     with as_typed(target="targets"), _naming_places(command):
-        found = gather_sources(command.targets, command.oracles, command.original, command.request)
+        found = gather_sources(command.targets, command.oracles, command.original, command.requests)
     if not command.overwrite:
         check_is_audit(Path(command.out))
     folders = [Path(command.out) / (s.slug if len(found) > 1 else "") for s in found]

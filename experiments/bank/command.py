@@ -7,13 +7,12 @@ from rich.console import Console
 
 from jax_unlearn.bank.forgetting import FIRST_SCORING_SEED
 from jax_unlearn.bank.plan import Plan
+from jax_unlearn.bank.plan_filling import fill_originals, fill_subsets
 from jax_unlearn.bank.record import Record
 from jax_unlearn.bank.request_models import (
     RequestRecords,
     count_unwatched,
-    fill_originals,
-    fill_request,
-    fill_subsets,
+    fill_requests,
 )
 from jax_unlearn.core import InputError, check_number
 from jax_unlearn.engine import distributed
@@ -22,6 +21,7 @@ from jax_unlearn.engine.signals import deferred
 from ..shared.command import console, guarded
 from ..shared.config import Training
 from ..shared.execution import profiled
+from ..shared.halves import check_halves
 from ..shared.naming import as_typed
 from ..shared.planning import make_plan, open_bank_of
 from ..shared.progress import phases, teller
@@ -33,7 +33,7 @@ from .probes import take_probes
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command(ExperimentCommand):
-    """Fill a bank of models; the seeds of the experiment are not used.
+    """Fill a bank of models; the training seeds of the experiment are not used.
 
     Attributes:
       count: how many originals, oracles and unlearned models of each method, of seeds 0, 1, ...;
@@ -69,6 +69,7 @@ def execute(command: Command, terminal: Console) -> None:
         )
     experiment = command.experiment
     setup = set_up(experiment, command.execution, out=command.out, download=command.download)
+    check_halves(setup, command.out, to_come=command.subsets, flag="out")
     if not distributed.is_leader():
         terminal = Console(quiet=True)
         warnings.simplefilter("ignore")
@@ -76,16 +77,20 @@ def execute(command: Command, terminal: Console) -> None:
     typed = as_typed(learning_rate="training.learning_rate")
     with typed, profiled(command.execution.profile), phases(terminal) as phase:
         plan = make_plan(setup, bank, phase, teller(terminal), watch=command.watch)
-        originals = fill_originals(plan, range(command.count))
+        seeds, oracles = range(command.count), range(experiment.oracles or command.count)
+        fill_originals(plan, seeds)
         fill_subsets(plan, command.subsets)
-        for text in experiment.requests:
-            oracles = range(experiment.oracles or command.count)
-            filled = fill_request(plan, text, originals, setup.methods(text), oracles=oracles)
+        for filled in fill_requests(
+            *(plan, setup.experiment.requests, seeds, setup.methods),
+            oracles=oracles,
+            unlearning_seeds=experiment.unlearning_seeds,
+        ):
             _tell(filled, command.watch, terminal)
             if command.probes:
-                groups = (originals, filled.oracles, *filled.methods.values())
+                groups = (filled.originals, filled.oracles, *filled.methods.values())
                 chosen = [record for group in groups for record in group[: command.probes]]
-                probed = _probe(plan, experiment.training, filled, chosen)
+                probed = _probe(filled.plan, experiment.training, filled, chosen)
+                text = filled.forgetting.text
                 terminal.print(f"{text}: probed {probed} models, {len(chosen)} asked for")
         distributed.wait_for_others("end")
     terminal.print(f"bank: {command.out}, {len(bank.addresses())} models")

@@ -26,7 +26,7 @@ class Command:
     Attributes:
       only: names of the benchmarks to run; without it all: throughput, overhead, sensitivity,
         start_up, bank, sweep, sharding, convolution.
-      quick: small settings and few repeats.
+      quick: small workloads and few repeats.
       out: folder of the figures; new, or one that the same machine began.
       overwrite: measure again what the folder holds.
       torch_python: a Python that has PyTorch, to measure it beside; the one in use is tried first.
@@ -43,12 +43,12 @@ def execute(command: Command, terminal: Console) -> None:
     """Measure what the folder lacks and print it all."""
     # Only here: the benchmarks bring in every part of the library.
     from .benchmarks import BENCHMARKS
-    from .benchmarks.cases import Plan, Row
+    from .benchmarks.cases import Bench, Row
 
     for name in command.only:
         check_choice("only", name, BENCHMARKS)
     figures = Figures(pathlib.Path(command.out), command.quick, overwrite=command.overwrite)
-    plan = Plan(
+    bench = Bench(
         quick=command.quick,
         torch_python=_torch_python(command.torch_python),
         accelerator=jax.default_backend() != "cpu",
@@ -56,7 +56,7 @@ def execute(command: Command, terminal: Console) -> None:
     )
     check_writable(pathlib.Path(command.out))
     for benchmark in command.only or BENCHMARKS:
-        for case in BENCHMARKS[benchmark](plan):
+        for case in BENCHMARKS[benchmark](bench):
             name = f"{benchmark}/{case.name}"
             kept = figures.cases.get(name)
             if kept and not kept["failed"] and not command.overwrite:

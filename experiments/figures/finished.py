@@ -62,7 +62,7 @@ class Finished:
     def methods(self, chosen: Chosen) -> list[Named]:
         """The methods of a request, with the hyperparameters that the run gave them."""
         arguments = method_arguments(self._experiment, chosen.text)
-        return [name_method(name, arguments[name]) for name in chosen.every]
+        return [name_method(name, chosen.text, arguments[name]) for name in chosen.every]
 
     def predictions(self, record: Record, chosen: Chosen) -> Predictions:
         """What a model predicts."""
@@ -100,7 +100,19 @@ class Finished:
         request = data.Request(chosen.text, {}, np.sort(outputs.forget.id), chosen.hash)
         forget, retain = data.split(self.plan.dataset, request)
         mask = np.asarray(outputs.test_forgotten)
-        return Forgetting(chosen.text, chosen.slug, request, forget, retain, mask)
+        gone = self._removed_before(chosen)
+        step = data.take(forget, ~np.isin(forget.id, gone))
+        return Forgetting(chosen.text, chosen.slug, request, forget, retain, mask, step)
+
+    def _removed_before(self, chosen: Chosen) -> np.ndarray:
+        """Ids that earlier steps of a sequence have removed."""
+        before = [c for c in self.requests if c.text == data.step_before(chosen.text)]
+        return np.concatenate(
+            [
+                np.zeros(0, np.int64),
+                *(self.predictions(c.originals[0], c).forget.id for c in before),
+            ]
+        )
 
     def weights(self, record: Record) -> Variables:
         """The weights of a model.

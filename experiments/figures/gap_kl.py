@@ -1,5 +1,6 @@
 """The accuracy gap against both readings of the KL in NatMU's paper."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from jax_unlearn.audit.measures.distances import kl_oracle_to_unlearned, kl_training_targets
 from jax_unlearn.audit.measures.gap import average_gap
 from jax_unlearn.audit.probes.taught import Taught, taught_targets
-from jax_unlearn.bank.plan import Named, unlearning
+from jax_unlearn.bank.plan import Named, unlearning, unlearning_seed
 from jax_unlearn.bank.record import Record
 from jax_unlearn.engine import run_keys
 from jax_unlearn.models.predict import predict_logits
@@ -63,11 +64,12 @@ def _kl_taught(run: Finished, chosen: Chosen, named: Named) -> list[float]:
 def _taught(run: Finished, chosen: Chosen, named: Named, record: Record) -> Taught | None:
     forgetting = run.forgetting(chosen)
     original = run.bank.record(record.ingredients["original"])
+    named = dataclasses.replace(named, seed=unlearning_seed(record))
     spec = unlearning(run.plan, forgetting, original, named)
     pool = named.unlearner.pool(run_keys(spec.key).pool, spec.problem)
     temperature = getattr(named.unlearner, "temperature", 1.0)
     classes = run.plan.dataset.num_classes
-    taught = taught_targets(pool, forgetting.forget.label, classes, temperature=temperature)
+    taught = taught_targets(pool, forgetting.step.label, classes, temperature=temperature)
     if taught is None:
         return None
     kept = rows(len(taught.image), 2 * EXAMPLES)

@@ -1,7 +1,9 @@
 """Sheets of images: what methods blend, and where models look; nothing is trained."""
 
+import dataclasses
+
 from jax_unlearn.audit.probes.input_gradients import relevance_maps
-from jax_unlearn.bank.plan import unlearning
+from jax_unlearn.bank.plan import unlearning, unlearning_seed
 from jax_unlearn.engine import run_keys
 from jax_unlearn.report import MethodRun, Picture
 from jax_unlearn.report.figures import relevance_figure
@@ -23,7 +25,10 @@ def hybrids(run: Finished, chosen: Chosen, title: str) -> Drawing:
         raise Missing("needs NatMU; run again with --methods natmu and another --out")
     runs = {}
     for one in named:
-        spec = unlearning(run.plan, run.forgetting(chosen), chosen.originals[0], one)
+        first = chosen.methods[one.name][0]
+        began = run.bank.record(first.ingredients["original"])
+        drawn = dataclasses.replace(one, seed=unlearning_seed(first))
+        spec = unlearning(run.plan, run.forgetting(chosen), began, drawn)
         rows = getattr(one.unlearner, one.unlearner.pool_figure)(
             run_keys(spec.key).pool, spec.problem
         )

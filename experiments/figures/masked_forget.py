@@ -3,9 +3,10 @@
 import shlex
 from typing import Any
 
+from jax_unlearn import data
 from jax_unlearn.audit.probes.taught import masked_forget_accuracy
 from jax_unlearn.bank.forgetting import Forgetting
-from jax_unlearn.bank.plan import unlearning
+from jax_unlearn.bank.plan import unlearning, unlearning_seed
 from jax_unlearn.bank.record import Record
 from jax_unlearn.engine import run_keys
 from jax_unlearn.methods.natmu import Hybrids as NatMUHybrids
@@ -25,6 +26,12 @@ def masked_forget(run: Finished, chosen: Chosen, title: str) -> Drawing:
         for n in run.methods(chosen)
         if isinstance(n.unlearner, NatMU) and n.name in chosen.methods
     ]
+    if data.step_before(chosen.text):
+        raise Missing("is of requests that are no sequence: the masks are those of one step")
+    if any(
+        unlearning_seed(record) is not None for n, _ in named for record in chosen.methods[n.name]
+    ):
+        raise Missing("is of runs without --unlearning-seeds: the masks are those of the original")
     if not named:
         raise Missing(
             "needs NatMU, not collapsed; run again with --methods natmu and another --out"
@@ -74,7 +81,10 @@ def _with_injection_turned(run: Finished, chosen: Chosen, given: list[Record]) -
 
     wanted = [turned(record) for record in given]
     found = run.bank.records("unlearned", chosen.hash)
-    return [r for r in found if r.ingredients in wanted and not collapsed(r)]
+    turned_models = [r for r in found if r.ingredients in wanted]
+    trained = chosen.originals + chosen.oracles
+    out = collapsed(run.bank, chosen.hash, trained, turned_models)
+    return [r for r in turned_models if r.address not in out]
 
 
 def _adding(run: Finished, name: str, inject: bool) -> str:

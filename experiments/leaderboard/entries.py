@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from jax_unlearn.audit.comparison.results import OUTSIDE
-from jax_unlearn.display import DEFAULTS
+from jax_unlearn.display import DEFAULTS, method_of
 from jax_unlearn.registry import METHODS
 
 from ..search.forgetting import WAY
+from ..shared.composed import methods_in
 
 GAP, FA, KL = "gap", "FA", "KL_forget"
 
@@ -117,10 +118,15 @@ def make_absent(run: str, absent: Mapping[str, Any], settings: Mapping[str, Any]
 
 
 def _submitted(name: str, settings: Mapping[str, Any]) -> str:
+    """Whose a row's method is, or its methods, one for each step of a sequence."""
+    methods = methods_in(method_of(name))
+    return ", ".join(dict.fromkeys(_owner(method, settings["sources"]) for method in methods))
+
+
+def _owner(method: str, sources: Mapping[str, str]) -> str:
     """Whose a method is: the library's, or that of a file of someone's own."""
-    name = name.removesuffix(DEFAULTS)
-    source = settings["sources"].get(name)
+    source = sources.get(method)
     if source is None:
-        return "built-in" if name in METHODS else "an installed package"
-    place = pathlib.PurePath(name.rpartition(":")[0]).name
+        return "built-in" if method in METHODS else "an installed package"
+    place = pathlib.PurePath(method.rpartition(":")[0]).name
     return f"{place} ({source[:8]})"

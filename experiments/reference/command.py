@@ -4,15 +4,17 @@ import dataclasses
 import pathlib
 from collections.abc import Iterable
 
-import numpy as np
 from rich.console import Console
 
+from jax_unlearn import data
 from jax_unlearn.bank import Bank, Member, Record, describe_data, open_bank
-from jax_unlearn.bank.forgetting import Forgetting, resolve
+from jax_unlearn.bank.forgetting import FIRST_SCORING_SEED, Forgetting, resolve
 from jax_unlearn.bank.plan import Plan, oracle_member, original_member
 from jax_unlearn.bank.reference import read_reference, write_reference
 from jax_unlearn.bank.request_models import count_oracles
+from jax_unlearn.bank.scoring import request_scores
 from jax_unlearn.core import InputError
+from jax_unlearn.data.request_text import BY_HALVES, CHANGES
 from jax_unlearn.wording import counted
 
 from ..shared.command import console, guarded
@@ -43,6 +45,8 @@ def execute(command: Command, terminal: Console) -> None:
         raise InputError(f"out={command.out!r}: expected the name of a file that ends in .npz")
     experiment = command.experiment
     setup = set_up(experiment, command.execution, out=command.out, download=command.download)
+    requests = setup.experiment.requests
+    _check(requests)
     bank = open_bank(command.bank, data=describe_data(setup.dataset))
     with phases(terminal) as phase:
         plan = make_plan(setup, bank, phase, teller(terminal), watch=False)
@@ -50,7 +54,7 @@ def execute(command: Command, terminal: Console) -> None:
     seeds = range(count_oracles(len(experiment.seeds), experiment.oracles))
     scoring: dict[str, Record] = {}
     oracles: list[Record] = []
-    for text in experiment.requests:
+    for text in requests:
         forgetting = _resolved(plan, text, scoring)
         oracles += _found(bank, (oracle_member(plan, forgetting, seed) for seed in seeds))
     write_reference(out, bank, originals=originals, scoring=list(scoring.values()), oracles=oracles)
@@ -62,15 +66,28 @@ def execute(command: Command, terminal: Console) -> None:
     )
 
 
+def _check(requests: Iterable[str]) -> None:
+    """Raise InputError where a request takes models that a reference does not hold."""
+    for text in requests:
+        kinds = {step.kind for step in data.parse_request(text).steps}
+        if kinds & {*CHANGES, *BY_HALVES, "entangled"}:
+            raise InputError(
+                f"requests={text!r}: expected requests on the data as it is, chosen by it or by "
+                "what models of all of it predict; leave it out"
+            )
+
+
 def _resolved(plan: Plan, text: str, scoring: dict[str, Record]) -> Forgetting:
     """Choose the examples of a request, and gather the models that score them by address."""
 
-    def logits_of(seeds: list[int]) -> list[np.ndarray]:
+    def scores(spec: data.RequestSpec) -> data.Scores:
+        seeds = (FIRST_SCORING_SEED + seed for seed in spec.scoring_seeds)
         records = _found(plan.bank, (original_member(plan, seed) for seed in seeds))
         scoring.update({record.address: record for record in records})
-        return [plan.bank.outputs(record)[0].logits for record in records]
+        # All of them are there: nothing is trained.
+        return request_scores(plan, text, spec)
 
-    return resolve(plan.dataset, text, logits_of)
+    return resolve(plan.dataset, text, scores)
 
 
 def _found(bank: Bank, members: Iterable[Member]) -> list[Record]:

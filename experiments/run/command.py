@@ -11,7 +11,7 @@ from rich.console import Console
 
 from jax_unlearn.audit import AuditProtocol
 from jax_unlearn.audit.records.runs import MODELS, selected_sources
-from jax_unlearn.bank.request_models import count_oracles, fill_originals, fill_request
+from jax_unlearn.bank.request_models import count_oracles, fill_requests
 from jax_unlearn.core import InputError
 from jax_unlearn.engine import distributed
 from jax_unlearn.engine.agreement import same_everywhere
@@ -22,6 +22,7 @@ from ..shared.auditing import audit_one
 from ..shared.command import console, guarded
 from ..shared.execution import profiled
 from ..shared.folder import open_folder
+from ..shared.halves import check_halves
 from ..shared.naming import as_typed
 from ..shared.planning import make_plan, open_bank_of
 from ..shared.progress import phases, teller
@@ -80,11 +81,12 @@ def execute(command: Command, terminal: Console) -> None:
         say = partial(terminal.print, markup=False, highlight=False, soft_wrap=True)
         own = command.preset if command.method else ""
         reference = find_reference(command.reference, own, setup, say)
+    check_halves(setup, command.bank)
     if command.bank:
         # Before the folder is made: nothing is left behind where the bank is refused.
         open_bank_of(command.bank, setup.dataset)
     protocol = AuditProtocol(svc_max_examples=experiment.svc_examples or None)
-    oracles = range(count_oracles(len(experiment.seeds), experiment.oracles))
+    oracles = range(count_oracles(experiment.runs, experiment.oracles))
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(open_folder(out, setup.settings, overwrite=command.overwrite))
         bank = open_bank_of(command.bank or folder / "bank", setup.dataset)
@@ -94,10 +96,14 @@ def execute(command: Command, terminal: Console) -> None:
         phase = stack.enter_context(phases(terminal))
         stack.enter_context(profiled(command.execution.profile))
         plan = make_plan(setup, bank, phase, teller(terminal), watch=True)
-        originals = fill_originals(plan, experiment.seeds)
         chosen, failed = [], []
-        for text in experiment.requests:
-            filled = fill_request(plan, text, originals, setup.methods(text), oracles=oracles)
+        requests = setup.experiment.requests
+        for filled in fill_requests(
+            *(plan, requests, experiment.seeds, setup.methods),
+            oracles=oracles,
+            unlearning_seeds=experiment.unlearning_seeds,
+        ):
+            text = filled.forgetting.text
             chosen.append(filled.as_json())
             if leads:
                 # Where the models of an audit lie is known to who has the folder alone.
@@ -108,9 +114,9 @@ def execute(command: Command, terminal: Console) -> None:
                 try:
                     audit_one(
                         *(sources, "auto", protocol, place, terminal, phase),
-                        settings=setup.settings["experiment"],
+                        settings=setup.settings["experiment"] | {"varied": experiment.varied},
                         unfit=setup.unfit[text],
-                        runs=partial(method_runs, plan, filled, setup.methods(text)),
+                        runs=partial(method_runs, filled, setup.methods(text)),
                     )
                 except InputError as error:
                     # Oracles that learned nothing, say; other requests may still be audited.

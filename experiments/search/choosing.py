@@ -9,14 +9,14 @@ import numpy as np
 from .forgetting import CONFIDENCE, Forgotten
 from .measuring import COLLAPSED
 from .proposals import Tried
-from .run_file import Run
+from .run_file import MeasuredRun
 from .space import at_bounds
 
 FAILED = "no setting found that forgets"
 
 
 @dataclasses.dataclass(frozen=True)
-class Trial:
+class Judgement:
     """A setting on all seeds.
 
     Attributes:
@@ -52,10 +52,10 @@ class Trial:
         )
 
 
-def judge(runs: Sequence[Run], forgotten: Forgotten) -> Trial:
+def judge(runs: Sequence[MeasuredRun], forgotten: Forgotten) -> Judgement:
     """A trial of its runs, in the order of the seeds."""
     values = [run.measured.get(forgotten.measure, 0.0) for run in runs]
-    return Trial(
+    return Judgement(
         values=runs[0].values,
         gap=float(np.mean([run.gap for run in runs])),
         collapsed=any(run.collapsed for run in runs),
@@ -64,7 +64,7 @@ def judge(runs: Sequence[Run], forgotten: Forgotten) -> Trial:
     )
 
 
-def choose(name: str, fixed: Mapping[str, Any], trials: Sequence[Trial]) -> dict[str, Any]:
+def choose(name: str, fixed: Mapping[str, Any], trials: Sequence[Judgement]) -> dict[str, Any]:
     """The entry of a method in the result.
 
     The eligible trial with the smallest gap is chosen, the first of equals. Where none is eligible,

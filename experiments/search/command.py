@@ -15,7 +15,9 @@ from jax_unlearn.core import InputError, check_number
 from jax_unlearn.files import write_whole
 
 from ..shared.command import console, guarded
+from ..shared.composed import methods_in
 from ..shared.folder import open_folder
+from ..shared.halves import check_halves
 from ..shared.planning import make_plan, open_bank_of
 from ..shared.progress import phases, teller
 from ..shared.provenance import provenance
@@ -31,8 +33,8 @@ from .space import space_of
 class Command(ExperimentCommand):
     """Search every method's hyperparameters.
 
-    The experiment's own seeds and file of hyperparameters are not used. A searched hyperparameter
-    that is set is where the search begins.
+    Of the experiment neither the seeds, but for those of requests, nor the file of hyperparameters
+    is used. A searched hyperparameter that is set is where the search begins.
 
     Attributes:
       out: folder for runs and, without --bank, originals and oracles; a search that was cut off
@@ -56,7 +58,7 @@ def _check(command: Command) -> Setup:
     """Check what is asked for, and load the data."""
     check_number("trials", command.trials, low=1, whole=True)
     table = command.experiment
-    used = {*table.seeds, *range(count_oracles(len(table.seeds), table.oracles))}
+    used = {*table.seeds, *range(count_oracles(table.runs, table.oracles))}
     if used & set(command.search_seeds):
         raise InputError(
             f"search_seeds={command.search_seeds}: the table uses {tuple(sorted(used))}; search on "
@@ -64,13 +66,20 @@ def _check(command: Command) -> Setup:
         )
     if command.result and pathlib.Path(command.result).is_dir():
         raise InputError(f"result={command.result!r}: a folder stands there; expected a file")
-    experiment = dataclasses.replace(table, seeds=command.search_seeds, hyperparameters="")
+    experiment = dataclasses.replace(
+        table, seeds=command.search_seeds, unlearning_seeds=(), hyperparameters=""
+    )
     setup = set_up(experiment, command.execution, out=command.out, download=command.download)
     if jax.process_count() > 1:
         raise InputError(
             f"num_processes={jax.process_count()}: a search is one process; pass --num-processes 1"
         )
     for name in experiment.methods:
+        if len(methods_in(name)) > 1:
+            raise InputError(
+                f"methods={name!r}: a search takes one method at a time: expected each of them by "
+                "itself; its result serves the sequence"
+            )
         if not space_of(name):
             raise InputError(
                 f"methods={name!r}: it declares nothing to search: expected a method with a "
@@ -87,6 +96,7 @@ def execute(command: Command, terminal: Console) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     spaces = {name: space_of(name) for name in setup.experiment.methods}
     asked = {"trials": command.trials, "spaces": json.loads(json.dumps(spaces))}
+    check_halves(setup, command.bank)
     if command.bank:
         open_bank_of(command.bank, setup.dataset)
     with contextlib.ExitStack() as stack:

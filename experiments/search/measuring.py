@@ -51,7 +51,7 @@ class Yardstick:
         self.forgotten = forgotten(list(self._before.values()), list(reached.values()))
 
     def measure(self, seed: int, result: Result) -> dict[str, Any]:
-        """The fields ``gap``, ``collapsed`` and ``measured`` of a run, see ``run_file.Run``."""
+        """The fields ``gap``, ``collapsed`` and ``measured`` of a ``run_file.MeasuredRun``."""
         forgetting = self._forgetting
         predictions = predict(
             self._plan.model,

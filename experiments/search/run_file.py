@@ -10,7 +10,7 @@ from jax_unlearn.files import write_whole
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class MeasuredRun:
     """One setting on one seed.
 
     Attributes:
@@ -54,16 +54,16 @@ class RunFile:
             write_whole(path, whole and f"{whole}\n")
         self._runs = [self._read(number, line) for number, line in enumerate(whole.splitlines())]
 
-    def _read(self, number: int, line: str) -> Run:
+    def _read(self, number: int, line: str) -> MeasuredRun:
         try:
-            return Run(**json.loads(line))
+            return MeasuredRun(**json.loads(line))
         except (ValueError, TypeError) as error:
             raise InputError(
                 f"out={str(self._path.parent)!r}: line {number + 1} of {self._path.name} is not a "
                 "run; remove the line, or pass --overwrite"
             ) from error
 
-    def of(self, request: str, method: str) -> dict[tuple[int, int], Run]:
+    def of(self, request: str, method: str) -> dict[tuple[int, int], MeasuredRun]:
         """Runs of a method on a request by number of the trial and seed."""
         return {
             (run.trial, run.seed): run
@@ -71,7 +71,7 @@ class RunFile:
             if (run.request, run.method) == (request, method)
         }
 
-    def add(self, runs: list[Run]) -> None:
+    def add(self, runs: list[MeasuredRun]) -> None:
         """Keep runs; they are on disk when this returns."""
         lines = [json.dumps(dataclasses.asdict(run)) + "\n" for run in runs]
         with self._path.open("a") as file:

@@ -14,7 +14,7 @@ from jax_unlearn.engine.signals import deferred
 
 from ..shared.hyperparameters import build_method, name_method
 from .measuring import Yardstick
-from .run_file import Run, RunFile
+from .run_file import MeasuredRun, RunFile
 
 
 class Bench:
@@ -23,7 +23,8 @@ class Bench:
     Args:
       plan: what all models share.
       forgetting: the request.
-      originals: to be unlearned.
+      starts: by method the models to be unlearned: the originals, or, in a sequence, those that the
+        steps before left.
       yardstick: measures what comes of them.
       file: keeps the runs.
 
@@ -36,17 +37,20 @@ class Bench:
         self,
         plan: Plan,
         forgetting: Forgetting,
-        originals: Sequence[Record],
+        starts: Mapping[str, Sequence[Record]],
         yardstick: Yardstick,
         file: RunFile,
     ):
         self._plan, self._forgetting = plan, forgetting
         self._yardstick, self._file = yardstick, file
-        self._originals = {record.ingredients["seed"]: record for record in originals}
-        self.seeds = list(self._originals)
+        self._starts = {
+            name: {record.ingredients["seed"]: record for record in records}
+            for name, records in starts.items()
+        }
+        self.seeds = list(next(iter(self._starts.values())))
         self.forgotten = yardstick.forgotten
 
-    def runs(self, name: str) -> dict[tuple[int, int], Run]:
+    def runs(self, name: str) -> dict[tuple[int, int], MeasuredRun]:
         """Runs of a method that were kept, by number of the trial and seed."""
         return self._file.of(self._forgetting.slug, name)
 
@@ -85,16 +89,18 @@ class Bench:
                     what = self._forgetting.slug, name, trial, seed, points[trial]
                     made.append((what, self._yardstick.measure(seed, result)))
                 seconds = (time.monotonic() - began) / len(some)
-                self._file.add([Run(*what, **found, seconds=seconds) for what, found in made])
+                self._file.add(
+                    [MeasuredRun(*what, **found, seconds=seconds) for what, found in made]
+                )
                 done += len(some)
 
     def _specs(
         self, name: str, fixed: Mapping[str, Any], wanted: Sequence[tuple[dict[str, float], int]]
     ) -> list[RunSpec]:
         """Runs of points on seeds; the weights of an original are read once for all of them."""
-        method = name_method(name, fixed)
+        method = name_method(name, self._forgetting.text, fixed)
         begun = {
-            seed: unlearning(self._plan, self._forgetting, self._originals[seed], method)
+            seed: unlearning(self._plan, self._forgetting, self._starts[name][seed], method)
             for seed in {seed for _, seed in wanted}
         }
         return [

@@ -7,13 +7,19 @@ from typing import Any
 
 from rich.console import Console
 
-from jax_unlearn.bank.plan import Plan
-from jax_unlearn.bank.request_models import fill_oracles, fill_originals, resolve_request
+from jax_unlearn.bank import Record
+from jax_unlearn.bank.changed import plan_for
+from jax_unlearn.bank.forgetting import Forgetting
+from jax_unlearn.bank.plan import Plan, unlearned_member
+from jax_unlearn.bank.plan_filling import fill_originals, fill_plan
+from jax_unlearn.bank.request_models import fill_oracles, resolve_request
+from jax_unlearn.data import step_before
 from jax_unlearn.data.request_text import describe_request
 from jax_unlearn.display import display_name
 
+from ..shared.hyperparameters import name_method
 from ..shared.setting_up import Setup
-from .choosing import Trial, choose, judge
+from .choosing import Judgement, choose, judge
 from .measuring import Yardstick
 from .proposals import group_sizes, propose
 from .run_file import RunFile
@@ -38,15 +44,18 @@ def search_requests(
       the entry of :func:`experiments.search.choosing.choose`, with the ``seconds`` it took.
     """
     file = RunFile(folder / "trials.jsonl")
-    seeds = setup.experiment.seeds
-    originals = fill_originals(plan, seeds)
+    seeds, texts = setup.experiment.seeds, setup.experiment.requests
     forgets: dict[str, str] = {}
     found: dict[str, dict[str, Any]] = {}
-    for text in setup.experiment.requests:
-        forgetting = resolve_request(plan, text)
-        oracles = fill_oracles(plan, forgetting, seeds)
-        yardstick = Yardstick(plan, forgetting, originals, oracles)
-        bench = Bench(plan, forgetting, originals, yardstick, file)
+    left: dict[str, dict[str, list[Record]]] = {}
+    for text in texts:
+        own = plan_for(plan, text)
+        originals = fill_originals(own, seeds)
+        forgetting = resolve_request(own, text)
+        oracles = fill_oracles(own, forgetting, seeds)
+        yardstick = Yardstick(own, forgetting, originals, oracles)
+        starts = left.get(step_before(text)) or dict.fromkeys(setup.arguments[text], originals)
+        bench = Bench(own, forgetting, starts, yardstick, file)
         forgets[text], found[text] = str(bench.forgotten), {}
         prose = describe_request(text)
         terminal.print(f"{prose}: forgotten where {forgets[text]}", highlight=False, soft_wrap=True)
@@ -55,7 +64,24 @@ def search_requests(
                 found[text][name] = search_method(bench, name, fixed, trials, bar)
             told = describe(prose, name, found[text][name])
             terminal.print(told, markup=False, highlight=False, soft_wrap=True)
+        if text in map(step_before, texts):
+            left[text] = _left(own, forgetting, starts, found[text])
     return {"forgets": forgets, "requests": found}
+
+
+def _left(
+    plan: Plan,
+    forgetting: Forgetting,
+    starts: Mapping[str, list[Record]],
+    entries: Mapping[str, Mapping[str, Any]],
+) -> dict[str, list[Record]]:
+    """What the best settings leave of a step's models, from which the next step begins."""
+    models = {}
+    for name, entry in entries.items():
+        method = name_method(name, forgetting.text, entry["arguments"])
+        members = [unlearned_member(plan, forgetting, record, method) for record in starts[name]]
+        models[name] = fill_plan(plan, f"{describe_request(forgetting.text)}: {name}", members)
+    return models
 
 
 def search_method(
@@ -75,7 +101,7 @@ def search_method(
       on_step: called with the number of steps of a group done and planned.
     """
     space, published = space_of(name), published_point(name, fixed)
-    trials: list[Trial] = []
+    trials: list[Judgement] = []
     for size in group_sizes(count):
         proposed = propose(space, published, [trial.tried() for trial in trials], size)
         points = dict(enumerate(proposed, len(trials)))

@@ -11,7 +11,7 @@ from jax_unlearn.audit import AuditProtocol
 from jax_unlearn.audit.records.auditing import audit_sources
 from jax_unlearn.audit.records.stores import Sources
 from jax_unlearn.data.request_text import describe_request
-from jax_unlearn.display import display_name, method_of
+from jax_unlearn.display import method_of, row_titles
 from jax_unlearn.files import write_whole
 from jax_unlearn.methods import method_class
 from jax_unlearn.registry import find_method
@@ -24,6 +24,7 @@ from jax_unlearn.report import (
     write_report,
 )
 
+from .composed import methods_in
 from .provenance import provenance
 
 
@@ -67,11 +68,15 @@ def audit_one(
         # Why there is no verdict has been printed already.
         if note.rstrip(".").lower() not in reasons:
             terminal.print(f"- {note}", markup=False, highlight=False, style="dim")
+    if settings is not None and "varied" in settings:
+        terminal.print(f"- varied: {settings['varied']}", highlight=False, style="dim")
     terminal.print(f"report: {folder / 'report.html'}", markup=False, soft_wrap=True)
 
 
 def _title(name: str) -> str:
-    return method_class(find_method(method_of(name))).title or display_name(name)
+    methods = methods_in(method_of(name))
+    declared = method_class(find_method(methods[0])).title if len(methods) == 1 else ""
+    return row_titles({name: declared})[name]
 
 
 def write(record: Mapping[str, Any], folder: Path, figures: Sequence[Picture] = ()) -> None:

@@ -1,5 +1,6 @@
 """Whether an experiment can run to its end, as far as sizes tell, before anything is trained."""
 
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -9,13 +10,13 @@ import numpy as np
 import jax_unlearn as ju
 from jax_unlearn import data
 from jax_unlearn.core import InputError, Model
-from jax_unlearn.display import method_of
 
+from .composed import method_at
 from .config import Experiment
+from .dry_run import try_out
 from .hyperparameters import build_method
 from .method_checks import check_method, too_large_batch, why_unfit
 from .naming import as_typed
-from .trial import try_out
 
 
 class Fit(NamedTuple):
@@ -57,37 +58,44 @@ def check_fit(
     for text in experiment.requests:
         spec = data.parse_request(text)
         with as_typed(f"requests={text!r}"):
-            request = _request(spec, dataset)
+            own = data.changed(spec, dataset)
+            request = _request(spec, own)
         same = seen.setdefault(request.hash, text)
         if same != text:
             raise InputError(
                 f"requests={text!r}: forgets the same as {same!r}; expected each request once"
             )
-        if spec.kind == "ids":
+        if any(step.kind == "ids" for step in spec.steps):
             hashes[text] = request.hash
-        if data.test_forgotten(dataset, request).all():
+        if data.test_forgotten(own, request).all():
             raise InputError(
                 f"requests={text!r}: all test images are of forgotten classes; expected some of "
                 "others; forget fewer classes"
             )
-        forget, retain = data.split(dataset, request)
-        problem = ju.Problem(model, None, forget, retain, num_classes=dataset.num_classes)
+        problem = _problem(model, request, own)
         if not too_large:
-            batch_size, rows = experiment.training.batch_size, len(retain.label)
+            batch_size = experiment.training.batch_size
+            rows = len(own.train.label) - len(request.ids)
             too_large += too_large_batch("training", batch_size, rows, f"{text}'s oracle")
-        unfit[text] = {}
-        for name, given in arguments[text].items():
+        before = data.step_before(text)
+        # Where a step cannot be taken, none can that goes on from it.
+        unfit[text] = {row: f"{before}: {why}" for row, why in unfit.get(before, {}).items()}
+        for row, given in arguments[text].items():
+            if row in unfit[text]:
+                continue
+            name = method_at(row, text)
             method = build_method(name, given)
             why = why_unfit(name, method, text, problem) if experiment.skip_unfit else ""
             if why:
-                unfit[text][name] = why
+                unfit[text][row] = why
                 continue
             found = check_method(name, method, text, problem)
-            if method_of(name) not in ju.METHODS and not found:
+            if name not in ju.METHODS and not found:
                 try_out(name, method, problem)
             too_large += found
     if too_large:
-        raise InputError("; ".join(too_large))
+        # A method has one row or two.
+        raise InputError("; ".join(dict.fromkeys(too_large)))
     if all(unfit[text] and unfit[text].keys() == arguments[text].keys() for text in unfit):
         told = {f"{name}: {why}": None for rows in unfit.values() for name, why in rows.items()}
         raise InputError("; ".join(told))
@@ -109,8 +117,9 @@ def check_settings(
     Raises:
       InputError: as :func:`check_fit`, for the first setting that does not fit.
     """
-    forget, retain = data.split(dataset, _request(data.parse_request(text), dataset))
-    problem = ju.Problem(model, None, forget, retain, num_classes=dataset.num_classes)
+    spec = data.parse_request(text)
+    own = data.changed(spec, dataset)
+    problem = _problem(model, _request(spec, own), own)
     tried = set()
     for method in methods:
         too_large = check_method(name, method, text, problem)
@@ -123,8 +132,20 @@ def check_settings(
             tried.add(program)
 
 
+def _problem(model: Model, request: data.Request, dataset: data.Dataset) -> ju.Problem:
+    """What a method is to see, without weights."""
+    _, retain = data.split(dataset, request)
+    return ju.Problem(
+        model,
+        None,
+        data.take(dataset.train, np.isin(dataset.train.id, request.step_ids)),
+        retain,
+        num_classes=dataset.num_classes,
+        validation=dataset.validation,
+    )
+
+
 def _request(spec: data.RequestSpec, dataset: data.Dataset) -> data.Request:
-    # Which examples are hardest is not known before models are trained, but how many are; in the
-    # data's own order they might be whole classes.
-    stand_in = np.random.default_rng(0).random(len(dataset.train.label))
-    return data.make_request(spec, dataset, stand_in if spec.kind == "hardest" else None)
+    # Which examples are hardest is not known before models are trained, but how many are.
+    scores = functools.partial(data.stand_in, dataset=dataset)
+    return data.make_request(spec, dataset, scores, exact=spec.exact)

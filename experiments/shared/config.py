@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax_unlearn as ju
+from jax_unlearn.wording import listed
 
 USUAL_METHODS = (
     "finetune",
@@ -30,6 +31,9 @@ class Data:
         digits needs none.
       train_size: number of training images, drawn class by class; 0 takes all.
       test_size: number of test images, drawn class by class; 0 takes all.
+      validation_size: number of those training images, drawn class by class, that are held out of
+        all training for methods that choose by them; 0 holds out none.
+      validation_seed: randomness of that draw.
       padding: pixels by which augmentation pads before it crops; 0 crops nothing.
       flip: whether augmentation flips images horizontally.
     """
@@ -38,6 +42,8 @@ class Data:
     dir: str | None = None
     train_size: int = 0
     test_size: int = 0
+    validation_size: int = 0
+    validation_seed: int = 0
     padding: int = 4
     flip: bool = True
 
@@ -99,9 +105,16 @@ class Experiment:
       training: the recipe of originals and oracles.
       requests: what to forget, each an experiment of its own on the same originals: class:3,
         class:1,2, class:rocket, subclass:rocket, random:0.1, random:500, hardest:0.1,
-        ids:PATH (.npy, .txt or .json).
-      methods: names from the README's table, or FILE.py:NAME or pkg.module:NAME of your own.
-      seeds: one original and one run of each method per seed.
+        memorization:high,0.1, entangled:high,0.1, worst:0.1, ids:PATH (.npy, .txt or .json); what
+        was wrong with the data, and originals of that data: confused:3,5,0.5, backdoor:0,0.1,
+        duplicated:0.1; one after another: class:3-then-class:5.
+      methods: names from the README's table, or FILE.py:NAME or pkg.module:NAME of your own; a
+        method for each step of a sequence: finetune-then-salun.
+      seeds: of training: one original and one run of each method per seed.
+      request_seeds: of what requests draw at random: one that names no seed is made with each of
+        these, as a request of its own; none takes seed 0.
+      unlearning_seeds: of unlearning: every original is unlearned with each of these; none takes
+        the original's own.
       oracles: how many models are retrained for each request, of seeds 0, 1, ...: some are the
         reference and the others are held out; 0 takes twice the number of seeds, at least 4, fewer
         than which give no verdict.
@@ -127,6 +140,8 @@ class Experiment:
     requests: tuple[str, ...] = ("random:0.1",)
     methods: tuple[str, ...] = USUAL_METHODS
     seeds: tuple[int, ...] = (0, 1, 2)
+    request_seeds: tuple[int, ...] = ()
+    unlearning_seeds: tuple[int, ...] = ()
     oracles: int = 0
     hyperparameters: str = ""
     set: tuple[str, ...] = ()
@@ -135,6 +150,21 @@ class Experiment:
     cpu_devices: int = 0
     loop: str = "auto"
     svc_examples: int = 2000
+
+    @property
+    def runs(self) -> int:
+        """How many models a method makes for a request."""
+        return len(self.seeds) * max(1, len(self.unlearning_seeds))
+
+    @property
+    def varied(self) -> str:
+        """Which seeds the models of a row differ in, as a table says it."""
+        drawn = f"each with unlearning seeds {listed([*map(str, self.unlearning_seeds)])}"
+        return (
+            f"training seeds {listed([*map(str, self.seeds)])}, "
+            f"{drawn if self.unlearning_seeds else 'each unlearned with the same seed'}; "
+            "one draw of the request"
+        )
 
     @property
     def keeps_memory(self) -> bool:

@@ -8,24 +8,31 @@ from typing import Any
 import jax_unlearn as ju
 from jax_unlearn.bank.plan import Named
 from jax_unlearn.core import InputError, check_choice
+from jax_unlearn.data import last_step, steps_of, without_seed
 from jax_unlearn.data.request_text import OPTIONS
 from jax_unlearn.display import DEFAULTS, method_of
 from jax_unlearn.methods import method_class
 from jax_unlearn.registry import find_method
 from jax_unlearn.user_code import is_reference
 
+from .composed import method_at
 from .config import Experiment
 from .hyperparameter_file import read_hyperparameters
 from .naming import naming
 from .sources import source_of
 
+NOTHING: Mapping[str, Any] = {"arguments": {}, "failed": "", "collapses": False}
+"""What a file says of a method that it does not name."""
+
 
 def method_arguments(experiment: Experiment, request: str) -> dict[str, dict[str, Any]]:
     """Each row's hyperparameters for a request, where they differ from the method's defaults.
 
-    Those of the file come first (its entry for the request, else for ``'*'``), then ``set``. With
-    ``show_defaults`` a method that collapsed at its defaults in the search has a second row, which
-    takes nothing from it.
+    Of a name that is several methods, those of the one of the request's last step.
+
+    Those of the file come first (its entry for the request, of a sequence else for its last step,
+    else for that with any seed, else for ``'*'``), then ``set``. With ``show_defaults`` a method
+    that collapsed at its defaults in the search has a second row, which takes nothing from it.
 
     Raises:
       InputError: the file is missing or malformed, or has no entry for the request.
@@ -33,16 +40,16 @@ def method_arguments(experiment: Experiment, request: str) -> dict[str, dict[str
     entry = _entry(experiment, request)
     arguments: dict[str, dict[str, Any]] = {}
     for name in experiment.methods:
-        found = entry.get(name, {})
-        arguments[name] = dict(found.get("arguments", {}))
-        row = name + DEFAULTS
-        if experiment.show_defaults and (found.get("collapses") or row in entry):
-            arguments[row] = dict(entry.get(row, {}).get("arguments", {}))
+        arguments[name] = dict(_found(entry, name, request)["arguments"])
+        if experiment.show_defaults and _shows_defaults(experiment, name, request):
+            row = name + DEFAULTS
+            arguments[row] = dict(entry.get(row, NOTHING)["arguments"])
     for text in experiment.set:
         kind, method, field, value = parse_setting(text)
-        if kind in ("", request.partition(":")[0]):
-            for row in {method, method + DEFAULTS} & set(arguments):
-                arguments[row][field] = value
+        if kind in ("", last_step(request).partition(":")[0]):
+            for row, given in arguments.items():
+                if method_at(row, request) == method:
+                    given[field] = value
     return arguments
 
 
@@ -56,18 +63,39 @@ def failed_methods(experiment: Experiment, request: str) -> dict[str, str]:
     """
     entry = _entry(experiment, request)
     used = method_arguments(experiment, request)
+    found = {name: _found(entry, name, request) for name in experiment.methods}
     return {
-        name: str(entry[name]["failed"])
-        for name in experiment.methods
-        if name in entry and entry[name]["failed"] and used[name] == entry[name]["arguments"]
+        name: str(told["failed"])
+        for name, told in found.items()
+        if told["failed"] and used[name] == told["arguments"]
     }
+
+
+def _found(entry: Mapping[str, Any], name: str, request: str) -> Mapping[str, Any]:
+    """What the file has for a name: a run's settings by itself, a search's by its method."""
+    return entry.get(name, entry.get(method_at(name, request), NOTHING))
+
+
+def _shows_defaults(experiment: Experiment, name: str, request: str) -> bool:
+    """Whether a method collapsed at its defaults, in any step of a sequence that is asked for.
+
+    A step goes on from what the same row left, so that such a row is there from the first step on.
+    """
+    sequences = [text for text in experiment.requests if request in steps_of(text)]
+    for step in {step for text in (request, *sequences) for step in steps_of(text)}:
+        entry = _entry(experiment, step)
+        if _found(entry, name, step)["collapses"] or name + DEFAULTS in entry:
+            return True
+    return False
 
 
 def _entry(experiment: Experiment, request: str) -> Mapping[str, Any]:
     """What the file of hyperparameters has for a request, by method."""
     file = experiment.hyperparameters
     found = read_hyperparameters(file) if file else {"*": {}}
-    entry = found.get(request, found.get("*"))
+    step = last_step(request)
+    names = (request, step, without_seed(step), "*")
+    entry = next((found[name] for name in names if name in found), None)
     if entry is None:
         raise InputError(
             f"hyperparameters={file!r}: has no entry for {request!r}, only for "
@@ -77,13 +105,14 @@ def _entry(experiment: Experiment, request: str) -> Mapping[str, Any]:
     return entry
 
 
-def name_method(name: str, arguments: Mapping[str, Any], failed: str = "") -> Named:
-    """A method under the name of its row.
+def name_method(name: str, request: str, arguments: Mapping[str, Any], failed: str = "") -> Named:
+    """The method of a request's last step, under the name of its row.
 
     Raises:
       InputError: as :func:`build_method`.
     """
-    return Named(name, build_method(name, arguments), source_of(method_of(name)), failed)
+    method = method_at(name, request)
+    return Named(name, build_method(method, arguments), source_of(method), failed)
 
 
 def build_method(name: str, arguments: Mapping[str, Any]) -> ju.Unlearner:

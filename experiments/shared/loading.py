@@ -26,7 +26,10 @@ def load_data(
     with as_typed(dataset="data.name", data_dir="data.dir"), _naming_the_switch():
         dataset = load(settings.name, settings.dir, download=download)
     with naming("data."):
-        return data.subset(dataset, settings.train_size or None, settings.test_size or None)
+        dataset = data.subset(dataset, settings.train_size or None, settings.test_size or None)
+        if not settings.validation_size:
+            return dataset
+        return data.hold_out(dataset, settings.validation_size, settings.validation_seed)
 
 
 def make_network(experiment: Experiment, dataset: data.Dataset) -> Model:

@@ -3,17 +3,16 @@
 import jax_unlearn as ju
 from jax_unlearn import data
 from jax_unlearn.core import InputError
-from jax_unlearn.display import method_of
 
+from .dry_run import of_user
 from .naming import naming
-from .trial import of_user
 
 
 def why_unfit(name: str, method: ju.Unlearner, text: str, problem: ju.Problem) -> str:
     """Why a method cannot work on a request; '' where it can."""
-    with of_user(method_of(name), "check"):
+    with of_user(name, "check"):
         try:
-            method.check(problem, exact=data.parse_request(text).kind != "hardest")
+            method.check(problem, exact=data.parse_request(text).exact)
         except InputError as error:
             return str(error)
     return ""
@@ -21,8 +20,8 @@ def why_unfit(name: str, method: ju.Unlearner, text: str, problem: ju.Problem) -
 
 def check_method(name: str, method: ju.Unlearner, text: str, problem: ju.Problem) -> list[str]:
     """Check a method on a request; what is to be said of its batch size."""
-    with naming(f"{name}."), of_user(method_of(name), "check or pool"):
-        method.check(problem, exact=data.parse_request(text).kind != "hardest")
+    with naming(f"{name}."), of_user(name, "check or pool"):
+        method.check(problem, exact=data.parse_request(text).exact)
         rows = method.count_rows(problem)
     return too_large_batch(name, method.batch_size, rows, text)
 

@@ -52,7 +52,7 @@ class Setup:
     def methods(self, request: str) -> list[Named]:
         """The methods that can work on a request, with their hyperparameters."""
         return [
-            name_method(name, given, self.failed[request].get(name, ""))
+            name_method(name, request, given, self.failed[request].get(name, ""))
             for name, given in self.arguments[request].items()
         ]
 
@@ -75,6 +75,9 @@ def set_up(
       InputError: with one line that names the setting.
     """
     validate(experiment)
+    # What a sequence fulfils on its way is audited, and may have settings, like any request.
+    drawn = data.with_seeds(experiment.requests, experiment.request_seeds)
+    experiment = dataclasses.replace(experiment, requests=data.with_steps(drawn))
     execution.validate()
     use_cpu_devices(experiment.cpu_devices, keep_memory=experiment.keeps_memory)
     distributed.initialize(

@@ -2,6 +2,7 @@
 
 from jax_unlearn.user_code import is_reference, source_digest
 
+from .composed import methods_in
 from .config import Experiment
 
 
@@ -20,5 +21,6 @@ def digests(experiment: Experiment) -> dict[str, str]:
     Raises:
       InputError: as :func:`source_of`.
     """
-    names = (experiment.data.name, experiment.network.name, *experiment.methods)
+    methods = [part for name in experiment.methods for part in methods_in(name)]
+    names = (experiment.data.name, experiment.network.name, *methods)
     return {name: source_of(name) for name in names if is_reference(name)}

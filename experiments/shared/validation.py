@@ -10,6 +10,7 @@ from jax_unlearn.models.linen import DTYPES
 from jax_unlearn.registry import find_method
 from jax_unlearn.user_code import is_reference
 
+from .composed import check_composed, method_at, methods_in
 from .config import Experiment
 from .hyperparameters import build_method, method_arguments, parse_setting
 from .naming import as_typed, naming
@@ -23,20 +24,24 @@ def validate(experiment: Experiment) -> None:
     """
     find_network(experiment.network.name, argument="network.name")
     check_choice("network.dtype", experiment.network.dtype, DTYPES)
-    for seed in experiment.seeds:
-        check_number("seeds", seed, low=0, high=FIRST_SCORING_SEED - 1, whole=True)
+    for field in ("seeds", "request_seeds", "unlearning_seeds"):
+        for seed in getattr(experiment, field):
+            check_number(field, seed, low=0, high=FIRST_SCORING_SEED - 1, whole=True)
     check_number("oracles", experiment.oracles, low=0, high=FIRST_SCORING_SEED, whole=True)
-    for field in ("seeds", "requests", "methods"):
+    for field in ("seeds", "requests", "methods", "request_seeds", "unlearning_seeds"):
         values = getattr(experiment, field)
+        if not values and field.endswith("_seeds"):
+            continue
         if not values or len(set(values)) < len(values):
             raise InputError(f"{field}={values}: expected one or more values, none of them twice")
-    for name in ("train_size", "test_size", "padding"):
+    for name in ("train_size", "test_size", "validation_size", "validation_seed", "padding"):
         check_number(f"data.{name}", getattr(experiment.data, name), low=0, whole=True)
     check_number("network.width", experiment.network.width, low=0, whole=True)
     check_number("svc_examples", experiment.svc_examples, low=0, whole=True)
     check_number("cpu_devices", experiment.cpu_devices, low=0, high=1024, whole=True)
     check_choice("loop", experiment.loop, ("auto", "scan", "python"))
-    for name in experiment.methods:
+    methods = [part for name in experiment.methods for part in methods_in(name)]
+    for name in methods:
         if find_method(name, argument="methods") is ju.retrain:
             raise InputError(
                 f"methods={name!r}: every run has it, as the oracle; leave it out of the methods"
@@ -57,10 +62,12 @@ def validate(experiment: Experiment) -> None:
         kind, method, field, value = parse_setting(text)
         if kind:
             check_choice(f"set={text!r}: kind of request", kind, OPTIONS)
-        known = [*ju.METHODS, *experiment.methods]
+        known = [*ju.METHODS, *methods]
         if method not in known and not is_reference(method):
             check_choice(f"set={text!r}: method", method, known)
         build_method(method, {field: value})
     for request in experiment.requests:
+        for name in experiment.methods:
+            check_composed(name, request)
         for name, arguments in method_arguments(experiment, request).items():
-            build_method(name, arguments)
+            build_method(method_at(name, request), arguments)

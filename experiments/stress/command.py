@@ -12,9 +12,11 @@ import time
 import jax
 
 from jax_unlearn.core import InputError, check_choice, check_number
+from jax_unlearn.data.request_text import parse_request
 
 from ..shared.command import guarded
 from ..shared.command_line import parse
+from ..shared.naming import as_typed
 from ..shared.writable import check_writable
 from . import __doc__ as description
 from .position import LostError, check_end, check_start, position
@@ -30,6 +32,7 @@ class Stress:
       signal: kill, term, int, or any, which draws one of them each time.
       longest: seconds that a start is given at most; the moment is drawn uniformly.
       checkpoint_seconds: time between two checkpoints.
+      requests: what to forget, as in experiments.run.
       methods: which methods follow training, of salun, natmu and mumis.
       epochs: how long the runs are: passes of training; methods make half as many, MU-Mis that many
         steps.
@@ -41,6 +44,7 @@ class Stress:
     signal: str = "kill"
     longest: float = 10.0
     checkpoint_seconds: float = 0.2
+    requests: tuple[str, ...] = ("class:3",)
     methods: tuple[str, ...] = ("salun", "natmu", "mumis")
     epochs: int = 40
     seed: int = 0
@@ -51,6 +55,9 @@ def execute(stress: Stress) -> None:
     """Break a run off as often as asked for."""
     if not stress.methods:
         raise InputError(f"methods=(): expected one or more of {', '.join(METHODS)}")
+    for text in stress.requests:
+        with as_typed(request="requests"):
+            parse_request(text)
     for name in stress.methods:
         check_choice("methods", name, METHODS)
     check_number("kills", stress.kills, low=1, whole=True)
@@ -69,7 +76,7 @@ def execute(stress: Stress) -> None:
     # So that starts are short beside the work that is broken off.
     jax.config.update("jax_compilation_cache_dir", str((out / "compiled").absolute()))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-    flags = settings(stress.methods, stress.epochs)
+    flags = settings(stress.requests, stress.methods, stress.epochs)
     whole = out / "whole"
     begun = time.monotonic()
     finish(start(whole, flags, 60), whole)

@@ -30,18 +30,23 @@ def position(folder: pathlib.Path) -> Position:
     """Read how far a bank has come."""
     models = {
         path.parent.name: path.read_text()
-        for path in sorted(folder.glob("models/*/record.json"))
+        for path in _found(folder, "models/*/record.json")
         if not path.parent.name.startswith(".")
     }
     saved = [
         (part.name, max(_steps(part)))
-        for part in folder.glob("unfinished/*")
+        for part in _found(folder, "unfinished/*")
         if not part.name.endswith(".removed")
         and _steps(part)
         # Killed between the model's own storing and the end of its checkpoints.
         and not _models_of(part) <= set(models)
     ]
     return Position(models, max(saved, default=("", 0), key=lambda part: part[1]))
+
+
+def _found(folder: pathlib.Path, pattern: str) -> list[pathlib.Path]:
+    """Paths of a pattern in a bank, and in those inside it of changed data."""
+    return [*sorted(folder.glob(pattern)), *sorted(folder.glob(f"changed/*/{pattern}"))]
 
 
 def _models_of(part: pathlib.Path) -> set[str]:
@@ -96,8 +101,8 @@ def check_end(folder: pathlib.Path, whole: pathlib.Path) -> None:
     for address, text in mine.items():
         if _outcome(text) != _outcome(theirs[address]):
             raise LostError(f"{address}: its history differs from that of the bank left alone")
-        for path in sorted((whole / "models" / address).glob("*.*")):
-            other = folder / "models" / address / path.name
+        for path in _found(whole, f"models/{address}/*.*"):
+            other = folder / path.relative_to(whole)
             if path.name != "record.json" and path.read_bytes() != other.read_bytes():
                 raise LostError(f"{address}: {path.name} differs from that of the bank left alone")
 

@@ -14,6 +14,9 @@ from collections.abc import Sequence
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 
+from jax_unlearn.audit.measures.measure import MIN_SUBSETS
+from jax_unlearn.data.request_text import BY_HALVES, parse_request
+
 from ..bank import command as bank
 from ..shared.command import guarded, program
 from .position import LostError
@@ -27,14 +30,16 @@ METHODS = {
 }
 
 
-def settings(methods: Sequence[str], epochs: int) -> list[str]:
+def settings(requests: Sequence[str], methods: Sequence[str], epochs: int) -> list[str]:
     """Flags of an experiment on digits that is short and has every kind of part."""
+    halves = any(step.kind in BY_HALVES for text in requests for step in parse_request(text).steps)
     counts = {"salun": -(-epochs // 2), "natmu": -(-epochs // 2), "mumis": epochs}
     given = [f"{name}.{field.format(counts[name])}" for name in methods for field in METHODS[name]]
     flags = [
         *("--data.train-size", 400, "--data.test-size", 100, "--network.width", 8),
-        *("--training.epochs", epochs, "--training.batch-size", 20, "--requests", "class:3"),
-        *("--methods", *methods, "--count", 1, "--watch", "--set", *given),
+        *("--training.epochs", epochs, "--training.batch-size", 20, "--requests", *requests),
+        *("--methods", *methods, "--count", 1, "--subsets", MIN_SUBSETS if halves else 0),
+        *("--watch", "--set", *given),
     ]
     return [str(flag) for flag in flags]
 

@@ -50,7 +50,12 @@ from jax_unlearn.audit.measures.memorization import (
 )
 from jax_unlearn.audit.measures.probabilities import modified_entropy
 from jax_unlearn.audit.measures.protocol import AuditProtocol
+from jax_unlearn.audit.measures.relative_similarity import (
+    RelativeSimilarity,
+    relative_similarity,
+)
 from jax_unlearn.audit.measures.relearn_time import RelearnCurve, mean_loss, relearn_time
+from jax_unlearn.audit.measures.rf_jsd import rf_jsd
 from jax_unlearn.audit.measures.rmia import rmia, rmia_scores
 from jax_unlearn.audit.measures.roc import (
     Roc,
@@ -93,6 +98,7 @@ __all__ = [
     "NullBand",
     "Probe",
     "Ranking",
+    "RelativeSimilarity",
     "RelearnCurve",
     "RequestModels",
     "Roc",
@@ -142,8 +148,10 @@ __all__ = [
     "percent_called_member",
     "probe_rows",
     "rank",
+    "relative_similarity",
     "relearn_curve",
     "relearn_time",
+    "rf_jsd",
     "rmia",
     "rmia_scores",
     "roc_curve",

@@ -1,7 +1,9 @@
 """Predictions on disk: everything the audit needs of one model, in one ``.npz`` file.
 
 The file holds ten arrays and no pickled object: ``{forget,retain,test}_{logits,label,id}`` and
-``test_forgotten``, with the shapes and dtypes of :class:`jax_unlearn.core.Predictions`.
+``test_forgotten``, with the shapes and dtypes of :class:`jax_unlearn.core.Predictions`. Where a
+request has a measure of its own, three more hold what that is taken on:
+``focus_MEASURE_{logits,label,id}``.
 """
 
 import io
@@ -16,7 +18,7 @@ from jax_unlearn.core import InputError, Outputs, Predictions
 from jax_unlearn.files import write_whole
 from jax_unlearn.wording import counted
 
-SPLITS = ("forget", "retain", "test")
+SPLITS, FOCUS = ("forget", "retain", "test"), "focus_"
 KEYS = (*(f"{split}_{field}" for split in SPLITS for field in Outputs._fields), "test_forgotten")
 
 
@@ -37,6 +39,9 @@ def save_predictions(path: str | os.PathLike, predictions: Predictions) -> None:
         for split in SPLITS
         for field, array in getattr(predictions, split)._asdict().items()
     }
+    for measure, outputs in predictions.focus.items():
+        columns = outputs._asdict().items()
+        arrays |= {f"{FOCUS}{measure}_{field}": array for field, array in columns}
     buffer = io.BytesIO()
     np.savez(buffer, test_forgotten=predictions.test_forgotten, **arrays)
     write_whole(path, buffer.getvalue())
@@ -64,10 +69,27 @@ def load_predictions(path: str | os.PathLike) -> Predictions:
                     "that save_predictions writes"
                 )
             arrays = {key: stored[key] for key in KEYS}
+            measures = [
+                key.removeprefix(FOCUS).removesuffix("_label")
+                for key in stored
+                if key.startswith(FOCUS) and key.endswith("_label")
+            ]
+            focus = {
+                name: Outputs(*(stored[f"{FOCUS}{name}_{field}"] for field in Outputs._fields))
+                for name in measures
+            }
     except InputError:
         raise
     # An .npy file opens as a bare array, which is no context manager: TypeError.
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        OSError,
+        KeyError,
+        ValueError,
+        TypeError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise InputError(
             f"path={str(path)!r}: damaged or not an .npz of plain arrays "
             f"({type(error).__name__}); store the predictions again"
@@ -75,7 +97,8 @@ def load_predictions(path: str | os.PathLike) -> Predictions:
     forget, retain, test = (
         Outputs(*(arrays[f"{split}_{field}"] for field in Outputs._fields)) for split in SPLITS
     )
-    return check_predictions(Predictions(forget, retain, test, arrays["test_forgotten"]), str(path))
+    found = Predictions(forget, retain, test, arrays["test_forgotten"], focus)
+    return check_predictions(found, str(path))
 
 
 def check_predictions(predictions: Predictions, source: str) -> Predictions:
@@ -123,7 +146,11 @@ def check_predictions(predictions: Predictions, source: str) -> Predictions:
             f"{source}: test_forgotten=all True: expected some test examples of remaining "
             "classes; mark only the forgotten classes"
         )
-    return Predictions(forget, retain, test, forgotten)
+    focus = {
+        name: _check_outputs(outputs, f"{source}: {FOCUS}{name}")
+        for name, outputs in predictions.focus.items()
+    }
+    return Predictions(forget, retain, test, forgotten, focus)
 
 
 def _check_outputs(outputs: Outputs, source: str) -> Outputs:

@@ -41,7 +41,8 @@ class Member:
     Attributes:
       ingredients: what determines it, see :func:`jax_unlearn.bank.record.address_of`.
       job: builds the run that trains it; called only when it is missing.
-      remarks: what is kept beside what came of it; part of no address.
+      remarks: what is kept beside what came of it; part of no address, and added to a model that
+        is there already.
     """
 
     ingredients: Mapping[str, Any]
@@ -56,7 +57,7 @@ def describe_data(dataset: Any) -> DataDescription:
         dataset.fingerprint,
         dataset.num_classes,
         Labelled(dataset.train.id, dataset.train.label),
-        Labelled(dataset.test.id, dataset.test.label),
+        Labelled(dataset.evaluated.id, dataset.evaluated.label),
     )
 
 
@@ -146,6 +147,8 @@ def fill(
             on_stored(*records_of(bank, [stored]))
 
     missing = from_leader(lambda: [a for a in by_address if not bank.sound(a)])
+    there = {a: m for a, m in by_address.items() if a not in missing}
+    from_leader(functools.partial(_remark, bank, there))
     while missing:
         with contextlib.ExitStack() as claims:
             group = from_leader(functools.partial(_claim, bank, missing, places, claims))
@@ -164,6 +167,12 @@ def fill(
             time.sleep(POLL)
     # Not all records of the bank: one that is damaged is a matter of those who ask for it.
     return records_of(bank, [bank.address(member.ingredients) for member in members])
+
+
+def _remark(bank: Bank, members: Mapping[str, Member]) -> None:
+    """Add what has become known since, such as that a search found nothing that forgets."""
+    for address, member in members.items():
+        bank.remark(address, member.remarks)
 
 
 def _lacking(bank: Bank, addresses: Sequence[str]) -> list[str]:

@@ -1,7 +1,7 @@
 """A request resolved on a dataset: which examples it removes, and what a run watches of them."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,9 +27,11 @@ class Forgetting:
       text: as it was asked for.
       slug: short name, for folders.
       request: the ids.
-      forget: the forget set.
+      forget: the forget set; of a sequence all that its steps remove.
       retain: the retain set.
       test_forgotten: bool [T], test images of a class forgotten as a whole.
+      step: what is to be removed now: of a sequence what its last step removes, from models that
+        the steps before have unlearned; otherwise the forget set.
     """
 
     text: str
@@ -38,29 +40,33 @@ class Forgetting:
     forget: Examples
     retain: Examples
     test_forgotten: np.ndarray
+    step: Examples
 
 
 def resolve(
-    dataset: data.Dataset, text: str, logits_of: Callable[[list[int]], list[np.ndarray]]
+    dataset: data.Dataset, text: str, scores: Callable[[data.RequestSpec], data.Scores]
 ) -> Forgetting:
     """Choose the examples to forget.
 
     Args:
       dataset: the data.
       text: the request.
-      logits_of: gives the logits float [N, K] on the training images of originals of the seeds
-        given; asked only where the request needs margins.
+      scores: gives what models say of the training images; asked only where the request needs it.
+
+    Raises:
+      InputError: the request does not fit the dataset, or steps of a sequence overlap.
     """
     spec = data.parse_request(text)
-    margins = None
-    if spec.kind == "hardest":
-        seeds = [FIRST_SCORING_SEED + seed for seed in spec.scoring_seeds]
-        label = dataset.train.label
-        margins = np.mean([_margins(logits, label) for logits in logits_of(seeds)], axis=0)
-    request = data.make_request(spec, dataset, margins)
+    request = data.make_request(spec, dataset, scores)
     forget, retain = data.split(dataset, request)
     forgotten = data.test_forgotten(dataset, request)
-    return Forgetting(text, spec.slug, request, forget, retain, forgotten)
+    step = data.take(dataset.train, np.isin(dataset.train.id, request.step_ids))
+    return Forgetting(text, spec.slug, request, forget, retain, forgotten, step)
+
+
+def mean_margins(logits: Sequence[np.ndarray], label: np.ndarray) -> np.ndarray:
+    """True-class margins float [N], averaged over models, of their logits [N, K]."""
+    return np.mean([_margins(one, label) for one in logits], axis=0)
 
 
 def _margins(logits: np.ndarray, label: np.ndarray) -> np.ndarray:

@@ -89,12 +89,14 @@ class Named:
       failed: why its hyperparameters stand for no setting of the method that works, as a search
         says it ("no setting found that forgets"); '' for nothing. It changes no address: the models
         are the same, their row is no longer taken for the method's.
+      seed: of the unlearning run; None takes that of the original.
     """
 
     name: str
     unlearner: Unlearner
     source: str = ""
     failed: str = ""
+    seed: int | None = None
 
     @property
     def method(self) -> str:
@@ -104,12 +106,18 @@ class Named:
     @property
     def title(self) -> str:
         """How a reader knows it: by what its class declares, else by its name."""
-        declared = self.unlearner.title
-        return declared + self.name[len(self.method) :] if declared else display_name(self.name)
+        ending = self.name[len(self.method) :]
+        return self.declared + ending if self.declared else display_name(self.name)
+
+    @property
+    def declared(self) -> str:
+        """What its class declares; '' for a name of several methods, one for each step."""
+        return "" if "-then-" in self.name else self.unlearner.title
 
     def describe(self) -> dict[str, Any]:
-        """Name, hyperparameters and source as JSON values."""
-        own = {"source": self.source} if self.source else {}
+        """Name, hyperparameters, source and seed as JSON values."""
+        own: dict[str, Any] = {"source": self.source} if self.source else {}
+        own |= {} if self.seed is None else {"seed": self.seed}
         return {
             "name": self.method,
             "arguments": describe_method(self.unlearner)["arguments"],
@@ -164,7 +172,10 @@ def subset_member(plan: Plan, seed: int) -> Member:
 
 
 def unlearned_member(plan: Plan, forgetting: Forgetting, original: Record, method: Named) -> Member:
-    """An original from which a method has removed the forget set."""
+    """A model from which a method has removed the forget set.
+
+    It began as the original; in a sequence as the model that the steps before left.
+    """
     made_of = ingredients(
         plan,
         "unlearned",
@@ -174,7 +185,7 @@ def unlearned_member(plan: Plan, forgetting: Forgetting, original: Record, metho
         method=method.describe(),
         original=original.address,
     )
-    remarks = {"title": method.unlearner.title, "failed": method.failed}
+    remarks = {"title": method.declared, "failed": method.failed}
     return Member(
         made_of,
         lambda: unlearning(plan, forgetting, original, method),
@@ -182,17 +193,24 @@ def unlearned_member(plan: Plan, forgetting: Forgetting, original: Record, metho
     )
 
 
+def unlearning_seed(record: Record) -> int | None:
+    """The seed of an unlearned model's own run; None where it is that of the original."""
+    return record.ingredients["method"].get("seed")
+
+
 def unlearning(plan: Plan, forgetting: Forgetting, original: Record, method: Named) -> RunSpec:
-    """The run that removes the forget set from an original; it sees what the method asks for."""
+    """The run that makes :func:`unlearned_member`; it sees what the method asks for."""
     seed = original.ingredients["seed"]
     initial = plan.model.init(make_key(seed, "initial"))
     problem = plan.problem(
         variables=weights_of(plan.bank, original, initial),
         initial=initial,
-        forget=forgetting.forget,
+        forget=forgetting.step,
         retain=forgetting.retain if method.unlearner.needs_retain else None,
+        validation=plan.dataset.validation,
     )
-    key = make_key(seed, "unlearn", forgetting.slug, method.method)
+    drawn = seed if method.seed is None else method.seed
+    key = make_key(drawn, "unlearn", forgetting.slug, method.method)
     return RunSpec(method.unlearner, problem, key)
 
 

@@ -1,27 +1,19 @@
 """Filling a bank with what the audit of a request compares."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
-import numpy as np
-
-from jax_unlearn.bank.filling import Member, fill
+from jax_unlearn import data
+from jax_unlearn.bank.changed import plan_for
 from jax_unlearn.bank.forgetting import Forgetting, resolve, watcher
-from jax_unlearn.bank.plan import (
-    Named,
-    Plan,
-    oracle_member,
-    original_member,
-    subset_member,
-    unlearned_member,
-)
+from jax_unlearn.bank.plan import Named, Plan, oracle_member, unlearned_member, unlearning_seed
+from jax_unlearn.bank.plan_filling import fill_originals, fill_plan
 from jax_unlearn.bank.record import Record
-from jax_unlearn.bank.together import from_leader, train_logits_of
-from jax_unlearn.core import Variables
+from jax_unlearn.bank.scoring import request_scores
+from jax_unlearn.bank.together import from_leader
 from jax_unlearn.data.request_text import describe_request
-from jax_unlearn.engine.run_spec import Options
-from jax_unlearn.engine.signals import deferred
 
 LEAST_ORACLES = 4
 """Fewer give no verdict: some are the reference, and at least two are held out."""
@@ -32,6 +24,7 @@ class RequestRecords:
     """The models of a request that a bank holds.
 
     Attributes:
+      plan: what the models share; its bank holds them.
       forgetting: the request.
       originals: trained on all data.
       oracles: retrained without the forget set.
@@ -39,6 +32,7 @@ class RequestRecords:
       failed: by the name of a method why its hyperparameters stand for none that work.
     """
 
+    plan: Plan
     forgetting: Forgetting
     originals: list[Record]
     oracles: list[Record]
@@ -46,8 +40,12 @@ class RequestRecords:
     failed: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """The request, the addresses of its models, and which methods failed."""
-        return {
+        """The request, the addresses of its models, and which methods failed.
+
+        Where the request has changed the data, also the name of the bank that holds them.
+        """
+        changed = self.plan.dataset.change is not None
+        return ({"changed": self.plan.bank.path.name} if changed else {}) | {
             "text": self.forgetting.text,
             "hash": self.forgetting.request.hash,
             "original": [record.address for record in self.originals],
@@ -67,80 +65,15 @@ def count_oracles(seeds: int, asked: int = 0) -> int:
     return asked or max(LEAST_ORACLES, 2 * seeds)
 
 
-def fill_plan(
-    plan: Plan,
-    title: str,
-    members: Sequence[Member],
-    watch: Callable[[Variables], dict[str, float]] | None = None,
-    *,
-    keep_weights: bool = True,
-) -> list[Record]:
-    """Train those members that the bank lacks, with a bar, and a line for each that is finished."""
-    there = 0
-    with plan.phase(title) as bar, deferred() as interrupted:
-
-        def on_step(done: int, planned: int) -> None:
-            bar(there * planned + done, len(members) * planned)
-
-        def on_done(done: int, asked: int) -> None:
-            nonlocal there
-            del asked
-            there = done
-
-        def on_stored(record: Record) -> None:
-            seconds = record.outcome["run_seconds"] + record.outcome["compile_seconds"]
-            seed = record.ingredients["seed"]
-            status = record.outcome.get("note") or record.outcome["status"]
-            plan.tell(f"{title}, seed {seed}: {status}, {seconds:.1f} s")
-
-        def on_resumed(done: int, planned: int) -> None:
-            plan.tell(f"{title}: goes on at step {done} of {planned}")
-
-        return fill(
-            plan.bank,
-            members,
-            plan.model,
-            (plan.dataset.train.image, plan.dataset.test.image),
-            options=Options(
-                mesh=plan.mesh,
-                loop=plan.loop,
-                placement=plan.placement,
-                watch=watch,
-                on_step=on_step,
-                interrupted=interrupted,
-            ),
-            on_done=on_done,
-            on_stored=on_stored,
-            on_resumed=on_resumed,
-            checkpoint_seconds=plan.checkpoint_seconds,
-            keep_weights=keep_weights,
-        )
-
-
-def fill_originals(plan: Plan, seeds: Iterable[int]) -> list[Record]:
-    """Originals of the seeds given."""
-    return fill_plan(plan, "original", [original_member(plan, seed) for seed in seeds])
-
-
-def fill_subsets(plan: Plan, count: int) -> list[Record]:
-    """Models trained on random halves of the data."""
-    return fill_plan(plan, "subset", [subset_member(plan, seed) for seed in range(count)])
-
-
 def resolve_request(plan: Plan, text: str) -> Forgetting:
     """Choose the examples that a request removes, and keep it in the bank.
 
     Models that score examples are trained where the request needs them.
     """
-
-    def logits_of(seeds: list[int]) -> list[np.ndarray]:
-        members = [original_member(plan, seed) for seed in seeds]
-        records = fill_plan(plan, f"{describe_request(text)}: scoring model", members)
-        return [train_logits_of(plan.bank, record) for record in records]
-
-    forgetting = resolve(plan.dataset, text, logits_of)
+    forgetting = resolve(plan.dataset, text, partial(request_scores, plan, text))
     ids, forgotten = forgetting.forget.id, forgetting.test_forgotten
-    from_leader(lambda: plan.bank.add_request(forgetting.request.hash, ids, forgotten, text))
+    hash_, focus = forgetting.request.hash, forgetting.request.focus
+    from_leader(lambda: plan.bank.add_request(hash_, ids, forgotten, text, focus))
     return forgetting
 
 
@@ -151,6 +84,47 @@ def fill_oracles(plan: Plan, forgetting: Forgetting, seeds: Iterable[int]) -> li
     return fill_plan(plan, title, members, keep_weights=plan.keep_weights)
 
 
+def fill_requests(
+    plan: Plan,
+    texts: Sequence[str],
+    seeds: Sequence[int],
+    methods: Callable[[str], Sequence[Named]],
+    *,
+    oracles: Sequence[int],
+    unlearning_seeds: Sequence[int] = (),
+) -> Iterator[RequestRecords]:
+    """Fill a bank with the models of several requests, one request after another.
+
+    Those of a request that changes the training data go to a bank of that data, see
+    :func:`jax_unlearn.bank.changed.plan_for`.
+
+    Args:
+      plan: what all models share.
+      texts: the requests; before a sequence come those that it fulfils on its way.
+      seeds: of the originals.
+      methods: gives the methods for a request.
+      oracles: their seeds.
+      unlearning_seeds: with each of these every original is unlearned; none takes the original's.
+
+    Yields:
+      The models of each request.
+    """
+    made: dict[str, RequestRecords] = {}
+    for text in texts:
+        own = plan_for(plan, text)
+        made[text] = fill_request(
+            own,
+            text,
+            fill_originals(own, seeds),
+            methods(text),
+            oracles=oracles,
+            unlearning_seeds=unlearning_seeds,
+            before=made.get(data.step_before(text)),
+            followed=text in map(data.step_before, texts),
+        )
+        yield made[text]
+
+
 def fill_request(
     plan: Plan,
     text: str,
@@ -158,6 +132,9 @@ def fill_request(
     methods: Sequence[Named],
     *,
     oracles: Iterable[int],
+    unlearning_seeds: Sequence[int] = (),
+    before: RequestRecords | None = None,
+    followed: bool = False,
 ) -> RequestRecords:
     """Oracles of a request and the models that every method makes of the originals.
 
@@ -167,19 +144,30 @@ def fill_request(
       originals: to be unlearned.
       methods: by which.
       oracles: their seeds.
+      unlearning_seeds: as for :func:`fill_requests`.
+      before: of the last step of a sequence, the models of the steps before; they are unlearned in
+        place of the originals.
+      followed: whether a step comes after, which needs the weights of the models of this one.
     """
     forgetting = resolve_request(plan, text)
     retrained = fill_oracles(plan, forgetting, oracles)
     watch = watcher(plan.model, plan.dataset, forgetting) if plan.watch else None
     unlearned = {}
     for method in methods:
-        members = [unlearned_member(plan, forgetting, record, method) for record in originals]
+        if before is None:
+            begun = [(record, seed) for record in originals for seed in unlearning_seeds or (None,)]
+        else:
+            begun = [(record, unlearning_seed(record)) for record in before.methods[method.name]]
+        members = [
+            unlearned_member(plan, forgetting, record, dataclasses.replace(method, seed=seed))
+            for record, seed in begun
+        ]
         title = f"{describe_request(text)}: {method.title}"
         unlearned[method.name] = fill_plan(
-            plan, title, members, watch, keep_weights=plan.keep_weights
+            plan, title, members, watch, keep_weights=plan.keep_weights or followed
         )
     failed = {method.name: method.failed for method in methods if method.failed}
-    return RequestRecords(forgetting, originals, retrained, unlearned, failed)
+    return RequestRecords(plan, forgetting, originals, retrained, unlearned, failed)
 
 
 def count_unwatched(records: Iterable[Record]) -> int:

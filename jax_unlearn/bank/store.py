@@ -5,6 +5,9 @@ Layout of a bank::
     bank.json             {"format": 2, "data": {"name", "fingerprint", "num_classes"}}
     data.npz              train_id int64 [N], train_label int32 [N], test_id [T], test_label [T]
     requests/<hash>.npz   forget_id int64 [F], test_forgotten bool [T], text
+    focus/<hash>.npz      measure text, split text, id int64 [M], label int32 [M]: on what a
+                          measure of the request's own is taken; missing where there is none
+    changed/<name>/       a bank like this one, of the data that a request has changed
     models/<address>/     record.json, weights.safetensors (missing where none were to be kept),
                           outputs.npz (train_logits float32 [N, K], test_logits float32 [T, K])
     inside/<hash>/<address>.npz   what a model holds inside, of the request's examples; may be
@@ -36,6 +39,7 @@ from jax_unlearn.bank.files import (
 )
 from jax_unlearn.bank.record import KINDS, Record, address_of, digest
 from jax_unlearn.core import InputError, Outputs, Predictions, Variables, check_choice
+from jax_unlearn.data.focus import Focus
 from jax_unlearn.files import locked, write_whole
 from jax_unlearn.models.safetensors_io import load_safetensors, save_safetensors
 from jax_unlearn.wording import counted
@@ -208,25 +212,38 @@ class Bank:
           InputError: there is no such model or request, or one is damaged.
         """
         forget_id, test_forgotten, _ = self._read_request(request)
+        focus = self._read_focus(request)
         train, test = self.outputs(model)
         forget = np.isin(train.id, forget_id)
+        looked_at = {} if focus is None else {focus.measure: _focused(focus, train, test)}
+        # The bank has them among its test examples, of which the audit's other measures know none.
+        probe = focus is not None and focus.split == "probe"
+        kept = ~np.isin(test.id, focus.id) if focus is not None and probe else np.s_[:]
         return Predictions(
             Outputs(*(column[forget] for column in train)),
             Outputs(*(column[~forget] for column in train)),
-            test,
-            test_forgotten,
+            Outputs(*(column[kept] for column in test)),
+            test_forgotten[kept],
+            looked_at,
         )
 
     def add_request(
-        self, request: str, forget_id: np.ndarray, test_forgotten: np.ndarray, text: str
+        self,
+        request: str,
+        forget_id: np.ndarray,
+        test_forgotten: np.ndarray,
+        text: str,
+        focus: Focus | None = None,
     ) -> None:
         """Keep a forget request; one that is there already stays, and so does its text.
 
         Args:
           request: its hash, hex digits.
           forget_id: integers [F], distinct training ids, not all of them.
-          test_forgotten: bool [T], test examples of what is forgotten as a whole, not all of them.
+          test_forgotten: bool [T], test examples of what is forgotten as a whole, not all of them;
+            those that a change of the data adds to be looked at may be left out at the end.
           text: the request as a person writes it, ``class:3``.
+          focus: on what a measure of the request's own is taken.
 
         Raises:
           InputError: for ids that are not of the training set, a malformed mask, or when other ids
@@ -235,6 +252,9 @@ class Bank:
         path = self._request_path(request)
         forget_id = np.sort(np.asarray(forget_id))
         test_forgotten = np.asarray(test_forgotten)
+        if focus is not None and focus.split == "probe":
+            added = np.zeros(len(self.test.id) - len(test_forgotten), bool)
+            test_forgotten = np.concatenate([test_forgotten, added])
         self._check_request(forget_id, test_forgotten)
         with self._writing(f"request {request}"), locked(self._lock("bank")):
             if path.is_file():
@@ -253,6 +273,10 @@ class Bank:
                 "test_forgotten": test_forgotten,
                 "text": np.array(text),
             }
+            if focus is not None:
+                # First: a request that is there is whole.
+                content = npz_bytes({key: np.asarray(v) for key, v in focus._asdict().items()})
+                write_whole(self._focus_path(request), content, partial=partial_path(self.path))
             write_whole(path, npz_bytes(arrays), partial=partial_path(self.path))
 
     def requests(self) -> dict[str, str]:
@@ -327,9 +351,7 @@ class Bank:
                     (partial / OUTPUTS).write_bytes(npz_bytes(logits))
                     written = [name for name in FILES if (partial / name).is_file()]
                     digests = {name: sha256((partial / name).read_bytes()) for name in written}
-                    digests["record"] = digest(body)
-                    text = json.dumps({**body, "digests": digests}, indent=2) + "\n"
-                    (partial / "record.json").write_text(text)
+                    (partial / "record.json").write_text(_record_text(body, digests))
                     folder.parent.mkdir(exist_ok=True)
                     partial.rename(folder)
                 except OSError:
@@ -339,6 +361,26 @@ class Bank:
                 finally:
                     shutil.rmtree(partial, ignore_errors=True)
         return self._read_record(address)[0]
+
+    def remark(self, address: str, remarks: Mapping[str, Any]) -> None:
+        """Add what has become known of a stored model to its outcome; no address changes.
+
+        Args:
+          address: of the model.
+          remarks: what replaces or joins entries of the outcome; can be written as JSON.
+
+        Raises:
+          InputError: there is no such model, its record is damaged, or it cannot be written.
+        """
+        record, digests = self._read_record(address)
+        outcome = {**record.outcome, **remarks}
+        if outcome == dict(record.outcome):
+            return
+        body = {"ingredients": record.ingredients, "outcome": outcome}
+        text = _record_text(body, digests)
+        with self._writing(f"model {address}"), locked(self._lock("bank"), shared=True):
+            path = self._folder(address) / "record.json"
+            write_whole(path, text, partial=partial_path(self.path))
 
     def _lock(self, name: str) -> Path:
         return self.path / LOCKS / f"{name}.lock"
@@ -362,6 +404,16 @@ class Bank:
             )
         names = ("forget_id", "test_forgotten", "text")
         return read_npz(path, names, f"request={str(path)!r}")
+
+    def _focus_path(self, request: str) -> Path:
+        return self.path / "focus" / f"{request}.npz"
+
+    def _read_focus(self, request: str) -> Focus | None:
+        path = self._focus_path(request)
+        if not path.is_file():
+            return None
+        measure, split, ids, label = read_npz(path, Focus._fields, f"request={str(path)!r}")
+        return Focus(str(measure), str(split), ids, label)
 
     def _read_record(self, model: Record | str) -> tuple[Record, dict[str, str]]:
         """Read a record and the digests of its files."""
@@ -447,6 +499,20 @@ class Bank:
                 f"bank={str(self.path)!r}: cannot write {what} ({error.strerror or error}); make "
                 "room or allow writing there; what was stored before is as it was"
             ) from error
+
+
+def _focused(focus: Focus, train: Outputs, test: Outputs) -> Outputs:
+    """What a model says of the examples that a request's own measure looks at."""
+    among = train if focus.split == "train" else test
+    order = np.argsort(among.id)
+    rows = order[np.searchsorted(among.id, focus.id, sorter=order)]
+    return Outputs(among.logits[rows], focus.label, focus.id)
+
+
+def _record_text(body: Mapping[str, Any], digests: Mapping[str, str]) -> str:
+    """A record as its file has it: with the digests of the model's files, and its own."""
+    digests = {**digests, "record": digest(body)}
+    return json.dumps({**body, "digests": digests}, indent=2) + "\n"
 
 
 def open_bank(

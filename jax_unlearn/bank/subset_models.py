@@ -7,7 +7,8 @@ import numpy as np
 
 from jax_unlearn.audit.measures.measure import MIN_SUBSETS
 from jax_unlearn.audit.measures.memorization import MEMORIZATION, Memorization
-from jax_unlearn.bank import ids_digest, open_bank
+from jax_unlearn.bank.record import Record, ids_digest
+from jax_unlearn.bank.store import open_bank
 from jax_unlearn.core import InputError
 
 
@@ -20,6 +21,26 @@ def subset_rows(seed: int, examples: int) -> np.ndarray:
     """
     rows = np.random.default_rng(seed).permutation(examples)
     return np.sort(rows[: (examples + 1) // 2])
+
+
+def member_rows(record: Record, train_id: np.ndarray) -> np.ndarray:
+    """Mark the training examples that a model of a random half has seen: bool [N].
+
+    Args:
+      record: of the model.
+      train_id: int64 [N], ids of the training examples in the data's order.
+
+    Raises:
+      InputError: if it was not trained on the half of its seed.
+    """
+    member = np.zeros(len(train_id), bool)
+    member[subset_rows(record.ingredients["seed"], len(train_id))] = True
+    if ids_digest(train_id[~member]) != record.ingredients["removed"]:
+        raise InputError(
+            f"model={record.address}: was not trained on the half of the data that its seed "
+            "draws; fill another bank with experiments.bank --subsets"
+        )
+    return member
 
 
 def read_memorization(folders: Sequence[Path], forget_id: np.ndarray) -> Memorization:
@@ -41,13 +62,7 @@ def read_memorization(folders: Sequence[Path], forget_id: np.ndarray) -> Memoriz
     for row, folder in enumerate(folders):
         train, _ = bank.outputs(folder.name)
         correct[row] = train.logits.argmax(axis=1) == train.label
-        member[row, subset_rows(records[folder.name].ingredients["seed"], len(train.id))] = True
-        removed = ids_digest(train.id[~member[row]])
-        if removed != records[folder.name].ingredients["removed"]:
-            raise InputError(
-                f"model={folder.name}: was not trained on the half of the data that its seed "
-                "draws; fill another bank with experiments.bank --subsets"
-            )
+        member[row] = member_rows(records[folder.name], train.id)
     forget = np.isin(bank.train.id, forget_id)
     return Memorization(
         len(folders),

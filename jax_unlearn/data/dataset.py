@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 
 from jax_unlearn.core import Examples, InputError, check_number
+from jax_unlearn.data.focus import Change
 from jax_unlearn.data.lazy import LazyImages, batches
 
 CHUNK = 1024
@@ -28,6 +29,9 @@ class Dataset:
         (CIFAR-20: one of 100); None where there is none.
       test_fine: int32 [T], the same for the test images.
       fine_names: names of the finer classes, empty where there are none.
+      validation: examples held out of the training split, see :func:`hold_out`; None for none.
+      change: what a request has done to the training split, see
+        :func:`jax_unlearn.data.changes.change_data`; None for nothing.
 
     Raises:
       InputError: if a dtype, a shape, a label or an id is wrong.
@@ -41,6 +45,8 @@ class Dataset:
     train_fine: np.ndarray | None = None
     test_fine: np.ndarray | None = None
     fine_names: tuple[str, ...] = ()
+    validation: Examples | None = None
+    change: Change | None = None
 
     def __post_init__(self) -> None:
         source = f"dataset={self.name!r}"
@@ -48,6 +54,8 @@ class Dataset:
         _check_names(source, "class_names", self.class_names, self.num_classes)
         _check_split(source, "train", self.train, self.num_classes)
         _check_split(source, "test", self.test, self.num_classes)
+        if self.validation is not None:
+            _check_split(source, "validation", self.validation, self.num_classes)
         if self.train.image.shape[1:] != self.test.image.shape[1:]:
             raise InputError(
                 f"{source}: test images are {_shape(self.test.image.shape[1:])}: expected "
@@ -61,16 +69,26 @@ class Dataset:
             _check_labels(source, "train fine labels", self.train_fine, self.train, fine)
             _check_labels(source, "test fine labels", self.test_fine, self.test, fine)
 
+    @property
+    def evaluated(self) -> Examples:
+        """The test split, and after it what a change of the data adds to be looked at."""
+        if self.change is None or self.change.probe is None:
+            return self.test
+        columns = zip(self.test, self.change.probe, strict=True)
+        return Examples(*(np.concatenate(pair) for pair in columns))
+
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Sha256, in hex, of the images, labels, fine labels and ids of both splits."""
+        """Sha256, in hex, of the images, labels, fine labels and ids of all splits."""
         return content_digest(self)
 
 
 def content_digest(dataset: Dataset) -> str:
     """Compute the fingerprint of a dataset, reading all its images."""
     digest = hashlib.sha256()
-    for array in (*dataset.train, *dataset.test, dataset.train_fine, dataset.test_fine):
+    held_out = dataset.validation or ()
+    fine = (dataset.train_fine, dataset.test_fine)
+    for array in (*dataset.train, *dataset.evaluated, *fine, *held_out):
         if array is None:
             digest.update(b"none")
             continue
@@ -168,6 +186,43 @@ def subset(
         test=take(dataset.test, test),
         train_fine=None if dataset.train_fine is None else dataset.train_fine[train],
         test_fine=None if dataset.test_fine is None else dataset.test_fine[test],
+    )
+
+
+def hold_out(dataset: Dataset, size: int, seed: int = 0) -> Dataset:
+    """Move a class-stratified random part of the training split to the validation split.
+
+    Methods that choose among checkpoints (SCRUB+R) choose by it: no model is trained on it, and the
+    test split stays unseen until the audit.
+
+    Args:
+      dataset: what to divide; one without a validation split.
+      size: number of training images to hold out.
+      seed: randomness of the draw.
+
+    Returns:
+      A dataset with ``size`` training images fewer and a validation split of that many, both in the
+      same order with the same ids.
+
+    Raises:
+      InputError: if the size is not a whole number between 1 and one less than there are, or images
+        are held out already.
+    """
+    total = len(dataset.train.label)
+    check_number("validation_size", size, low=1, high=total - 1, whole=True)
+    check_number("validation_seed", seed, low=0, whole=True)
+    if dataset.validation is not None:
+        raise InputError(
+            f"dataset={dataset.name!r}: {len(dataset.validation.label)} images are held out "
+            "already: expected a dataset without a validation split; hold out once"
+        )
+    held_out = np.zeros(total, bool)
+    held_out[stratified_rows(dataset.train.label, size, seed)] = True
+    return dataclasses.replace(
+        dataset,
+        train=take(dataset.train, ~held_out),
+        train_fine=None if dataset.train_fine is None else dataset.train_fine[~held_out],
+        validation=take(dataset.train, held_out),
     )
 
 

@@ -1,40 +1,22 @@
-"""Forget requests: which training examples a model must forget, and how they were chosen."""
+"""Ways to choose the training examples that a model must forget."""
 
 import dataclasses
-import hashlib
-import json
 import os
-import re
-import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from jax_unlearn.core import Examples, InputError, check_choice, check_number
+from jax_unlearn.core import Examples, InputError, check_number
 from jax_unlearn.data.dataset import Dataset, random_order, stratified_rows, take
 from jax_unlearn.data.id_files import LARGEST, ids_from_list, read_ids
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Request:
-    """A forget request, in a dataset's own ids.
-
-    Attributes:
-      name: how the ids were chosen: class, subclass, random, hardest or ids.
-      arguments: what the choice depended on; can be written as JSON.
-      ids: int64 [F], training ids to forget, distinct and increasing.
-      hash: sha256, in hex, of the name, the arguments, the ids and the dataset.
-      classes: labels that are forgotten as a whole.
-      fine_classes: fine labels that are forgotten as a whole.
-    """
-
-    name: str
-    arguments: Mapping[str, Any]
-    ids: np.ndarray
-    hash: str
-    classes: tuple[int, ...] = ()
-    fine_classes: tuple[int, ...] = ()
+from jax_unlearn.data.request import (
+    Request,
+    class_numbers,
+    given_size,
+    request_of_rows,
+    size_of,
+)
 
 
 def by_class(dataset: Dataset, classes: Sequence[int | str] | int | str) -> Request:
@@ -47,9 +29,9 @@ def by_class(dataset: Dataset, classes: Sequence[int | str] | int | str) -> Requ
     Raises:
       InputError: if a class does not exist or nothing would remain.
     """
-    chosen = _numbers("classes", classes, dataset.class_names)
+    chosen = class_numbers("classes", classes, dataset.class_names)
     mask = np.isin(dataset.train.label, chosen)
-    return _request(dataset, "class", {"classes": list(chosen)}, mask, classes=chosen)
+    return request_of_rows(dataset, "class", {"classes": list(chosen)}, mask, classes=chosen)
 
 
 def by_subclass(dataset: Dataset, fine_classes: Sequence[int | str] | int | str) -> Request:
@@ -67,10 +49,10 @@ def by_subclass(dataset: Dataset, fine_classes: Sequence[int | str] | int | str)
             f"dataset={dataset.name!r}: has no fine labels, so no sub-class can be forgotten: "
             "expected a dataset such as cifar20; ask for a class instead"
         )
-    chosen = _numbers("fine_classes", fine_classes, dataset.fine_names)
+    chosen = class_numbers("fine_classes", fine_classes, dataset.fine_names)
     mask = np.isin(dataset.train_fine, chosen)
     arguments = {"fine_classes": list(chosen)}
-    return _request(dataset, "subclass", arguments, mask, fine_classes=chosen)
+    return request_of_rows(dataset, "subclass", arguments, mask, fine_classes=chosen)
 
 
 def random(
@@ -79,6 +61,7 @@ def random(
     count: int | None = None,
     seed: int = 0,
     stratified: bool = True,
+    part: int = 0,
 ) -> Request:
     """Forget random training images.
 
@@ -88,6 +71,8 @@ def random(
       count: number of training images.
       seed: randomness of the draw.
       stratified: whether every class gives its share, as in NatMU's forget sets.
+      part: which draw of the seed: 1 is drawn from what 0 leaves, and so on, so that parts can
+        follow one another in a sequence.
 
     Raises:
       InputError: if not exactly one of fraction and count is given, it is out of range, or
@@ -95,10 +80,17 @@ def random(
     """
     check_number("seed", seed, low=0, whole=True)
     labels = dataset.train.label
-    size = _size(dataset, fraction, count)
-    draw = stratified_rows(labels, size, seed) if stratified else random_order(len(labels), seed)
-    arguments = {**_given(fraction, count), "seed": int(seed), "stratified": bool(stratified)}
-    return _request(dataset, "random", arguments, draw[:size])
+    size = size_of(len(dataset.train.label), fraction, count)
+    check_number("part", part, low=0, high=len(labels) // size - 1, whole=True)
+    left = np.arange(len(labels))
+    for _ in range(part + 1):
+        order = stratified_rows(labels[left], size, seed) if stratified else None
+        draw = left[random_order(len(left), seed)[:size] if order is None else order]
+        left = np.setdiff1d(left, draw)
+    arguments = {**given_size(fraction, count), "seed": int(seed), "stratified": bool(stratified)}
+    return request_of_rows(
+        dataset, "random", arguments | ({"part": int(part)} if part else {}), draw
+    )
 
 
 def hardest(
@@ -133,10 +125,10 @@ def hardest(
             f"margins={margins.dtype} {list(margins.shape)}: expected {total} finite floats, one "
             "for each training image"
         )
-    size = _size(dataset, fraction, count)
+    size = size_of(len(dataset.train.label), fraction, count)
     order = np.argsort(margins, kind="stable")
-    arguments = {**_given(fraction, count), **(arguments or {})}
-    return _request(dataset, "hardest", arguments, order[:size])
+    arguments = {**given_size(fraction, count), **(arguments or {})}
+    return request_of_rows(dataset, "hardest", arguments, order[:size])
 
 
 def by_ids(dataset: Dataset, ids: np.ndarray | Sequence[int] | str | os.PathLike) -> Request:
@@ -181,7 +173,38 @@ def by_ids(dataset: Dataset, ids: np.ndarray | Sequence[int] | str | os.PathLike
             f"{unknown[0]} the first: expected ids from {dataset.train.id.min()} to "
             f"{dataset.train.id.max()} that the dataset holds"
         )
-    return _request(dataset, "ids", {}, np.isin(dataset.train.id, values))
+    return request_of_rows(dataset, "ids", {}, np.isin(dataset.train.id, values))
+
+
+def sequence(dataset: Dataset, requests: Sequence[Request], *, exact: bool = True) -> Request:
+    """Forget what several requests name, one after another.
+
+    Args:
+      dataset: where the images come from.
+      requests: at least two, in the order in which they come.
+      exact: whether the requests name the ids that are meant; stand-ins may overlap.
+
+    Raises:
+      InputError: if two requests name an image, or nothing would remain.
+    """
+    for number, later in enumerate(requests):
+        for earlier in requests[:number]:
+            both = np.intersect1d(earlier.ids, later.ids)
+            if exact and both.size:
+                raise InputError(
+                    f"sequence: step {number + 1} ({later.name}) names {len(both)} of the images "
+                    f"that an earlier step ({earlier.name}) removes, id {both[0]} the first: "
+                    "expected steps that do not overlap; take those images out of one of them"
+                )
+    steps = tuple(request.ids for request in requests)
+    rows = np.isin(dataset.train.id, np.concatenate(steps))
+    arguments = {"of": [request.hash for request in requests]}
+    made = request_of_rows(
+        *(dataset, "sequence", arguments, rows),
+        classes=tuple(sorted({label for request in requests for label in request.classes})),
+        fine_classes=tuple(sorted({fine for request in requests for fine in request.fine_classes})),
+    )
+    return dataclasses.replace(made, steps=steps)
 
 
 def split(dataset: Dataset, request: Request) -> tuple[Examples, Examples]:
@@ -209,103 +232,3 @@ def test_forgotten(dataset: Dataset, request: Request) -> np.ndarray:
 
 # Its name starts as pytest's tests do.
 test_forgotten.__test__ = False  # type: ignore[attr-defined]
-
-
-def _size(dataset: Dataset, fraction: float | None, count: int | None) -> int:
-    """Return the number of images that a fraction or a count stands for."""
-    total = len(dataset.train.label)
-    if count is not None and fraction is None:
-        check_number("count", count, low=1, high=total - 1, whole=True)
-        return int(count)
-    if fraction is None or count is not None:
-        raise InputError(
-            f"fraction={fraction!r}, count={count!r}: expected exactly one of them; drop the other"
-        )
-    check_number("fraction", fraction, above=0, high=1)
-    if not 1 <= round(fraction * total) <= total - 1:
-        raise InputError(
-            f"fraction={fraction!r}: is {round(fraction * total)} of {total} training images: "
-            f"expected 1 to {total - 1}, so that some are forgotten and some remain"
-        )
-    return round(fraction * total)
-
-
-def _given(fraction: float | None, count: int | None) -> dict[str, float | int]:
-    if fraction is not None:
-        return {"fraction": float(fraction)}
-    return {} if count is None else {"count": int(count)}
-
-
-def _numbers(
-    argument: str, classes: Sequence[int | str] | int | str, names: tuple[str, ...]
-) -> tuple[int, ...]:
-    """Class numbers, distinct and increasing, of numbers and names."""
-    single = isinstance(classes, str) or getattr(classes, "ndim", 1) == 0
-    given = [*classes] if isinstance(classes, Iterable) and not single else [classes]
-    numbers = set()
-    for value in given:
-        number: Any = _number(argument, value, names) if isinstance(value, str) else value
-        check_number(argument, number, low=0, high=len(names) - 1, whole=True)
-        numbers.add(int(number))
-    return tuple(sorted(numbers))
-
-
-def _number(argument: str, text: str, names: tuple[str, ...]) -> int:
-    """The number of a class that is given as text: its digits or its name."""
-    if not re.fullmatch(r"[0-9]+", text):
-        try:
-            check_choice(argument, text, names)
-        except InputError as error:
-            raise InputError(f"{error}{_by_number(text, names)}") from error
-        return names.index(text)
-    # So many digits are out of range in any case.
-    number = int(text[-18:] if not text[:-18].strip("0") else "9" * 18)
-    if number < len(names) and text in names and names[number] != text:
-        warnings.warn(
-            f"{argument}={text!r}: digits are a class number, so this is the class named "
-            f"{names[number]!r}; for the class named {text!r} give its number, "
-            f"{names.index(text)}",
-            stacklevel=2,
-        )
-    return number
-
-
-def _by_number(text: str, names: tuple[str, ...]) -> str:
-    """How to ask for the classes that a command cannot name, if one of them may be meant."""
-    meant = [
-        f"{name!r} is {number}"
-        for number, name in enumerate(names)
-        if ("," in name or "=" in name or name != name.strip()) and text.strip() in name
-    ]
-    if not meant:
-        return ""
-    return (
-        "; on the command line, refer to a class whose name has a comma, an equals sign or outer "
-        f"spaces by its number: {', '.join(meant[:3])}"
-    )
-
-
-def _request(
-    dataset: Dataset,
-    name: str,
-    arguments: Mapping[str, Any],
-    rows: np.ndarray,
-    classes: tuple[int, ...] = (),
-    fine_classes: tuple[int, ...] = (),
-) -> Request:
-    """Make the request of rows, given by position or mask, and its hash."""
-    try:
-        text = json.dumps([name, dict(arguments), dataset.fingerprint], sort_keys=True)
-    except TypeError as error:
-        raise InputError(
-            f"arguments={dict(arguments)!r}: {error}: expected plain numbers, texts and lists"
-        ) from error
-    ids = np.sort(dataset.train.id[rows])
-    total = len(dataset.train.id)
-    if len(ids) in (0, total):
-        raise InputError(
-            f"request={name!r} {json.dumps(dict(arguments))}: forgets {len(ids)} of {total} "
-            f"training images of {dataset.name}: expected 1 to {total - 1}"
-        )
-    digest = hashlib.sha256(text.encode() + ids.tobytes()).hexdigest()
-    return Request(name, dict(arguments), ids, digest, classes, fine_classes)

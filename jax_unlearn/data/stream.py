@@ -138,11 +138,13 @@ class StreamedDataset(Dataset):
 
         The first time it takes a pass over all the images.
         """
-        names = [getattr(part.image, "identity", "") for part in (self.train, self.test)]
+        splits = [part for part in (self.train, self.test, self.validation) if part is not None]
+        names = [getattr(part.image, "identity", "") for part in splits]
         if not all(names):
             return content_digest(self)
         digest = hashlib.sha256(repr(names).encode())
-        for array in (*self.train[1:], *self.test[1:], self.train_fine, self.test_fine):
+        columns = (column for part in splits for column in part[1:])
+        for array in (*columns, self.train_fine, self.test_fine):
             digest.update(b"none" if array is None else np.ascontiguousarray(array).data)
         root = cache_root(self.cache_dir)
         folder = root / "fingerprints" / digest.hexdigest()

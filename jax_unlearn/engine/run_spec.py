@@ -161,7 +161,7 @@ def check_spec(spec: RunSpec) -> None:
             "on the forget set alone"
         )
     check_problem(problem)
-    for part in ("forget", "retain"):
+    for part in ("forget", "retain", "validation"):
         examples = getattr(problem, part)
         if examples is not None and len(examples.label) == 0:
             raise InputError(f"{part}=[]: expected at least one example")
@@ -180,7 +180,7 @@ def group_alike(specs: Sequence[RunSpec]) -> list[list[int]]:
             tuple(leaf for leaf in jax.tree.leaves(unlearner) if isinstance(leaf, int)),
             tuple(
                 examples and (len(examples.label), *examples.image.shape[1:])
-                for examples in (problem.forget, problem.retain)
+                for examples in (problem.forget, problem.retain, problem.validation)
             ),
             problem.model,
             problem.augment,

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import chex
+import jax
+import numpy as np
 
 from jax_unlearn.core import InputError, Problem, Unlearner, check_choice
 from jax_unlearn.engine.loop import run_many
@@ -54,8 +56,8 @@ def sweep(
 
     Args:
       constructor: the method, such as ``natmu`` or ``METHODS['natmu']``.
-      grid: values by hyperparameter, all combinations of which are run, the last one named varying
-        fastest; or a list of settings.
+      grid: values by hyperparameter, in lists or arrays of one axis, all combinations of which are
+        run, the last one named varying fastest; or a list of settings.
       problem: what the method may see.
       key: randomness of every run.
       on_done: called with the number of runs done and asked for.
@@ -99,9 +101,13 @@ def grid_settings(
         or a setting twice.
     """
     if isinstance(grid, Mapping):
+        grid = {name: _listed(values) for name, values in grid.items()}
         for name, values in grid.items():
             if isinstance(values, str) or not isinstance(values, Sequence) or not values:
-                raise InputError(f"grid: {name}={values!r}: expected a list of one or more values")
+                raise InputError(
+                    f"grid: {name}={' '.join(repr(values).split())}: expected a list of one or "
+                    "more values"
+                )
             for value in _repeated(values):
                 raise InputError(f"grid: {name}={value!r}: comes twice: expected each value once")
         _check_size(math.prod(map(len, grid.values())))
@@ -110,7 +116,7 @@ def grid_settings(
         ]
     elif isinstance(grid, Sequence) and all(isinstance(setting, Mapping) for setting in grid):
         _check_size(len(grid))
-        settings = [dict(setting) for setting in grid]
+        settings = [{name: _plain(v) for name, v in setting.items()} for setting in grid]
         for setting in _repeated([tuple(sorted(setting.items())) for setting in settings]):
             raise InputError(f"grid: {dict(setting)}: comes twice: expected each setting once")
     else:
@@ -118,6 +124,20 @@ def grid_settings(
     if not settings or not any(settings):
         raise InputError(f"grid={grid!r}: expected one or more settings of hyperparameters")
     return settings
+
+
+def _listed(values: Any) -> Any:
+    """An array of one axis, and NumPy's or JAX's numbers in a list, as Python's own."""
+    if isinstance(values, np.ndarray | jax.Array) and values.ndim == 1:
+        return np.asarray(values).tolist()
+    if isinstance(values, Sequence) and not isinstance(values, str):
+        return [_plain(value) for value in values]
+    return values
+
+
+def _plain(value: Any) -> Any:
+    scalar = isinstance(value, np.generic | np.ndarray | jax.Array) and np.ndim(value) == 0
+    return np.asarray(value).item() if scalar else value
 
 
 def _check_size(points: int) -> None:

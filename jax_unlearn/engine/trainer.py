@@ -102,7 +102,8 @@ class Trainer:
             # (device_put's may_alias=False does not prevent sharing when the devices change.)
             states = [method.init(keys.init, problem) for method, problem, keys in self._each()]
             state = steps.copy(layout.shard(states))
-            # One transfer for the run; every step traces them.
+            # One transfer for the run; every step traces them. (Keys are the slowest to lay out.)
+            self._step_keys = layout.shard([keys.step for keys in self._keys])
             self._traced = layout.shard([as_arrays(unlearner) for unlearner in self.unlearners])
             jax.block_until_ready(state)
         count = len(specs)
@@ -157,9 +158,9 @@ class Trainer:
             self.steps_planned = at.first + self.epoch_steps * (self._epochs - at.epoch)
             where = (self.steps_done, self.steps_planned, at.epoch, self._epochs)
             numbers: list[Any] = [np.int32(number) for number in where]
-            infos = [StepInfo(*[*numbers, keys.step]) for keys in self._keys]
+            numbers = self.layout.shard([numbers] * len(self._keys))
             self._source.begin(rows, at.first, at.offset)
-            self._take_steps(rows, self.layout.shard(infos))
+            self._take_steps(rows, StepInfo(*[*numbers, self._step_keys]))
             self._collect()
         at.epoch, at.first, at.offset = at.epoch + 1, at.first + self.epoch_steps, 0
         self._judge()

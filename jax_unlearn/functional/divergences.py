@@ -56,6 +56,24 @@ def kl_divergence(
     return _kl(target_logits / temperature, logits / temperature)
 
 
+def without_class(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """Take one class out of every example's distribution; the others keep their proportions.
+
+    The target of DELETE (Zhou and others, Decoupled Distillation to Erase, 2025, arXiv 2503.23751).
+
+    Args:
+      logits: float [B, K].
+      labels: int [B], in [0, K), the class to take out.
+
+    Returns:
+      float32 [B, K] (float64 for float64 logits), -inf at the class.
+    """
+    chex.assert_rank([logits, labels], [2, 1])
+    chex.assert_type(labels, int)
+    logits = at_least_float32(logits)
+    return jnp.where(jax.nn.one_hot(labels, logits.shape[1], dtype=bool), -jnp.inf, logits)
+
+
 def js_divergence(logits_p: jax.Array, logits_q: jax.Array) -> jax.Array:
     """Return the Jensen-Shannon divergence of every example, in nats: symmetric, in [0, ln 2].
 

@@ -69,6 +69,39 @@ def l1_norm(params: Any) -> jax.Array:
     return jax.tree.reduce(jnp.add, jax.tree.map(absolute, params))
 
 
+def squared_norm(logits: jax.Array) -> jax.Array:
+    """Return the sum of the squared logits of every example.
+
+    Args:
+      logits: float [B, K].
+
+    Returns:
+      float32 [B] (float64 for float64 logits), >= 0.
+    """
+    chex.assert_rank(logits, 2)
+    return jnp.sum(jnp.square(at_least_float32(logits)), axis=1)
+
+
+def focal_weights(losses: jax.Array, weights: jax.Array, focus: chex.Numeric) -> jax.Array:
+    """Weigh examples by 1 / loss^focus: the larger the focus, the less do large losses count.
+
+    Args:
+      losses: float [B], >= 0.
+      weights: float [B], >= 0, which are multiplied; rows of weight 0 keep it.
+      focus: exponent, >= 0; may be traced.
+
+    Returns:
+      The dtype of ``losses``, [B], without a gradient; not normalised.
+
+    References:
+      Huang et al., "Unified Gradient-Based Machine Unlearning with Remain Geometry Enhancement",
+      NeurIPS 2024, arXiv 2409.19732.
+    """
+    losses = jax.lax.stop_gradient(losses)
+    powers = jnp.power(losses, jnp.asarray(focus, losses.dtype))
+    return jnp.where(weights != 0, weights.astype(losses.dtype) / (powers + 1e-15), 0)
+
+
 def weighted_mean(values: jax.Array, weights: jax.Array) -> jax.Array:
     """Average values by weight; rows of weight 0 do not count, whatever they hold.
 

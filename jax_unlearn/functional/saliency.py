@@ -47,6 +47,27 @@ def top_share_mask(scores: Any, share: jax.Array | float) -> Any:
     return jax.tree.unflatten(structure, parts)
 
 
+def ratio_mask(scores: Any, others: Any, threshold: jax.Array | float) -> Any:
+    """Mark the entries whose score is at least ``threshold`` times another score.
+
+    1e-15 is added to both, so that where neither has any, the ratio is 1.
+
+    Args:
+      scores: pytree of float arrays, >= 0.
+      others: pytree of the same structure and shapes, >= 0.
+      threshold: >= 0; may be traced.
+
+    Returns:
+      A pytree of bool arrays with the structure and shapes of ``scores``.
+
+    References:
+      Huang et al., "Unified Gradient-Based Machine Unlearning with Remain Geometry Enhancement",
+      NeurIPS 2024, arXiv 2409.19732.
+    """
+    chex.assert_trees_all_equal_shapes(scores, others)
+    return jax.tree.map(lambda a, b: (a + 1e-15) / (b + 1e-15) >= threshold, scores, others)
+
+
 def where_mask(mask: Any, new: Any, old: Any) -> Any:
     """Take entries of ``new`` where the mask holds, and of ``old``, bit for bit, elsewhere.
 

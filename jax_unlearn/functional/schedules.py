@@ -55,6 +55,26 @@ def cosine_by_epoch(epoch: jax.Array | int, epochs: jax.Array | int) -> jax.Arra
     return _half_cosine(epoch, epochs)
 
 
+def triangle_by_epoch(epoch: jax.Array | int, epochs: jax.Array | int) -> jax.Array:
+    """Rise to 1 in even steps and fall again, one value for all updates of an epoch; never 0.
+
+    Epoch e of E counted from 1 uses e / m up to the middle m = (E + 1) // 2, and afterwards
+    (E + 1 - e) / (E + 1 - m).
+
+    Args:
+      epoch: number of the epoch, from 0; may be traced.
+      epochs: number of epochs planned; may be traced.
+
+    Returns:
+      A float32 scalar (float64 where JAX is set to it) in (0, 1].
+    """
+    number, end = jnp.asarray(epoch, jnp.int32) + 1, jnp.asarray(epochs, jnp.int32) + 1
+    middle = end // 2
+    rising = number.astype(float) / middle.astype(float)
+    falling = (end - number).astype(float) / (end - middle).astype(float)
+    return jnp.where(number <= middle, rising, falling)
+
+
 def _half_cosine(done: jax.Array | int, of: jax.Array | int) -> jax.Array:
     share = jnp.asarray(done, float) / jnp.asarray(of, float)
     return 0.5 + 0.5 * jnp.cos(jnp.asarray(jnp.pi, float) * share)

@@ -2,11 +2,21 @@
 
 from jax_unlearn.methods.amnesiac import Amnesiac
 from jax_unlearn.methods.bad_teacher import BadTeacher
+from jax_unlearn.methods.cf_k import CFk
 from jax_unlearn.methods.constructors import constructor, method_class
+from jax_unlearn.methods.ct import CT
+from jax_unlearn.methods.delete import DELETE
 from jax_unlearn.methods.descent import Descent, DescentState, Forward, Optimized
+from jax_unlearn.methods.edit import Edit, Edited, EvalLoss
+from jax_unlearn.methods.eu_k import EUk
 from jax_unlearn.methods.finetune import FineTune
+from jax_unlearn.methods.fisher_forgetting import FisherForgetting
 from jax_unlearn.methods.gradient_ascent import GradientAscent
+from jax_unlearn.methods.influence import Influence
+from jax_unlearn.methods.jit import JiT
 from jax_unlearn.methods.l1_sparse import L1Sparse
+from jax_unlearn.methods.lfssd import LFSSD
+from jax_unlearn.methods.msg import MSG
 from jax_unlearn.methods.mumis import MUMis, MUMisLastLayer
 from jax_unlearn.methods.natmu import Hybrids, NatMU
 from jax_unlearn.methods.neggrad_plus import NegGradPlus
@@ -14,18 +24,37 @@ from jax_unlearn.methods.paired import Paired
 from jax_unlearn.methods.random_label import RandomLabel
 from jax_unlearn.methods.retrain import Retrain
 from jax_unlearn.methods.salun import SalUn
+from jax_unlearn.methods.scrub import SCRUB
+from jax_unlearn.methods.scrub_r import SCRUBR
+from jax_unlearn.methods.sfr_on import SFROn
+from jax_unlearn.methods.ssd import SSD
 from jax_unlearn.methods.ugradsl import UGradSL
 from jax_unlearn.methods.ugradsl_plus import UGradSLPlus
 
 __all__ = [
+    "CT",
+    "DELETE",
+    "LFSSD",
+    "MSG",
+    "SCRUB",
+    "SCRUBR",
+    "SSD",
     "Amnesiac",
     "BadTeacher",
+    "CFk",
     "Descent",
     "DescentState",
+    "EUk",
+    "Edit",
+    "Edited",
+    "EvalLoss",
     "FineTune",
+    "FisherForgetting",
     "Forward",
     "GradientAscent",
     "Hybrids",
+    "Influence",
+    "JiT",
     "L1Sparse",
     "MUMis",
     "MUMisLastLayer",
@@ -35,6 +64,7 @@ __all__ = [
     "Paired",
     "RandomLabel",
     "Retrain",
+    "SFROn",
     "SalUn",
     "UGradSL",
     "UGradSLPlus",

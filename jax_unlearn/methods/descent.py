@@ -32,7 +32,7 @@ from jax_unlearn.methods.gradients import decay_towards_start, widened
 from jax_unlearn.methods.reinit import reinit_linear_layers
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
-SCHEDULES = ("constant", "cosine", "cosine_by_epoch", "step")
+SCHEDULES = ("constant", "cosine", "cosine_by_epoch", "step", "triangle_by_epoch")
 
 OptimizerFactory = Callable[[float], optax.GradientTransformation]
 """Makes an optax optimizer of a learning rate, as ``optax.adam`` does."""
@@ -126,9 +126,10 @@ class Optimized(Unlearner):
         from the learning rate to an optax optimizer, such as ``optax.lion``, to which
         ``weight_decay`` and ``momentum`` do not apply.
       schedule: ``'constant'``; ``'cosine'`` to zero, step by step; ``'cosine_by_epoch'``, from the
-        full rate, one rate an epoch; ``'step'``: linear warm-up, then a tenth at 60 % and again at
-        80 % of all steps; or an optax schedule, a function from the number of the update to a
-        multiplier of the learning rate.
+        full rate, one rate an epoch; ``'triangle_by_epoch'``: up and down in even steps, one rate
+        an epoch; ``'step'``: linear warm-up, then a tenth at 60 % and again at 80 % of all steps;
+        or an optax schedule, a function from the number of the update to a multiplier of the
+        learning rate.
       warmup_epochs: length of the ``'step'`` schedule's warm-up.
       train_mode: whether BatchNorm uses the batch's statistics and updates its running ones.
       augment: whether retain and forget rows are augmented, as the problem says.
@@ -245,15 +246,18 @@ class Optimized(Unlearner):
 
     def rate(self, info: StepInfo) -> jax.Array:
         """Learning rate of this step."""
-        return self.learning_rate * self._multiplier(info)
+        return self.learning_rate * self.multiplier(info)
 
-    def _multiplier(self, info: StepInfo) -> jax.Array:
+    def multiplier(self, info: StepInfo) -> jax.Array:
+        """What the peak rate is multiplied by in this step: the schedule's value."""
         if callable(self.schedule):
             return jnp.asarray(self.schedule(info.step), float)
         if self.schedule == "cosine":
             return functional.cosine(info.step, info.steps)
         if self.schedule == "cosine_by_epoch":
             return functional.cosine_by_epoch(info.epoch, info.epochs)
+        if self.schedule == "triangle_by_epoch":
+            return functional.triangle_by_epoch(info.epoch, info.epochs)
         if self.schedule == "step":
             steps, epochs = (jnp.asarray(n, float) for n in (info.steps, info.epochs))
             warmup = self.warmup_epochs * steps / epochs
@@ -299,7 +303,7 @@ class Optimized(Unlearner):
             updates, opt_state = self._direction(state.extra).update(
                 widened(gradients), state.opt_state, widened(params), batch=batch, info=info
             )
-        rate = self._multiplier(info) if callable(self.optimizer) else self.rate(info)
+        rate = self.multiplier(info) if callable(self.optimizer) else self.rate(info)
         params = jax.tree.map(lambda p, u: p - (rate * u).astype(p.dtype), params, updates)
         variables = _as_before(with_params(variables, params), state.variables)
         return DescentState(variables, opt_state, state.extra), scalars

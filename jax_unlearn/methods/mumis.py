@@ -161,6 +161,7 @@ class MUMis(Optimized):
         "body_rate": SearchRange("log", 3e-3, 1.0),
     }
     history_figure = "mumis"
+    history_unit = "look"
     title = "MU-Mis"
 
     def __post_init__(self) -> None:

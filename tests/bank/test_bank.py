@@ -1,5 +1,6 @@
 """Training a bank: what is there is not trained again, whoever asks."""
 
+import dataclasses
 import multiprocessing
 import os
 
@@ -94,6 +95,16 @@ def test_what_the_bank_holds_is_not_trained_again(tmp_path, problem):
         )
     assert sorted(built) == [0, 1, 2, 3, 4]
     assert done == [(3, 3), (5, 5)]
+
+
+def test_models_of_the_bank_gain_what_has_become_known_of_them(tmp_path, problem):
+    stored, (record,) = filled(tmp_path / "bank", problem, [0])
+    remarks = {"failed": "no setting found that forgets"}
+    told = dataclasses.replace(member(problem, 0), remarks=remarks)
+    untold = member(problem, 0)
+    for asked in (told, untold):
+        (after,) = fill(stored, [asked], problem.model, images(problem))
+        assert after == dataclasses.replace(record, outcome={**record.outcome, **remarks})
 
 
 def test_a_watched_history_is_whole_though_an_unwatched_training_was_cut_off(tmp_path, problem):

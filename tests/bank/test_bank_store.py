@@ -153,6 +153,23 @@ def test_storing_what_exists_keeps_the_old(bank):
     assert contents(bank.path) == before
 
 
+def test_a_remark_joins_the_outcome_and_changes_nothing_else(bank):
+    record = put(bank)
+    before = contents(bank.path / "models" / record.address)
+    bank.remark(record.address, {"status": "ended"})
+    assert contents(bank.path / "models" / record.address) == before
+    bank.remark(record.address, {"failed": "no setting found", "steps": 8})
+    after = bank.record(record.address)
+    assert after.address == record.address
+    assert after.outcome["failed"] == "no setting found"
+    assert (after.outcome["steps"], after.outcome["run_seconds"]) == (8, 0.5)
+    assert bank.sound(record.address)
+    for name in ("weights.safetensors", "outputs.npz"):
+        assert (bank.path / "models" / record.address / name).read_bytes() == before[name]
+    with refused("not in bank"):
+        bank.remark("0" * 32, {"failed": "x"})
+
+
 def test_the_address_depends_on_every_ingredient_and_not_on_their_order():
     base = ingredients()
     assert address_of(dict(reversed(base.items()))) == address_of(base)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jax_unlearn.core import Examples, InputError
-from jax_unlearn.data import Dataset, subset, take
+from jax_unlearn.data import Dataset, hold_out, subset, take
 from jax_unlearn.data.dataset import stratified_rows
 
 
@@ -174,3 +174,35 @@ def test_a_subset_that_loses_classes_says_which(dataset):
 def test_what_is_no_array_is_refused(dataset, column, value, message):
     with pytest.raises(InputError, match=message):
         changed(dataset, "train", **{column: value})
+
+
+def test_what_is_held_out_leaves_the_training_split_and_keeps_its_ids(dataset):
+    divided = hold_out(dataset, 12, seed=3)
+    parts = (divided.train, divided.validation)
+    assert sorted(np.concatenate([p.id for p in parts])) == sorted(dataset.train.id)
+    for part in parts:
+        rows = np.flatnonzero(np.isin(dataset.train.id, part.id))
+        np.testing.assert_array_equal(part.image, dataset.train.image[rows])
+    shares = [np.bincount(part.label, minlength=3) / len(part.label) for part in parts]
+    np.testing.assert_allclose(*shares, atol=1 / 12)
+    assert len(divided.train_fine) == 48
+    assert divided.test is dataset.test
+
+
+def test_the_same_seed_holds_out_the_same_and_every_draw_is_a_dataset_of_its_own(dataset):
+    draws = [hold_out(dataset, 12, seed=seed) for seed in (0, 0, 1)]
+    assert draws[0].fingerprint == draws[1].fingerprint
+    assert draws[0].fingerprint != draws[2].fingerprint
+    without = dataclasses.replace(draws[0], validation=None)
+    assert without.fingerprint != draws[0].fingerprint
+
+
+@pytest.mark.parametrize("size", [0, 60, 1.5])
+def test_all_or_none_cannot_be_held_out(dataset, size):
+    with pytest.raises(InputError, match=r"^validation_size="):
+        hold_out(dataset, size)
+
+
+def test_images_are_held_out_once(dataset):
+    with pytest.raises(InputError, match=r"12 images are held out already"):
+        hold_out(hold_out(dataset, 12), 5)

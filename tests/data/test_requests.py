@@ -145,6 +145,15 @@ def test_whole_classes_are_forgotten_in_the_test_set_and_samples_are_not(dataset
     assert not test_forgotten(dataset, by_ids(dataset, all_of_a_class)).any()
 
 
+@pytest.mark.parametrize("stratified", [True, False])
+def test_parts_of_a_random_draw_share_no_image(dataset, stratified):
+    parts = [random(dataset, count=20, part=k, stratified=stratified).ids for k in range(3)]
+    assert sorted(np.concatenate(parts)) == sorted(dataset.train.id)
+    np.testing.assert_array_equal(parts[0], random(dataset, count=20, stratified=stratified).ids)
+    with pytest.raises(InputError, match=r"part=3: expected a whole number >= 0 and <= 2"):
+        random(dataset, count=20, part=3)
+
+
 def test_the_hash_changes_with_the_kind_each_argument_the_ids_and_the_data(dataset):
     flipped = dataset.train._replace(image=255 - dataset.train.image)
     margins = np.arange(60.0)

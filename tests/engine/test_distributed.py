@@ -33,8 +33,12 @@ OPEN_MPI = {
 }
 TPU = {"TPU_ML_PLATFORM": "JAX"}
 # One method for each way of taking a step: descent from new and from old weights, a teacher beside
-# the network, a mask over its weights, mixed images, sensitivity to the input.
-METHODS = ("retrain", "finetune", "bad_teacher", "salun", "natmu", "mumis")
+# the network, a mask over its weights, mixed images, sensitivity to the input; and of editing once:
+# by importances, by drawn numbers, by a solver.
+METHODS = (
+    *("retrain", "finetune", "bad_teacher", "salun", "natmu", "mumis"),
+    *("ssd", "fisher_forgetting", "influence"),
+)
 
 
 def start(coordinator, number, rank, task, folder):

@@ -13,7 +13,9 @@ LAYOUTS = {
     "four_devices": lambda: Layout(ju.make_mesh(4)),
     "two_models": lambda: Layout(ju.make_mesh(1, 2), stacked=True),
 }
-SIZES = {name: {"batch_size": 8} for name in ju.METHODS}
+# One of each kind; the battery shows the same of every method.
+KINDS = ("finetune", "neggrad_plus", "bad_teacher", "salun", "natmu", "mumis")
+SIZES = {name: {"batch_size": 8} for name in KINDS}
 SIZES["natmu"]["num"] = 2
 
 
@@ -55,6 +57,6 @@ def test_steps_overwrite_the_state_on_every_layout(layout, program, problem):
 
 
 @pytest.mark.adam
-@pytest.mark.parametrize("name", ju.METHODS)
-def test_every_methods_steps_overwrite_its_state(name, problem):
+@pytest.mark.parametrize("name", KINDS)
+def test_a_methods_steps_overwrite_its_state(name, problem):
     check(LAYOUTS["one_device"](), name, "step", problem)

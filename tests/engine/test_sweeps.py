@@ -4,12 +4,14 @@ import dataclasses
 
 import chex
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import jax_unlearn as ju
 from jax_unlearn.core import InputError
 from jax_unlearn.engine import make_mesh
-from jax_unlearn.engine.sweeps import sweep
+from jax_unlearn.engine.sweeps import grid_settings, sweep
 
 KEY = jax.random.key(4)
 
@@ -102,9 +104,33 @@ def test_a_list_of_settings_may_differ_in_structure(problem):
     assert done[-1] == (3, 3)
 
 
+def test_arrays_are_lists_of_pythons_own_numbers():
+    lists = {"learning_rate": [0.5, 0.25], "num": [2, 4], "inject": [True, False]}
+    arrays = {
+        "learning_rate": np.array([0.5, 0.25]),
+        "num": jnp.array([2, 4]),
+        "inject": np.array([True, False]),
+    }
+    mixed = {"learning_rate": [np.float64(0.5), jnp.float32(0.25)], "num": (2, np.int32(4))}
+    for grid in (arrays, {**lists, **mixed}):
+        settings = grid_settings(grid)
+        assert settings == grid_settings(lists)
+        kinds = {type(value) for setting in settings for value in setting.values()}
+        assert kinds == {float, int, bool}
+    assert grid_settings([{"num": np.int64(2)}]) == [{"num": 2}]
+    assert type(grid_settings([{"num": np.int64(2)}])[0]["num"]) is int
+    assert grid_settings({"input_scale": [np.array([1.0, 2.0])]})[0]["input_scale"].tolist() == [
+        1,
+        2,
+    ]
+
+
 @pytest.mark.parametrize(
     ("grid", "message"),
     [
+        ({"learning_rate": np.zeros((2, 2))}, r"^grid: learning_rate=array.*: expected a list"),
+        ({"learning_rate": np.array([])}, r"^grid: learning_rate=\[\]: expected a list"),
+        ({"momentum": np.array([0.1, 0.5, 0.1])}, r"^grid: momentum=0.1: comes twice"),
         ({}, r"^grid=\{\}: expected one or more settings"),
         ([], r"^grid=\[\]: expected one or more"),
         (5, r"^grid=5: expected lists of values by name, or a list of settings"),

@@ -9,7 +9,11 @@ import numpy as np
 import pytest
 
 from experiments.bank import command as bank
+from experiments.shared import auditing
 from jax_unlearn.bank import filling
+from jax_unlearn.report import audit_report
+
+PICTURES, METHOD_FIGURES = audit_report.pictures, auditing.method_figures
 
 
 class Result(NamedTuple):
@@ -93,6 +97,32 @@ def own_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAX_UNLEARN_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_pictures():
+    """Leave out the pictures of audits: drawing them is most of what an audit costs.
+
+    The tests of `report` draw them, and a run with :func:`pictures` shows that commands do.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(audit_report, "pictures", lambda record: ([], []))
+        patch.setattr(auditing, "method_figures", lambda runs, record: [])
+        yield
+
+
+@pytest.fixture(scope="session")
+def pictures(no_pictures):
+    """Let the commands of a block draw the pictures of their audits."""
+
+    @contextlib.contextmanager
+    def drawn():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(audit_report, "pictures", PICTURES)
+            patch.setattr(auditing, "method_figures", METHOD_FIGURES)
+            yield
+
+    return drawn
 
 
 @pytest.fixture(scope="session")

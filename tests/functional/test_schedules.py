@@ -6,7 +6,13 @@ import numpy as np
 import optax
 import pytest
 
-from jax_unlearn.functional import constant, cosine, cosine_by_epoch, step_decay
+from jax_unlearn.functional import (
+    constant,
+    cosine,
+    cosine_by_epoch,
+    step_decay,
+    triangle_by_epoch,
+)
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -96,3 +102,17 @@ def test_a_run_of_another_length_compiles_nothing(schedule):
 def test_cosine_by_epoch_starts_at_one_and_never_ends_at_zero():
     course = [float(cosine_by_epoch(epoch, 3)) for epoch in range(3)]
     np.testing.assert_allclose(course, [1, 0.75, 0.25], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "course"),
+    [
+        (1, [1]),
+        (2, [1, 1 / 2]),
+        (4, [1 / 2, 1, 2 / 3, 1 / 3]),
+        (5, [1 / 3, 2 / 3, 1, 2 / 3, 1 / 3]),
+    ],
+)
+def test_triangle_by_epoch_rises_to_one_in_the_middle_and_never_reaches_zero(epochs, course):
+    values = [float(triangle_by_epoch(epoch, epochs)) for epoch in range(epochs)]
+    np.testing.assert_allclose(values, course, rtol=1e-6)

@@ -24,6 +24,14 @@ SHORT = {
     "amnesiac": {"learning_rate": 0.01},
     "bad_teacher": {"learning_rate": 0.01},
     "salun": {},
+    "scrub": {"max_epochs": 1, "forget_batch_size": 5},
+    # At a smaller rate it is wound back to where it started.
+    "scrub_r": {"max_epochs": 1, "learning_rate": 0.1},
+    "delete": {"epochs": 4, "learning_rate": 0.01},
+    "msg": {"learning_rate": 0.01},
+    "ct": {"learning_rate": 0.01},
+    "cf_k": {"k": 1},
+    "eu_k": {},
     "natmu": {"learning_rate": 0.01},
     "mumis": {"max_steps": 6, "check_every": 3, "stop_ratio": 100.0},
     "mumis_last_layer": {
@@ -31,9 +39,16 @@ SHORT = {
         # The network is at chance from the start.
         "learning_rate": 1e-3,
     },
+    "ssd": {"alpha": 1.0},
+    "lfssd": {"alpha": 1.0},
+    "fisher_forgetting": {},
+    "influence": {"damping": 1.0},
+    "sfr_on": {},
+    "jit": {"learning_rate": 0.01, "samples": 3, "sigma": 0.1, "epochs": 4},
 }
-NEED_NO_FORGET = {"retrain", "finetune", "l1_sparse"}
-NEED_NO_RETAIN = {"gradient_ascent", "mumis", "mumis_last_layer"}
+NEED_NO_FORGET = {"retrain", "finetune", "l1_sparse", "ct", "cf_k", "eu_k"}
+NEED_NO_RETAIN = {"delete", "gradient_ascent", "jit", "mumis", "mumis_last_layer"}
+ONE_SHOT = {name for name in ju.METHODS if not ju.METHODS[name]().num_epochs}
 pytestmark = pytest.mark.filterwarnings("ignore:sensitivity_ratio=")
 EVERY_METHOD = pytest.mark.parametrize("name", ju.METHODS)
 
@@ -67,7 +82,7 @@ def test_without_forget_examples_a_method_is_refused(name, lab):
         ju.run(short(name), problem, jax.random.key(0), mesh=lab.mesh)
 
 
-@EVERY_METHOD
+@pytest.mark.parametrize("name", sorted(set(ju.METHODS) - ONE_SHOT))
 def test_every_row_of_an_epoch_comes_from_the_pool_once(name, lab):
     unlearner = short(name)
     pool = unlearner.pool(jax.random.key(0), lab.problem)
@@ -83,6 +98,8 @@ def test_every_row_of_an_epoch_comes_from_the_pool_once(name, lab):
     elif isinstance(unlearner, Paired):
         pace = np.asarray(pool.role) == unlearner.paced_by
         assert sorted(shown[pace[shown]]) == list(np.flatnonzero(pace))
+    elif name == "sfr_on":
+        assert rows.shape == (5 + 25, 20)
     else:
         assert sorted(shown) == list(range(total))
 
@@ -167,6 +184,50 @@ PUBLISHED = {
         "labels": "any",
         "stream": "forget_first",
     },
+    "scrub": {
+        **FRAME,
+        "epochs": 3,
+        "batch_size": 128,
+        "forget_batch_size": 32,
+        "learning_rate": 5e-4,
+        "gamma": 0.99,
+        "alpha": 0.001,
+        "temperature": 4.0,
+        "max_epochs": 2,
+        "decay_epochs": (3, 5, 9),
+        "decay_rate": 0.1,
+        "train_mode": True,
+    },
+    "scrub_r": {"epochs": 3, "learning_rate": 5e-4, "gamma": 0.99, "alpha": 0.001},
+    "delete": {
+        "optimizer": "sgd",
+        "momentum": 0.9,
+        "weight_decay": 0.0,
+        "schedule": "constant",
+        "epochs": 20,
+        "batch_size": 128,
+        "learning_rate": 1e-4,
+        "train_mode": True,
+        "augment": True,
+    },
+    "msg": {
+        **FRAME,
+        "epochs": 5,
+        "batch_size": 64,
+        "learning_rate": 1e-3,
+        "schedule": "triangle_by_epoch",
+        "share": 0.3,
+        "scale": 0.1,
+    },
+    "ct": {
+        **FRAME,
+        "epochs": 3,
+        "batch_size": 64,
+        "learning_rate": 1e-3,
+        "schedule": "cosine_by_epoch",
+    },
+    "cf_k": {**FRAME, "epochs": 10, "learning_rate": 0.01, "k": 2, "train_mode": True},
+    "eu_k": {**FRAME, "epochs": 10, "learning_rate": 0.01, "k": 2, "train_mode": True},
     "natmu": {
         **NATMU_FRAME,
         "learning_rate": 1e-3,
@@ -195,6 +256,21 @@ PUBLISHED = {
         "augment": False,
     },
     "mumis_last_layer": {"momentum": 0.9, "body_rate": 0.0, "max_steps": 200},
+    "ssd": {"alpha": 10.0, "dampening": 1.0, "importance": "exact"},
+    "lfssd": {"alpha": 10.0, "dampening": 1.0, "importance": "exact"},
+    "fisher_forgetting": {"alpha": 1e-6, "fisher": "expected", "batch_size": 32},
+    # The solver's numbers are ours; 1,000 is the released code's.
+    "influence": {"alpha": 1.0, "solver": "conjugate_gradients", "samples": 1000},
+    "sfr_on": {
+        **{"optimizer": "sgd", "momentum": 0.9, "weight_decay": 5e-4, "learning_rate": 0.01},
+        **{"schedule": "cosine_by_epoch", "iterations": 1500, "forget_every": 5, "alpha": 25.0},
+        **{"focus": 0.5, "threshold": 1.0, "clip": 7.0, "average": 1.0, "train_mode": True},
+    },
+    "jit": {
+        **{"optimizer": "sgd", "momentum": 0.0, "weight_decay": 0.0, "learning_rate": 3e-4},
+        **{"epochs": 1, "sigma": 0.01, "samples": 25, "reduction": "sum", "gradient": "clean"},
+        **{"clip": True, "train_mode": False, "augment": False},
+    },
 }
 
 
@@ -240,6 +316,16 @@ BAD = {
         "reduction": ("sum",),
     },
     "salun": {**RELABEL, "keep": (NAN, -0.1, 1.1), "masking": ("none",)},
+    "scrub": {
+        "gamma": (NAN, -0.1),
+        "alpha": (NAN, -0.1),
+        "temperature": (NAN, 0),
+        "max_epochs": (-1, 1.5),
+        "forget_batch_size": (0, 1.5),
+        "decay_rate": (NAN, -0.1),
+    },
+    "msg": {"share": (NAN, -0.1, 1.1), "scale": (NAN, -0.1)},
+    "cf_k": {"k": (0, 1.5, NAN), "max_norm": (0, NAN)},
     "natmu": {
         **DESCENT,
         "delta": (NAN, -1.1, 1.1),
@@ -260,6 +346,24 @@ BAD = {
         "input_scale": (0, NAN),
         "differentiate": ("backward",),
         "terms": ("none",),
+    },
+    "ssd": {
+        **{"alpha": (NAN, -1), "dampening": (NAN, -1), "importance": ("sum",)},
+        **{"batch_size": (0, 1.5), "forget_batch_size": (0, 1.5)},
+    },
+    "fisher_forgetting": {"alpha": (NAN, -1e-6), "fisher": ("exact",)},
+    "influence": {
+        **{"alpha": (NAN, -1), "solver": ("cg",), "damping": (NAN, -1), "tolerance": (NAN, -1)},
+        **{"max_steps": (0, 1.5), "samples": (0, 1.5)},
+    },
+    "sfr_on": {
+        **NUMBERS,
+        **{"iterations": (0, 1.5), "forget_every": (0, 1.5), "alpha": (NAN, -1)},
+        **{"focus": (NAN, -1), "threshold": (NAN, -1), "clip": (NAN, 0), "average": (-0.1, 1.1)},
+    },
+    "jit": {
+        **DESCENT,
+        **{"sigma": (NAN, 0), "samples": (0, 1.5), "reduction": ("max",), "gradient": ("noisy",)},
     },
 }
 

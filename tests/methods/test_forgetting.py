@@ -17,9 +17,23 @@ METHODS = {
     "amnesiac": ({"epochs": 4, "learning_rate": 3e-3}, 95),
     "bad_teacher": ({"epochs": 4, "retain_fraction": 1.0, "learning_rate": 1e-3}, 85),
     "salun": ({"epochs": 3, "learning_rate": 0.02}, 80),
+    "scrub": ({"learning_rate": 0.01}, 85),
+    # Wound back to the first epoch that forgets it all, before the retain set has recovered.
+    "scrub_r": ({"learning_rate": 0.01}, 60),
+    "delete": ({"learning_rate": 3e-3}, 90),
+    "msg": ({"learning_rate": 0.05}, 85),
+    "ct": ({"epochs": 6, "learning_rate": 0.1}, 70),
+    "cf_k": ({"learning_rate": 0.1}, 90),
+    "eu_k": ({"learning_rate": 0.1}, 90),
     "natmu": ({"epochs": 4, "learning_rate": 5e-3, "reinit_linear": True}, 85),
     "mumis": ({}, 95),
     "mumis_last_layer": ({}, 95),
+    "ssd": ({"alpha": 3.0}, 95),
+    "lfssd": ({"alpha": 3.0}, 95),
+    "fisher_forgetting": ({}, 95),
+    "influence": ({"damping": 1.0, "alpha": 20.0}, 95),
+    "sfr_on": ({"iterations": 60, "alpha": 5.0}, 90),
+    "jit": ({"sigma": 0.5, "learning_rate": 1e-3}, 80),
 }
 
 

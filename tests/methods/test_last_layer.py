@@ -124,13 +124,63 @@ def test_sums_factors_and_changes_of_shape_lead_to_the_logits(function, layer):
 
 
 @pytest.mark.parametrize(
+    ("function", "layer"),
+    [
+        # A temperature: divided by, of every class, or by its logarithm.
+        (lambda p, x: (jnp.tanh(x @ p["a"]) @ p["b"] + p["c"][None]) / p["t"], {"b", "c"}),
+        (lambda p, x: (jnp.tanh(x @ p["a"]) @ p["b"]) * p["c"][None], {"b"}),
+        (lambda p, x: jnp.exp(p["t"]) * (jnp.tanh(x @ p["a"]) @ p["b"]), {"b"}),
+        (
+            lambda p, x: (jnp.tanh(x @ p["a"]) @ p["b"]) * jax.nn.softplus(p["t"]) + p["c"][None],
+            {"b", "c"},
+        ),
+        (lambda p, x: (jnp.tanh(x @ p["a"]) @ p["b"])[:, jnp.array([3, 1, 2])], {"b"}),
+        (lambda p, x: jnp.take(jnp.tanh(x @ p["a"]) @ p["b"], jnp.arange(4), axis=1), {"b"}),
+        (lambda p, x: (jnp.tanh(x @ p["a"]) @ p["b"])[:, ::-1][:, :4], {"b"}),
+        (
+            lambda p, x: jnp.concatenate(
+                [x @ p["d"][:, :6], jnp.tanh(x @ p["a"]) @ p["e"]], axis=1
+            ),
+            {"d", "e"},
+        ),
+        (lambda p, x: jnp.where(jnp.arange(10) < 7, jnp.tanh(x @ p["a"]) @ p["b"], -9.0), {"b"}),
+        (lambda p, x: jnp.pad(jnp.tanh(x @ p["a"]) @ p["b"], ((0, 0), (0, 2))), {"b"}),
+        (lambda p, x: (jnp.tanh(x @ p["a"]) @ p["b"]) @ jnp.eye(10), {"b"}),
+    ],
+)
+def test_learned_factors_choices_and_joined_parts_lead_to_the_logits(function, layer):
+    params = {**HIDDEN, "t": (), "e": (5, 4)}
+    assert found(plain(function, **params)) == layer
+
+
+def test_the_remedy_names_a_layer_of_the_users_own_network():
+    class Cosine(nn.Module):
+        @nn.compact
+        def __call__(self, images):
+            x = nn.relu(nn.Dense(6, name="trunk")(images.reshape(len(images), -1)))
+            weight = self.param("prototypes", nn.initializers.ones, (6, 10))
+            scores = x @ (weight / jnp.linalg.norm(weight, axis=0, keepdims=True))
+            return scores * self.param("temperature", nn.initializers.ones, ())[None, None]
+
+    model = linen(Cosine())
+    with pytest.raises(InputError, match=r"one of prototypes, temperature, trunk") as error:
+        found(model)
+    assert "such as last_layer='prototypes'" in str(error.value)
+    assert found(model, "prototypes") == {"prototypes"}
+
+
+@pytest.mark.parametrize(
     "function",
     [
         # The logits go through something, or the weight does.
         lambda p, x: jax.nn.log_softmax(jnp.tanh(x @ p["a"]) @ p["b"]),
         lambda p, x: jnp.tanh(x @ p["a"]) @ (p["b"] / jnp.linalg.norm(p["b"])),
         lambda p, x: jnp.tanh(x @ p["a"]) @ p["b"] + jnp.tanh(x @ p["d"]),
-        lambda p, x: (jnp.tanh(x @ p["a"]) @ p["b"]) * p["c"][None],
+        # A factor with features in it, and one that the layer's own weight is part of.
+        lambda p, x: (jnp.tanh(x @ p["a"]) @ p["b"]) * (x @ p["d"]),
+        lambda p, x: (jnp.tanh(x @ p["a"]) @ p["b"]) / jnp.linalg.norm(p["b"]),
+        lambda p, x: jnp.concatenate([jnp.tanh(x @ p["a"]) @ p["b"][:, :5], x[:, :5]], axis=1),
+        lambda p, x: jnp.where(x[:, :1] > 0, jnp.tanh(x @ p["a"]) @ p["b"], p["c"][None]),
     ],
 )
 def test_where_it_cannot_be_told_one_line_says_so_before_anything_runs(function):
@@ -138,6 +188,7 @@ def test_where_it_cannot_be_told_one_line_says_so_before_anything_runs(function)
     with pytest.raises(InputError, match="last linear layer of plain cannot be found") as error:
         found(model)
     assert "\n" not in str(error.value)
+    assert str(error.value).endswith("; set last_layer, such as last_layer='d', or body_rate=1")
     problem = problem_of(model)
     for method in (ju.mumis(batch_size=1), ju.mumis_last_layer(batch_size=1)):
         with pytest.raises(InputError, match=r"^body_rate: .* one of a, b, c, d; set last_layer"):

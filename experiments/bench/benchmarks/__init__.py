@@ -1,6 +1,6 @@
 """What `python -m experiments.bench` measures, by name; each file holds one question.
 
-A benchmark is a function of a :class:`~experiments.bench.benchmarks.cases.Plan` that lists its
+A benchmark is a function of a :class:`~experiments.bench.benchmarks.cases.Bench` that lists its
 cases; a case is measured on its own and its rows are kept, so that a run that was cut off goes on.
 """
 
@@ -16,9 +16,9 @@ from . import (
     start_up,
     throughput,
 )
-from .cases import Case, Plan
+from .cases import Bench, Case
 
-BENCHMARKS: Mapping[str, Callable[[Plan], list[Case]]] = MappingProxyType(
+BENCHMARKS: Mapping[str, Callable[[Bench], list[Case]]] = MappingProxyType(
     {
         "throughput": throughput.cases,
         "overhead": overhead.cases,

@@ -1,4 +1,4 @@
-"""The words of the benchmarks: a plan, a case, its rows."""
+"""The words of the benchmarks: the bench, a case, its rows."""
 
 import dataclasses
 from collections.abc import Callable
@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class Bench:
     """What all benchmarks are told.
 
     Attributes:
-      quick: smaller settings and fewer repeats, to see that everything runs.
+      quick: smaller workloads and fewer repeats, to see that everything runs.
       torch_python: a Python that has PyTorch, to measure it too; None leaves it out.
       accelerator: whether the devices are GPUs or TPUs.
       kind: name of the device, such as NVIDIA H200.

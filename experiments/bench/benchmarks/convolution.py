@@ -9,11 +9,11 @@ from typing import Any
 from jax_unlearn.engine.timing import Stopwatch
 
 from .apart import run_apart, run_json
-from .cases import Case, Plan, Row
-from .settings import DIGITS, Setting, training
+from .cases import Bench, Case, Row
 from .stepping import Stepper, per_step
+from .workloads import DIGITS, Workload, training
 
-RESNET20 = Setting("resnet20", 128)
+RESNET20 = Workload("resnet20", 128)
 """The three-stage ResNet of width 16 at which the target is set."""
 
 TARGET = 2.0
@@ -36,44 +36,42 @@ WAYS: dict[str, dict[str, Any]] = {
 LAYOUTS = {"contiguous": False, "channels last": True}
 
 
-def cases(plan: Plan) -> list[Case]:
+def cases(bench: Bench) -> list[Case]:
     """A case for each network, and for each memory layout of PyTorch; none on accelerators."""
-    if plan.accelerator:
+    if bench.accelerator:
         return []
-    settings = [DIGITS] if plan.quick else [DIGITS, RESNET20]
-    listed = [
-        Case(str(setting), functools.partial(_measure, plan, setting)) for setting in settings
-    ]
-    if plan.torch_python:
+    loads = [DIGITS] if bench.quick else [DIGITS, RESNET20]
+    listed = [Case(str(load), functools.partial(_measure, bench, load)) for load in loads]
+    if bench.torch_python:
         for layout, last in LAYOUTS.items():
-            measure = functools.partial(_torch, plan, RESNET20, layout, last)
+            measure = functools.partial(_torch, bench, RESNET20, layout, last)
             listed.append(Case(f"{RESNET20} PyTorch, {layout}", measure))
     return listed
 
 
-def _measure(plan: Plan, setting: Setting) -> list[Row]:
+def _measure(bench: Bench, load: Workload) -> list[Row]:
     # As the commands do; see experiments.shared.config.Experiment.keeps_memory.
-    given: dict[str, Any] = {"setting": setting.to_json(), "seconds": plan.seconds}
-    given["keep_memory"] = setting != DIGITS
+    given: dict[str, Any] = {"load": load.to_json(), "seconds": bench.seconds}
+    given["keep_memory"] = load != DIGITS
     rounds = [
         [run_apart("convolution.train", **given | options) for options in (PLAIN, *WAYS.values())]
-        for _ in range(1 if plan.quick else ROUNDS[setting])
+        for _ in range(1 if bench.quick else ROUNDS[load])
     ]
     plain, *others = (min(found, key=lambda f: f["seconds"]) for found in zip(*rounds, strict=True))
     note = f"one device, compiled in {plain['compile_seconds']:.1f} s"
-    rate = setting.batch / plain["seconds"]
-    rows = [Row(f"{setting} plain step", rate, "images/s", note)]
+    rate = load.batch / plain["seconds"]
+    rows = [Row(f"{load} plain step", rate, "images/s", note)]
     for (way, options), found in zip(WAYS.items(), others, strict=True):
         times = plain["seconds"] / found["seconds"]
         note = f"{times:.2f} times as fast, compiled in {found['compile_seconds']:.1f} s"
-        if setting == RESNET20 and not options["plain"]:
+        if load == RESNET20 and not options["plain"]:
             met = "met" if times >= TARGET else "missed"
             note += f"; target {TARGET:g} times: {met}"
-        rows.append(Row(f"{setting} {way}", setting.batch / found["seconds"], "images/s", note))
+        rows.append(Row(f"{load} {way}", load.batch / found["seconds"], "images/s", note))
     return rows
 
 
-def train(setting: dict[str, Any], seconds: float, plain: bool) -> dict[str, float]:
+def train(load: dict[str, Any], seconds: float, plain: bool) -> dict[str, float]:
     """Take training steps on all devices; JSON values."""
     if plain:
         from jax_unlearn.models import convolution
@@ -82,7 +80,7 @@ def train(setting: dict[str, Any], seconds: float, plain: bool) -> dict[str, flo
         convolution.SMALLEST = sys.maxsize
     watch = Stopwatch()
     with watch.running():
-        stepper = Stepper(*training(Setting(**setting)), scanned=False)
+        stepper = Stepper(*training(Workload(**load)), scanned=False)
         stepper(1)
     return {
         "seconds": per_step({"step": stepper}, seconds)["step"],
@@ -90,18 +88,18 @@ def train(setting: dict[str, Any], seconds: float, plain: bool) -> dict[str, flo
     }
 
 
-def _torch(plan: Plan, setting: Setting, layout: str, last: bool) -> list[Row]:
+def _torch(bench: Bench, load: Workload, layout: str, last: bool) -> list[Row]:
     script = pathlib.Path(__file__).with_name("torch_step.py")
     message = {
-        "batch": setting.batch,
-        "side": setting.side,
+        "batch": load.batch,
+        "side": load.side,
         "width": 16,
         "blocks": 3,
         "channels_last": last,
-        "seconds": plan.seconds,
+        "seconds": bench.seconds,
         "threads": os.cpu_count(),
     }
-    found = run_json([str(plan.torch_python), str(script)], message, {})
+    found = run_json([str(bench.torch_python), str(script)], message, {})
     note = f"PyTorch {found['version']}, no augmentation"
-    rate = setting.batch / found["seconds"]
-    return [Row(f"{setting} PyTorch, {layout}", rate, "images/s", note)]
+    rate = load.batch / found["seconds"]
+    return [Row(f"{load} PyTorch, {layout}", rate, "images/s", note)]

@@ -15,32 +15,32 @@ from jax_unlearn.engine import RunSpec, run_many
 from ...configs import preset
 from ...shared.loading import load_data, make_network
 from .apart import run_apart
-from .cases import Case, Plan, Row
-from .settings import DIGITS, Setting, training
+from .cases import Bench, Case, Row
+from .workloads import DIGITS, Workload, training
 
 SWEEP_TARGET = 120.0
 """Seconds that 64 settings of NatMU on digits may take on two CPU cores."""
 
 
-def _virtual(plan: Plan) -> int:
+def _virtual(bench: Bench) -> int:
     """Devices of the process that measures: those of the accelerator, or one for each core."""
-    return 0 if plan.accelerator else min(8, os.cpu_count() or 1)
+    return 0 if bench.accelerator else min(8, os.cpu_count() or 1)
 
 
-def bank_cases(plan: Plan) -> list[Case]:
+def bank_cases(bench: Bench) -> list[Case]:
     """A case for each network that is trained many times."""
-    settings = [Setting("resnet18", 128)] if plan.accelerator else [DIGITS]
-    return [Case(str(setting), functools.partial(_bank, plan, setting)) for setting in settings]
+    loads = [Workload("resnet18", 128)] if bench.accelerator else [DIGITS]
+    return [Case(str(load), functools.partial(_bank, bench, load)) for load in loads]
 
 
-def _bank(plan: Plan, setting: Setting) -> list[Row]:
+def _bank(bench: Bench, load: Workload) -> list[Row]:
     found = run_apart(
         "many_models.train_bank",
-        cpu_devices=_virtual(plan),
-        setting=setting.to_json(),
-        epochs=5 if plan.quick else 25,
+        cpu_devices=_virtual(bench),
+        load=load.to_json(),
+        epochs=5 if bench.quick else 25,
     )
-    name, steps = f"{setting} {found['steps']} steps", f"{found['devices']} devices"
+    name, steps = f"{load} {found['steps']} steps", f"{found['devices']} devices"
     beside, alone = found["beside_seconds"], found["alone_seconds"]
     return [
         Row(f"{name}, one after another", 3600 / alone, "models/hour", "each on one device"),
@@ -53,9 +53,9 @@ def _bank(plan: Plan, setting: Setting) -> list[Row]:
     ]
 
 
-def train_bank(setting: dict[str, Any], epochs: int) -> dict[str, float]:
+def train_bank(load: dict[str, Any], epochs: int) -> dict[str, float]:
     """Train a model for each device, side by side and one after another; JSON values."""
-    recipe, problem = training(Setting(**setting), epochs=epochs, learning_rate=0.01)
+    recipe, problem = training(Workload(**load), epochs=epochs, learning_rate=0.01)
     places = jax.device_count()
     jobs = [RunSpec(recipe, problem, jax.random.key(seed)) for seed in range(places)]
     alone = ju.make_mesh(1)
@@ -77,9 +77,9 @@ def train_bank(setting: dict[str, Any], epochs: int) -> dict[str, float]:
     }
 
 
-def sweep_cases(plan: Plan) -> list[Case]:
+def sweep_cases(bench: Bench) -> list[Case]:
     """NatMU on digits, on the CPU."""
-    return [Case("NatMU on digits", functools.partial(_sweep, 16 if plan.quick else 64))]
+    return [Case("NatMU on digits", functools.partial(_sweep, 16 if bench.quick else 64))]
 
 
 def _sweep(count: int) -> list[Row]:

@@ -12,8 +12,8 @@ from jax_unlearn.core import Variables
 from jax_unlearn.methods.descent import needs_examples
 
 from .by_hand import ByHand
-from .cases import Case, Plan, Row
-from .settings import DIGITS, Setting, training
+from .cases import Bench, Case, Row
+from .workloads import DIGITS, Workload, training
 
 LONG = 20e-3
 """Seconds from which a step on a CPU counts as long."""
@@ -25,12 +25,12 @@ MICROSECONDS = 150.0
 """Overhead of a short step that may be."""
 
 
-def cases(plan: Plan) -> list[Case]:
+def cases(bench: Bench) -> list[Case]:
     """A case for each length of step."""
-    tiny = Setting("convnet", 16, side=8, channels=1, width=4)
-    long = Setting("resnet18", 128) if plan.accelerator else Setting("resnet8", 128, side=16)
-    settings = [tiny] if plan.quick else [tiny, DIGITS, long]
-    return [Case(str(setting), functools.partial(_measure, plan, setting)) for setting in settings]
+    tiny = Workload("convnet", 16, side=8, channels=1, width=4)
+    long = Workload("resnet18", 128) if bench.accelerator else Workload("resnet8", 128, side=16)
+    loads = [tiny] if bench.quick else [tiny, DIGITS, long]
+    return [Case(str(load), functools.partial(_measure, bench, load)) for load in loads]
 
 
 def compare(
@@ -78,28 +78,28 @@ def compare(
     return np.array(engine_times[2:]) / steps, np.array(bare_times[1:-1]) / steps
 
 
-def _measure(plan: Plan, setting: Setting) -> list[Row]:
-    _, problem = training(setting)
-    timed = functools.partial(compare, problem, setting.batch, scanned=plan.accelerator)
+def _measure(bench: Bench, load: Workload) -> list[Row]:
+    _, problem = training(load)
+    timed = functools.partial(compare, problem, load.batch, scanned=bench.accelerator)
     short = timed(steps=8, epochs=2)[1].min()
     steps = int(np.clip(0.3 / short, 8, 100))
-    epochs = int(np.clip(plan.seconds / (2 * steps * short), 4, 40))
+    epochs = int(np.clip(bench.seconds / (2 * steps * short), 4, 40))
     engines, bares = timed(steps=steps, epochs=epochs)
     # The least of each: what else the machine does can only add.
     engine, bare, median = engines.min(), bares.min(), 1e6 * np.median(engines - bares)
     extra, share = 1e6 * (engine - bare), 100 * (engine / bare - 1)
     note = f"{1e3 * engine:.4g} ms against {1e3 * bare:.4g} ms; {share:.1f} %, {extra:.0f} us, "
     note += f"median of pairs {median:.0f} us"
-    if bare > LONG or (plan.accelerator and share <= SHARES["accelerator"]):
-        most = SHARES["accelerator" if plan.accelerator else "cpu"]
+    if bare > LONG or (bench.accelerator and share <= SHARES["accelerator"]):
+        most = SHARES["accelerator" if bench.accelerator else "cpu"]
         met = "met" if share <= most else "missed"
         return [
-            Row(f"{setting} training", share, "% over by hand", f"{note}; target {most:g} %: {met}")
+            Row(f"{load} training", share, "% over by hand", f"{note}; target {most:g} %: {met}")
         ]
     met = "met" if extra <= MICROSECONDS else "missed"
     return [
         Row(
-            f"{setting} training",
+            f"{load} training",
             extra,
             "us a step over by hand",
             f"{note}; target {MICROSECONDS:g} us: {met}",

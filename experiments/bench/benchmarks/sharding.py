@@ -11,18 +11,18 @@ import numpy as np
 import jax_unlearn as ju
 
 from .apart import run_apart
-from .cases import Case, Plan, Row
-from .settings import Setting, training
+from .cases import Bench, Case, Row
+from .workloads import Workload, training
 
 DEVICES = (1, 2, 4, 8)
 
-SMALL = Setting("convnet", 30, side=8, channels=1, width=8)
+SMALL = Workload("convnet", 30, side=8, channels=1, width=8)
 """Its batches of 30 are not divided by four or eight devices, and neither is its last one."""
 
 
-def cases(plan: Plan) -> list[Case]:
+def cases(bench: Bench) -> list[Case]:
     """One case; virtual devices of the CPU, whatever this process has."""
-    devices = DEVICES[:2] if plan.quick else DEVICES
+    devices = DEVICES[:2] if bench.quick else DEVICES
     return [Case(str(SMALL), functools.partial(_measure, devices))]
 
 

@@ -10,25 +10,25 @@ import jax
 from jax_unlearn.engine.timing import Stopwatch
 
 from .apart import run_apart
-from .cases import Case, Plan, Row
-from .settings import DIGITS, RESNET8, STEPS, Setting
+from .cases import Bench, Case, Row
 from .stepping import Stepper
+from .workloads import DIGITS, RESNET8, STEPS, Workload
 
 
-def cases(plan: Plan) -> list[Case]:
+def cases(bench: Bench) -> list[Case]:
     """A case for each network and kind of step."""
-    settings = [DIGITS] if plan.quick else [DIGITS, RESNET8]
-    if plan.accelerator:
-        settings = [Setting("resnet18", 128 if plan.quick else 512)]
-    kinds = ["training"] if plan.quick else ["training", "MU-Mis"]
+    loads = [DIGITS] if bench.quick else [DIGITS, RESNET8]
+    if bench.accelerator:
+        loads = [Workload("resnet18", 128 if bench.quick else 512)]
+    kinds = ["training"] if bench.quick else ["training", "MU-Mis"]
     return [
-        Case(f"{setting} {kind}", functools.partial(_measure, plan, setting, kind))
-        for setting in settings
+        Case(f"{load} {kind}", functools.partial(_measure, bench, load, kind))
+        for load in loads
         for kind in kinds
     ]
 
 
-def _measure(plan: Plan, setting: Setting, kind: str) -> list[Row]:
+def _measure(bench: Bench, load: Workload, kind: str) -> list[Row]:
     with tempfile.TemporaryDirectory() as cache:
         environment = {
             "JAX_COMPILATION_CACHE_DIR": cache,
@@ -39,16 +39,16 @@ def _measure(plan: Plan, setting: Setting, kind: str) -> list[Row]:
         first, second = (
             run_apart(
                 "start_up.start",
-                cpu_devices=0 if plan.accelerator else 1,
+                cpu_devices=0 if bench.accelerator else 1,
                 environment=environment,
-                setting=setting.to_json(),
+                load=load.to_json(),
                 kind=kind,
-                scanned=plan.accelerator,
+                scanned=bench.accelerator,
             )
             for _ in range(2)
         )
-    name = f"{setting} {kind}"
-    where = "device" if plan.accelerator else "process, compilation included"
+    name = f"{load} {kind}"
+    where = "device" if bench.accelerator else "process, compilation included"
     return [
         Row(f"{name}, compile cold", first["compile_seconds"], "s", "empty cache"),
         Row(f"{name}, compile cached", second["compile_seconds"], "s", "a new process"),
@@ -56,9 +56,9 @@ def _measure(plan: Plan, setting: Setting, kind: str) -> list[Row]:
     ]
 
 
-def start(setting: dict[str, Any], kind: str, scanned: bool) -> dict[str, float]:
+def start(load: dict[str, Any], kind: str, scanned: bool) -> dict[str, float]:
     """Compile a step and take it twice; JSON values."""
-    stepper = Stepper(*STEPS[kind](Setting(**setting)), scanned=scanned)
+    stepper = Stepper(*STEPS[kind](Workload(**load)), scanned=scanned)
     watch = Stopwatch()
     with watch.running():
         stepper(2)

@@ -39,6 +39,7 @@ from jax_unlearn.audit.measures.accuracy import is_class_wise
 from jax_unlearn.audit.measures.banks import BankConfidences, bank_confidences
 from jax_unlearn.audit.measures.catalogue import CATALOGUE
 from jax_unlearn.audit.measures.gap import check_terms
+from jax_unlearn.audit.measures.klom import VARIANTS
 from jax_unlearn.audit.measures.measure import (
     ALONE,
     BANKS,
@@ -51,6 +52,7 @@ from jax_unlearn.audit.measures.measure import (
 from jax_unlearn.audit.measures.protocol import AuditProtocol
 from jax_unlearn.audit.measures.relearn_time import mean_loss
 from jax_unlearn.audit.measures.statistics import Interval, interval
+from jax_unlearn.core import check_choice
 from jax_unlearn.wording import agree, counted, listed
 
 NO_PROBE = "no model's probe is given"
@@ -137,20 +139,24 @@ def compare(
       on_step: called with the number of parts done and planned.
 
     Raises:
-      InputError: for an unknown level or term.
+      InputError: for an unknown level, term or variant.
     """
     protocol = protocol or AuditProtocol()
+    check_choice("klom_variant", protocol.klom_variant, VARIANTS)
     level, notes = choose_level(level, models)
     models = at_level(models, level)
     oracles = models.oracle.kept
     class_wise = is_class_wise(models.first)
     not_measured = _not_measured(catalogue, models, level, class_wise)
-    measures = tuple(m for m in catalogue if _is_taken(m, level, class_wise, not_measured))
+    fitting = [m for m in catalogue if m.fits(models.first)]
+    measures = tuple(m for m in fitting if _is_taken(m, level, not_measured))
     for terms in (protocol.terms, protocol.attack_terms):
         check_terms(terms, [m.name for m in measures if m.kind == ALONE])
     runs = {group.name: group.kept for group in models.groups}
     planned = len(runs) + 2
-    one = partial(_measure, measures=measures, protocol=protocol, target=_relearn_target(models))
+    originals = models.original.kept
+    target = _relearn_target(originals)
+    one = partial(_measure, measures=measures, protocol=protocol, target=target, others=originals)
     with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
         # What they warn of is an undefined value, which the result's note tells.
         warnings.simplefilter("ignore")
@@ -209,10 +215,9 @@ def _seconds(runs: Sequence[Run], confidence: float, unit: float = 1.0) -> Inter
     return interval([seconds / unit for seconds in known], confidence)
 
 
-def _is_taken(m: Measure, level: str, class_wise: bool, not_measured: Mapping[str, str]) -> bool:
-    fits = m.class_wise in (None, class_wise)
+def _is_taken(m: Measure, level: str, not_measured: Mapping[str, str]) -> bool:
     at_level = LEVELS.index(m.level) <= LEVELS.index(level)
-    return fits and at_level and m.kind != DATA and m.name not in not_measured
+    return at_level and m.kind != DATA and m.name not in not_measured
 
 
 def _row(
@@ -245,23 +250,29 @@ def _not_measured(
         elif LEVELS.index(m.level) > LEVELS.index(level):
             reasons[m.name] = f"the {level} audit leaves it out"
         elif m.class_wise is False and class_wise:
-            reasons[m.name] = "retain images to fit it to are of other classes than forget images"
+            reasons[m.name] = "the retain set holds none of the forgotten classes"
         elif m.needs_originals and not models.original.kept:
-            reasons[m.name] = "the loss to come back to is the originals', and none is given"
+            reasons[m.name] = "it compares with the originals, and none is given"
     return reasons
 
 
-def _relearn_target(models: RequestModels) -> float | None:
+def _relearn_target(originals: Sequence[Run]) -> float | None:
     """The originals' mean loss on the forget set, in nats; None without originals."""
-    losses = [mean_loss(run.predictions.forget) for run in models.original.kept]
+    losses = [mean_loss(run.predictions.forget) for run in originals]
     return float(np.mean(losses)) if losses else None
 
 
 def _measure(
-    run: Run, measures: Sequence[Measure], protocol: AuditProtocol, target: float | None
+    run: Run,
+    measures: Sequence[Measure],
+    protocol: AuditProtocol,
+    target: float | None,
+    others: Sequence[Run],
 ) -> Evidence:
-    """What is known of a model, its measures of kind 'alone' among it."""
-    known = Evidence(run.predictions, protocol, run.probe, target)
+    """What is known of a model, its measures of kind 'alone' among it; ``others`` are originals."""
+    apart = [other for other in others if run.seed is None or other.seed != run.seed]
+    originals = tuple(other.predictions for other in apart or others)
+    known = Evidence(run.predictions, protocol, run.probe, target, originals)
     measured = {
         m.name: float(m.function(known))
         for m in measures

@@ -1,5 +1,7 @@
 """Runs that must not pass for results: collapsed models, and models that never changed."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from jax_unlearn.audit.measures.accuracy import accuracy
@@ -16,6 +18,27 @@ def chance_level(outputs: Outputs) -> float:
     return 100.0 * float(np.bincount(label).max()) / len(label)
 
 
+def is_finite(predictions: Predictions) -> bool:
+    """Return whether no logit is NaN or infinite."""
+    outputs = predictions.forget, predictions.retain, predictions.test
+    return all(bool(np.isfinite(o.logits).all()) for o in outputs)
+
+
+def best_model(models: Sequence[Predictions]) -> Predictions | None:
+    """Return the model that answers most of the retain set: it shows what can be learnt.
+
+    The first oracle will not do, for it may have learnt nothing itself.
+
+    Args:
+      models: originals and oracles.
+
+    Returns:
+      Its predictions; None where no model has finite logits.
+    """
+    finite = [predictions for predictions in models if is_finite(predictions)]
+    return max(finite, key=lambda predictions: accuracy(predictions.retain), default=None)
+
+
 def is_collapsed(predictions: Predictions, original: Predictions) -> bool:
     """Return whether a model holds NaN or infinite logits, or answers retain examples by chance.
 
@@ -28,8 +51,7 @@ def is_collapsed(predictions: Predictions, original: Predictions) -> bool:
       predictions: the model in question.
       original: a model that works on the same sets, whose lead shows what can be learnt.
     """
-    outputs = predictions.forget, predictions.retain, predictions.test
-    if not all(np.isfinite(o.logits).all() for o in outputs):
+    if not is_finite(predictions):
         return True
     chance = chance_level(predictions.retain)
     spread = np.sqrt(chance * (100.0 - chance) / len(predictions.retain.label))

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from jax_unlearn.audit.comparison import flags
-from jax_unlearn.audit.measures.accuracy import accuracy, is_class_wise
+from jax_unlearn.audit.measures.accuracy import is_class_wise
 from jax_unlearn.audit.predictions import SPLITS, check_predictions
 from jax_unlearn.audit.stored_probe import Probe, align_probe
 from jax_unlearn.core import InputError, Outputs, Predictions
@@ -30,6 +30,8 @@ class Run:
       seconds: run time without compilation; NaN for unknown.
       status: what the run reported, '' for nothing; 'collapsed' leaves it out.
       probe: what its weights tell; None for not known, which some measures then leave out.
+      draw: seed of the unlearning run, where one original was unlearned several times; None for
+        that of the original.
     """
 
     predictions: Predictions
@@ -37,6 +39,7 @@ class Run:
     seconds: float = math.nan
     status: str = ""
     probe: Probe | None = None
+    draw: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,12 +153,12 @@ def gather_models(
     aligned: dict[str, list[Run]] = {}
     looked: Probe | None = None
     for name, runs in groups.items():
-        seeds = [run.seed for run in runs if run.seed is not None]
+        seeds = [(run.seed, run.draw) for run in runs if run.seed is not None]
         twice = [seed for seed, count in Counter(seeds).items() if count > 1]
         if twice:
             raise InputError(
-                f"{name}: seed {twice[0]} comes {seeds.count(twice[0])} times: expected every seed "
-                "once; give models of other settings another name"
+                f"{name}: seed {twice[0][0]} comes {seeds.count(twice[0])} times: expected every "
+                "seed once; give models of other settings another name"
             )
         if name in methods and not runs:
             raise InputError(f"{name}=[]: expected one model or more; leave the method out")
@@ -168,9 +171,10 @@ def gather_models(
                 probe = align_probe(probe, first.forget, first.retain, looked, source)
                 looked = looked or probe
             aligned[name].append(dataclasses.replace(run, predictions=predictions, probe=probe))
-    if not any(is_finite(run.predictions) for run in aligned[ORACLE]):
+    trained = [run.predictions for run in (*aligned[ORACLE], *aligned[ORIGINAL])]
+    best = flags.best_model(trained)
+    if best is None or not any(map(flags.is_finite, trained[: len(oracle)])):
         raise InputError("oracle: the logits of every model hold NaN or infinity; retrain them")
-    best = _best([*aligned[ORACLE], *aligned[ORIGINAL]])
     kinds = {ORIGINAL: ORIGINAL, ORACLE: ORACLE}
     made = {
         name: Group(
@@ -251,7 +255,25 @@ def align(predictions: Predictions, reference: Predictions, source: str) -> Pred
             "classes"
         )
     forget, retain, test = parts
-    return Predictions(forget, retain, test, forgotten)
+    focus = _align_focus(predictions, reference, source)
+    return Predictions(forget, retain, test, forgotten, focus)
+
+
+def _align_focus(
+    predictions: Predictions, reference: Predictions, source: str
+) -> dict[str, Outputs]:
+    """What measures of the request's own are taken on, in the order of another model's."""
+    found = {}
+    for name, theirs in reference.focus.items():
+        mine = predictions.focus.get(name)
+        if mine is None or not np.array_equal(np.sort(mine.id), np.sort(theirs.id)):
+            raise InputError(
+                f"{source}: focus_{name}_id: expected the oracles' {counted(len(theirs.id), 'id')}"
+                f", on which the request's measure {name} is taken; predict them too"
+            )
+        order = np.argsort(mine.id)[np.argsort(np.argsort(theirs.id))]
+        found[name] = Outputs(mine.logits[order], theirs.label, theirs.id)
+    return found
 
 
 def fingerprint(predictions: Predictions) -> bytes:
@@ -264,17 +286,3 @@ def fingerprint(predictions: Predictions) -> bytes:
 
 def _label(name: str, run: Run, position: int) -> str:
     return f"{name}[{f'seed {run.seed}' if run.seed is not None else position}]"
-
-
-def _best(runs: Sequence[Run]) -> Predictions:
-    """Predictions of the model that answers most of the retain set: it shows what can be learnt.
-
-    The first oracle will not do, for it may have learnt nothing itself.
-    """
-    finite = [run.predictions for run in runs if is_finite(run.predictions)]
-    return max(finite, key=lambda predictions: accuracy(predictions.retain))
-
-
-def is_finite(predictions: Predictions) -> bool:
-    """Return whether no logit is NaN or infinite."""
-    return all(np.isfinite(outputs.logits).all() for outputs in predictions[:3])

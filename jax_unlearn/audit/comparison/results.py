@@ -286,7 +286,7 @@ class OracleView:
 
     def _banks(self, mine: BankConfidences, theirs: BankConfidences) -> dict[str, float]:
         """Every measure of kind 'banks'; those that depend on numbers of models do so here too."""
-        pair = BankPair(mine, theirs)
+        pair = BankPair(mine, theirs, self.evidence[0].protocol)
         return {m.name: float(m.function(pair)) for m in self.measures if m.kind == BANKS}
 
     def split_values(self, size: int) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:

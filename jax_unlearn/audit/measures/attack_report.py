@@ -6,11 +6,14 @@ only, since scores of different fits share no scale and a model scored in one fo
 the other.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from jax_unlearn.audit.measures.banks import BankPair
 from jax_unlearn.audit.measures.bootstrap import Estimate, check_resampling, percentile_interval
+from jax_unlearn.audit.measures.measure import Measure, of_banks
 from jax_unlearn.core import InputError, check_number
 from jax_unlearn.wording import counted
 
@@ -72,6 +75,25 @@ def check_folds(name: str, models: int, folds: int, *, fitted: int) -> None:
             f"that each hold a model to score and leave {fitted} or more to fit on; train a larger "
             "bank"
         )
+
+
+def of_attack(
+    name: str, title: str, field: str, report: Callable[[BankPair], AttackReport], **more: Any
+) -> Measure:
+    """Return a measure of two banks that is one number of an attack's report.
+
+    Args:
+      name: of the measure.
+      title: of the attack and of the number.
+      field: of :class:`AttackReport`.
+      report: makes the report, once for all measures that share it.
+      **more: further fields of the measure.
+    """
+
+    def function(pair: BankPair) -> float:
+        return getattr(pair.once(report), field).value
+
+    return of_banks(name, title, "", function, **{"high": 1.0, **more})
 
 
 def attack_report(

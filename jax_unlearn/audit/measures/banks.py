@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jax_unlearn.audit.measures.confidence import logit_confidence
+from jax_unlearn.audit.measures.protocol import AuditProtocol
 from jax_unlearn.core import Predictions
 
 BANK_EXAMPLES = 2000
@@ -40,10 +41,17 @@ class BankPair:
     Attributes:
       unlearned: confidences of the unlearned models.
       oracle: confidences of the oracles.
+      protocol: the choices that numbers depend on.
     """
 
-    def __init__(self, unlearned: BankConfidences, oracle: BankConfidences):
+    def __init__(
+        self,
+        unlearned: BankConfidences,
+        oracle: BankConfidences,
+        protocol: AuditProtocol | None = None,
+    ):
         self.unlearned, self.oracle = unlearned, oracle
+        self.protocol = protocol or AuditProtocol()
         self._found: dict[Callable, Any] = {}
 
     def once(self, function: "Callable[[BankPair], Any]") -> Any:

@@ -8,10 +8,11 @@ from jax_unlearn.audit.measures.attack_report import (
     attack_report,
     check_folds,
     deal_folds,
+    of_attack,
 )
 from jax_unlearn.audit.measures.banks import BankPair
 from jax_unlearn.audit.measures.confidence import check_banks
-from jax_unlearn.audit.measures.measure import ABOVE, TELLS, Measure, of_banks
+from jax_unlearn.audit.measures.measure import ABOVE, TELLS
 from jax_unlearn.core import check_number
 
 MIN_FITTED = 8
@@ -118,43 +119,52 @@ def _report(pair: BankPair) -> AttackReport:
     return ulira(pair.unlearned.forget, pair.oracle.forget, n_resamples=0)
 
 
-def _entry(name: str, title: str, field: str, does: str, ideal: float, place: int) -> Measure:
-    def function(pair: BankPair) -> float:
-        return getattr(pair.once(_report), field).value
+# The densities are fitted to both kinds of model: below chance the attack errs by chance only.
+_MORE = {
+    "source": 'Hayes et al., "Inexact Unlearning Needs More Careful Evaluations to Avoid a False '
+    'Sense of Privacy", 2024, arXiv:2403.01218',
+    "formula": ulira,
+    "higher": TELLS,
+    "outside": ABOVE,
+}
 
-    # The densities are fitted to both kinds of model: below chance it errs by chance only.
-    return of_banks(
-        name,
-        f"U-LiRA: {title}",
-        "",
-        function,
-        does=does,
-        source='Hayes et al., "Inexact Unlearning Needs More Careful Evaluations to Avoid a False '
-        'Sense of Privacy", 2024, arXiv:2403.01218',
-        formula=ulira,
-        higher=TELLS,
-        oracle_value=ideal,
-        outside=ABOVE,
-        high=1.0,
-        place=place,
-    )
-
-
-ULIRA_AUC = _entry("ulira_auc", "AUC", "auc", "area under the ROC curve", 0.5, 200)
-ULIRA_ACCURACY = _entry("ulira_accuracy", "accuracy", "accuracy", "balanced accuracy", 0.5, 210)
-ULIRA_TPR_1 = _entry(
-    "ulira_tpr_1",
-    "TPR at 1 % FPR",
-    "tpr_at_1_percent",
-    "true positive rate where 1 % of oracles are called unlearned",
-    0.01,
-    220,
+ULIRA_AUC = of_attack(
+    "ulira_auc",
+    "U-LiRA: AUC",
+    "auc",
+    _report,
+    does="area under the ROC curve",
+    oracle_value=0.5,
+    place=200,
+    **_MORE,
 )
-ULIRA_TPR_01 = _entry(
+ULIRA_ACCURACY = of_attack(
+    "ulira_accuracy",
+    "U-LiRA: accuracy",
+    "accuracy",
+    _report,
+    does="balanced accuracy",
+    oracle_value=0.5,
+    place=210,
+    **_MORE,
+)
+ULIRA_TPR_1 = of_attack(
+    "ulira_tpr_1",
+    "U-LiRA: TPR at 1 % FPR",
+    "tpr_at_1_percent",
+    _report,
+    does="true positive rate where 1 % of oracles are called unlearned",
+    oracle_value=0.01,
+    place=220,
+    **_MORE,
+)
+ULIRA_TPR_01 = of_attack(
     "ulira_tpr_01",
-    "TPR at 0.1 % FPR",
+    "U-LiRA: TPR at 0.1 % FPR",
     "tpr_at_01_percent",
-    "true positive rate where 0.1 % of oracles are called unlearned",
-    0.001,
-    230,
+    _report,
+    does="true positive rate where 0.1 % of oracles are called unlearned",
+    oracle_value=0.001,
+    place=230,
+    **_MORE,
 )

@@ -44,6 +44,8 @@ class Evidence:
       protocol: the choices that numbers depend on.
       probe: what its weights tell; None for not known.
       relearn_target: the originals' mean loss on the forget set, in nats; None without originals.
+      originals: what models trained on all data predict, those that do not share its initial
+        weights where there are such; empty without originals.
       measured: by name, its values of kind 'alone'; filled in before a measure of kind 'pair' is
         called.
     """
@@ -52,6 +54,7 @@ class Evidence:
     protocol: AuditProtocol = dataclasses.field(default_factory=AuditProtocol)
     probe: "Probe | None" = None
     relearn_target: float | None = None
+    originals: tuple[Predictions, ...] = ()
     measured: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @property
@@ -99,6 +102,7 @@ class Measure:
       probe: whether it takes ``Evidence.probe`` too.
       cut_off: whether a model's value is a lower bound only, as a function of its evidence.
       class_wise: True for class-wise requests only, False for sample-wise ones only, None for both.
+      focus: whether it is taken only of requests whose predictions have a focus of its name.
       needs_originals: whether it cannot be had without models trained on all data.
       place: in tables, ascending; equal ones by name.
     """
@@ -121,8 +125,15 @@ class Measure:
     probe: bool = False
     cut_off: Callable[[Evidence], bool] | None = None
     class_wise: bool | None = None
+    focus: bool = False
     needs_originals: bool = False
     place: int = LAST
+
+    def fits(self, predictions: Predictions) -> bool:
+        """Whether it can be taken of a request, of which the predictions of one model are given."""
+        class_wise = bool(np.any(predictions.test_forgotten))
+        fits = self.class_wise in (None, class_wise)
+        return fits and (not self.focus or self.name in predictions.focus)
 
     @property
     def needs(self) -> str:
@@ -183,8 +194,7 @@ def resolutions(measures: "tuple[Measure, ...]", evidence: Evidence) -> dict[str
         step = by_name[name].resolution if name in by_name else None
         return 0.0 if step is None else float(step(evidence, of))
 
-    class_wise = bool(np.any(evidence.predictions.test_forgotten))
-    fits = (m for m in measures if m.class_wise in (None, class_wise))
+    fits = (m for m in measures if m.fits(evidence.predictions))
     return {m.name: of(m.name) for m in fits if m.resolution is not None}
 
 

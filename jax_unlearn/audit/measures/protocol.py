@@ -16,9 +16,11 @@ class AuditProtocol:
       nonmembers: 'test', or those of 'remaining' or 'forgotten' classes: the test images that
         attacks take for non-members.
       svc_max_examples: limit to the examples of each side that train the SVC; None for no limit.
+      klom_variant: 'definition', or 'released' to compare with tables made by the released code.
     """
 
     terms: tuple[str, ...] = TERMS
     attack_terms: tuple[str, ...] = (*TERMS, "MIA_entropy_member")
     nonmembers: str = "test"
     svc_max_examples: int | None = 2000
+    klom_variant: str = "definition"

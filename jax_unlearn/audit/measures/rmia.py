@@ -8,10 +8,11 @@ from jax_unlearn.audit.measures.attack_report import (
     attack_report,
     check_folds,
     deal_folds,
+    of_attack,
 )
 from jax_unlearn.audit.measures.banks import BankPair, probability
 from jax_unlearn.audit.measures.confidence import check_banks
-from jax_unlearn.audit.measures.measure import KNOWN, Measure, of_banks
+from jax_unlearn.audit.measures.measure import KNOWN
 from jax_unlearn.core import InputError, check_number
 from jax_unlearn.wording import counted
 
@@ -189,35 +190,30 @@ def _report(pair: BankPair) -> AttackReport:
     )
 
 
-def _entry(
-    name: str, title: str, field: str, does: str, ideal: float | None, place: int
-) -> Measure:
-    def function(pair: BankPair) -> float:
-        return getattr(pair.once(_report), field).value
+# It asks whether examples look known: what is forgotten too well lies below the oracles.
+_MORE = {
+    "source": 'Zarifzadeh et al., "Low-Cost High-Power Membership Inference Attacks", 2024, '
+    "arXiv:2312.03262",
+    "formula": rmia,
+    "higher": KNOWN,
+}
 
-    # It asks whether examples look known: what is forgotten too well lies below the oracles.
-    return of_banks(
-        name,
-        f"RMIA: {title}",
-        "",
-        function,
-        does=does,
-        source='Zarifzadeh et al., "Low-Cost High-Power Membership Inference Attacks", 2024, '
-        "arXiv:2312.03262",
-        formula=rmia,
-        higher=KNOWN,
-        oracle_value=ideal,
-        high=1.0,
-        place=place,
-    )
-
-
-RMIA_AUC = _entry("rmia_auc", "AUC", "auc", "area under the ROC curve", 0.5, 240)
-RMIA_TPR_1 = _entry(
+RMIA_AUC = of_attack(
+    "rmia_auc",
+    "RMIA: AUC",
+    "auc",
+    _report,
+    does="area under the ROC curve",
+    oracle_value=0.5,
+    place=240,
+    **_MORE,
+)
+RMIA_TPR_1 = of_attack(
     "rmia_tpr_1",
-    "TPR at 1 % FPR",
+    "RMIA: TPR at 1 % FPR",
     "tpr_at_1_percent",
-    "true positive rate where 1 % of oracles are called unlearned; less where scores tie",
-    None,
-    250,
+    _report,
+    does="true positive rate where 1 % of oracles are called unlearned; less where scores tie",
+    place=250,
+    **_MORE,
 )

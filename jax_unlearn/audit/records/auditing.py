@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from jax_unlearn.audit.comparison.compare import NO_PROBE, compare
-from jax_unlearn.audit.comparison.models import RequestModels, gather_models, is_finite
+from jax_unlearn.audit.comparison.flags import is_finite
+from jax_unlearn.audit.comparison.models import RequestModels, gather_models
 from jax_unlearn.audit.measures.protocol import AuditProtocol
 from jax_unlearn.audit.records.stores import (
     Item,

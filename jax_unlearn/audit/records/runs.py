@@ -7,6 +7,7 @@ from typing import Any
 
 from jax_unlearn.audit.records.stores import Item, Sources, bank_items, by_seed
 from jax_unlearn.bank import Bank, open_bank
+from jax_unlearn.bank.changed import FOLDER
 from jax_unlearn.core import InputError
 
 MODELS, OWN_BANK = "models.json", "bank"
@@ -87,16 +88,19 @@ def selected_sources(bank: Bank, chosen: Iterable[Mapping[str, Any]]) -> list[So
     """
     found = []
     for request in chosen:
+        own = open_bank(bank.path / FOLDER / request["changed"]) if "changed" in request else bank
 
-        def items(addresses: Iterable[str], request: str = request["hash"]) -> list[Item]:
-            return by_seed(bank_items(bank, [bank.record(a) for a in addresses], request))
+        def items(
+            addresses: Iterable[str], own: Bank = own, request: str = request["hash"]
+        ) -> list[Item]:
+            return by_seed(bank_items(own, [own.record(a) for a in addresses], request))
 
         sources = Sources(request["hash"], request["text"])
         sources.original = items(request["original"])
         sources.oracle = items(request["oracle"])
         for name, addresses in request["methods"].items():
             sources.methods[name] = items(addresses)
-            sources.arguments[name] = bank.record(addresses[0]).ingredients["method"]["arguments"]
+            sources.arguments[name] = own.record(addresses[0]).ingredients["method"]["arguments"]
         sources.failed = dict(request.get("failed", {}))
         found.append(sources)
     return found

@@ -19,11 +19,11 @@ from jax_unlearn.audit.records.stores import (
     stores_in,
 )
 from jax_unlearn.bank import ids_digest
-from jax_unlearn.core import InputError
+from jax_unlearn.core import InputError, Predictions
 
 
 def gather_sources(
-    targets: Sequence[str], oracles: str, originals: Sequence[str], request: str
+    targets: Sequence[str], oracles: str, originals: Sequence[str], requests: Sequence[str]
 ) -> list[Sources]:
     """Find what there is to audit, request by request.
 
@@ -33,8 +33,8 @@ def gather_sources(
         unlearned models of the bank of oracles.
       oracles: a bank, a run's folder or ``.npz`` files; '' takes those of the targets.
       originals: ``.npz`` files or folders of them; none takes those of the bank or run.
-      request: hash, its beginning, or text of the request; '' for all that have oracles. A name
-        for the request where the oracles are files.
+      requests: hash, its beginning, or text of each request; none for all that have oracles. A
+        name for the request where the oracles are files.
 
     Raises:
       InputError: if something is not there, or nothing is left to audit.
@@ -51,12 +51,12 @@ def gather_sources(
             f"oracles={where!r}: no oracle there; train some with python -m experiments.bank, or "
             "name another place with --oracles"
         )
-    found = _chosen(found, request)
+    found = _chosen(found, requests)
     if oracles and targets:
         # What is unlearned elsewhere is to be audited, not what happens to lie beside the oracles.
         for sources in found:
             sources.methods, sources.arguments, sources.failed = {}, {}, {}
-    ids = [ids_digest(read_item(s.oracle[0], s.hash).forget.id) for s in found]
+    ids = [_sets(read_item(s.oracle[0], s.hash)) for s in found]
     if len(set(ids)) < len(ids):
         raise InputError(
             f"targets={list(targets)}: several have oracles of one request; name those to compare "
@@ -85,24 +85,36 @@ def gather_sources(
     return kept
 
 
-def _chosen(found: list[Sources], request: str) -> list[Sources]:
-    if not request:
+def _chosen(found: list[Sources], requests: Sequence[str]) -> list[Sources]:
+    if not requests:
         return found
     if found[0].text == NAMELESS:
-        found[0].text = request
+        found[0].text = requests[0]
         return found
-    kept = [
-        s for s in found if request in (s.text, s.slug) or (s.hash and s.hash.startswith(request))
-    ]
-    if not kept:
-        raise InputError(
-            f"request={request!r}: expected one of {', '.join(sorted(s.text for s in found))}, "
-            "the requests that have oracles"
-        )
+    kept: list[Sources] = []
+    for request in requests:
+        mine = [
+            s
+            for s in found
+            if request in (s.text, s.slug) or (s.hash and s.hash.startswith(request))
+        ]
+        if not mine:
+            raise InputError(
+                f"requests={request!r}: expected one of {', '.join(sorted(s.text for s in found))}"
+                ", the requests that have oracles"
+            )
+        kept += [sources for sources in mine if sources not in kept]
     return kept
 
 
-def _add(target: str, found: list[Sources], ids: list[str]) -> None:
+def _sets(predictions: Predictions) -> tuple[str, str, int]:
+    """What tells a request's sets from another's: one may have changed labels, or added images."""
+    forget = predictions.forget
+    order = np.argsort(forget.id)
+    return ids_digest(forget.id), str(forget.label[order].tolist()), len(predictions.retain.id)
+
+
+def _add(target: str, found: list[Sources], ids: list[tuple]) -> None:
     """Add the unlearned models of a run's folder, of a bank or of files."""
     stores = stores_in(target, loose=False)
     if not stores:
@@ -113,7 +125,7 @@ def _add(target: str, found: list[Sources], ids: list[str]) -> None:
         items = [item for group in store.methods.values() for item in group]
         if not items:
             continue
-        mine = ids_digest(read_item(items[0], store.hash).forget.id)
+        mine = _sets(read_item(items[0], store.hash))
         for sources, theirs in zip(found, ids, strict=True):
             if mine != theirs:
                 continue
@@ -159,7 +171,7 @@ def _other_ids(target: str, store: Sources, sources: Sources) -> InputError:
     )
 
 
-def _add_loose(target: str, found: list[Sources], ids: list[str]) -> None:
+def _add_loose(target: str, found: list[Sources], ids: list[tuple]) -> None:
     """Add files from elsewhere under the name given or that of the file or folder."""
     if is_store(Path(target)):
         return
@@ -172,9 +184,9 @@ def _add_loose(target: str, found: list[Sources], ids: list[str]) -> None:
 
 
 def _assign(
-    items: list[Item], name: str, found: list[Sources], ids: list[str], target: str
+    items: list[Item], name: str, found: list[Sources], ids: list[tuple], target: str
 ) -> None:
-    first = ids_digest(load_predictions(items[0].path).forget.id)
+    first = _sets(load_predictions(items[0].path))
     for sources, theirs in zip(found, ids, strict=True):
         if first == theirs or len(found) == 1:
             # With a single request the check of the models says what does not match.

@@ -21,6 +21,7 @@ from jax_unlearn.audit import Probe, load_predictions, load_probe
 from jax_unlearn.audit.comparison.models import Run
 from jax_unlearn.audit.stored_probe import make_probe
 from jax_unlearn.bank import Bank, open_bank
+from jax_unlearn.bank.changed import banks_in
 from jax_unlearn.bank.probes import probe_path, read_made_of, read_probe
 from jax_unlearn.bank.record import Record, digest
 from jax_unlearn.core import InputError, Predictions
@@ -43,6 +44,7 @@ class Item:
       request: hash that the model's bank knows the request by, '' for that of the audit.
       compile_seconds: time of compilation, NaN for unknown.
       title: how a reader knows its method, as the class declares it; '' for nothing declared.
+      draw: seed of the unlearning run; None where it is the original's, or unknown.
       sensitivity_ratio: the original's own, true class to others, where the method measures it; NaN
         where it does not.
     """
@@ -57,6 +59,7 @@ class Item:
     compile_seconds: float = math.nan
     title: str = ""
     sensitivity_ratio: float = math.nan
+    draw: int | None = None
 
 
 @dataclasses.dataclass
@@ -107,7 +110,10 @@ def read_runs(items: Iterable[Item], request: str) -> list[Run]:
     Raises:
       InputError: as :func:`read_item`, also for probes.
     """
-    return [Run(read_item(i, request), i.seed, i.seconds, i.status, _read_probe(i)) for i in items]
+    return [
+        Run(read_item(i, request), i.seed, i.seconds, i.status, _read_probe(i), i.draw)
+        for i in items
+    ]
 
 
 def probe_recipe(items: Iterable[Item]) -> dict[str, Any] | None:
@@ -172,7 +178,7 @@ def stores_in(place: str, *, loose: bool = True) -> list[Sources]:
 
     path = Path(place)
     if (path / "bank.json").is_file():
-        return _bank_sources(path)
+        return [sources for bank in banks_in(path) for sources in _bank_sources(bank)]
     if is_run(path):
         return run_sources(path)
     refuse_old_run(path, "path")
@@ -292,6 +298,7 @@ def bank_items(bank: Bank, records: Iterable[Record], request: str) -> list[Item
             float(record.outcome.get("compile_seconds", math.nan)),
             str(record.outcome.get("title", "")),
             _first(record.outcome.get("history", []), "sensitivity_ratio"),
+            (record.ingredients["method"] or {}).get("seed"),
         )
         for record in records
     ]

@@ -240,6 +240,7 @@ def _protocol(comparison: Comparison) -> dict[str, Any]:
         "attack_terms": list(comparison.protocol.attack_terms),
         "nonmembers": comparison.protocol.nonmembers,
         "svc_max_examples": comparison.protocol.svc_max_examples,
+        "klom_variant": comparison.protocol.klom_variant,
         "confidence": comparison.confidence,
         "splits": SPLITS,
         "min_bank": MIN_BANK,

@@ -12,14 +12,20 @@ from jax_unlearn.display import display_name
 from jax_unlearn.report.figures.images import class_name, place_image, place_text
 from jax_unlearn.report.figures.style import BLUE, COMPACT, GREY, VERMILLION, new_figure, set_title
 
-ROWS, COLUMNS = 3, 4
-"""Images that are drawn, and cells side by side."""
+IMAGES = 3
+"""Images that are drawn; a model's maps of all of them form a block."""
 
-_CELL, _LEFT, _GAP, _LINE = 1.0, 0.12, 0.12, 0.16
-"""Inches: side of a cell, margin, space between cells, height of a line of text."""
+_ACROSS = {1: 5, 2: 3, 3: 2}
+"""Blocks side by side, by their number of images."""
+
+FEW = 13
+"""Models up to which all images are drawn, above it the first one: no reader scrolls for more."""
+
+_LEFT, _APART, _BETWEEN, _LINE = 0.06, 0.03, 0.14, 0.16
+"""Inches: margin, space between cells and between blocks, height of a line."""
 _SIGNED = LinearSegmentedColormap.from_list("relevance", (VERMILLION, "#ffffff", BLUE))
-_LONGEST = 15
-"""Letters that fit over a cell."""
+_LETTER = 0.067
+"""Inches that a letter over a block takes, on average."""
 
 
 def relevance_figure(
@@ -32,11 +38,14 @@ def relevance_figure(
 ) -> Figure:
     """Draw forget images with the relevance of their pixels for the true class under each model.
 
-    Every map has its own scale, symmetric about 0, that its 99th percentile fills: after unlearning
-    logits may be much smaller or larger, and where a model looks is what is compared.
+    Blocks of maps stand in a grid, one for each model, after one of the images. The place in a
+    block tells the image, so that models are compared by looking from block to block. Every map has
+    its own scale, symmetric about 0, that its 99th percentile fills: after unlearning logits may be
+    much smaller or larger, and where a model looks is what is compared.
 
     Args:
-      images: uint8 [n, H, W, C], C is 1 or 3; the first three are drawn.
+      images: uint8 [n, H, W, C], C is 1 or 3; the first three are drawn, of many models the first
+        one.
       maps: name -> float [n, H, W], positive where a pixel speaks for the true class; in the order
         in which they are drawn, such as the original first.
       labels: int [n].
@@ -58,39 +67,44 @@ def relevance_figure(
                 f"maps[{name!r}]: shape {np.shape(relevance)}: expected {images.shape[:3]}, a map "
                 "for each image"
             )
-    shown = min(ROWS, len(images))
-    lines = -(-(1 + len(maps)) // COLUMNS)
-    step = _CELL + _GAP
-    over = {name: textwrap.fill(display_name(name), _LONGEST) for name in maps}
-    word = 0.04 + _LINE * (1 + max(words.count("\n") for words in over.values()))
-    block = lines * (_CELL + word + 0.04)
-    figure = new_figure(shown * (block + _GAP), width=COMPACT, constrained=False)
-    head = set_title(
+    shown = min(IMAGES, len(images)) if len(maps) <= FEW else 1
+    across = _ACROSS[shown]
+    wide = (COMPACT - 2 * _LEFT - (across - 1) * _BETWEEN) / across
+    side = (wide - (shown - 1) * _APART) / shown
+    longest = int(wide / _LETTER)
+    classes = dict.fromkeys(class_name(class_names, int(c), longest) for c in labels[:shown])
+    heads = [", ".join(classes), *map(display_name, maps)]
+    heads = [textwrap.fill(words, longest) for words in heads]
+    word = 0.04 + _LINE * (1 + max(words.count("\n") for words in heads))
+    down = word + side + 0.06
+    figure = new_figure(-(-len(heads) // across) * down, width=COMPACT, constrained=False)
+    top = set_title(
         figure,
         title,
         "Input times the gradient of the true class's logit. Blue pixels speak for the class, "
         "orange ones against it; each map on its own scale.",
     )
-    for row in range(shown):
-        name = class_name(class_names, int(labels[row]), _LONGEST)
-        cells = [(name, images[row]), *((over[n], m[row]) for n, m in maps.items())]
-        for index, (words, pixels) in enumerate(cells):
-            x = _LEFT + step * (index % COLUMNS)
-            y = head + row * (block + _GAP) + (index // COLUMNS) * (_CELL + word + 0.04)
-            place_text(
-                figure,
-                x + _CELL / 2,
-                y + word / 2,
-                words,
-                weight="bold" if not index else "normal",
-            )
-            corner = (x, y + word)
-            if not index:
-                place_image(figure, corner, _CELL, pixels, limits=(0.0, 255.0))
-            elif np.isfinite(pixels).all():
-                top = float(np.quantile(np.abs(pixels), 0.99)) or 1.0
-                place_image(figure, corner, _CELL, pixels, limits=(-top, top), cmap=_SIGNED)
+    for index, (words, block) in enumerate(zip(heads, [images, *maps.values()], strict=True)):
+        x = _LEFT + (index % across) * (wide + _BETWEEN)
+        y = top + (index // across) * down
+        weight = "normal" if index else "bold"
+        place_text(figure, x + wide / 2, y + word / 2, words, weight=weight)
+        for place, pixels in enumerate(block[:shown]):
+            corner = (x + place * (side + _APART), y + word)
+            if index:
+                _place_map(figure, corner, side, pixels)
             else:
-                middle = corner[1] + _CELL / 2
-                place_text(figure, x + _CELL / 2, middle, "not finite", color=GREY)
+                place_image(figure, corner, side, pixels, limits=(0.0, 255.0))
     return figure
+
+
+def _place_map(
+    figure: Figure, corner: tuple[float, float], side: float, relevance: np.ndarray
+) -> None:
+    """Draw a map on its own scale, or say that it is not finite."""
+    if np.isfinite(relevance).all():
+        top = float(np.quantile(np.abs(relevance), 0.99)) or 1.0
+        place_image(figure, corner, side, relevance, limits=(-top, top), cmap=_SIGNED)
+    else:
+        x, y = (end + side / 2 for end in corner)
+        place_text(figure, x, y, "not\nfinite", color=GREY)

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
 from jax_unlearn.core import InputError
-from jax_unlearn.display import display_name
+from jax_unlearn.display import display_name, history_unit
 from jax_unlearn.report.figures.style import (
     BLUE,
     COMPACT,
@@ -33,6 +33,7 @@ from jax_unlearn.report.figures.style import (
     styles,
     tidy,
 )
+from jax_unlearn.wording import counted
 
 _COMPARABLE = 4.0
 """Up to this ratio of the longest to the shortest run, epochs share one axis without cramping."""
@@ -72,8 +73,9 @@ def forget_accuracy_figure(
     """Draw every method's forget accuracy along its run, with the oracle's value to land on.
 
     The legend lists methods by their last value, so that it shows who ends above the oracle and
-    who below. Runs of similar length share an axis of epochs; otherwise the axis is the share of
-    each method's own run. Methods without epochs are markers on the left.
+    who below. Runs of similar length share an axis of epochs, or of what else passes between two
+    entries of their histories; otherwise the axis is the share of each method's own run. Methods
+    without epochs are markers on the left.
 
     Args:
       curves: name -> float [seeds, epochs + 1], percent; column 0 is before the first epoch, and
@@ -140,14 +142,14 @@ class _Span(NamedTuple):
     """The axis of epochs, or of shares of them, with slots left of 0 for one-shot methods.
 
     Attributes:
-      by_share: whether it is the share of each method's own run, percent.
+      unit: what is counted; '' for the share of each method's own run, percent.
       extent: its right end.
       one_shot: the methods in the slots, from the right.
       slot: width of a slot.
       start: right end of the slots.
     """
 
-    by_share: bool
+    unit: str
     extent: float
     one_shot: list[str]
     slot: float
@@ -157,12 +159,14 @@ class _Span(NamedTuple):
 def _span(runs: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> _Span:
     """Lay out the horizontal axis for runs of (epochs, values)."""
     lengths = [int(epochs[-1]) for epochs, _ in runs.values() if epochs[-1]]
-    by_share = bool(lengths) and max(lengths) > _COMPARABLE * min(lengths)
-    extent = 100.0 if by_share else float(max(lengths, default=1))
+    units = {history_unit(name) for name, (epochs, _) in runs.items() if epochs[-1]} or {"epoch"}
+    comparable = max(lengths, default=1) <= _COMPARABLE * min(lengths, default=1)
+    unit = units.pop() if len(units) == 1 and comparable else ""
+    extent = float(max(lengths, default=1)) if unit else 100.0
     one_shot = [name for name, (epochs, _) in runs.items() if not epochs[-1]]
     # Wide enough for the word under the slots not to touch the 0 beside it.
     slot = extent * max(0.06, 0.24 / max(len(one_shot), 1))
-    return _Span(by_share, extent, one_shot, slot, -0.02 * extent)
+    return _Span(unit, extent, one_shot, slot, -0.02 * extent)
 
 
 def _level(axes: Axes, name: str, values: np.ndarray, *, shaded: bool = True) -> Line2D:
@@ -186,9 +190,9 @@ def _run(
         slot = span.start - span.slot * (0.5 + span.one_shot.index(name))
         line = _one_shot_marker(axes, slot, values[:, -1], style)
     else:
-        if span.by_share:
-            label += f"  ({epochs[-1]} ep.)"
-        x = epochs * (100.0 / epochs[-1] if span.by_share else 1.0)
+        if not span.unit:
+            label += f"  ({_counted(epochs[-1], history_unit(name))})"
+        x = epochs * (1.0 if span.unit else 100.0 / epochs[-1])
         line = _curve(axes, x, mean, style)
         if len(values) > 1:
             low, high = np.nanmin(values, 0), np.nanmax(values, 0)
@@ -197,13 +201,18 @@ def _run(
     return line
 
 
+def _counted(count: int, unit: str) -> str:
+    """As briefly as a legend needs it: ``5 ep.``, ``40 looks``."""
+    return f"{count} ep." if unit == "epoch" else counted(int(count), unit)
+
+
 def _finish_span(axes: Axes, span: _Span) -> None:
     """Give the horizontal axis its limits and ticks, and the one-shot methods their ground."""
-    if span.by_share:
+    if not span.unit:
         axes.set_xlabel("share of the method's own run (%)", size=LABEL)
         ticks = np.linspace(0, 100, 6)
     else:
-        axes.set_xlabel("epoch", size=LABEL)
+        axes.set_xlabel(span.unit, size=LABEL)
         ticks = np.asarray(MaxNLocator(nbins=10, integer=True).tick_values(0, span.extent))
     labels = {float(tick): f"{tick:g}" for tick in ticks if 0 <= tick <= span.extent}
     left = span.start

@@ -59,6 +59,8 @@ class Style(NamedTuple):
 
 
 _SOLID, _LONG, _DOTS, _MIXED = "-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1))
+_WIDE, _SPARSE, _THREE = (0, (9, 2)), (0, (1, 3)), (0, (5, 1, 1, 1, 1, 1))
+"""Of methods that are not the library's."""
 
 _FIXED = {
     "oracle": Style(INK, "--", "D"),
@@ -77,19 +79,25 @@ _FIXED = {
     "amnesiac": Style(PURPLE, _SOLID, "X"),
     "salun": Style(PURPLE, _LONG, "d"),
     "bad_teacher": Style(GREEN, _SOLID, "<"),
+    "ssd": Style(VERMILLION, _LONG, "8"),
+    "lfssd": Style(VERMILLION, _DOTS, "H"),
+    "fisher_forgetting": Style(GREEN, _DOTS, "H"),
+    "influence": Style(GREEN, _MIXED, "8"),
+    "sfr_on": Style(SKY, _MIXED, "d"),
+    "jit": Style(BLUE, _DOTS, "X"),
 }
 
 # Figures of a record know methods by their titles, others by their names: both look the same.
 _FIXED |= {display_name(name): style for name, style in _FIXED.items()}
 
-_TAKEN = {(style.colour, style.dash) for style in _FIXED.values()}
+_TAKEN = {(style.colour, style.marker) for style in _FIXED.values()}
 _SPARE = [
     Style(colour, dash, marker)
     for (dash, marker), colour in product(
-        ((_LONG, "h"), (_MIXED, "*"), (_DOTS, ">")),
+        ((_WIDE, "h"), (_THREE, "*"), (_SPARSE, ">")),
         (SKY, GREEN, BLUE, VERMILLION, PURPLE, ORANGE),
     )
-    if (colour, dash) not in _TAKEN
+    if (colour, marker) not in _TAKEN
 ]
 
 

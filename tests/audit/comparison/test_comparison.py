@@ -78,7 +78,8 @@ def test_oracles_pass_their_own_audit_and_the_original_fails(level, request):
 @pytest.mark.parametrize(
     "name",
     [
-        *("FA", "MIA_svc_nonmember", "gap", "ToW", "KL_forget"),
+        *("FA", "MIA_svc_nonmember", "gap", "ToW", "KL_forget", "relative_similarity"),
+        "RF_JSD_retain",
         *("forgetting_quality", "epsilon_median", "ulira_auc", "rmia_auc", "klom_forget_p95"),
     ],
 )
@@ -247,12 +248,14 @@ def test_the_catalogue_has_every_number_once():
     assert len({m.place for m in CATALOGUE}) == len(CATALOGUE)
     found = {kind: [m.name for m in CATALOGUE if m.kind == kind] for kind in KINDS}
     assert found[ALONE] == [
-        *("RA", "FA", "TA", "FA_test", "MIA_entropy_member", "MIA_svc_nonmember", "MIA_loss"),
-        *("ZRF", "relearn_time", "linear_probe"),
+        *("RA", "FA", "TA", "FA_test"),
+        *("attack_success", "confusion", "adjacent_accuracy", "twin_accuracy"),
+        *("MIA_entropy_member", "MIA_svc_nonmember", "MIA_loss"),
+        *("RF_JSD", "RF_JSD_retain", "ZRF", "relearn_time", "linear_probe"),
     ]
     assert found[PAIR] == [
         *("gap", "gap_MIA", "ToW", "ToW_MIA", "KL_forget", "KL_test", "JS_forget", "AD_forget"),
-        *("completeness_forget", "linear_CKA"),
+        *("completeness_forget", "relative_similarity", "linear_CKA"),
     ]
     assert found[BANKS] == [
         *("forgetting_quality", "final_score", "epsilon_median"),

@@ -5,11 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from jax_unlearn.audit import AuditProtocol, accuracy
+from jax_unlearn.audit import AuditProtocol, accuracy, klom
 from jax_unlearn.audit.comparison.compare import compare
 from jax_unlearn.audit.comparison.models import Run, gather_models
 from jax_unlearn.audit.measures.accuracy import select
+from jax_unlearn.audit.measures.banks import BankConfidences, BankPair
 from jax_unlearn.audit.measures.catalogue import CATALOGUE
+from jax_unlearn.audit.measures.klom import KLOM_FORGET
 from jax_unlearn.audit.measures.measure import ALONE, PAIR, Evidence
 from jax_unlearn.audit.records.writing import to_record
 from jax_unlearn.core import InputError, Predictions
@@ -46,6 +48,34 @@ def test_retraining_passes_and_the_original_fails(audit, class_wise):
     assert not {"FA", "gap", "ToW", "KL_forget"} & set(found.uninformative)
 
 
+@pytest.mark.parametrize("class_wise", [False, True])
+def test_outputs_resemble_the_originals_or_the_oracles(audit, class_wise):
+    lead = -3.0 if class_wise else 4.0
+    rows = rows_of(audit({"perfect": lead, "nothing": 8.0}, class_wise=class_wise))
+    found = {name: row.results["relative_similarity"] for name, row in rows.items()}
+    assert max(found["oracle"].value, found["perfect"].value) < -2.0
+    assert min(found["original"].value, found["nothing"].value) > 2.0
+    assert found["perfect"].verdict == found["oracle"].verdict == "inside"
+    assert found["nothing"].verdict == found["original"].verdict == "outside"
+    # As published 0 is good; the originals are at 0, and oracles of a class far from it.
+    jsd = {name: row.results["RF_JSD"].value for name, row in rows.items()}
+    assert (jsd["original"] < 0.1 < 0.4 < jsd["oracle"]) == class_wise
+
+
+def test_the_protocol_chooses_the_variant_of_klom_and_the_record_states_it(audit):
+    found = audit({"mine": 4.0}, oracles=2, n=1, protocol=AuditProtocol(klom_variant="released"))
+    record = to_record(found, {"hash": "h", "text": "random:0.2", "ids_hash": "i"})
+    assert record["protocol"]["klom_variant"] == "released"
+    with pytest.raises(InputError, match="klom_variant='easydub'"):
+        audit({"mine": 4.0}, oracles=2, n=1, protocol=AuditProtocol(klom_variant="easydub"))
+    rng = np.random.default_rng(0)
+    pair = [BankConfidences(*[rng.normal(size=(9, 5))] * 3, *[np.ones(9)] * 2) for _ in range(2)]
+    for variant in ("definition", "released"):
+        expected = klom(pair[0].forget, pair[1].forget, variant=variant)
+        value = KLOM_FORGET.function(BankPair(*pair, AuditProtocol(klom_variant=variant)))
+        assert value == np.percentile(expected, 95)
+
+
 def test_a_method_that_over_forgets_fails_as_well(audit):
     rows = rows_of(audit({"amnesiac": 0.0}))
     assert rows["amnesiac"].results["FA"].value < rows["oracle"].results["FA"].value
@@ -55,11 +85,12 @@ def test_a_method_that_over_forgets_fails_as_well(audit):
 def test_an_oracle_is_at_no_distance_from_itself(simulate):
     predictions = simulate(0, lead=4.0)
     known = Evidence(predictions)
-    alone = [m for m in CATALOGUE if m.kind == ALONE and not m.probe and m.class_wise is None]
+    taken = [m for m in CATALOGUE if not (m.probe or m.needs_originals) and m.fits(predictions)]
+    alone = [m for m in taken if m.kind == ALONE]
     known = dataclasses.replace(known, measured={m.name: m.function(known) for m in alone})
     ideal = {"ToW": 1.0, "ToW_MIA": 1.0, "completeness_forget": 1.0}
-    for m in CATALOGUE:
-        if m.kind == PAIR and not m.probe:
+    for m in taken:
+        if m.kind == PAIR:
             assert m.function(known, known) == pytest.approx(ideal.get(m.name, 0.0), abs=1e-12)
 
 

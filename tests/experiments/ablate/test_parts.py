@@ -6,8 +6,8 @@ import pytest
 import jax_unlearn as ju
 from experiments.ablate.drawing import figures_of
 from experiments.ablate.grids import grid_points, read_over, sample_points
+from experiments.ablate.programs import by_program
 from experiments.ablate.ranges import Range
-from experiments.ablate.running import by_program
 from experiments.ablate.settings import CENTRE, make_settings, read_asked
 from experiments.ablate.studies import STUDIES, Times
 from experiments.ablate.tables import read_table, to_csv, to_markdown

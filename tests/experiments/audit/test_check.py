@@ -90,7 +90,7 @@ def test_a_bank_and_its_models_as_files_give_the_same_record(
         audit.main,
         f"finetune={files / 'unlearned'}",
         *("--oracles", files / "oracle", "--original", files / "original"),
-        *("--request", "random:0.2", "--out", tmp_path),
+        *("--requests", "random:0.2", "--out", tmp_path),
     )
     assert done.code == 0, done.err
     mine, theirs = json.loads((tmp_path / "audit.json").read_text()), copy.deepcopy(audited[0])
@@ -125,7 +125,7 @@ def test_a_request_of_files_has_the_name_given_or_is_said_to_have_none(call, fil
     assert call(audit.main, *given).code == 0
     record = json.loads((tmp_path / "audit.json").read_text())
     assert "(a request without a name)" in record["summary"][0]
-    assert call(audit.main, *given, "--request", "hard ones").code == 0
+    assert call(audit.main, *given, "--requests", "hard ones").code == 0
     record = json.loads((tmp_path / "audit.json").read_text())
     assert record["request"]["text"] == "hard ones"
     done = call(audit.main, "--check", tmp_path / "audit.json")

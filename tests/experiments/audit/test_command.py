@@ -149,7 +149,7 @@ def test_files_from_elsewhere_give_the_numbers_that_the_bank_gives(
         f"theirs={files}",
         "--oracles",
         digits,
-        "--request",
+        "--requests",
         "class:3",
         "--out",
         tmp_path,
@@ -267,12 +267,12 @@ def test_a_strong_audit_of_few_models_falls_back_and_says_so(call, run_folder, t
 
 
 def test_a_bank_of_another_request_is_refused(refused, run_folder, digits, tmp_path):
-    given = ("--oracles", digits, "--request", "random:0.2", "--out", tmp_path)
+    given = ("--oracles", digits, "--requests", "random:0.2", "--out", tmp_path)
     assert "a bank or run of another request" in refused(audit.main, run_folder, *given)
 
 
 def test_files_of_another_request_are_refused(refused, digits, files, tmp_path):
-    given = ("--oracles", digits, "--request", "random:0.2", "--out", tmp_path)
+    given = ("--oracles", digits, "--requests", "random:0.2", "--out", tmp_path)
     assert "predict them for the oracles' request" in refused(audit.main, f"theirs={files}", *given)
 
 
@@ -311,7 +311,7 @@ def test_results_replace_those_of_an_audit_and_nothing_else(
         (["none.npz", "--oracles", "BANK"], "targets='none.npz': no such file"),
         (["BANK", "--oracles", "none"], "oracles='none': no such file"),
         (["--oracles", "BANK", "--original", "no.npz"], "original='no.npz': no such file"),
-        (["RUN", "--oracles", "BANK", "--request", "class:9"], "request='class:9': expected"),
+        (["RUN", "--oracles", "BANK", "--requests", "class:9"], "requests='class:9': expected"),
         (["RUN", "RUN", "--oracles", "BANK"], "targets='RUN': "),
         (["RUN", "--level", "weak"], "level='weak': "),
         (["RUN", "--protocol.svc-max-examples", "0"], "protocol.svc-max-examples=0: expected"),
@@ -331,8 +331,8 @@ def test_an_error_names_the_flag_that_was_typed(
 
 
 def test_an_unknown_request_is_refused(refused, digits, tmp_path):
-    message = refused(audit.main, "--oracles", digits, "--request", "class:4", "--out", tmp_path)
-    assert "request='class:4': expected one of class:3, random:0.2" in message
+    message = refused(audit.main, "--oracles", digits, "--requests", "class:4", "--out", tmp_path)
+    assert "requests='class:4': expected one of class:3, random:0.2" in message
 
 
 def test_a_place_without_predictions_is_refused(refused, digits, tmp_path):

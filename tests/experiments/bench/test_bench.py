@@ -17,17 +17,17 @@ import jax_unlearn as ju
 from experiments.bench import command as bench_command
 from experiments.bench.benchmarks.apart import run_apart
 from experiments.bench.benchmarks.by_hand import ByHand
-from experiments.bench.benchmarks.cases import Case, Plan, Row
+from experiments.bench.benchmarks.cases import Bench, Case, Row
 from experiments.bench.benchmarks.overhead import compare
 from experiments.bench.benchmarks.peaks import peak
-from experiments.bench.benchmarks.settings import STEPS, Setting, training
 from experiments.bench.benchmarks.stepping import SCANNED, Stepper, per_step
+from experiments.bench.benchmarks.workloads import STEPS, Workload, training
 from experiments.shared.execution import profiled
 from jax_unlearn.engine.signals import Interrupted
 
-TINY = Setting("convnet", 8, side=4, channels=1, width=2)
-CPU = Plan(quick=True, torch_python=None, accelerator=False, kind="cpu")
-GPU = Plan(quick=False, torch_python=None, accelerator=True, kind="NVIDIA H200")
+TINY = Workload("convnet", 8, side=4, channels=1, width=2)
+CPU = Bench(quick=True, torch_python=None, accelerator=False, kind="cpu")
+GPU = Bench(quick=False, torch_python=None, accelerator=True, kind="NVIDIA H200")
 
 
 def linear(problem):
@@ -163,7 +163,7 @@ def test_steps_in_a_compiled_loop_are_the_steps_one_by_one(kind):
 
 def test_operations_grow_with_the_batch():
     small, large = (
-        Stepper(*training(Setting("convnet", batch, side=8, channels=1)), scanned=False).flops()
+        Stepper(*training(Workload("convnet", batch, side=8, channels=1)), scanned=False).flops()
         for batch in (64, 128)
     )
     assert large == pytest.approx(2 * small, rel=0.05)

@@ -1,5 +1,6 @@
 """Every figure of a finished run, from what its folder holds; nothing is trained."""
 
+import hashlib
 import json
 import shutil
 
@@ -17,7 +18,7 @@ from jax_unlearn.bank.store import OUTPUTS, WEIGHTS
 
 SETTINGS = (
     *("--data.train-size", 200, "--data.test-size", 60, "--data.padding", 0, "--data.no-flip"),
-    *("--network.width", 4, "--training.epochs", 2, "--training.batch-size", 50, "--oracles", 2),
+    *("--network.width", 4, "--training.epochs", 12, "--training.batch-size", 50, "--oracles", 2),
     *("--requests", "class:3", "--methods", "natmu", "mumis", "--seeds", 0),
     *("--set", "natmu.batch_size=50", "natmu.epochs=1", "mumis.batch_size=10"),
     "mumis.max_steps=4",
@@ -176,6 +177,27 @@ def test_models_that_collapsed_are_left_out_and_counted_but_for_their_course(cop
     left = {"forget-accuracy", "gap-kl", "masked-forget", "time"}
     assert drawn == {f"class-3-{name}" for name in set(FIGURES) - left}
     assert all(f"{name}: " in done.out for name in left)
+
+
+def test_models_that_answer_by_chance_are_left_out_and_counted_too(copy, call):
+    listed = json.loads((copy / "models.json").read_text())["requests"][0]
+    (address,) = listed["methods"]["natmu"]
+    path = copy / "bank/models" / address / "record.json"
+    with np.load(path.parent / OUTPUTS) as stored:
+        arrays = dict(stored)
+    for name in ("train_logits", "test_logits"):
+        arrays[name] = np.zeros_like(arrays[name])
+    np.savez(path.parent / OUTPUTS, **arrays)
+    record = json.loads(path.read_text())
+    record["digests"][OUTPUTS] = hashlib.sha256((path.parent / OUTPUTS).read_bytes()).hexdigest()
+    path.write_text(json.dumps(record))
+    done = call(figures.main, copy, "--only", "time", "entropy")
+    assert done.code == 0, done.err
+    assert "natmu: 1 of 1 models collapsed and are left out\n" in done.out
+    for name in ("time", "entropy"):
+        drawn = (copy / f"figures/class-3-{name}.svg").read_text()
+        assert "MU-Mis" in drawn
+        assert "NatMU" not in drawn
 
 
 def test_a_figure_asked_for_that_cannot_be_drawn_ends_with_its_line_and_writes_nothing(

@@ -20,10 +20,11 @@ METHODS = ("finetune", "natmu", "mumis")
 
 
 @pytest.fixture(scope="module")
-def run(call, tiny, tmp_path_factory):
+def run(call, tiny, pictures, tmp_path_factory):
     """A finished run: its folder and what it printed."""
     out = tmp_path_factory.mktemp("runs") / "tiny"
-    result = call(run_command.main, *tiny, "--out", out)
+    with pictures():
+        result = call(run_command.main, *tiny, "--out", out)
     assert result.code == 0, result.err
     return out, result.out
 
@@ -94,6 +95,8 @@ def test_every_request_has_an_audit_with_a_verdict_and_a_report(run):
         assert len(record["files"]["oracle"]) == 4
         for name in ("audit.csv", "report.html", "report.md"):
             assert (run[0] / slug / name).stat().st_size > 500
+        assert "<svg" in (run[0] / slug / "report.html").read_text()
+        assert list((run[0] / slug / "figures").glob("*.png"))
         assert prose in run[1]
     assert all(display_name(name) in run[1] for name in ("original", "oracle", *METHODS))
     assert "2 models against 2 oracles: " in run[1]
@@ -151,7 +154,7 @@ def test_runs_and_banks_share_their_models(call, tiny, run, tmp_path, trained):
     assert trained == []
     assert numbers(tmp_path / "run") == numbers(run[0])
     assert not (tmp_path / "run" / "bank").exists()
-    (mine, _) = gather_sources([str(tmp_path / "run")], "", (), "")
+    (mine, _) = gather_sources([str(tmp_path / "run")], "", (), ())
     assert [item.seed for item in mine.methods["natmu"]] == [0, 1]
 
 

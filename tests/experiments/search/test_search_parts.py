@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import jax_unlearn as ju
-from experiments.search.choosing import FAILED, Trial, choose, judge
+from experiments.search.choosing import FAILED, Judgement, choose, judge
 from experiments.search.forgetting import forgotten
 from experiments.search.proposals import Tried, group_sizes, propose
-from experiments.search.run_file import Run, RunFile
+from experiments.search.run_file import MeasuredRun, RunFile
 from experiments.search.space import at_bounds, point, published_point, space_of
 from jax_unlearn.core import InputError, Outputs, Predictions, SearchRange
 
@@ -137,7 +137,7 @@ def test_where_nothing_differs_there_is_nothing_to_forget():
 def run_of(seed, *, gap=1.0, accuracy=0.0, collapsed=False):
     measured = {"forget accuracy": accuracy, "confidence on the forget set": accuracy}
     values = {"learning_rate": 0.01, "delta": 0.0}
-    return Run("class-3", "natmu", 0, seed, values, gap, collapsed, measured, 1.0)
+    return MeasuredRun("class-3", "natmu", 0, seed, values, gap, collapsed, measured, 1.0)
 
 
 def test_a_trial_is_judged_over_all_its_seeds():
@@ -150,7 +150,7 @@ def test_a_trial_is_judged_over_all_its_seeds():
     assert (gone.collapsed, gone.eligible, gone.gap) == (True, False, 50.5)
 
 
-TRIAL = Trial(
+TRIAL = Judgement(
     {"learning_rate": 0.01, "delta": 0.0}, gap=5.0, collapsed=False, forgets=True, confidence=9.0
 )
 

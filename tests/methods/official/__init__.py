@@ -5,7 +5,17 @@ parameters, rows and labels of ours are that form, and replays its updates. ``te
 runs every case on every file of its name that it finds.
 """
 
-from . import fine_tuning, pairs, relabelling, teachers
+from . import (
+    curvature,
+    dampening,
+    distillation,
+    fine_tuning,
+    pairs,
+    parts,
+    relabelling,
+    smoothing,
+    teachers,
+)
 from .golden import Golden, find, variants
 from .replay import CASES, NOT_OFFERED, NOT_YET
 
@@ -14,10 +24,15 @@ __all__ = [
     "NOT_OFFERED",
     "NOT_YET",
     "Golden",
+    "curvature",
+    "dampening",
+    "distillation",
     "find",
     "fine_tuning",
     "pairs",
+    "parts",
     "relabelling",
+    "smoothing",
     "teachers",
     "variants",
 ]

@@ -54,6 +54,10 @@ class Golden:
     def __contains__(self, name):
         return self.prefix + name in self.arrays or name in self.arrays
 
+    def shared(self, variant):
+        """Another variant of the file, whose arrays this one shares."""
+        return Golden(self.arrays, variant)
+
     def number(self, name):
         """A hyperparameter as a plain number; those of both layouts have the same name here."""
         return self["hp_" + name if "hp_" + name in self else name].item()

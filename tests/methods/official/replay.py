@@ -11,13 +11,10 @@ KEY = jax.random.key(0)
 CASES = {}
 NOT_OFFERED = {}
 NOT_YET = {
-    *(f"others/{name}" for name in ("cf_k", "ct", "delete", "eu_k", "msg", "scrub")),
-    *(f"others/{name}" for name in ("jit", "jit_corrected", "lfssd", "ssd")),
     *(f"others/{name}" for name in ("l2ul", "l2ul_corrected", "l2ul_delete", "negmerge")),
     *(f"others/{name}" for name in ("rum", "unsir", "unsir_corrected")),
     *(f"salun_family/{name}" for name in ("amun", "amun_baselines")),
     *(f"salun_family/{name}" for name in ("boundary_expand", "boundary_shrink")),
-    *(f"salun_family/{name}" for name in ("fisher_forgetting", "influence", "sfr_on")),
 }
 """Files of which not every form has its case yet."""
 

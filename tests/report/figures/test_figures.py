@@ -5,6 +5,7 @@ They are drawn without a window and leave no global state behind.
 
 import itertools
 import math
+import re
 import subprocess
 import sys
 
@@ -192,15 +193,16 @@ def test_drawing_neither_imports_pyplot_nor_changes_global_settings():
 
 
 def test_forget_accuracy_draws_a_line_for_every_method_and_the_oracle_dashed_at_its_value():
+    by_epoch = [name for name in METHODS if name != "mumis"]
     figure = forget_accuracy_figure(
-        {name: curve(70 + i, 5) for i, name in enumerate(METHODS)},
+        {name: curve(70 + i, 5) for i, name in enumerate(by_epoch)},
         oracle=[84.0, 86.0],
         original=99.0,
         title="digits",
     )
     (axes,) = figure.axes
     lines = labelled(axes)
-    assert len(lines) == len(METHODS) + 2
+    assert len(lines) == len(by_epoch) + 2
     oracle = lines["oracle  85.0"]
     assert oracle.get_linestyle() == "--"
     np.testing.assert_allclose(oracle.get_ydata(), 85.0)
@@ -253,12 +255,23 @@ def test_runs_of_very_different_length_share_an_axis_of_their_own_course():
     lines = [line for k, line in labelled(figure.axes[0]).items() if k[0] in "bM"]
     assert all(line.get_xdata()[0] == 0 and line.get_xdata()[-1] == 100 for line in lines)
     assert "bad teacher  80.1  (1 ep.)" in legend(figure.axes[0])
+    assert any(re.fullmatch(r"MU-Mis  .*  \(40 looks\)", t) for t in legend(figure.axes[0]))
+
+
+def test_epochs_and_looks_never_share_an_axis_that_counts_them():
+    looks, epochs = {"mumis": curve(80, 5)}, {"natmu": curve(80, 5)}
+    labels = [
+        forget_accuracy_figure(curves, oracle=82.0, original=100.0).axes[0].get_xlabel()
+        for curves in (looks, epochs, looks | epochs)
+    ]
+    assert labels[:2] == ["look", "epoch"]
+    assert "share" in labels[2]
 
 
 def test_one_shot_methods_are_markers_left_of_the_first_epoch():
     curves = {"ssd": np.array([[40.0], [60.0]]), "natmu": curve(80, 5)}
     figure = forget_accuracy_figure(curves, oracle=82.0, original=100.0)
-    line = labelled(figure.axes[0])["ssd  50.0"]
+    line = labelled(figure.axes[0])["SSD  50.0"]
     assert line.get_linestyle() == "None"
     assert line.get_xdata()[0] < 0
     assert line.get_ydata()[0] == 50.0

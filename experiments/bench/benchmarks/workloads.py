@@ -13,7 +13,7 @@ NUM_CLASSES = 10
 
 
 @dataclasses.dataclass(frozen=True)
-class Setting:
+class Workload:
     """A network and what it is fed.
 
     Attributes:
@@ -75,33 +75,31 @@ class Setting:
         return dataclasses.asdict(self)
 
 
-DIGITS = Setting("convnet", 128, side=8, channels=1)
+DIGITS = Workload("convnet", 128, side=8, channels=1)
 """The network of the quickstart on 8x8 images."""
 
-RESNET8 = Setting("resnet8", 128)
+RESNET8 = Workload("resnet8", 128)
 """A three-stage ResNet of width 16 that a CPU can train."""
 
 
-def training(setting: Setting, **arguments: Any) -> tuple[ju.Unlearner, ju.Problem]:
+def training(load: Workload, **arguments: Any) -> tuple[ju.Unlearner, ju.Problem]:
     """Training by the standard recipe, and data for it."""
-    method = ju.retrain(batch_size=setting.batch, **arguments)
-    return method, setting.problem(0, 4 * setting.batch)
+    method = ju.retrain(batch_size=load.batch, **arguments)
+    return method, load.problem(0, 4 * load.batch)
 
 
-def natural(setting: Setting) -> tuple[ju.Unlearner, ju.Problem]:
+def natural(load: Workload) -> tuple[ju.Unlearner, ju.Problem]:
     """NatMU, and data for it: as many hybrids as a batch has images."""
-    return ju.natmu(batch_size=setting.batch), setting.problem(
-        setting.batch // 4, 4 * setting.batch
-    )
+    return ju.natmu(batch_size=load.batch), load.problem(load.batch // 4, 4 * load.batch)
 
 
-def suppression(setting: Setting, **arguments: Any) -> tuple[ju.Unlearner, ju.Problem]:
+def suppression(load: Workload, **arguments: Any) -> tuple[ju.Unlearner, ju.Problem]:
     """MU-Mis, and data for it; at a rate at which it does not run away."""
-    method = ju.mumis(batch_size=setting.batch, learning_rate=1e-8, **arguments)
-    return method, setting.problem(setting.batch, 0)
+    method = ju.mumis(batch_size=load.batch, learning_rate=1e-8, **arguments)
+    return method, load.problem(load.batch, 0)
 
 
-STEPS: Mapping[str, Callable[[Setting], tuple[ju.Unlearner, ju.Problem]]] = {
+STEPS: Mapping[str, Callable[[Workload], tuple[ju.Unlearner, ju.Problem]]] = {
     "training": training,
     "NatMU": natural,
     "MU-Mis": suppression,

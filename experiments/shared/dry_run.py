@@ -106,8 +106,7 @@ def _pool(method: Unlearner, problem: Problem, key: jax.Array) -> Pool:
     """The pool, without pixels where it can be made so."""
     try:
         # A pool of the pixels would be a copy of the data set.
-        forget, retain = map(without_pixels, (problem.forget, problem.retain))
-        return method.pool(key, dataclasses.replace(problem, forget=forget, retain=retain))
+        return method.pool(key, without_pixels(problem))
     except Exception:
         variables = problem.model.init(key)
         given = dataclasses.replace(problem, variables=variables, initial=variables)

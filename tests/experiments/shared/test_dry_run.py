@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.run import command as run_command
-from experiments.shared.trial import try_out
+from experiments.shared.dry_run import try_out
 from jax_unlearn.core import InputError
 from jax_unlearn.registry import METHODS, find_method
 from jax_unlearn.testing import small_problem
@@ -66,7 +66,7 @@ class FailsInBatches(Works):
 
 class FailsInPool(Works):
     def pool(self, key, problem):
-        return problem.validation
+        return problem.unknown
 
 
 class Widens(Works):

@@ -1,0 +1,45 @@
+"""Whether a bank holds the models of random halves that requests choose by, before all else."""
+
+import contextlib
+import pathlib
+
+from jax_unlearn import data
+from jax_unlearn.audit.measures.measure import MIN_SUBSETS
+from jax_unlearn.bank.data import HEADER
+from jax_unlearn.bank.scoring import halves
+from jax_unlearn.core import InputError
+from jax_unlearn.data.request_text import BY_HALVES
+
+from .naming import as_typed
+from .planning import make_plan, open_bank_of
+from .setting_up import Setup
+
+
+def check_halves(setup: Setup, bank: str, *, to_come: int = 0, flag: str = "bank") -> None:
+    """Raise InputError where a request needs models of random halves that a bank lacks.
+
+    Args:
+      setup: the experiment.
+      bank: folder of the bank; empty for none.
+      to_come: how many of them, of seeds 0, 1, ..., the command itself will train.
+      flag: which flag names the folder.
+    """
+    for text in setup.experiment.requests:
+        steps = data.parse_request(text).steps
+        if to_come >= MIN_SUBSETS or not any(step.kind in BY_HALVES for step in steps):
+            continue
+        if not bank or not (pathlib.Path(bank) / HEADER).is_file():
+            raise InputError(
+                f"requests={text!r}: chooses by models of random halves of the data, and no bank "
+                f"holds any: expected one as --{flag}; fill it by python -m experiments.bank with "
+                "--subsets 64"
+            )
+        opened = open_bank_of(bank, setup.dataset, flag=flag)
+        plan = make_plan(setup, opened, _silent, lambda line: None, watch=False)
+        with as_typed(request="requests"):
+            halves(plan, text, to_come)
+
+
+def _silent(title: str) -> contextlib.AbstractContextManager:
+    del title
+    return contextlib.nullcontext(lambda done, planned: None)
