@@ -40,7 +40,7 @@ class SCRUBR(SCRUB):
         if problem.validation is None:
             raise InputError(
                 "validation=None: SCRUB+R needs validation examples; hold some out of the training "
-                "data before the original is trained"
+                "data before the original is trained, in commands by --data.validation-size"
             )
         if not len(_of_forget_classes(problem).label):
             raise InputError(
