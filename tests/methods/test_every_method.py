@@ -24,9 +24,9 @@ SHORT = {
     "amnesiac": {"learning_rate": 0.01},
     "bad_teacher": {"learning_rate": 0.01},
     "salun": {},
-    "scrub": {"max_epochs": 1, "forget_batch_size": 5},
+    "scrub": {"forget_batch_size": 5},
     # At a smaller rate it is wound back to where it started.
-    "scrub_r": {"max_epochs": 1, "learning_rate": 0.1},
+    "scrub_r": {"forget_batch_size": 5, "learning_rate": 0.1},
     "delete": {"epochs": 4, "learning_rate": 0.01},
     "msg": {"learning_rate": 0.01},
     "ct": {"learning_rate": 0.01},
