@@ -49,9 +49,9 @@ from jax_unlearn.functional import (
 from jax_unlearn.methods.amnesiac import amnesiac
 from jax_unlearn.methods.amun import amun
 from jax_unlearn.methods.bad_teacher import bad_teacher
-from jax_unlearn.methods.cf_k import cf_k
 from jax_unlearn.methods.boundary_expand import boundary_expand
 from jax_unlearn.methods.boundary_shrink import boundary_shrink
+from jax_unlearn.methods.cf_k import cf_k
 from jax_unlearn.methods.constructors import constructor
 from jax_unlearn.methods.ct import ct
 from jax_unlearn.methods.delete import delete
@@ -117,9 +117,9 @@ __all__ = [
     "amnesiac",
     "amun",
     "bad_teacher",
-    "cf_k",
     "boundary_expand",
     "boundary_shrink",
+    "cf_k",
     "concatenate_pools",
     "constructor",
     "crop_and_flip",

@@ -22,7 +22,6 @@ from jax_unlearn.functional.curvature import (
 )
 from jax_unlearn.functional.dampening import dampen
 from jax_unlearn.functional.divergences import entropy, js_divergence, kl_divergence, without_class
-from jax_unlearn.functional.divergences import entropy, js_divergence, kl_divergence
 from jax_unlearn.functional.error_noise import error_maximizing_noise
 from jax_unlearn.functional.gradients import LossFn, mean_gradient, per_example_gradients
 from jax_unlearn.functional.importances import (
@@ -118,9 +117,9 @@ __all__ = [
     "random_offsets",
     "ratio_mask",
     "scrubbing_noise",
+    "sign_consensus",
     "smoothed_cross_entropy",
     "soft_threshold",
-    "sign_consensus",
     "squared_norm",
     "step_decay",
     "target_classes",

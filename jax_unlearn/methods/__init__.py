@@ -3,9 +3,9 @@
 from jax_unlearn.methods.amnesiac import Amnesiac
 from jax_unlearn.methods.amun import AMUN
 from jax_unlearn.methods.bad_teacher import BadTeacher
-from jax_unlearn.methods.cf_k import CFk
 from jax_unlearn.methods.boundary_expand import BoundaryExpand
 from jax_unlearn.methods.boundary_shrink import BoundaryShrink
+from jax_unlearn.methods.cf_k import CFk
 from jax_unlearn.methods.constructors import constructor, method_class
 from jax_unlearn.methods.ct import CT
 from jax_unlearn.methods.delete import DELETE
@@ -38,9 +38,9 @@ from jax_unlearn.methods.ugradsl_plus import UGradSLPlus
 from jax_unlearn.methods.unsir import UNSIR
 
 __all__ = [
+    "AMUN",
     "CT",
     "DELETE",
-    "AMUN",
     "L2UL",
     "LFSSD",
     "MSG",
@@ -50,9 +50,9 @@ __all__ = [
     "UNSIR",
     "Amnesiac",
     "BadTeacher",
-    "CFk",
     "BoundaryExpand",
     "BoundaryShrink",
+    "CFk",
     "Descent",
     "DescentState",
     "EUk",

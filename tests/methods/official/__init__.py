@@ -6,18 +6,14 @@ runs every case on every file of its name that it finds.
 """
 
 from . import (
+    adversaries,
     curvature,
     dampening,
     distillation,
     fine_tuning,
-    pairs,
-    parts,
-    adversaries,
-    curvature,
-    dampening,
-    fine_tuning,
     held,
     pairs,
+    parts,
     relabelling,
     smoothing,
     teachers,
