@@ -140,12 +140,11 @@ class UNSIR(Optimized):
         self, model: Model, state: DescentState, batch: Batch, info: StepInfo
     ) -> tuple[DescentState, dict[str, jax.Array]]:
         """One update; the first that repairs begins with a fresh optimizer."""
-        repairing = info.epoch > 0
-        begins = repairing & ~state.extra["repairing"]
+        begins = (info.epoch > 0) & ~state.extra["repairing"]
         fresh = self.fresh_moments(state.variables, state.extra)
         moments = jax.tree.map(functools.partial(jnp.where, begins), fresh, state.opt_state)
         state, scalars = super().step(model, state._replace(opt_state=moments), batch, info)
-        return state._replace(extra={**state.extra, "repairing": repairing}), scalars
+        return state._replace(extra={**state.extra, "repairing": info.epoch > 0}), scalars
 
 
 unsir = constructor(UNSIR)

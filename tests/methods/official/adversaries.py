@@ -71,10 +71,10 @@ class Expanded:
 
     def after(self, update):
         variables = self.golden.after(update + self.first)
-        dense = variables["params"]["dense"]
-        network = {**variables["params"], "dense": {n: x[..., :7] for n, x in dense.items()}}
+        dense, old = variables["params"]["dense"], len(self.golden["param_dense_bias"])
+        network = {**variables["params"], "dense": {n: x[..., :old] for n, x in dense.items()}}
         output = jax.tree.map(lambda _: None, {**network, "dense": None})
-        output["dense"] = {name: x[..., 7:] for name, x in dense.items()}
+        output["dense"] = {name: x[..., old:] for name, x in dense.items()}
         return {**variables, "params": {"network": network, "output": output}}
 
 
@@ -140,7 +140,8 @@ BESIDE = {
 def amun(golden):
     """From the attack on; rows of ours are retain, forget and adversarial ones, where shown."""
     beside = BESIDE[golden.variant]
-    method = ju.amun(**rates(golden), beside=beside, radius=0.04)
+    radius = golden.arrays["attack_default__eps_start"].item()
+    method = ju.amun(**rates(golden), beside=beside, radius=radius)
     problem = golden.problem(network())
     retain, forget = (len(getattr(problem, part).label) for part in ("retain", "forget"))
     theirs = {"forget": np.arange(forget), "retain": forget + np.arange(retain)}

@@ -40,7 +40,7 @@ def ascend(golden, held, pull):
         weight_decay=golden.number("weight_decay"),
         adversarial_batch=size,
         batch_size=batch.shape[1],
-        adversaries=2,
+        adversaries=len(golden["adv_images"]) // len(golden["forget_labels"]),
         attack_steps=1,
         pull=pull,
     )
@@ -153,13 +153,13 @@ def batches(order, size):
 @case("others/unsir_corrected", "impair", "repair")
 def unsir(golden):
     """All noise images, trained in eval mode."""
-    unsir_as(golden, copied=4)
+    unsir_as(golden, copied=golden.number("noise_batch"))
 
 
 @case("others/unsir", "nb_impair", "nb_repair")
 def unsir_notebook(golden):
-    """The notebook's updates; that it lists the first three noise images alone is its slip."""
-    unsir_as(golden, copied=3)
+    """The notebook's updates; that it lists as many noise images as channels is its slip."""
+    unsir_as(golden, copied=golden["retain_images"].shape[-1])
 
 
 for part in ("impair", "repair"):
