@@ -47,7 +47,10 @@ from jax_unlearn.functional import (
     target_classes,
 )
 from jax_unlearn.methods.amnesiac import amnesiac
+from jax_unlearn.methods.amun import amun
 from jax_unlearn.methods.bad_teacher import bad_teacher
+from jax_unlearn.methods.boundary_expand import boundary_expand
+from jax_unlearn.methods.boundary_shrink import boundary_shrink
 from jax_unlearn.methods.cf_k import cf_k
 from jax_unlearn.methods.constructors import constructor
 from jax_unlearn.methods.ct import ct
@@ -60,11 +63,13 @@ from jax_unlearn.methods.gradient_ascent import gradient_ascent
 from jax_unlearn.methods.influence import influence
 from jax_unlearn.methods.jit import jit
 from jax_unlearn.methods.l1_sparse import l1_sparse
+from jax_unlearn.methods.l2ul import l2ul
 from jax_unlearn.methods.lfssd import lfssd
 from jax_unlearn.methods.msg import msg
 from jax_unlearn.methods.mumis import mumis, mumis_last_layer
 from jax_unlearn.methods.natmu import natmu
 from jax_unlearn.methods.neggrad_plus import neggrad_plus
+from jax_unlearn.methods.negmerge import negmerge
 from jax_unlearn.methods.random_label import random_label
 from jax_unlearn.methods.retrain import retrain
 from jax_unlearn.methods.salun import salun
@@ -74,6 +79,7 @@ from jax_unlearn.methods.sfr_on import sfr_on
 from jax_unlearn.methods.ssd import ssd
 from jax_unlearn.methods.ugradsl import ugradsl
 from jax_unlearn.methods.ugradsl_plus import ugradsl_plus
+from jax_unlearn.methods.unsir import unsir
 from jax_unlearn.registry import METHODS, find_method, register_method
 
 if TYPE_CHECKING:
@@ -109,7 +115,10 @@ __all__ = [
     "StepInfo",
     "Unlearner",
     "amnesiac",
+    "amun",
     "bad_teacher",
+    "boundary_expand",
+    "boundary_shrink",
     "cf_k",
     "concatenate_pools",
     "constructor",
@@ -128,6 +137,7 @@ __all__ = [
     "input_sensitivity",
     "jit",
     "l1_sparse",
+    "l2ul",
     "lfssd",
     "load_safetensors",
     "make_mesh",
@@ -140,6 +150,7 @@ __all__ = [
     "mumis_loss",
     "natmu",
     "neggrad_plus",
+    "negmerge",
     "pool_rows",
     "predict",
     "random_label",
@@ -162,6 +173,7 @@ __all__ = [
     "train",
     "ugradsl",
     "ugradsl_plus",
+    "unsir",
     "with_params",
 ]
 

@@ -396,6 +396,9 @@ class Unlearner(Hyperparameters):
     needs_retain: ClassVar[bool] = True
     """Whether ``Problem.retain`` must be given."""
 
+    whole_classes: ClassVar[bool] = False
+    """Whether it forgets whole classes alone: none of their examples may be retained."""
+
     keeps_structure: ClassVar[bool] = True
     """Whether the unlearned weights have the structure, shapes and types of the original's."""
 
@@ -432,6 +435,8 @@ class Unlearner(Hyperparameters):
           exact: whether the forget set is the one meant. Otherwise only its size is, and labels
             say nothing.
         """
+        if self.whole_classes:
+            _check_whole_classes(type(self).__name__, problem, exact=exact)
 
     def count_rows(self, problem: Problem) -> int:
         """Number of rows of the pool; ``batch_size`` must not exceed it. Nothing is computed."""
@@ -494,6 +499,22 @@ class Unlearner(Hyperparameters):
         """The unlearned weights; the history tells a method that keeps several which to return."""
         del history
         return state.variables
+
+
+def _check_whole_classes(name: str, problem: Problem, *, exact: bool) -> None:
+    """Raise InputError unless the retain set lacks every class of the forget set.
+
+    A set that is not known yet is one that scores choose, example by example.
+    """
+    if problem.forget is None or problem.retain is None:
+        return
+    shared = np.intersect1d(problem.forget.label, problem.retain.label)
+    if not exact or len(shared):
+        told = f"class {shared[0]} is in both sets" if exact else "examples are chosen one by one"
+        raise InputError(
+            f"forget: {told}: expected whole classes, which are all that {name} can forget; "
+            "ask for class:NAME, or take another method"
+        )
 
 
 def without_pixels(problem: Problem) -> Problem:

@@ -5,7 +5,10 @@ from typing import Any
 
 from jax_unlearn.core import InputError, Unlearner
 from jax_unlearn.methods.amnesiac import amnesiac
+from jax_unlearn.methods.amun import amun
 from jax_unlearn.methods.bad_teacher import bad_teacher
+from jax_unlearn.methods.boundary_expand import boundary_expand
+from jax_unlearn.methods.boundary_shrink import boundary_shrink
 from jax_unlearn.methods.cf_k import cf_k
 from jax_unlearn.methods.constructors import constructor, method_class
 from jax_unlearn.methods.ct import ct
@@ -17,11 +20,13 @@ from jax_unlearn.methods.gradient_ascent import gradient_ascent
 from jax_unlearn.methods.influence import influence
 from jax_unlearn.methods.jit import jit
 from jax_unlearn.methods.l1_sparse import l1_sparse
+from jax_unlearn.methods.l2ul import l2ul
 from jax_unlearn.methods.lfssd import lfssd
 from jax_unlearn.methods.msg import msg
 from jax_unlearn.methods.mumis import mumis, mumis_last_layer
 from jax_unlearn.methods.natmu import natmu
 from jax_unlearn.methods.neggrad_plus import neggrad_plus
+from jax_unlearn.methods.negmerge import negmerge
 from jax_unlearn.methods.random_label import random_label
 from jax_unlearn.methods.retrain import retrain
 from jax_unlearn.methods.salun import salun
@@ -31,6 +36,7 @@ from jax_unlearn.methods.sfr_on import sfr_on
 from jax_unlearn.methods.ssd import ssd
 from jax_unlearn.methods.ugradsl import ugradsl
 from jax_unlearn.methods.ugradsl_plus import ugradsl_plus
+from jax_unlearn.methods.unsir import unsir
 from jax_unlearn.user_code import find_object
 
 Constructor = Callable[..., Unlearner]
@@ -66,6 +72,12 @@ _CONSTRUCTORS: dict[str, Constructor] = {
     "influence": influence,
     "sfr_on": sfr_on,
     "jit": jit,
+    "boundary_shrink": boundary_shrink,
+    "boundary_expand": boundary_expand,
+    "amun": amun,
+    "unsir": unsir,
+    "l2ul": l2ul,
+    "negmerge": negmerge,
 }
 
 

@@ -89,16 +89,21 @@ def small_model() -> Model:
     return Model(init, apply, "small")
 
 
-def small_problem() -> Problem:
+def small_problem(*, whole_classes: bool = False) -> Problem:
     """Ten forget and sixty retain images of five classes for :func:`small_model`, untrained.
 
     Twenty more are held out for validation.
+
+    Args:
+      whole_classes: whether the forget set is all of two classes, and the retain set of the others.
     """
     rng = np.random.default_rng(0)
     model = small_model()
 
     def examples(count: int, first: int) -> Examples:
         label = (np.arange(count) % CLASSES).astype(np.int32)
+        if whole_classes and first < 70:
+            label = label % 2 if first == 0 else 2 + label % 3
         image = rng.integers(0, 128, (count, SIDE, SIDE, 1), np.uint8)
         image[np.arange(count), label % SIDE] += 100
         return Examples(image, label, np.arange(first, first + count))
@@ -155,7 +160,9 @@ def small(constructor: Callable[..., Unlearner], **arguments: Any) -> Unlearner:
 
 def _battery(constructor: Callable[..., Unlearner], arguments: dict[str, Any]) -> "_Battery":
     """A method's short run on the small problem, on one device."""
-    return _Battery(small(constructor, **arguments), small_problem(), make_mesh(1))
+    unlearner = small(constructor, **arguments)
+    problem = small_problem(whole_classes=unlearner.whole_classes)
+    return _Battery(unlearner, problem, make_mesh(1))
 
 
 class _Battery:
@@ -272,7 +279,7 @@ def _is_float(leaf: Any) -> bool:
 
 
 def _leaves_the_original_alone(b: _Battery) -> None:
-    fresh = small_problem().variables
+    fresh = small_problem(whole_classes=b.unlearner.whole_classes).variables
     b.require(
         not any(leaf.is_deleted() for leaf in jax.tree.leaves(b.problem.variables)),
         "it gave the problem's own weights away, and the first step overwrote them",

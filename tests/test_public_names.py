@@ -41,6 +41,12 @@ UNLEARNERS = (
     "influence",
     "sfr_on",
     "jit",
+    "boundary_shrink",
+    "boundary_expand",
+    "amun",
+    "unsir",
+    "l2ul",
+    "negmerge",
 )
 
 

@@ -9,7 +9,6 @@ import sys
 import textwrap
 
 import jax_unlearn as ju
-from jax_unlearn.methods import method_class
 from jax_unlearn.registry import find_method
 from jax_unlearn.testing import check_method
 
@@ -70,7 +69,7 @@ def test_the_table_of_methods_lists_every_method():
     assert names == list(ju.METHODS)
     needs = dict(re.findall(r"^\| `(\w+)` \|.*?\| (yes|no) \|", README, re.MULTILINE))
     assert {name: word == "yes" for name, word in needs.items()} == {
-        name: method_class(method).needs_retain for name, method in ju.METHODS.items()
+        name: method().needs_retain for name, method in ju.METHODS.items()
     }
 
 

@@ -112,6 +112,18 @@ def take(examples: Examples, rows: np.ndarray) -> Examples:
     return Examples(picked, examples.label[rows], examples.id[rows])
 
 
+def rows_per_class(labels: np.ndarray, order: np.ndarray, most: int) -> np.ndarray:
+    """Keep at most ``most`` rows of each class: int [N], increasing.
+
+    Args:
+      labels: int [M].
+      order: int [M], every row once; of a class those that come first are kept.
+      most: rows of a class, >= 1.
+    """
+    ordered = labels[order]
+    return np.sort(np.concatenate([order[ordered == c][:most] for c in np.unique(labels)]))
+
+
 def stratified_rows(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Draw rows at random so that every class keeps its share.
 

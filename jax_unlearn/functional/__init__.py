@@ -1,7 +1,17 @@
 """Unlearning's formulas: arrays in, arrays out."""
 
 from jax_unlearn.batching import fold_batches, map_batches
+from jax_unlearn.functional.attacks import (
+    Adversaries,
+    fgsm,
+    nearest_adversaries,
+    project_l2,
+    random_offsets,
+    targeted_adversaries,
+    targeted_pgd,
+)
 from jax_unlearn.functional.attribution import input_times_gradient
+from jax_unlearn.functional.consolidation import hold_unimportant, weighted_distance
 from jax_unlearn.functional.curvature import (
     Solution,
     WoodFisher,
@@ -12,6 +22,7 @@ from jax_unlearn.functional.curvature import (
 )
 from jax_unlearn.functional.dampening import dampen
 from jax_unlearn.functional.divergences import entropy, js_divergence, kl_divergence, without_class
+from jax_unlearn.functional.error_noise import error_maximizing_noise
 from jax_unlearn.functional.gradients import LossFn, mean_gradient, per_example_gradients
 from jax_unlearn.functional.importances import (
     Measure,
@@ -54,8 +65,10 @@ from jax_unlearn.functional.sensitivity import (
     other_classes,
 )
 from jax_unlearn.functional.smoothness import local_lipschitz, perturb
+from jax_unlearn.functional.task_vectors import negate_task_vector, sign_consensus
 
 __all__ = [
+    "Adversaries",
     "Gaussian",
     "LossFn",
     "Measure",
@@ -73,11 +86,14 @@ __all__ = [
     "draw_irrelevant",
     "draw_partners",
     "entropy",
+    "error_maximizing_noise",
     "exact_importance",
+    "fgsm",
     "fisher_information",
     "focal_weights",
     "fold_batches",
     "hessian_vector_product",
+    "hold_unimportant",
     "input_sensitivity",
     "input_times_gradient",
     "js_divergence",
@@ -91,20 +107,28 @@ __all__ = [
     "mixing_masks",
     "mumis_loss",
     "mumis_terms",
+    "nearest_adversaries",
+    "negate_task_vector",
     "other_classes",
     "patch_masks",
     "per_example_gradients",
     "perturb",
+    "project_l2",
+    "random_offsets",
     "ratio_mask",
     "scrubbing_noise",
+    "sign_consensus",
     "smoothed_cross_entropy",
     "soft_threshold",
     "squared_norm",
     "step_decay",
     "target_classes",
+    "targeted_adversaries",
+    "targeted_pgd",
     "top_share_mask",
     "triangle_by_epoch",
     "uniform_masks",
+    "weighted_distance",
     "weighted_mean",
     "where_mask",
     "without_class",

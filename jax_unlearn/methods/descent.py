@@ -284,8 +284,11 @@ class Optimized(Unlearner):
         """Build the state from the original weights."""
         start_key, extra_key = jax.random.split(key)
         variables, extra = self.start(start_key, problem), self.extra(extra_key, problem)
-        opt_state = self._direction(extra).init(widened(split_variables(variables)[0]))
-        return DescentState(variables, opt_state, extra)
+        return DescentState(variables, self.fresh_moments(variables, extra), extra)
+
+    def fresh_moments(self, variables: Variables, extra: Any) -> optax.OptState:
+        """The optimizer's state before its first update of these weights."""
+        return self._direction(extra).init(widened(split_variables(variables)[0]))
 
     def step(
         self, model: Model, state: DescentState, batch: Batch, info: StepInfo

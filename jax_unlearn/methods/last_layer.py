@@ -62,13 +62,14 @@ class _Seen(NamedTuple):
 _CONSTANT, _WEIGHTS, _FEATURES = _Value("constant"), _Value("weights"), _Value("features")
 
 
-def last_linear_layer(problem: Problem, name: str = "") -> Any:
+def last_linear_layer(problem: Problem, name: str = "", *, argument: str = "body_rate") -> Any:
     """Find the parameters of the last linear layer: weight, and bias where it has one.
 
     Args:
       problem: of which the network and the size of its images count; weights may be missing.
       name: the layer's name or path in the tree of parameters, such as ``'fc'`` or
         ``'head/Dense_0'``, or several with commas; '' finds it.
+      argument: what asks for it, for error messages.
 
     Returns:
       A pytree of bool like the parameters, True for those of the layer.
@@ -93,12 +94,13 @@ def last_linear_layer(problem: Problem, name: str = "") -> Any:
         told = (
             f"last_layer={name!r}: no parameter has it in its path"
             if name
-            else f"body_rate: the last linear layer of {problem.model.name} cannot be found"
+            else f"{argument}: the last linear layer of {problem.model.name} cannot be found"
         )
         example = f", such as last_layer={_likely(paths, problem.num_classes)!r}" if names else ""
         raise InputError(
             f"{told}: expected the name of its last linear layer, one of "
-            f"{', '.join(names) or 'none'}; set last_layer{example}, or body_rate=1"
+            f"{', '.join(names) or 'none'}; set last_layer{example}"
+            + (", or body_rate=1" if argument == "body_rate" else "")
         )
     return jax.tree.unflatten(structure, [index in chosen for index in range(len(paths))])
 

@@ -34,6 +34,8 @@ class Rounds(Optimized):
     iterations: int = 1500
     forget_every: int = static(5)
 
+    history_unit = "look"
+
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("iterations", "forget_every"):

@@ -40,7 +40,7 @@ class SCRUBR(SCRUB):
         if problem.validation is None:
             raise InputError(
                 "validation=None: SCRUB+R needs validation examples; hold some out of the training "
-                "data before the original is trained"
+                "data before the original is trained, in commands by --data.validation-size"
             )
         if not len(_of_forget_classes(problem).label):
             raise InputError(
@@ -62,7 +62,7 @@ class SCRUBR(SCRUB):
         """One update; the weights of the epoch's last one stay in its place."""
         state, scalars = super().step(model, state, batch, info)
         kept = jax.tree.map(
-            lambda places, x: places.at[info.epoch + 1].set(x),
+            lambda places, x: jax.lax.dynamic_update_index_in_dim(places, x, info.epoch + 1, 0),
             state.extra["kept"],
             state.variables,
         )

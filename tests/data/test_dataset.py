@@ -8,7 +8,7 @@ import pytest
 
 from jax_unlearn.core import Examples, InputError
 from jax_unlearn.data import Dataset, hold_out, subset, take
-from jax_unlearn.data.dataset import stratified_rows
+from jax_unlearn.data.dataset import rows_per_class, stratified_rows
 
 
 def changed(dataset, split, **columns):
@@ -55,6 +55,14 @@ def test_the_fingerprint_depends_on_content_alone(dataset):
 def test_the_fingerprint_changes_with_fine_labels(dataset):
     other = dataclasses.replace(dataset, train_fine=(dataset.train_fine + 1) % 6)
     assert other.fingerprint != dataset.fingerprint
+
+
+def test_of_every_class_the_first_rows_of_an_order_are_kept():
+    labels = np.array([7, 2, 7, 7, 2, 5])
+    order = np.array([3, 5, 1, 0, 4, 2])
+    np.testing.assert_array_equal(rows_per_class(labels, order, 1), [1, 3, 5])
+    np.testing.assert_array_equal(rows_per_class(labels, order, 2), [0, 1, 3, 4, 5])
+    np.testing.assert_array_equal(rows_per_class(labels, order, 9), np.arange(6))
 
 
 def test_stratified_rows_share_by_class_size_and_give_the_rest_to_the_largest_remainders():

@@ -24,9 +24,9 @@ SHORT = {
     "amnesiac": {"learning_rate": 0.01},
     "bad_teacher": {"learning_rate": 0.01},
     "salun": {},
-    "scrub": {"max_epochs": 1, "forget_batch_size": 5},
+    "scrub": {"forget_batch_size": 5},
     # At a smaller rate it is wound back to where it started.
-    "scrub_r": {"max_epochs": 1, "learning_rate": 0.1},
+    "scrub_r": {"forget_batch_size": 5, "learning_rate": 0.1},
     "delete": {"epochs": 4, "learning_rate": 0.01},
     "msg": {"learning_rate": 0.01},
     "ct": {"learning_rate": 0.01},
@@ -45,9 +45,31 @@ SHORT = {
     "influence": {"damping": 1.0},
     "sfr_on": {},
     "jit": {"learning_rate": 0.01, "samples": 3, "sigma": 0.1, "epochs": 4},
+    "boundary_shrink": {},
+    "boundary_expand": {},
+    "amun": {"attack_steps": 10},
+    "unsir": {
+        **{"noise_images": 4, "noise_steps": 2, "copies": 2, "retain_per_class": 5},
+        "learning_rate": 0.01,
+    },
+    "l2ul": {
+        **{"adversarial_batch": 8, "adversaries": 2, "attack_steps": 2, "radius": 0.5},
+        **{"max_steps": 6, "check_every": 3},
+    },
+    "negmerge": {"models": 2},
 }
 NEED_NO_FORGET = {"retrain", "finetune", "l1_sparse", "ct", "cf_k", "eu_k"}
-NEED_NO_RETAIN = {"delete", "gradient_ascent", "jit", "mumis", "mumis_last_layer"}
+NEED_NO_RETAIN = {
+    "delete",
+    "gradient_ascent",
+    "jit",
+    "mumis",
+    "mumis_last_layer",
+    "boundary_shrink",
+    "boundary_expand",
+    "l2ul",
+    "negmerge",
+}
 ONE_SHOT = {name for name in ju.METHODS if not ju.METHODS[name]().num_epochs}
 pytestmark = pytest.mark.filterwarnings("ignore:sensitivity_ratio=")
 EVERY_METHOD = pytest.mark.parametrize("name", ju.METHODS)
@@ -100,6 +122,13 @@ def test_every_row_of_an_epoch_comes_from_the_pool_once(name, lab):
         assert sorted(shown[pace[shown]]) == list(np.flatnonzero(pace))
     elif name == "sfr_on":
         assert rows.shape == (5 + 25, 20)
+    elif name == "unsir":
+        noise = np.asarray(pool.role) == ju.FORGET
+        np.testing.assert_array_equal(np.bincount(shown), np.where(noise, unlearner.copies, 1))
+    elif name == "l2ul":
+        assert rows.shape == (3, 8 + 20)
+    elif name == "negmerge":
+        np.testing.assert_array_equal(np.bincount(shown), np.full(total, unlearner.models))
     else:
         assert sorted(shown) == list(range(total))
 
@@ -271,6 +300,57 @@ PUBLISHED = {
         **{"epochs": 1, "sigma": 0.01, "samples": 25, "reduction": "sum", "gradient": "clean"},
         **{"clip": True, "train_mode": False, "augment": False},
     },
+    "boundary_shrink": {
+        **FRAME,
+        "weight_decay": 0.0,
+        "epochs": 10,
+        "batch_size": 64,
+        "learning_rate": 1e-5,
+        "bound": 0.1,
+    },
+    "boundary_expand": {
+        **FRAME,
+        "weight_decay": 0.0,
+        "epochs": 10,
+        "batch_size": 64,
+        "learning_rate": 1e-5,
+        "new_weights": "xavier",
+    },
+    "amun": {
+        **FRAME,
+        "epochs": 10,
+        "learning_rate": 0.01,
+        "beside": "retain",
+        "radius": 0.01,
+        "attack_steps": 50,
+    },
+    "unsir": {
+        "optimizer": "adam",
+        "batch_size": 256,
+        "learning_rate": 0.02,
+        "repair_rate": 0.01,
+        "noise_images": 256,
+        "noise_steps": 40,
+        "noise_rate": 0.1,
+        "noise_penalty": 0.1,
+        "copies": 20,
+        "retain_per_class": 1000,
+    },
+    "l2ul": {
+        **FRAME,
+        "weight_decay": 1e-4,
+        "batch_size": 32,
+        "learning_rate": 1e-3,
+        "adversarial_batch": 256,
+        "adversaries": 20,
+        "radius": 4.0,
+        "attack_step": 0.1,
+        "attack_steps": 100,
+        "pull": 1.0,
+        "stop_accuracy": 0.0,
+    },
+    # Of how the paper fine-tuned ResNets nothing is known to us.
+    "negmerge": {**FRAME, "merge_statistics": False},
 }
 
 
@@ -365,6 +445,27 @@ BAD = {
         **DESCENT,
         **{"sigma": (NAN, 0), "samples": (0, 1.5), "reduction": ("max",), "gradient": ("noisy",)},
     },
+    "boundary_shrink": {"bound": (NAN, -0.1)},
+    "boundary_expand": {"new_weights": ("normal",)},
+    "amun": {
+        "beside": ("all",),
+        "radius": (NAN, 0),
+        "attack_steps": (0, 1.5),
+        "doublings": (-1, 1.5),
+    },
+    "unsir": {
+        **dict.fromkeys(("noise_images", "noise_steps", "copies"), (0, 1.5)),
+        **dict.fromkeys(("repair_rate", "noise_rate", "noise_penalty"), (NAN, -0.1)),
+        "retain_per_class": (0, 1.5),
+    },
+    "l2ul": {
+        **dict.fromkeys(("adversarial_batch", "adversaries", "attack_steps"), (0, 1.5)),
+        **dict.fromkeys(("radius", "attack_step"), (NAN, 0)),
+        **dict.fromkeys(("max_steps", "check_every"), (0, 1.5)),
+        "pull": (NAN, -1),
+        "stop_accuracy": (NAN, -1, 101),
+    },
+    "negmerge": {"models": (0, 1.5), "spread": (NAN, 0.9), "coefficient": (NAN, -0.1)},
 }
 
 

@@ -25,6 +25,7 @@ from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatt
 from jax_unlearn.core import InputError
 from jax_unlearn.display import display_name
 from jax_unlearn.files import write_whole
+from jax_unlearn.registry import METHODS
 
 WIDTH = 9.0
 """Inches. At 150 dpi that is 1350 pixels; shown 900 pixels wide, 8 pt are still 11 pixels."""
@@ -59,8 +60,9 @@ class Style(NamedTuple):
 
 
 _SOLID, _LONG, _DOTS, _MIXED = "-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1))
+_SHORT, _DOUBLE, _WEAVE, _LOOSE = (0, (3, 1)), (0, (8, 1, 1, 1)), (0, (3, 1, 1, 1)), (0, (5, 4))
 _WIDE, _SPARSE, _THREE = (0, (9, 2)), (0, (1, 3)), (0, (5, 1, 1, 1, 1, 1))
-"""Of methods that are not the library's."""
+_COLOURS = (SKY, GREEN, BLUE, VERMILLION, PURPLE, ORANGE)
 
 _FIXED = {
     "oracle": Style(INK, "--", "D"),
@@ -70,34 +72,35 @@ _FIXED = {
     "mumis": Style(BLUE, _SOLID, "s"),
     "mumis_last_layer": Style(BLUE, _LONG, "p"),
     "finetune": Style(SKY, _SOLID, "^"),
-    "l1_sparse": Style(SKY, _LONG, "h"),
     "gradient_ascent": Style(ORANGE, _SOLID, "v"),
     "neggrad_plus": Style(ORANGE, _LONG, "P"),
-    "ugradsl": Style(ORANGE, _MIXED, "*"),
-    "ugradsl_plus": Style(ORANGE, _DOTS, ">"),
-    "random_label": Style(PURPLE, _MIXED, "*"),
     "amnesiac": Style(PURPLE, _SOLID, "X"),
     "salun": Style(PURPLE, _LONG, "d"),
     "bad_teacher": Style(GREEN, _SOLID, "<"),
-    "ssd": Style(VERMILLION, _LONG, "8"),
-    "lfssd": Style(VERMILLION, _DOTS, "H"),
-    "fisher_forgetting": Style(GREEN, _DOTS, "H"),
-    "influence": Style(GREEN, _MIXED, "8"),
-    "sfr_on": Style(SKY, _MIXED, "d"),
-    "jit": Style(BLUE, _DOTS, "X"),
 }
+
+# The library's other methods take what is left, in their order.
+_LEFT = [
+    Style(colour, dash, marker)
+    for (dash, marker), colour in product(
+        (
+            *((_LONG, "8"), (_DOTS, "H"), (_MIXED, "d"), (_SHORT, "P")),
+            *((_DOUBLE, "X"), (_WEAVE, "v"), (_LOOSE, "<")),
+        ),
+        _COLOURS,
+    )
+    if not any(
+        colour == x.colour and (dash == x.dash or marker == x.marker) for x in _FIXED.values()
+    )
+]
+_FIXED |= dict(zip([name for name in METHODS if name not in _FIXED], _LEFT, strict=False))
 
 # Figures of a record know methods by their titles, others by their names: both look the same.
 _FIXED |= {display_name(name): style for name, style in _FIXED.items()}
 
-_TAKEN = {(style.colour, style.marker) for style in _FIXED.values()}
 _SPARE = [
     Style(colour, dash, marker)
-    for (dash, marker), colour in product(
-        ((_WIDE, "h"), (_THREE, "*"), (_SPARSE, ">")),
-        (SKY, GREEN, BLUE, VERMILLION, PURPLE, ORANGE),
-    )
-    if (colour, marker) not in _TAKEN
+    for (dash, marker), colour in product(((_WIDE, "h"), (_THREE, "*"), (_SPARSE, ">")), _COLOURS)
 ]
 
 

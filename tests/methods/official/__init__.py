@@ -6,10 +6,12 @@ runs every case on every file of its name that it finds.
 """
 
 from . import (
+    adversaries,
     curvature,
     dampening,
     distillation,
     fine_tuning,
+    held,
     pairs,
     parts,
     relabelling,
@@ -24,11 +26,13 @@ __all__ = [
     "NOT_OFFERED",
     "NOT_YET",
     "Golden",
+    "adversaries",
     "curvature",
     "dampening",
     "distillation",
     "find",
     "fine_tuning",
+    "held",
     "pairs",
     "parts",
     "relabelling",

@@ -62,6 +62,8 @@ def sfr_on(golden):
     close(method.mask(problem), golden.params("mask_"), "mask")
     # The method's own order has the two kinds of step where the file has them.
     pool = golden.pool()
-    shown = np.asarray(pool.role)[np.asarray(method.batch_indices(KEY, 0, pool))[:, 0]]
+    epochs = range(method.num_epochs)
+    rows = np.concatenate([method.batch_indices(KEY, epoch, pool)[:, 0] for epoch in epochs])
+    shown = np.asarray(pool.role)[rows]
     np.testing.assert_array_equal(shown == ju.FORGET, golden["is_forget_update"])
     replay(golden, method, problem, golden["index"][: golden.updates], labels=golden["target"])
