@@ -43,7 +43,8 @@ def _request(run: str, settings: Mapping[str, Any], audit: Mapping[str, Any]) ->
         "network": own["network"],
         "training": own["training"],
         "request": request["ids_hash"],
-        "models": [models["original"], models["oracle"], own["seeds"], own.get("unlearning_seeds", [])],
+        "models": [models["original"], models["oracle"]],
+        "seeds": [own["seeds"], own.get("unlearning_seeds", [])],
     }
     rows = dict(zip(names, audit["rows"], strict=True))
     original, oracle = rows["original"], rows["oracle"]
