@@ -9,7 +9,7 @@ from ..shared.config import Experiment
 METHODS = tuple(name for name in ju.METHODS if name != "retrain")
 
 
-def with_every_method(begun: Experiment) -> Experiment:
+def with_every_method(begun: Experiment, validation_size: int) -> Experiment:
     """Settings with every registered method, each in batches of the size that training takes.
 
     Methods that can take whole classes alone, or only requests that are none, stay out of the
@@ -17,8 +17,20 @@ def with_every_method(begun: Experiment) -> Experiment:
 
     Args:
       begun: data, network, training, and what of published hyperparameters must be adapted to them.
+      validation_size: number of images held out, beside as many training images as there were, for
+        methods that choose by them.
     """
+    data = dataclasses.replace(
+        begun.data,
+        train_size=begun.data.train_size + validation_size,
+        validation_size=validation_size,
+    )
     batches = tuple(f"{name}.batch_size={begun.training.batch_size}" for name in METHODS)
     return dataclasses.replace(
-        begun, methods=METHODS, set=(*batches, *begun.set), show_defaults=True, skip_unfit=True
+        begun,
+        data=data,
+        methods=METHODS,
+        set=(*batches, *begun.set),
+        show_defaults=True,
+        skip_unfit=True,
     )

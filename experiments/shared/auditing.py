@@ -59,7 +59,7 @@ def audit_one(
     if settings is not None:
         record["settings"] = settings
     record["unfit"] = [
-        {"name": name, "title": _title(name), "why": why} for name, why in (unfit or {}).items()
+        {"name": name, "title": title_of(name), "why": why} for name, why in (unfit or {}).items()
     ]
     write(record, folder, method_figures(runs(), record))
     print_summary(record, terminal)
@@ -73,7 +73,8 @@ def audit_one(
     terminal.print(f"report: {folder / 'report.html'}", markup=False, soft_wrap=True)
 
 
-def _title(name: str) -> str:
+def title_of(name: str) -> str:
+    """How a reader knows a row without a model."""
     methods = methods_in(method_of(name))
     declared = method_class(find_method(methods[0])).title if len(methods) == 1 else ""
     return row_titles({name: declared})[name]
