@@ -25,7 +25,7 @@ def hybrids(run: Finished, chosen: Chosen, title: str) -> Drawing:
         raise Missing("needs NatMU; run again with --methods natmu and another --out")
     runs = {}
     for one in named:
-        first = chosen.methods[one.name][0]
+        first = chosen.every[one.name][0]
         began = run.bank.record(first.ingredients["original"])
         drawn = dataclasses.replace(one, seed=unlearning_seed(first))
         spec = unlearning(run.plan, run.forgetting(chosen), began, drawn)
