@@ -66,14 +66,14 @@ def execute(command: Command, terminal: Console) -> None:
             raise InputError(
                 f"resume: there is no run in out={command.out!r}; name its folder, or leave it out"
             )
-    check_halves(setup, command.bank)
+    settings = {**setup.settings, **check_halves(setup, command.bank)}
     if command.bank:
         # Before the folder is made: nothing is left behind where the bank is refused.
         open_bank_of(command.bank, setup.dataset)
     protocol = AuditProtocol(svc_max_examples=experiment.svc_examples or None)
     oracles = range(count_oracles(experiment.runs, experiment.oracles))
     with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(open_folder(out, setup.settings, overwrite=command.overwrite))
+        folder = stack.enter_context(open_folder(out, settings, overwrite=command.overwrite))
         bank = open_bank_of(command.bank or folder / "bank", setup.dataset)
         stack.enter_context(as_typed(learning_rate="training.learning_rate"))
         phase = stack.enter_context(phases(terminal))

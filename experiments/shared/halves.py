@@ -15,7 +15,9 @@ from .planning import make_plan, open_bank_of
 from .setting_up import Setup
 
 
-def check_halves(setup: Setup, bank: str, *, to_come: int = 0, flag: str = "bank") -> None:
+def check_halves(
+    setup: Setup, bank: str, *, to_come: int = 0, flag: str = "bank"
+) -> dict[str, list[int]]:
     """Raise InputError where a request needs models of random halves that a bank lacks.
 
     Args:
@@ -23,7 +25,12 @@ def check_halves(setup: Setup, bank: str, *, to_come: int = 0, flag: str = "bank
       bank: folder of the bank; empty for none.
       to_come: how many of them, of seeds 0, 1, ..., the command itself will train.
       flag: which flag names the folder.
+
+    Returns:
+      What requests depend on beside the experiment's settings, as one of these: ``halves``, the
+      seeds of those models. More of them in the bank are another run. Empty where none are needed.
     """
+    found: dict[str, list[int]] = {}
     for text in setup.experiment.requests:
         steps = data.parse_request(text).steps
         if to_come >= MIN_SUBSETS or not any(step.kind in BY_HALVES for step in steps):
@@ -37,7 +44,9 @@ def check_halves(setup: Setup, bank: str, *, to_come: int = 0, flag: str = "bank
         opened = open_bank_of(bank, setup.dataset, flag=flag)
         plan = make_plan(setup, opened, _silent, lambda line: None, watch=False)
         with as_typed(request="requests"):
-            halves(plan, text, to_come)
+            records = halves(plan, text, to_come)
+        found["halves"] = [record.ingredients["seed"] for record in records]
+    return found
 
 
 def _silent(title: str) -> contextlib.AbstractContextManager:
