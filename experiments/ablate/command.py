@@ -97,12 +97,12 @@ def execute(command: Command, terminal: Console, fixed: tuple[str, ...] = ()) ->
         for text in setup.experiment.requests
     }
     _check_all(setup, asked, chosen)
-    check_halves(setup, command.bank)
+    halves = check_halves(setup, command.bank)
     if command.bank:
         # Before the folder is made: nothing is left behind where the bank is refused.
         open_bank_of(command.bank, setup.dataset)
     swept = {text: [setting.values for setting in some] for text, some in chosen.items()}
-    settings = {**setup.settings, "settings": json.loads(json.dumps(swept, default=str))}
+    settings = {**setup.settings, **halves, "settings": json.loads(json.dumps(swept, default=str))}
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(open_folder(given.out, settings, overwrite=given.overwrite))
         own = open_bank_of(folder / "bank", setup.dataset)

@@ -25,7 +25,6 @@ def hybrids(run: Finished, chosen: Chosen, title: str) -> Drawing:
         raise Missing("needs NatMU; run again with --methods natmu and another --out")
     runs = {}
     for one in named:
-        # What it began with is drawn, whatever became of it.
         first = chosen.every[one.name][0]
         began = run.bank.record(first.ingredients["original"])
         drawn = dataclasses.replace(one, seed=unlearning_seed(first))

@@ -81,14 +81,14 @@ def execute(command: Command, terminal: Console) -> None:
         say = partial(terminal.print, markup=False, highlight=False, soft_wrap=True)
         own = command.preset if command.method else ""
         reference = find_reference(command.reference, own, setup, say)
-    check_halves(setup, command.bank)
+    settings = {**setup.settings, **check_halves(setup, command.bank)}
     if command.bank:
         # Before the folder is made: nothing is left behind where the bank is refused.
         open_bank_of(command.bank, setup.dataset)
     protocol = AuditProtocol(svc_max_examples=experiment.svc_examples or None)
     oracles = range(count_oracles(experiment.runs, experiment.oracles))
     with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(open_folder(out, setup.settings, overwrite=command.overwrite))
+        folder = stack.enter_context(open_folder(out, settings, overwrite=command.overwrite))
         bank = open_bank_of(command.bank or folder / "bank", setup.dataset)
         if reference is not None and leads:
             say(f"reference {reference.source}: {counted(reference.enter(bank), 'model')} taken")

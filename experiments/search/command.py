@@ -96,7 +96,7 @@ def execute(command: Command, terminal: Console) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     spaces = {name: space_of(name) for name in setup.experiment.methods}
     asked = {"trials": command.trials, "spaces": json.loads(json.dumps(spaces))}
-    check_halves(setup, command.bank)
+    asked |= check_halves(setup, command.bank)
     if command.bank:
         open_bank_of(command.bank, setup.dataset)
     with contextlib.ExitStack() as stack:

@@ -1,11 +1,11 @@
 """Whether a bank holds the models of random halves that requests choose by, before all else."""
 
-import contextlib
 import pathlib
 
 from jax_unlearn import data
 from jax_unlearn.audit.measures.measure import MIN_SUBSETS
 from jax_unlearn.bank.data import HEADER
+from jax_unlearn.bank.plan import silent
 from jax_unlearn.bank.scoring import halves
 from jax_unlearn.core import InputError
 from jax_unlearn.data.request_text import BY_HALVES
@@ -15,7 +15,9 @@ from .planning import make_plan, open_bank_of
 from .setting_up import Setup
 
 
-def check_halves(setup: Setup, bank: str, *, to_come: int = 0, flag: str = "bank") -> None:
+def check_halves(
+    setup: Setup, bank: str, *, to_come: int = 0, flag: str = "bank"
+) -> dict[str, list[int]]:
     """Raise InputError where a request needs models of random halves that a bank lacks.
 
     Args:
@@ -23,7 +25,12 @@ def check_halves(setup: Setup, bank: str, *, to_come: int = 0, flag: str = "bank
       bank: folder of the bank; empty for none.
       to_come: how many of them, of seeds 0, 1, ..., the command itself will train.
       flag: which flag names the folder.
+
+    Returns:
+      What requests depend on beside the experiment's settings, as one of these: ``halves``, the
+      seeds of those models. More of them in the bank are another run. Empty where none are needed.
     """
+    found: dict[str, list[int]] = {}
     for text in setup.experiment.requests:
         steps = data.parse_request(text).steps
         if to_come >= MIN_SUBSETS or not any(step.kind in BY_HALVES for step in steps):
@@ -35,11 +42,8 @@ def check_halves(setup: Setup, bank: str, *, to_come: int = 0, flag: str = "bank
                 "--subsets 64"
             )
         opened = open_bank_of(bank, setup.dataset, flag=flag)
-        plan = make_plan(setup, opened, _silent, lambda line: None, watch=False)
+        plan = make_plan(setup, opened, silent, lambda line: None, watch=False)
         with as_typed(request="requests"):
-            halves(plan, text, to_come)
-
-
-def _silent(title: str) -> contextlib.AbstractContextManager:
-    del title
-    return contextlib.nullcontext(lambda done, planned: None)
+            records = halves(plan, text, to_come)
+        found["halves"] = [record.ingredients["seed"] for record in records]
+    return found

@@ -2,7 +2,10 @@
 
 `filling` trains what is missing, `store` keeps models and what they predict, `record` says what
 determines a model, `data` what all models of a bank share, `probes` what lies behind the logits,
-`files` how anything is written to disk whole.
+`files` how anything is written to disk whole. A `plan` is what an experiment's models share:
+`request_models` fills a bank with those of requests, `scoring` asks models which examples a request
+means, `changed` keeps the models of data that a request has changed, and `reference` puts originals
+and oracles into one file to compare with.
 """
 
 from jax_unlearn.bank.data import DataDescription, Labelled

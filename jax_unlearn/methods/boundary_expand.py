@@ -61,7 +61,7 @@ class BoundaryExpand(Descent):
     roles = (FORGET,)
     search_space: ClassVar = {
         "learning_rate": SearchRange("log", 1e-6, 3e-1),
-        "weight_decay": SearchRange("log", 1e-6, 1e-2),
+        "epochs": SearchRange("int", 1, 30),
     }
     title = "Boundary Expand"
 

@@ -19,7 +19,7 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 @pytest.fixture(scope="module")
 def rum():
     """Scores and groups by the code that the authors of RUM released."""
-    with np.load(GOLDEN / "rum.npz") as stored:
+    with np.load(GOLDEN / "zoo/others/rum.npz") as stored:
         return dict(stored)
 
 

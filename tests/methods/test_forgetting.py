@@ -34,6 +34,24 @@ METHODS = {
     "influence": ({"damping": 1.0, "alpha": 20.0}, 95),
     "sfr_on": ({"iterations": 60, "alpha": 5.0}, 90),
     "jit": ({"sigma": 0.5, "learning_rate": 1e-3}, 80),
+    "boundary_shrink": ({"learning_rate": 3e-3, "bound": 0.3}, 85),
+    "boundary_expand": ({"learning_rate": 3e-3}, 85),
+    "amun": ({"epochs": 4, "learning_rate": 0.03}, 90),
+    "unsir": (
+        {
+            **{"noise_images": 16, "noise_steps": 20, "copies": 4},
+            **{"learning_rate": 0.01, "repair_rate": 3e-3},
+        },
+        90,
+    ),
+    "l2ul": (
+        {
+            **{"adversaries": 4, "attack_steps": 20, "radius": 1.5, "adversarial_batch": 100},
+            **{"learning_rate": 3e-3, "check_every": 2, "max_steps": 100},
+        },
+        90,
+    ),
+    "negmerge": ({"models": 3, "epochs": 3, "coefficient": 2.5}, 65),
 }
 
 

@@ -5,18 +5,17 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from official import CASES, NOT_OFFERED, NOT_YET, Golden, find, variants
+from official import CASES, NOT_OFFERED, Golden, find, variants
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = (ROOT / "tests/golden/zoo", ROOT.parent / "shared/golden/zoo")
-"""What travels with the tests, and the rest where it is at hand."""
+FOLDERS = (ROOT.parent / "shared/golden/zoo", ROOT / "tests/golden/zoo")
+"""The whole where it is at hand; else what travels with the tests, see tests/golden/README.md."""
 
 
 def pytest_generate_tests(metafunc):
     given = metafunc.config.getoption("--golden")
     files = find([given] if given else FOLDERS)
     if "name" in metafunc.fixturenames:
-        files = {name: path for name, path in files.items() if name not in NOT_YET}
         metafunc.parametrize(("name", "path"), files.items(), ids=files)
     elif "file" in metafunc.fixturenames:
         cases = [(*named, function) for named, function in CASES.items() if named[0] in files]

@@ -161,3 +161,16 @@ def test_a_run_audits_changed_data_and_shows_its_measure(call, path, tmp_path):
         audit_command.main, bank, "--requests", "backdoor:0,0.1", "--out", tmp_path / "audit"
     )
     assert audited.code == 0, audited.err
+
+
+def test_a_run_by_other_models_of_halves_is_another_run(call, refused, path, tmp_path):
+    bank = shutil.copytree(path, tmp_path / "bank")
+    out = tmp_path / "run"
+    flags = (*FLAGS, "--requests", "memorization:mid,0.1", "--bank", bank, "--out", out)
+    flags += ("--oracles", 1)
+    assert call(run_command.main, *flags).code == 0
+    kept = json.loads((out / "config.json").read_text())["settings"]["halves"]
+    assert kept == list(range(8))
+    more = ("--requests", "class:3", "--subsets", 9, "--count", 1, "--out", bank)
+    assert call(bank_command.main, *FLAGS, *more).code == 0
+    assert "with other settings: halves" in refused(run_command.main, *flags)

@@ -16,15 +16,15 @@ from . import (
     parts,
     relabelling,
     smoothing,
+    strata,
     teachers,
 )
 from .golden import Golden, find, variants
-from .replay import CASES, NOT_OFFERED, NOT_YET
+from .replay import CASES, NOT_OFFERED
 
 __all__ = [
     "CASES",
     "NOT_OFFERED",
-    "NOT_YET",
     "Golden",
     "adversaries",
     "curvature",
@@ -37,6 +37,7 @@ __all__ = [
     "parts",
     "relabelling",
     "smoothing",
+    "strata",
     "teachers",
     "variants",
 ]

@@ -10,10 +10,6 @@ from jax_unlearn.engine.steps import take_batch
 KEY = jax.random.key(0)
 CASES = {}
 NOT_OFFERED = {}
-NOT_YET = {
-    "others/rum",
-}
-"""Files of which not every form has its case yet."""
 
 
 def case(file, *variants):
