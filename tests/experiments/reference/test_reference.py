@@ -20,7 +20,8 @@ from jax_unlearn.core import InputError
 HARDEST = "hardest:0.1,models=1"
 
 SETTINGS = (
-    *("--data.train-size", 200, "--data.test-size", 100, "--data.padding", 0, "--data.no-flip"),
+    *("--data.train-size", 200, "--data.validation-size", 0, "--data.test-size", 100),
+    *("--data.padding", 0, "--data.no-flip"),
     *("--network.width", 4, "--training.epochs", 4, "--training.batch-size", 50),
     *("--training.weight-decay", 5e-3, "--training.no-augment"),
     *("--requests", "class:3", HARDEST, "--seeds", 0, 1),
@@ -285,6 +286,19 @@ def test_of_other_settings_the_preset_s_file_is_not_used_and_the_run_says_so(
     assert line.startswith("reference tiny.npz: not used, its models were made otherwise: ")
     assert "recipe.arguments.epochs is 4 there and 1 here" in line
     assert ("original", 0) in trained
+
+
+@pytest.mark.parametrize(
+    "text", ["backdoor:0,0.1", "memorization:high,0.1", "class:3-then-entangled:low,0.1"]
+)
+def test_a_request_that_takes_other_models_than_a_file_holds_is_refused(
+    refused, zoo, tmp_path, text
+):
+    flags = (*SETTINGS, "--requests", text, "--methods", "finetune", "--bank", zoo[1] / "bank")
+    flags += ("--set", "finetune.batch_size=20", "--out", tmp_path / "file.npz")
+    message = refused(reference_command.main, *flags)
+    assert f"requests={text!r}: expected requests on the data as it is" in message
+    assert not (tmp_path / "file.npz").exists()
 
 
 def test_a_file_that_was_named_must_fit(refused, own, written, tmp_path):
