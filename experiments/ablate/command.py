@@ -23,7 +23,6 @@ from ..shared.command import console, guarded
 from ..shared.execution import profiled
 from ..shared.folder import open_folder
 from ..shared.halves import check_halves
-from ..shared.hyperparameters import parse_setting
 from ..shared.planning import make_plan, open_bank_of
 from ..shared.progress import phases, teller
 from ..shared.reading import ExperimentCommand, read_command, starting_settings
@@ -31,7 +30,7 @@ from ..shared.setting_up import Setup, set_up
 from . import __doc__ as description
 from .record import make_record
 from .running import Found, run_settings
-from .settings import Asked, Setting, make_settings, read_asked
+from .settings import Asked, Setting, check_fixed, make_settings, read_asked
 from .tables import print_table
 from .writing import write_record
 
@@ -78,7 +77,7 @@ def execute(command: Command, terminal: Console, fixed: tuple[str, ...] = ()) ->
     """
     given = command
     asked = read_asked(given.method, given.over, given.study, given.sample, given.sample_seed)
-    _check_fixed(asked, fixed)
+    check_fixed(asked, fixed)
     experiment = dataclasses.replace(
         command.experiment,
         methods=(asked.method,),
@@ -126,14 +125,6 @@ def execute(command: Command, terminal: Console, fixed: tuple[str, ...] = ()) ->
             write_record(record, setup.settings["experiment"], place)
             print_table(record, terminal)
             terminal.print(f"wrote {place}", markup=False, soft_wrap=True)
-
-
-def _check_fixed(asked: Asked, fixed: tuple[str, ...]) -> None:
-    """Raise InputError if a field that is varied is fixed, too."""
-    for text in fixed:
-        _, method, field, _ = parse_setting(text)
-        if method == asked.method and field in asked.fields:
-            raise InputError(f"set={text!r}: {field} is fixed, and varied; give it once")
 
 
 def _check_all(setup: Setup, asked: Asked, chosen: Mapping[str, list[Setting]]) -> None:

@@ -108,3 +108,9 @@ def sample_points(axes: Axes, count: int, seed: int, whole: Sequence[str]) -> li
         f"sample={count}: found only {len(points)} different points; ask for fewer, or leave "
         "--sample out for all of them"
     )
+
+
+def describe_values(values: Mapping[str, Any]) -> str:
+    """Write fields with their values in full, as 'num=4, delta=-0.2'."""
+    words = {f: str(v).lower() if isinstance(v, bool) else str(v) for f, v in values.items()}
+    return ", ".join(f"{field}={word}" for field, word in words.items())

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from jax_unlearn.hyperparameters import describe
 
-from .settings import Setting, describe_values
+from .grids import describe_values
+from .settings import Setting
 
 
 def by_program(settings: Sequence[Setting]) -> list[list[Setting]]:

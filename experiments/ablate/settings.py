@@ -10,7 +10,8 @@ from jax_unlearn.methods import method_class
 from jax_unlearn.registry import find_method
 
 from ..shared.hyperparameters import build_method
-from .grids import Axes, grid_points, read_over, sample_points
+from ..shared.setting_text import parse_setting
+from .grids import Axes, describe_values, grid_points, read_over, sample_points
 from .studies import Study, Times, find_study
 
 CENTRE = "as set"
@@ -138,7 +139,9 @@ def _around(asked: Asked, study: Study, arguments: Mapping[str, Any]) -> list[Se
     return settings
 
 
-def describe_values(values: Mapping[str, Any]) -> str:
-    """Write fields with their values in full, as 'num=4, delta=-0.2'."""
-    words = {f: str(v).lower() if isinstance(v, bool) else str(v) for f, v in values.items()}
-    return ", ".join(f"{field}={word}" for field, word in words.items())
+def check_fixed(asked: Asked, fixed: tuple[str, ...]) -> None:
+    """Raise InputError if a field that is varied is fixed, too."""
+    for text in fixed:
+        _, method, field, _ = parse_setting(text)
+        if method == asked.method and field in asked.fields:
+            raise InputError(f"set={text!r}: {field} is fixed, and varied; give it once")

@@ -14,7 +14,8 @@ from jax_unlearn.report.figures.sweep import value_text
 from jax_unlearn.report.formats import digits, with_half
 from jax_unlearn.report.markdown import escape, table
 
-from .settings import CENTRE, describe_values
+from .grids import describe_values
+from .settings import CENTRE
 
 SHOWN = {"FA": "FA", "RA": "RA", "TA": "TA", "gap": "gap", "KL_forget": "KL to oracle"}
 """Measures of the tables to read, by name, with their heads."""

@@ -23,6 +23,7 @@ class Bench:
     Args:
       plan: what all models share.
       forgetting: the request.
+      seeds: of the originals.
       starts: by method the models to be unlearned: the originals, or, in a sequence, those that the
         steps before left.
       yardstick: measures what comes of them.
@@ -37,6 +38,7 @@ class Bench:
         self,
         plan: Plan,
         forgetting: Forgetting,
+        seeds: Sequence[int],
         starts: Mapping[str, Sequence[Record]],
         yardstick: Yardstick,
         file: RunFile,
@@ -47,7 +49,7 @@ class Bench:
             name: {record.ingredients["seed"]: record for record in records}
             for name, records in starts.items()
         }
-        self.seeds = list(next(iter(self._starts.values())))
+        self.seeds = list(seeds)
         self.forgotten = yardstick.forgotten
 
     def runs(self, name: str) -> dict[tuple[int, int], MeasuredRun]:

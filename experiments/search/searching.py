@@ -55,7 +55,7 @@ def search_requests(
         oracles = fill_oracles(own, forgetting, seeds)
         yardstick = Yardstick(own, forgetting, originals, oracles)
         starts = left.get(step_before(text)) or dict.fromkeys(setup.arguments[text], originals)
-        bench = Bench(own, forgetting, starts, yardstick, file)
+        bench = Bench(own, forgetting, seeds, starts, yardstick, file)
         forgets[text], found[text] = str(bench.forgotten), {}
         prose = describe_request(text)
         terminal.print(f"{prose}: forgotten where {forgets[text]}", highlight=False, soft_wrap=True)

@@ -85,8 +85,7 @@ def check_fit(
                 continue
             name = method_at(row, text)
             method = build_method(name, given)
-            why = why_unfit(name, method, text, problem) if experiment.skip_unfit else ""
-            if why:
+            if experiment.skip_unfit and (why := why_unfit(name, method, text, problem)):
                 unfit[text][row] = why
                 continue
             found = check_method(name, method, text, problem)

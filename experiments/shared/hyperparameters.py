@@ -1,7 +1,6 @@
 """Hyperparameters of an experiment's methods: from a file, from single settings, to a method."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,16 +8,15 @@ import jax_unlearn as ju
 from jax_unlearn.bank.plan import Named
 from jax_unlearn.core import InputError, check_choice
 from jax_unlearn.data import last_step, steps_of, without_seed
-from jax_unlearn.data.request_text import OPTIONS
 from jax_unlearn.display import DEFAULTS, method_of
 from jax_unlearn.methods import method_class
 from jax_unlearn.registry import find_method
-from jax_unlearn.user_code import is_reference
 
 from .composed import method_at
 from .config import Experiment
 from .hyperparameter_file import read_hyperparameters
 from .naming import naming
+from .setting_text import parse_setting
 from .sources import source_of
 
 NOTHING: Mapping[str, Any] = {"arguments": {}, "failed": "", "collapses": False}
@@ -135,21 +133,3 @@ def build_method(name: str, arguments: Mapping[str, Any]) -> ju.Unlearner:
         given[field] = int(value) if whole else value
     with naming(f"{name}."):
         return constructor(**given)
-
-
-def parse_setting(text: str) -> tuple[str, str, str, Any]:
-    """Kind of request ('' for all), method, hyperparameter and value of a ``set`` entry."""
-    name, equals, value = text.partition("=")
-    kind, slash, method = name.partition("/")
-    if not slash or kind not in OPTIONS:
-        # A path of a method of one's own has slashes, too.
-        kind, method = ("", name) if is_reference(name.rpartition(".")[0]) else (kind, method)
-    if not slash:
-        kind, method = "", name
-    method, dot, field = method.rpartition(".")
-    if not (equals and dot and method and field):
-        raise InputError(f"set={text!r}: expected METHOD.NAME=VALUE, such as natmu.delta=-0.1")
-    try:
-        return kind, method, field, json.loads(value)
-    except json.JSONDecodeError:
-        return kind, method, field, value

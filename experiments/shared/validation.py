@@ -12,8 +12,9 @@ from jax_unlearn.user_code import is_reference
 
 from .composed import check_composed, method_at, methods_in
 from .config import Experiment
-from .hyperparameters import build_method, method_arguments, parse_setting
+from .hyperparameters import build_method, method_arguments
 from .naming import as_typed, naming
+from .setting_text import parse_setting
 
 
 def validate(experiment: Experiment) -> None:

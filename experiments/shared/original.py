@@ -1,0 +1,82 @@
+"""What an original is made of: data, network and recipe, as settings."""
+
+import dataclasses
+
+import jax_unlearn as ju
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Data:
+    """The data set.
+
+    Attributes:
+      name: digits, cifar10, cifar20, cifar100, tiny_imagenet200; any data set that TFDS prepared
+        (NAME, NAME/CONFIG, NAME:VERSION); the path of an .npz file; or your own as FILE.py:NAME or
+        pkg.module:NAME.
+      dir: folder that holds the TFDS data sets, or the original archives to prepare them from;
+        digits needs none.
+      train_size: number of training images, drawn class by class; 0 takes all.
+      test_size: number of test images, drawn class by class; 0 takes all.
+      validation_size: number of those training images, drawn class by class, that are held out of
+        all training for methods that choose by them; 0 holds out none.
+      validation_seed: randomness of that draw.
+      padding: pixels by which augmentation pads before it crops; 0 crops nothing.
+      flip: whether augmentation flips images horizontally.
+    """
+
+    name: str = "digits"
+    dir: str | None = None
+    train_size: int = 0
+    test_size: int = 0
+    validation_size: int = 0
+    validation_seed: int = 0
+    padding: int = 4
+    flip: bool = True
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Network:
+    """The network.
+
+    Attributes:
+      name: convnet, resnet8, resnet10, resnet18, resnet20, resnet34, vgg16_bn, or FILE.py:NAME or
+        pkg.module:NAME of a constructor of your own.
+      width: channels of the first layer; 0 takes the network's own.
+      dtype: what it computes in, float32 or bfloat16; weights stay float32.
+    """
+
+    name: str = "convnet"
+    width: int = 0
+    dtype: str = "float32"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Training:
+    """The recipe of the original and of its oracles.
+
+    Attributes:
+      epochs: passes over the training set.
+      batch_size: images per step.
+      learning_rate: peak rate.
+      weight_decay: L2 term in the gradient (sgd, adam), decoupled decay (adamw).
+      momentum: of sgd.
+      optimizer: sgd, adam or adamw.
+      schedule: constant, cosine, cosine_by_epoch, triangle_by_epoch, or step (linear warm-up, a
+        tenth at 60 % and at 80 %).
+      warmup_epochs: of the step schedule.
+      augment: whether training images are cropped and flipped.
+    """
+
+    epochs: int = 100
+    batch_size: int = 128
+    learning_rate: float = 0.1
+    weight_decay: float = 5e-4
+    momentum: float = 0.9
+    optimizer: str = "sgd"
+    schedule: str = "step"
+    warmup_epochs: float = 2.0
+    augment: bool = True
+
+    def recipe(self) -> ju.Unlearner:
+        """The method that trains an original or an oracle."""
+        return ju.retrain(**dataclasses.asdict(self))
