@@ -158,7 +158,7 @@ def parse_request(text: str) -> RequestSpec:
     - ``duplicated:0.1``: images of which the original also sees ``copies``; option ``keep``: these
       are retained (true, as by default) or forgotten too
     - ``ids:set.npy``: ids from a .npy, .json or .txt file
-    - ``class:3-then-random:500``: any of these one after another, each removed from the model that
+    - ``class:3-then-class:5``: any of these one after another, each removed from the model that
       the steps before left
 
     Raises:

@@ -121,6 +121,9 @@ def nearest_adversaries(
       steps: in each ball, >= 1.
       doublings: how often a radius doubles before the search is given up.
 
+    Returns:
+      An adversary for each image, or where the search stood when it was given up.
+
     Source: Ebrahimpour-Boroojeny, Sundaram, Chandrasekaran, "Not All Wrong is Bad: Using
     Adversarial Examples for Unlearning", ICML 2025, arXiv 2503.00917.
     """
@@ -222,6 +225,19 @@ def targeted_adversaries(
     step: jax.Array | float,
     steps: int,
 ) -> jax.Array:
-    """As :func:`targeted_pgd`, from where :func:`random_offsets` starts with these keys [B]."""
+    """Attack from random starts: :func:`targeted_pgd` after :func:`random_offsets`.
+
+    Args:
+      logits_fn: maps images [B, H, W, C] to logits [B, K], each example on its own.
+      images: float [B, H, W, C] in [0, 1].
+      targets: int [B], in [0, K), which the network is to see.
+      keys: of each image [B], randomness of its start.
+      radius: of the L2 ball, > 0.
+      step: length of a step, > 0.
+      steps: number of steps.
+
+    Returns:
+      Like ``images``, in [0, 1] and nowhere further than ``radius`` from them.
+    """
     offsets = random_offsets(keys, images, radius)
     return targeted_pgd(logits_fn, images, targets, offsets, radius=radius, step=step, steps=steps)

@@ -28,12 +28,15 @@ def hold_unimportant(importance: Any) -> Any:
 
 
 def weighted_distance(params: Any, start: Any, weights: Any) -> jax.Array:
-    """Return half the weighted squared distance of two pytrees, a scalar.
+    """Return half the weighted squared distance of two pytrees.
 
     Args:
       params: pytree of float arrays.
       start: pytree of the same shapes.
       weights: pytree of the same shapes, >= 0.
+
+    Returns:
+      A scalar, >= 0.
     """
     chex.assert_trees_all_equal_shapes(params, start, weights)
     squares = jax.tree.map(lambda p, s, w: jnp.sum(w * (p - s) ** 2), params, start, weights)

@@ -121,6 +121,9 @@ def conjugate_gradients(
       max_steps: most products, >= 1.
       tolerance: of the residual's norm, relative to that of ``b``, >= 0.
 
+    Returns:
+      What was found: the solution like ``b``, and how good it is.
+
     Raises:
       InputError: for ``max_steps`` or a ``tolerance`` out of range.
 
@@ -169,6 +172,9 @@ def woodfisher_step(state: WoodFisher, gradient: Any, count: jax.Array | float) 
       state: solution k, direction o.
       gradient: pytree g like the trained weights.
       count: the number of examples that the code divides by, > 0.
+
+    Returns:
+      The state after the example.
     """
     k, o, started = state
     t, along = inner(o, gradient), inner(k, gradient)
@@ -218,6 +224,9 @@ def woodfisher(
       arrays: arrays [N, ...] of one length N >= 1, such as images and labels, in this order.
       count: the number of examples that the code divides by, > 0.
       chunk: examples at a time, whose gradients are in memory; the result does not depend on it.
+
+    Returns:
+      A pytree like ``vector``.
     """
     check_number("count", count, above=0)
     start = WoodFisher(vector, jax.tree.map(jnp.zeros_like, vector), jnp.zeros((), bool))

@@ -12,11 +12,11 @@ def dampen(
     importance: Any,
     forget_importance: Any,
     alpha: chex.Numeric,
-    strength: chex.Numeric,
+    dampening: chex.Numeric,
 ) -> Any:
     """Shrink the weights that matter more to the forget set than to all training data: SSD's edit.
 
-    Where F_f > alpha * F_D a weight is multiplied by min(strength * F_D / F_f, 1); every other one
+    Where F_f > alpha * F_D a weight is multiplied by min(dampening * F_D / F_f, 1); every other one
     keeps its bits.
 
     Args:
@@ -24,7 +24,7 @@ def dampen(
       importance: F_D over the whole training set, a pytree of the same shapes, >= 0.
       forget_importance: F_f over the forget set, a pytree of the same shapes, >= 0.
       alpha: how many times as important, >= 0; may be traced.
-      strength: SSD's lambda, >= 0: smaller dampens more; may be traced.
+      dampening: SSD's lambda, >= 0: smaller dampens more; may be traced.
 
     Returns:
       A pytree like ``params``, of its dtypes.
@@ -37,7 +37,7 @@ def dampen(
 
     def edit(weight: jax.Array, whole: jax.Array, forget: jax.Array) -> jax.Array:
         chosen = forget > alpha * whole
-        ratio = strength * whole / jnp.where(chosen, forget, 1)
+        ratio = dampening * whole / jnp.where(chosen, forget, 1)
         dampened = weight * jnp.minimum(ratio, 1).astype(weight.dtype)
         return jnp.where(chosen, dampened, weight)
 

@@ -54,6 +54,9 @@ def scrubbing_noise(
       alpha: strength of the noise, >= 0; may be traced.
       forgotten_classes: classes that are forgotten as a whole, each in [0, K).
 
+    Returns:
+      Means and variances, pytrees like ``params``.
+
     References:
       Golatkar, Achille, Soatto, "Eternal Sunshine of the Spotless Net", CVPR 2020,
       arXiv 1911.04933; caps, averages and factors are those of the authors' code.
@@ -87,6 +90,9 @@ def bounded_noise(params: Any, fisher: Any, num_classes: int, alpha: chex.Numeri
       fisher: F, a pytree of the same shapes, >= 0.
       num_classes: number of outputs K.
       alpha: strength of the noise, >= 0; may be traced.
+
+    Returns:
+      Means, which are ``params``, and variances, a pytree like it.
     """
     chex.assert_trees_all_equal_shapes(params, fisher)
 

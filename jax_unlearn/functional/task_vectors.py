@@ -31,12 +31,15 @@ def sign_consensus(vectors: Any) -> Any:
 
 
 def negate_task_vector(start: Any, vector: Any, coefficient: chex.Numeric) -> Any:
-    """Go from ``start`` against a task vector: start - coefficient * vector, in start's types.
+    """Go from ``start`` against a task vector: start - coefficient * vector.
 
     Args:
       start: pytree of float arrays.
       vector: pytree of the same shapes.
       coefficient: how far; 0 is ``start``.
+
+    Returns:
+      A pytree like ``start``.
 
     Source: Ilharco et al., "Editing Models with Task Arithmetic", ICLR 2023, arXiv 2212.04089.
     """

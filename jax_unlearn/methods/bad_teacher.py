@@ -41,7 +41,6 @@ class BadTeacher(Descent):
       reduction: ``'batch'`` averages over examples; ``'batch_and_classes'`` also divides by the
         number of classes, as some released codes do.
 
-
     Sources: Chundawat et al., "Can Bad Teaching Induce Forgetting?", AAAI 2023, arXiv 2205.08096;
     the five-epoch AdamW frame of arXiv 2405.15495 is reached through the arguments.
     """

@@ -71,7 +71,7 @@ class BoundaryExpand(Descent):
 
     def check(self, problem: Problem, *, exact: bool = True) -> None:
         """Raise InputError where the last linear layer cannot be told."""
-        del exact
+        super().check(problem, exact=exact)
         last_linear_layer(problem, self.last_layer, argument="last_layer=''")
 
     def start(self, key: chex.PRNGKey, problem: Problem) -> Variables:

@@ -308,7 +308,7 @@ class Optimized(Unlearner):
             )
         rate = self.multiplier(info) if callable(self.optimizer) else self.rate(info)
         params = jax.tree.map(lambda p, u: p - (rate * u).astype(p.dtype), params, updates)
-        variables = _as_before(with_params(variables, params), state.variables)
+        variables = as_before(with_params(variables, params), state.variables)
         return DescentState(variables, opt_state, state.extra), scalars
 
 
@@ -339,7 +339,7 @@ class Descent(Optimized):
         return self.epochs
 
 
-def _as_before(tree: Any, before: Any) -> Any:
+def as_before(tree: Any, before: Any) -> Any:
     """Leaves in the types that they had: a network may compute its statistics in another one."""
     return jax.tree.map(lambda new, old: new.astype(old.dtype), tree, before)
 

@@ -75,7 +75,7 @@ class FisherForgetting(Edit):
 
     def check(self, problem: Problem, *, exact: bool = True) -> None:
         """Raise InputError where the last linear layer cannot be told."""
-        del exact
+        super().check(problem, exact=exact)
         last_linear_layer(problem, self.last_layer)
 
     def edit(self, key: chex.PRNGKey, problem: Problem) -> Variables:

@@ -40,7 +40,8 @@ class Influence(Edit):
     1,002 retain examples that divides by 1,000 whatever the data set's size, and changes v along a
     single direction, the first example's gradient (:func:`jax_unlearn.functional.woodfisher_step`).
 
-    The released code's mask of weights is not offered.
+    The released code's mask of weights is not offered. It leaves ``alpha`` to a search; the solver
+    by conjugate gradients, and with it ``damping``, ``max_steps`` and ``tolerance``, is ours.
 
     Attributes:
       alpha: length of the step, >= 0.

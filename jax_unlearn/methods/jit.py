@@ -12,12 +12,13 @@ from jax_unlearn.core import (
     Batch,
     SearchRange,
     StepInfo,
+    Variables,
     check_choice,
     check_number,
     static,
 )
 from jax_unlearn.methods.constructors import constructor
-from jax_unlearn.methods.descent import Descent, Forward
+from jax_unlearn.methods.descent import Descent, Forward, as_before
 
 REDUCTIONS = ("sum", "mean")
 GRADIENTS = ("clean", "both")
@@ -106,9 +107,15 @@ def _logits_of_all(forward: Forward, batch: Batch, noisy: jax.Array) -> chex.Arr
     """Logits [B, N, K] of images [B, N, H, W, C]."""
     count, samples, *shape = noisy.shape
     if forward.train:
-        # Each draw with its own batch statistics.
-        passes = [forward(batch._replace(image=noisy[:, n])) for n in range(samples)]
-        return jnp.stack(passes, axis=1)
+        # Each draw with its own batch statistics; a loop, so that the program holds one pass.
+        def show(variables: Variables, images: jax.Array) -> tuple[Variables, jax.Array]:
+            one = Forward(forward.model, variables, train=True)
+            logits = one(batch._replace(image=images))
+            return as_before(one.variables, variables), logits
+
+        draws = jnp.moveaxis(noisy, 1, 0)
+        forward.variables, passes = jax.lax.scan(show, forward.variables, draws)
+        return jnp.moveaxis(passes, 0, 1)
     # Rows first, as they lie on the devices.
     rows = noisy.reshape(count * samples, *shape)
     logits = forward.as_function(batch)(rows)

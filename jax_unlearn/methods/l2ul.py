@@ -43,13 +43,13 @@ class L2UL(UntilForgotten):
     classes, drawn evenly. The distance weighs 1 where the original's logits on forget images depend
     on a weight least in its array, 0 where most: by the mean of absolute gradients of their norm.
 
-    The released code estimates that in train mode, of batches, each batch's gradient added to those
-    before; a target that is the true class becomes class K // 2, which may be it, too: slips. The
-    comparison in DELETE's code, which attacks every batch afresh, is a method of its own.
+    The released code, whose settings for CIFAR-10 are the defaults, looks at 16 examples after
+    every step. It estimates that in train mode, of batches, each one's gradient added to those
+    before; a target that is the true class becomes class K // 2, which may be it, too: slips.
 
     Attributes:
       batch_size: forget rows of a step.
-      adversarial_batch: adversarial images of a step.
+      adversarial_batch_size: adversarial images of a step.
       adversaries: made of each forget image; 200 for the paper's data sets but CIFAR-10.
       radius: of the attack's L2 ball, > 0; pixels are in [0, 1].
       attack_step: length of the attack's steps, > 0.
@@ -63,7 +63,7 @@ class L2UL(UntilForgotten):
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
     augment: bool = False
-    adversarial_batch: int = static(256)
+    adversarial_batch_size: int = static(256)
     adversaries: int = static(20)
     radius: float = 4.0
     attack_step: float = 0.1
@@ -79,7 +79,7 @@ class L2UL(UntilForgotten):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("adversarial_batch", "adversaries", "attack_steps"):
+        for name in ("adversarial_batch_size", "adversaries", "attack_steps"):
             check_number(name, getattr(self, name), low=1, whole=True)
         check_number("radius", self.radius, above=0)
         check_number("attack_step", self.attack_step, above=0)
@@ -96,7 +96,7 @@ class L2UL(UntilForgotten):
             functional.targeted_adversaries,
             problem,
             (sources.image, targets, jax.random.split(start_key, len(labels))),
-            self.adversarial_batch,
+            self.adversarial_batch_size,
             numbers={"radius": self.radius, "step": self.attack_step},
             steps=self.attack_steps,
         )
@@ -122,14 +122,14 @@ class L2UL(UntilForgotten):
         return concatenate_pools(with_made(pool_rows(forget, FORGET, augment=self.augment)), made)
 
     def batch_indices(self, key: chex.PRNGKey, epoch: int, pool: Pool) -> jax.Array:
-        """Rows of the next steps: int32 [steps, adversarial_batch + batch_size]."""
+        """Rows of the next steps: int32 [steps, adversarial_batch_size + batch_size]."""
         made, keys = jnp.asarray(pool.extra[MADE]) >= 0, jax.random.split(key)
         start, steps = self.steps_of(epoch)
 
         def deal(key: chex.PRNGKey, chosen: jax.Array, size: int) -> jax.Array:
             return shuffled_rows(key, jnp.flatnonzero(chosen), size, start=start, steps=steps)
 
-        adversarial = deal(keys[0], made, self.adversarial_batch)
+        adversarial = deal(keys[0], made, self.adversarial_batch_size)
         return jnp.concatenate([adversarial, deal(keys[1], ~made, self.batch_size)], axis=1)
 
     def loss(
@@ -137,7 +137,7 @@ class L2UL(UntilForgotten):
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Adversarial images go through the network first, forget rows after them."""
         batch = show_made(batch, extra["image"], extra["target"])
-        middle, end = self.adversarial_batch, self.adversarial_batch + self.batch_size
+        middle, end = self.adversarial_batch_size, self.adversarial_batch_size + self.batch_size
         kept, forget = (
             jax.tree.map(lambda x, i=i, j=j: x[i:j], batch) for i, j in ((0, middle), (middle, end))
         )

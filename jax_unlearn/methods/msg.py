@@ -25,7 +25,7 @@ from jax_unlearn.core import (
 from jax_unlearn.data.dataset import take
 from jax_unlearn.methods.constructors import constructor
 from jax_unlearn.methods.convolutions import check_convolutions, redraw_kernels, smallest_share
-from jax_unlearn.methods.descent import Descent, DescentState, Schedule, needs_examples
+from jax_unlearn.methods.descent import Descent, DescentState, Schedule, as_before, needs_examples
 from jax_unlearn.sharding import batch_sharding
 
 
@@ -143,8 +143,7 @@ def _add_batch(
         return sign * functional.weighted_mean(losses, weight), after
 
     gradients, after = jax.grad(objective, has_aux=True)(split_variables(variables)[0])
-    after = jax.tree.map(lambda new, old: new.astype(old.dtype), after, variables)
-    return jax.tree.map(jnp.add, total, gradients), after
+    return jax.tree.map(jnp.add, total, gradients), as_before(after, variables)
 
 
 msg = constructor(MSG)

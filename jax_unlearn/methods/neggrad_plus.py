@@ -20,7 +20,8 @@ class NegGradPlus(Paired):
     The original code has two forms. Its small experiments run in eval mode, without momentum, and
     add ``alpha * decay / 2 * ||theta - theta0||^2``: that is ``train_mode=False, momentum=0,
     decay_towards='start'`` and ``weight_decay`` the product of their alpha and decay. The large
-    ones run in train mode, with two forward passes for each step, and alpha 0.9999.
+    ones run in train mode, with two forward passes for each step, and alpha 0.9999. Defaults are
+    the small ones' alpha, mode and epochs, with this library's momentum and weight decay.
 
     Attributes:
       alpha: weight of the retain set, in [0, 1].

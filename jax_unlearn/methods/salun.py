@@ -1,6 +1,5 @@
 """SalUn: random relabelling of which only the weights that matter to the forget set take part."""
 
-import functools
 from typing import Any, ClassVar
 
 import chex
@@ -15,38 +14,18 @@ from jax_unlearn.core import (
     Problem,
     SearchRange,
     StepInfo,
-    Variables,
     check_choice,
     check_number,
     split_variables,
-    to_unit,
     with_params,
 )
 from jax_unlearn.methods.constructors import constructor
 from jax_unlearn.methods.descent import DescentState, needs_examples
+from jax_unlearn.methods.edit import EvalLoss, as_rows, over_devices
 from jax_unlearn.methods.gradients import keep_where
 from jax_unlearn.methods.random_label import RandomLabel
-from jax_unlearn.sharding import batch_sharding
 
 MASKINGS = ("update", "gradient", "proximal")
-
-
-@functools.partial(jax.jit, static_argnames="model", donate_argnames="total")
-def _add_gradient(
-    model: Model,
-    variables: Variables,
-    total: Any,
-    images: jax.Array,
-    labels: jax.Array,
-    weight: jax.Array,
-) -> Any:
-    params, _ = split_variables(variables)
-
-    def objective(params: Any) -> jax.Array:
-        logits = model.logits(with_params(variables, params), to_unit(images))
-        return functional.weighted_mean(functional.cross_entropy(logits, labels), weight)
-
-    return jax.tree.map(jnp.add, total, jax.grad(objective)(params))
 
 
 class SalUn(RandomLabel):
@@ -99,14 +78,15 @@ class SalUn(RandomLabel):
         params, _ = split_variables(problem.variables)
         if self.masking == "proximal":
             return params
-        total = functional.fold_batches(
-            functools.partial(_add_gradient, problem.model, problem.variables),
-            jax.tree.map(jnp.zeros_like, params),
-            (forget.image, forget.label),
+        mean = functional.batch_importance(
+            EvalLoss(problem.model, functional.cross_entropy),
+            problem.variables,
+            as_rows(forget),
             self.batch_size,
-            sharding=batch_sharding(problem.variables),
+            measure=_signed,
+            **over_devices(problem),
         )
-        return functional.top_share_mask(jax.tree.map(jnp.abs, total), self.keep)
+        return functional.top_share_mask(jax.tree.map(jnp.abs, mean), self.keep)
 
     def transform(
         self, optimizer: optax.GradientTransformation, extra: Any
@@ -132,6 +112,10 @@ class SalUn(RandomLabel):
     def returning(self, info: StepInfo) -> jax.Array:
         """The share of the weights that ``'proximal'`` returns to the original's at a step."""
         return (1 - self.keep) * (1 - (info.step + 1) / info.steps)
+
+
+def _signed(gradient: jax.Array) -> jax.Array:
+    return gradient
 
 
 salun = constructor(SalUn)

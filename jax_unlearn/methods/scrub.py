@@ -44,7 +44,7 @@ class SCRUB(Taught):
       alpha: weight of the retain set's divergence, >= 0.
       temperature: T, > 0.
       max_epochs: number of epochs that begin with a pass over the forget set.
-      forget_batch_size: forget rows per step.
+      forget_batch_size: forget rows per step, at most all of them.
       decay_epochs: after each of these numbers of epochs the rate is multiplied by ``decay_rate``.
       decay_rate: >= 0.
 
@@ -82,11 +82,12 @@ class SCRUB(Taught):
     def batch_indices(self, key: chex.PRNGKey, epoch: int, pool: Pool) -> jax.Array:
         """Rows of each step: all forget rows where the epoch begins so, then all retain rows."""
         key = jax.random.fold_in(key, epoch)
-        sizes = {FORGET: self.forget_batch_size, RETAIN: self.batch_size}
+        rows = {role: jnp.flatnonzero(pool.role == role) for role in (FORGET, RETAIN)}
+        forget_size = min(self.forget_batch_size, len(rows[FORGET]))
+        sizes = {FORGET: forget_size, RETAIN: self.batch_size}
         passes = []
         for role in (FORGET, RETAIN) if epoch < self.max_epochs else (RETAIN,):
-            rows = jnp.flatnonzero(pool.role == role)
-            dealt = shuffled_rows(jax.random.fold_in(key, role), rows, sizes[role])
+            dealt = shuffled_rows(jax.random.fold_in(key, role), rows[role], sizes[role])
             # Steps are of one width: what a smaller batch lacks is padding.
             short = max(sizes.values()) - sizes[role]
             passes.append(jnp.pad(dealt, ((0, 0), (0, short)), constant_values=-1))

@@ -36,7 +36,7 @@ class SFROn(Rounds):
     cosine that falls over the run, and moves only weights of which the Fisher information of the
     forget set is at least ``threshold`` times that of the retain set, both taken once at the start
     in eval mode (of batches, :func:`jax_unlearn.functional.batch_importance`). Its gradient is
-    clipped to the norm ``clip``. Momentum and decay still move the masked weights.
+    clipped to the norm ``max_norm``. Momentum and decay still move the masked weights.
 
     The paper's fast and slow weights: an iteration leaves (1 - ``average``) times the weights that
     it began with plus ``average`` times those it made. The released default of 1 averages nothing,
@@ -46,7 +46,7 @@ class SFROn(Rounds):
       alpha: factor of the ascent's loss, >= 0.
       focus: the paper's lambda, >= 0: the larger, the less do examples of large loss count.
       threshold: the paper's gamma, >= 0; 0 masks nothing.
-      clip: largest norm of the ascent's gradient, > 0.
+      max_norm: largest norm of the ascent's gradient, > 0.
       average: share of the fast weights in what an iteration leaves, in [0, 1].
       schedule: where it counts epochs, these are iterations.
 
@@ -59,7 +59,7 @@ class SFROn(Rounds):
     alpha: float = 25.0
     focus: float = 0.5
     threshold: float = 1.0
-    clip: float = 7.0
+    max_norm: float = 7.0
     average: float = 1.0
 
     search_space: ClassVar = {
@@ -73,7 +73,7 @@ class SFROn(Rounds):
         super().__post_init__()
         for name in ("alpha", "focus", "threshold"):
             check_number(name, getattr(self, name), low=0)
-        check_number("clip", self.clip, above=0)
+        check_number("max_norm", self.max_norm, above=0)
         check_number("average", self.average, low=0, high=1)
 
     def extra(self, key: chex.PRNGKey, problem: Problem) -> dict[str, Any]:
@@ -113,7 +113,7 @@ class SFROn(Rounds):
         self, optimizer: optax.GradientTransformation, extra: Any
     ) -> optax.GradientTransformation:
         """Gradients of the ascent are masked and then clipped."""
-        ascent = optax.chain(keep_where(extra["mask"]), clip_to_norm(self.clip))
+        ascent = optax.chain(keep_where(extra["mask"]), clip_to_norm(self.max_norm))
 
         def update(
             gradients: Any, state: Any, params: Any = None, *, batch: Batch, **given: Any

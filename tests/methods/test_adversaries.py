@@ -217,7 +217,7 @@ def test_unsir_repairs_with_a_fresh_optimizer():
 # --- L2UL ---
 
 SHORT = {
-    "adversarial_batch": 8,
+    "adversarial_batch_size": 8,
     "batch_size": 5,
     "adversaries": 2,
     "attack_steps": 3,

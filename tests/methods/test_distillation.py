@@ -13,6 +13,7 @@ from jax_unlearn import functional
 from jax_unlearn.data.dataset import take
 from jax_unlearn.methods.scrub_r import rewind_to
 from jax_unlearn.models.predict import predict_logits
+from jax_unlearn.testing import small_problem
 
 KEY = jax.random.key(0)
 STILL = {"momentum": 0.0, "weight_decay": 0.0, "batch_size": 50}
@@ -93,6 +94,17 @@ def test_the_nearest_error_is_chosen_and_the_first_of_equals():
     assert rewind_to([0.0, 30.0, 80.0], 20.0) == 1
     assert rewind_to([10.0, 30.0, 30.0], 20.0) == 0
     assert rewind_to([0.0, 90.0, 40.0, 40.0], 95.0) == 1
+
+
+def test_a_forget_batch_of_scrub_larger_than_the_forget_set_is_the_forget_set():
+    problem = small_problem()
+    count = len(problem.forget.label)
+    whole, larger = (
+        ju.scrub(forget_batch_size=size, batch_size=5) for size in (count, 100 * count)
+    )
+    pool = whole.pool(KEY, problem)
+    orders = [method.batch_indices(KEY, 0, pool) for method in (whole, larger)]
+    np.testing.assert_array_equal(*orders)
 
 
 def test_scrub_r_returns_the_weights_of_the_epoch_that_is_nearest(lab):

@@ -53,7 +53,7 @@ SHORT = {
         "learning_rate": 0.01,
     },
     "l2ul": {
-        **{"adversarial_batch": 8, "adversaries": 2, "attack_steps": 2, "radius": 0.5},
+        **{"adversarial_batch_size": 8, "adversaries": 2, "attack_steps": 2, "radius": 0.5},
         **{"max_steps": 6, "check_every": 3},
     },
     "negmerge": {"models": 2},
@@ -293,7 +293,7 @@ PUBLISHED = {
     "sfr_on": {
         **{"optimizer": "sgd", "momentum": 0.9, "weight_decay": 5e-4, "learning_rate": 0.01},
         **{"schedule": "cosine_by_epoch", "iterations": 1500, "forget_every": 5, "alpha": 25.0},
-        **{"focus": 0.5, "threshold": 1.0, "clip": 7.0, "average": 1.0, "train_mode": True},
+        **{"focus": 0.5, "threshold": 1.0, "max_norm": 7.0, "average": 1.0, "train_mode": True},
     },
     "jit": {
         **{"optimizer": "sgd", "momentum": 0.0, "weight_decay": 0.0, "learning_rate": 3e-4},
@@ -341,7 +341,7 @@ PUBLISHED = {
         "weight_decay": 1e-4,
         "batch_size": 32,
         "learning_rate": 1e-3,
-        "adversarial_batch": 256,
+        "adversarial_batch_size": 256,
         "adversaries": 20,
         "radius": 4.0,
         "attack_step": 0.1,
@@ -439,7 +439,12 @@ BAD = {
     "sfr_on": {
         **NUMBERS,
         **{"iterations": (0, 1.5), "forget_every": (0, 1.5), "alpha": (NAN, -1)},
-        **{"focus": (NAN, -1), "threshold": (NAN, -1), "clip": (NAN, 0), "average": (-0.1, 1.1)},
+        **{
+            "focus": (NAN, -1),
+            "threshold": (NAN, -1),
+            "max_norm": (NAN, 0),
+            "average": (-0.1, 1.1),
+        },
     },
     "jit": {
         **DESCENT,
@@ -459,7 +464,7 @@ BAD = {
         "retain_per_class": (0, 1.5),
     },
     "l2ul": {
-        **dict.fromkeys(("adversarial_batch", "adversaries", "attack_steps"), (0, 1.5)),
+        **dict.fromkeys(("adversarial_batch_size", "adversaries", "attack_steps"), (0, 1.5)),
         **dict.fromkeys(("radius", "attack_step"), (NAN, 0)),
         **dict.fromkeys(("max_steps", "check_every"), (0, 1.5)),
         "pull": (NAN, -1),

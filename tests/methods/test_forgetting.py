@@ -46,7 +46,7 @@ METHODS = {
     ),
     "l2ul": (
         {
-            **{"adversaries": 4, "attack_steps": 20, "radius": 1.5, "adversarial_batch": 100},
+            **{"adversaries": 4, "attack_steps": 20, "radius": 1.5, "adversarial_batch_size": 100},
             **{"learning_rate": 3e-3, "check_every": 2, "max_steps": 100},
         },
         90,

@@ -65,9 +65,9 @@ def test_its_ascent_moves_only_what_the_mask_marks_where_nothing_else_moves_weig
     assert 0 < np.mean(inside) < 1
 
 
-def test_its_ascent_is_no_longer_than_the_clip():
+def test_its_ascent_is_no_longer_than_the_largest_norm():
     options = {"iterations": 1, "momentum": 0.0, "weight_decay": 0.0, "batch_size": 10}
-    start, forgot, _ = steps(ju.sfr_on(alpha=1e4, clip=2.0, learning_rate=0.1, **options))
+    start, forgot, _ = steps(ju.sfr_on(alpha=1e4, max_norm=2.0, learning_rate=0.1, **options))
     change = jax.tree.map(jnp.subtract, forgot.variables["params"], start.variables["params"])
     length = np.sqrt(sum(float((x**2).sum()) for x in jax.tree.leaves(change)))
     np.testing.assert_allclose(length, 0.2, rtol=1e-4)

@@ -38,7 +38,7 @@ def ascend(golden, held, pull):
         learning_rate=golden.number("lr"),
         momentum=golden.number("momentum"),
         weight_decay=golden.number("weight_decay"),
-        adversarial_batch=size,
+        adversarial_batch_size=size,
         batch_size=batch.shape[1],
         adversaries=len(golden["adv_images"]) // len(golden["forget_labels"]),
         attack_steps=1,

@@ -54,7 +54,7 @@ def sfr_on(golden):
         alpha=golden.number("forget_alpha"),
         focus=golden.number("lambd"),
         threshold=golden.number("threshold"),
-        clip=golden.number("max_norm"),
+        max_norm=golden.number("max_norm"),
         average=golden.number("ema_beta"),
         batch_size=golden.number("batch_size"),
     )
