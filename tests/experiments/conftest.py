@@ -2,7 +2,9 @@
 
 import contextlib
 import io
+import os
 import sys
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,8 +14,6 @@ from experiments.bank import command as bank
 from experiments.shared import auditing
 from jax_unlearn.bank import filling
 from jax_unlearn.report import audit_report
-
-PICTURES, METHOD_FIGURES = audit_report.pictures, auditing.method_figures
 
 
 class Result(NamedTuple):
@@ -99,6 +99,22 @@ def own_cache(tmp_path_factory):
         yield
 
 
+HERE = Path(__file__).parent
+DRAWN = []
+"""Not empty while a block wants the pictures of its audits."""
+
+
+def in_these_tests_only(draw, nothing):
+    """Leave out what a test of this folder would draw, unless it asks for it."""
+
+    def drawn(*given):
+        # Fixtures of a session outlive this folder's tests in a worker that goes on to others.
+        ours = Path(os.environ["PYTEST_CURRENT_TEST"].partition("::")[0]).absolute()
+        return nothing if HERE in ours.parents and not DRAWN else draw(*given)
+
+    return drawn
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_pictures():
     """Leave out the pictures of audits: drawing them is most of what an audit costs.
@@ -106,8 +122,11 @@ def no_pictures():
     The tests of `report` draw them, and a run with :func:`pictures` shows that commands do.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(audit_report, "pictures", lambda record: ([], []))
-        patch.setattr(auditing, "method_figures", lambda runs, record: [])
+        for module, name, nothing in (
+            (audit_report, "pictures", ([], [])),
+            (auditing, "method_figures", []),
+        ):
+            patch.setattr(module, name, in_these_tests_only(getattr(module, name), nothing))
         yield
 
 
@@ -117,10 +136,11 @@ def pictures(no_pictures):
 
     @contextlib.contextmanager
     def drawn():
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(audit_report, "pictures", PICTURES)
-            patch.setattr(auditing, "method_figures", METHOD_FIGURES)
+        DRAWN.append(True)
+        try:
             yield
+        finally:
+            DRAWN.pop()
 
     return drawn
 

@@ -93,6 +93,8 @@ def of_attack(
     def function(pair: BankPair) -> float:
         return getattr(pair.once(report), field).value
 
+    # It is the attack's, and so found in the attack's module.
+    function.__module__ = report.__module__
     return of_banks(name, title, "", function, **{"high": 1.0, **more})
 
 
