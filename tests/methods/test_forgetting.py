@@ -36,7 +36,7 @@ METHODS = {
     "jit": ({"sigma": 0.5, "learning_rate": 1e-3}, 80),
     "boundary_shrink": ({"learning_rate": 3e-3, "bound": 0.3}, 85),
     "boundary_expand": ({"learning_rate": 3e-3}, 85),
-    "amun": ({"epochs": 4, "learning_rate": 0.03}, 90),
+    "amun": ({"epochs": 4, "learning_rate": 0.03, "attack_steps": 10}, 90),
     "unsir": (
         {
             **{"noise_images": 16, "noise_steps": 20, "copies": 4},
@@ -46,7 +46,7 @@ METHODS = {
     ),
     "l2ul": (
         {
-            **{"adversaries": 4, "attack_steps": 20, "radius": 1.5, "adversarial_batch_size": 100},
+            **{"adversaries": 4, "attack_steps": 8, "radius": 1.5, "adversarial_batch_size": 100},
             **{"learning_rate": 3e-3, "check_every": 2, "max_steps": 100},
         },
         90,
