@@ -43,20 +43,21 @@ class L2UL(UntilForgotten):
     classes, drawn evenly. The distance weighs 1 where the original's logits on forget images depend
     on a weight least in its array, 0 where most: by the mean of absolute gradients of their norm.
 
-    The released code, whose settings for CIFAR-10 are the defaults, looks at 16 examples after
-    every step. It estimates that in train mode, of batches, each one's gradient added to those
-    before; a target that is the true class becomes class K // 2, which may be it, too: slips.
+    Defaults are the released settings for CIFAR-10, where 16 examples are looked at after every
+    step. That code sums a batch's gradients, in train mode, with those of the batches before, and
+    puts class K // 2 for a target that is the true class, though it may be K // 2, too: slips.
 
     Attributes:
       batch_size: forget rows of a step.
       adversarial_batch_size: adversarial images of a step.
       adversaries: made of each forget image; 200 for the paper's data sets but CIFAR-10.
       radius: of the attack's L2 ball, > 0; pixels are in [0, 1].
-      attack_step: length of the attack's steps, > 0.
-      attack_steps: number of them.
+      attack_step: length of each of the attack's ``attack_steps``, > 0.
+      attack_steps: their number.
       pull: weight of the distance, >= 0.
 
-    Source: Cha et al., "Learning to Unlearn", AAAI 2024, arXiv 2301.11578.
+    Source: Cha et al., "Learning to Unlearn: Instance-wise Unlearning for Pre-trained Classifiers",
+    AAAI 2024, arXiv 2301.11578.
     """
 
     batch_size: int = static(32)
@@ -92,11 +93,9 @@ class L2UL(UntilForgotten):
         sources = take(forget, np.repeat(np.arange(len(forget.label)), self.adversaries))
         labels = jnp.asarray(sources.label, jnp.int32)
         targets = functional.draw_irrelevant(target_key, labels, problem.num_classes)
+        rows = (sources.image, targets, jax.random.split(start_key, len(labels)))
         images = make_images(
-            functional.targeted_adversaries,
-            problem,
-            (sources.image, targets, jax.random.split(start_key, len(labels))),
-            self.adversarial_batch_size,
+            *(functional.targeted_adversaries, problem, rows, self.adversarial_batch_size),
             numbers={"radius": self.radius, "step": self.attack_step},
             steps=self.attack_steps,
         )

@@ -187,7 +187,7 @@ class MUMis(Optimized):
 
     def check(self, problem: Problem, *, exact: bool = True) -> None:
         """Raise InputError where the last linear layer is to move faster, and none can be told."""
-        del exact
+        super().check(problem, exact=exact)
         if self.body_rate != 1:
             last_linear_layer(problem, self.last_layer)
         scales = np.size(self.input_scale)

@@ -10,7 +10,7 @@ import pytest
 import jax_unlearn as ju
 from jax_unlearn.core import InputError
 from jax_unlearn.engine.steps import take_batch
-from jax_unlearn.methods import DescentState, made_images
+from jax_unlearn.methods import DescentState, made_images, method_class
 from jax_unlearn.methods.extra_output import draw_xavier, extended_logits, new_output
 from jax_unlearn.models.predict import predict_logits
 from jax_unlearn.testing import small_problem
@@ -185,6 +185,16 @@ def test_unsir_refuses_a_sample_wise_request_before_anything_runs(problem):
     ):
         ju.unsir(**NOISE).check(small_problem(whole_classes=True), exact=False)
     ju.unsir(**NOISE).check(small_problem(whole_classes=True))
+
+
+@pytest.mark.parametrize("name", ["boundary_expand", "fisher_forgetting", "mumis"])
+def test_a_method_of_ones_own_for_whole_classes_refuses_samples_whatever_else_its_base_checks(name):
+    class OfClasses(method_class(ju.METHODS[name])):
+        whole_classes = True
+
+    OfClasses().check(small_problem(whole_classes=True))
+    with pytest.raises(InputError, match=r"^forget: class 0 is in both sets: expected whole"):
+        OfClasses().check(small_problem())
 
 
 def test_unsir_shows_noise_of_each_class_and_a_part_of_the_retain_set_then_that_part_alone():
