@@ -1,7 +1,9 @@
 """The public names and the shapes they promise."""
 
 import importlib
+import inspect
 import pkgutil
+import re
 import sys
 from importlib import metadata
 
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 
 import jax_unlearn as ju
+from jax_unlearn import functional
 
 UNLEARNERS = (
     "retrain",
@@ -135,3 +138,15 @@ def test_mumis_loss():
     chex.assert_shape(loss, ())
     chex.assert_type(loss, jnp.float32)
     assert float(loss) == 0
+
+
+@pytest.mark.parametrize("name", functional.__all__)
+def test_an_exported_formula_says_what_it_takes_and_returns(name):
+    formula = getattr(functional, name)
+    if not inspect.isfunction(formula):
+        assert not isinstance(formula, type) or formula.__doc__
+        return
+    text = inspect.getdoc(formula)
+    assert "\nReturns:\n" in text
+    for argument in inspect.signature(formula).parameters:
+        assert re.search(rf"^  \*{{0,2}}{argument}: ", text, re.MULTILINE), argument
