@@ -48,7 +48,7 @@ class UNSIR(Optimized):
     as one. Settings are the authors'; SSD's comparison has rates 1e-4, 32 images and 80 copies.
 
     Attributes:
-      repair_rate: learning rate while repairing, >= 0; ``learning_rate`` is the other's.
+      repair_rate: ``learning_rate`` while repairing, >= 0; not of an optimizer of one's own.
       noise_images: made for each class.
       noise_steps: updates of the noise, by Adam at ``noise_rate``.
       noise_rate: >= 0.
