@@ -106,8 +106,7 @@ class CFk(Descent):
             del params
             return scale_outside(extra, 0, updates)
 
-        clip = optax.identity() if self.max_norm is None else clip_to_norm(self.max_norm)
-        return optax.chain(clip, optimizer, optax.stateless(update))
+        return optax.chain(clip_to_norm(self.max_norm), optimizer, optax.stateless(update))
 
 
 cf_k = constructor(CFk)

@@ -52,11 +52,7 @@ class GradientAscent(Descent):
     ) -> optax.GradientTransformation:
         """Gradients are clipped before weight decay and momentum, as PyTorch does it."""
         del extra
-        return (
-            optimizer
-            if self.max_norm is None
-            else optax.chain(clip_to_norm(self.max_norm), optimizer)
-        )
+        return optax.chain(clip_to_norm(self.max_norm), optimizer)
 
 
 gradient_ascent = constructor(GradientAscent)

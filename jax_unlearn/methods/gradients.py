@@ -41,14 +41,16 @@ def decay_towards_start(strength: jax.Array | float) -> optax.GradientTransforma
     return optax.GradientTransformation(init, update)
 
 
-def clip_to_norm(max_norm: jax.Array | float) -> optax.GradientTransformation:
+def clip_to_norm(max_norm: jax.Array | float | None) -> optax.GradientTransformation:
     """Scale gradients by min(1, max_norm / (norm + 1e-6)), norm taken over all weights.
 
     The small number is PyTorch's, whose ``clip_grad_norm_`` official codes call.
 
     Args:
-      max_norm: > 0; may be traced.
+      max_norm: > 0; may be traced; None lets all pass.
     """
+    if max_norm is None:
+        return optax.identity()
 
     def update(updates: optax.Updates, params: optax.Params | None = None) -> optax.Updates:
         del params
