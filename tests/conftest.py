@@ -56,6 +56,11 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # Formulas, and tests against golden files, hold for programs as users compile them.
 OPTIMISED = ("functional",)
+# These compile for long and run for a moment; the official codes' numbers hold the same formulas.
+NOT_OPTIMISED = (
+    *("test_attacks.py", "test_curvature.py", "test_importances.py", "test_noise.py"),
+    "test_task_vectors.py",
+)
 
 # optax's Adam relies on implicit promotion, so what goes through it cannot be held to this.
 STRICT_TYPES = ("functional", "data", "models")
@@ -81,9 +86,9 @@ def pytest_addoption(parser):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(config, items):
-    """Mark whole folders, and leave to `test_full_optimisation.py` what it runs anyway."""
+    """Mark folders, and leave to `test_full_optimisation.py` what it runs anyway."""
     for item in items:
-        if folder_of(item.path) in OPTIMISED:
+        if folder_of(item.path) in OPTIMISED and item.path.name not in NOT_OPTIMISED:
             item.add_marker("optimised")
     yield
     starts = [item for item in items if item.path.name == "test_full_optimisation.py"]
