@@ -1,14 +1,14 @@
 """Images that are made from noise to stand against a class."""
 
+from typing import Any
+
 import chex
 import jax
 import jax.numpy as jnp
+import optax
 
 from jax_unlearn.functional.losses import cross_entropy
 from jax_unlearn.functional.sensitivity import LogitsFn
-
-FIRST, SECOND, EPSILON = 0.9, 0.999, 1e-8
-"""Adam's."""
 
 
 def error_maximizing_noise(
@@ -47,14 +47,12 @@ def error_maximizing_noise(
         away = cross_entropy(logits_fn(noise), labels).sum()
         return (penalty * jnp.sum(noise**2) - away) / count
 
-    def advance(step: jax.Array, carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-        noise, mean, square = carry
-        gradient = jax.grad(loss)(noise)
-        mean = FIRST * mean + (1 - FIRST) * gradient
-        square = SECOND * square + (1 - SECOND) * gradient**2
-        done = (step + 1).astype(noise.dtype)
-        scale = jnp.sqrt(square / (1 - SECOND**done)) + EPSILON
-        return noise - rate * mean / (1 - FIRST**done) / scale, mean, square
+    adam = optax.scale_by_adam()
 
-    nothing = jnp.zeros_like(noise)
-    return jax.lax.fori_loop(0, steps, advance, (noise, nothing, nothing))[0]
+    def advance(_: int, carry: tuple[jax.Array, optax.OptState]) -> tuple[Any, optax.OptState]:
+        noise, moments = carry
+        with jax.numpy_dtype_promotion("standard"):  # optax's Adam raises a float to a whole number
+            direction, moments = adam.update(jax.grad(loss)(noise), moments)
+        return noise - rate * direction, moments
+
+    return jax.lax.fori_loop(0, steps, advance, (noise, adam.init(noise)))[0]
