@@ -34,8 +34,9 @@ from jax_unlearn.core import (
 )
 from jax_unlearn.functional.sensitivity import LogitsFn
 from jax_unlearn.methods.constructors import constructor
-from jax_unlearn.methods.descent import Forward, Optimized, needs_examples
+from jax_unlearn.methods.descent import Forward, needs_examples
 from jax_unlearn.methods.last_layer import last_linear_layer, scale_outside
+from jax_unlearn.methods.stretches import Stretches
 from jax_unlearn.sharding import batch_sharding
 from jax_unlearn.warn import warn_user
 
@@ -78,7 +79,7 @@ def _in_units(
     return (lambda x: logits_fn(x * units)), images / units
 
 
-class MUMis(Optimized):
+class MUMis(Stretches):
     """Lower the input sensitivity of the true class against that of an irrelevant class.
 
     Minimises the mean over the forget set of ``|grad_x f_c|^2 - |grad_x f_c'|^2``, divided by the
@@ -110,7 +111,6 @@ class MUMis(Optimized):
     accuracy fall together.
 
     Attributes:
-      max_steps: limit on the number of steps.
       stop_ratio: multiple of their first norm that the irrelevant classes' gradients must reach,
         > 0; the norms are not squared.
       stop_accuracy: ends the run too once the accuracy on the examples that are looked at, in
@@ -161,16 +161,13 @@ class MUMis(Optimized):
         "body_rate": SearchRange("log", 3e-3, 1.0),
     }
     history_figure = "mumis"
-    history_unit = "look"
     title = "MU-Mis"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_number("max_steps", self.max_steps, low=1, whole=True)
         check_number("stop_ratio", self.stop_ratio, above=0)
         if self.stop_accuracy is not None:
             check_number("stop_accuracy", self.stop_accuracy, low=0, high=100)
-        check_number("check_every", self.check_every, low=1, whole=True)
         check_number("check_examples", self.check_examples, low=0, whole=True)
         check_choice("stop_classes", self.stop_classes, STOP_CLASSES)
         check_number("body_rate", self.body_rate, low=0)
@@ -179,11 +176,6 @@ class MUMis(Optimized):
             check_number("input_scale", scale, above=0)
         check_choice("differentiate", self.differentiate, DIFFERENTIATIONS)
         check_choice("terms", self.terms, TERMS)
-
-    @property
-    def num_epochs(self) -> int:
-        """Stretches of ``check_every`` steps; the stop rule is looked at after each."""
-        return math.ceil(self.max_steps / self.check_every)
 
     def check(self, problem: Problem, *, exact: bool = True) -> None:
         """Raise InputError where the last linear layer is to move faster, and none can be told."""
@@ -200,8 +192,7 @@ class MUMis(Optimized):
 
     def batch_indices(self, key: chex.PRNGKey, epoch: int, pool: Pool) -> jax.Array:
         """The next ``check_every`` steps of passes over the forget set, fewer at the limit."""
-        start = epoch * self.check_every
-        steps = min(self.check_every, self.max_steps - start)
+        start, steps = self.steps_of(epoch)
         rows = jnp.arange(pool.label.shape[0])
         return shuffled_rows(key, rows, self.batch_size, start=start, steps=steps)
 

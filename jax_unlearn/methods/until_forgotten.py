@@ -1,43 +1,28 @@
 """Descent that ends once the forget set is no longer recognised."""
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from jax_unlearn.core import Model, Problem, State, check_number
-from jax_unlearn.methods.descent import Optimized, needs_examples
+from jax_unlearn.methods.descent import needs_examples
+from jax_unlearn.methods.stretches import Stretches
 from jax_unlearn.models.predict import predict_logits
 
 
-class UntilForgotten(Optimized):
+class UntilForgotten(Stretches):
     """Take steps, and look at the accuracy on the forget set from time to time.
 
     Attributes:
-      max_steps: limit on the number of steps.
       check_every: steps between looks at the whole forget set, in eval mode.
       stop_accuracy: forget accuracy in percent at or below which the run ends.
     """
 
-    max_steps: int = 1000
-    check_every: int = 10
     stop_accuracy: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_number("max_steps", self.max_steps, low=1, whole=True)
-        check_number("check_every", self.check_every, low=1, whole=True)
         check_number("stop_accuracy", self.stop_accuracy, low=0, high=100)
-
-    @property
-    def num_epochs(self) -> int:
-        """Stretches of ``check_every`` steps; the forget accuracy is looked at after each."""
-        return math.ceil(self.max_steps / self.check_every)
-
-    def steps_of(self, epoch: int) -> tuple[int, int]:
-        """The first step of a stretch, and how many it has."""
-        start = epoch * self.check_every
-        return start, min(self.check_every, self.max_steps - start)
 
     def measure(self, model: Model, state: State, problem: Problem) -> dict[str, float]:
         """The forget accuracy in percent."""
