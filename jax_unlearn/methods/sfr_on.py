@@ -65,7 +65,6 @@ class SFROn(Rounds):
     search_space: ClassVar = {
         "learning_rate": SearchRange("log", 1e-4, 0.3),
         "alpha": SearchRange("log", 0.1, 100.0),
-        "iterations": SearchRange("int", 50, 3000),
     }
     title = "SFR-on"
 
