@@ -17,11 +17,12 @@ class NegGradPlus(Paired):
     An epoch is a pass over the retain set; the forget set goes round as often as that takes, each
     time in a new order (the original code repeats the epoch's first one).
 
-    The original code has two forms. Its small experiments run in eval mode, without momentum, and
-    add ``alpha * decay / 2 * ||theta - theta0||^2``: that is ``train_mode=False, momentum=0,
-    decay_towards='start'`` and ``weight_decay`` the product of their alpha and decay. The large
-    ones run in train mode, with two forward passes for each step, and alpha 0.9999. Defaults are
-    the small ones' alpha, mode and epochs, with this library's momentum and weight decay.
+    The original code has two forms. Its notebooks of small experiments run in eval mode, without
+    momentum, and add ``alpha * decay / 2 * ||theta - theta0||^2``: that is ``train_mode=False,
+    momentum=0, decay_towards='start'`` and ``weight_decay`` the product of their alpha and decay.
+    All others run in train mode, with two forward passes for each step, and alpha 0.9999: that is
+    the default here, but for the small ones' alpha. In eval mode a network with BatchNorm is lost
+    at most rates that forget: its statistics do not follow the ascent.
 
     Attributes:
       alpha: weight of the retain set, in [0, 1].
@@ -31,7 +32,6 @@ class NegGradPlus(Paired):
     """
 
     alpha: float = 0.95
-    train_mode: bool = False
 
     search_space: ClassVar = {
         "learning_rate": SearchRange("log", 1e-5, 1e-1),

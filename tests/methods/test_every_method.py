@@ -169,7 +169,6 @@ PUBLISHED = {
         "epochs": 10,
         "learning_rate": 0.01,
         "alpha": 0.95,
-        "train_mode": False,
         "passes": "separate",
     },
     # The smoothing is negative in the paper; the rest is left to us.

@@ -10,7 +10,7 @@ METHODS = {
     "finetune": ({"epochs": 5, "learning_rate": 0.05}, 85),
     "l1_sparse": ({"epochs": 5, "learning_rate": 0.05, "alpha": 5e-3}, 85),
     "gradient_ascent": ({"epochs": 8, "learning_rate": 4e-3}, 80),
-    "neggrad_plus": ({"epochs": 2, "learning_rate": 2e-3, "alpha": 0.9}, 85),
+    "neggrad_plus": ({"epochs": 2, "learning_rate": 1e-2, "alpha": 0.9}, 85),
     "ugradsl": ({"epochs": 8, "learning_rate": 0.01, "retain_weight": 0.8}, 85),
     "ugradsl_plus": ({"epochs": 2, "learning_rate": 0.01, "retain_weight": 0.8}, 85),
     "random_label": ({"epochs": 3, "learning_rate": 0.02}, 80),

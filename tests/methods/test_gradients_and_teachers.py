@@ -101,7 +101,7 @@ def test_at_alpha_zero_neggrad_plus_is_gradient_ascent(lab, batch_of, step_info)
 
 def test_the_loss_of_neggrad_plus_is_the_weighted_difference(lab, batch_of, step_info):
     batch = both(batch_of, lab.problem)
-    _, info = step_with(ju.neggrad_plus(alpha=0.7), lab.problem, batch, step_info)
+    _, info = step_with(ju.neggrad_plus(alpha=0.7, train_mode=False), lab.problem, batch, step_info)
     retain = mean_loss(
         lab.problem, lab.problem.variables, jax.tree.map(lambda x: x[:10], lab.problem.retain)
     )
@@ -137,7 +137,7 @@ def test_separate_passes_have_statistics_of_their_own_and_both_move_the_running_
     # What fills up a batch for the number of devices.
     padding = jax.tree.map(lambda x: x[:3], rows)._replace(weight=jnp.zeros(3))
     rows = jax.tree.map(lambda *x: jnp.concatenate(x), rows, padding)
-    unlearner = ju.neggrad_plus(train_mode=True, batch_size=10, alpha=0.7)
+    unlearner = ju.neggrad_plus(batch_size=10, alpha=0.7)
     state, info = step_with(unlearner, problem, rows, step_info)
     variables, losses = problem.variables, []
     for part in parts:

@@ -38,20 +38,23 @@ def in_turn(retain, forget):
     return np.stack([retain, forget], axis=-1).reshape(len(retain), -1)
 
 
+SMALL = {"train_mode": False, "decay_towards": "start"}
+"""What sets the small experiments of NegGrad+ apart."""
+
+
 @case("salun_family/neggrad_plus", "scrub_notebook")
 def neggrad_plus_towards_the_original(golden):
     """Eval mode, pulled towards the original weights by a coefficient within alpha."""
     alpha = golden.number("alpha")
     decay = alpha * golden.number("l2_to_start")
-    options = {"alpha": alpha, "weight_decay": decay, "decay_towards": "start"}
+    options = {"alpha": alpha, "weight_decay": decay, **SMALL}
     pairs(golden, ju.neggrad_plus(**common(golden, **options)))
 
 
 @case("salun_family/neggrad_plus", "scrub_loops_train_mode")
 def neggrad_plus_in_train_mode(golden):
     """Two forward passes, whose batch statistics are their own."""
-    options = {"alpha": golden.number("alpha"), "train_mode": True}
-    pairs(golden, ju.neggrad_plus(**common(golden, **options)))
+    pairs(golden, ju.neggrad_plus(**common(golden, alpha=golden.number("alpha"))))
 
 
 def pairs(golden, method):
@@ -70,7 +73,7 @@ def pairs(golden, method):
 def neggrad_plus_small(golden):
     """The same two forms, of another state; here the loss holds the pull, too."""
     alpha, strength = golden.number("alpha"), golden.number("l2_to_start")
-    method = ju.neggrad_plus(**rates(golden), weight_decay=alpha * strength, decay_towards="start")
+    method = ju.neggrad_plus(**rates(golden), weight_decay=alpha * strength, **SMALL)
     states = [golden.params("")] + [golden.params("after_", t) for t in range(golden.updates - 1)]
     pull = [alpha * strength / 2 * squared_distance(state, states[0]) for state in states]
     zipped(golden, method, golden["loss"] - np.asarray(pull))
@@ -79,9 +82,7 @@ def neggrad_plus_small(golden):
 @case("others/neggrad_plus", "large_train")
 def neggrad_plus_large(golden):
     """Train mode, without momentum or decay."""
-    zipped(
-        golden, ju.neggrad_plus(**rates(golden), weight_decay=0.0, train_mode=True), golden["loss"]
-    )
+    zipped(golden, ju.neggrad_plus(**rates(golden), weight_decay=0.0), golden["loss"])
 
 
 def rates(golden):
