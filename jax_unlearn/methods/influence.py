@@ -66,8 +66,8 @@ class Influence(Edit):
     samples: int = static(1000)
 
     search_space: ClassVar = {
-        "alpha": SearchRange("log", 0.01, 100.0),
-        "damping": SearchRange("log", 1e-4, 10.0),
+        "alpha": SearchRange("log", 0.01, 1000.0),
+        "damping": SearchRange("log", 1e-2, 1000.0),
     }
     title = "influence (IU)"
 

@@ -67,7 +67,7 @@ class JiT(Descent):
 
     roles = (FORGET,)
     search_space: ClassVar = {
-        "learning_rate": SearchRange("log", 1e-5, 1.0),
+        "learning_rate": SearchRange("log", 1e-7, 1e-1),
         "sigma": SearchRange("log", 1e-3, 1.0),
         "epochs": SearchRange("int", 1, 10),
     }
