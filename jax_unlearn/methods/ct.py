@@ -37,7 +37,7 @@ class CT(Descent):
     roles = (RETAIN,)
     search_space: ClassVar = {
         "learning_rate": SearchRange("log", 1e-4, 3.0),
-        "weight_decay": SearchRange("log", 1e-5, 1e-1),
+        "weight_decay": SearchRange("log", 1e-7, 1e-1),
     }
     title = "CT"
 

@@ -25,7 +25,7 @@ class FineTune(Descent):
     roles = (RETAIN,)
     search_space: ClassVar = {
         "learning_rate": SearchRange("log", 1e-3, 3.0),
-        "weight_decay": SearchRange("log", 1e-4, 3e-1),
+        "weight_decay": SearchRange("log", 1e-6, 3e-1),
     }
     title = "fine-tune"
 

@@ -25,7 +25,7 @@ class LFSSD(SSD):
 
     search_space: ClassVar = {
         "alpha": SearchRange("log", 0.1, 100.0),
-        "dampening": SearchRange("log", 0.01, 10.0),
+        "dampening": SearchRange("log", 1e-4, 10.0),
     }
     title = "LFSSD"
 
