@@ -12,7 +12,7 @@ from .quickstart import EXPERIMENT as QUICKSTART
 EXPERIMENT = with_every_method(
     dataclasses.replace(
         QUICKSTART,
-        hyperparameters="",
+        hyperparameters="zoo_digits",
         set=(
             # As published for a full class.
             "class/natmu.reinit_linear=true",
