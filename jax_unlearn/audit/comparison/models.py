@@ -51,8 +51,8 @@ class Group:
       kind: 'original', 'oracle' or 'method'.
       runs: all models, collapsed ones included.
       collapsed: per run, whether it is left out of every number.
-      no_op: per run, whether its predictions are those of the original of its seed, or of any
-        original where a seed is unknown.
+      no_op: per run, whether it works and its predictions are those of the original of its seed, or
+        of any original where a seed is unknown.
       failed: why its hyperparameters stand for no setting of the method that works; '' for nothing.
       title: how a reader knows it.
     """
@@ -176,23 +176,28 @@ def gather_models(
     if best is None or not any(map(flags.is_finite, trained[: len(oracle)])):
         raise InputError("oracle: the logits of every model hold NaN or infinity; retrain them")
     kinds = {ORIGINAL: ORIGINAL, ORACLE: ORACLE}
+    lost = {
+        name: tuple(
+            run.status == "collapsed" or flags.is_collapsed(run.predictions, best) for run in runs
+        )
+        for name, runs in aligned.items()
+    }
     made = {
         name: Group(
             name=name,
             kind=kinds.get(name, METHOD),
             runs=tuple(runs),
-            collapsed=tuple(
-                run.status == "collapsed" or flags.is_collapsed(run.predictions, best)
-                for run in runs
-            ),
+            collapsed=lost[name],
+            # What is kept of a run that collapsed at once is the original: it did not do nothing.
             no_op=tuple(
                 name != ORIGINAL
+                and not out
                 and any(
                     flags.is_no_op(run.predictions, other.predictions)
                     for other in aligned[ORIGINAL]
                     if run.seed is None or other.seed in (None, run.seed)
                 )
-                for run in runs
+                for run, out in zip(runs, lost[name], strict=True)
             ),
             failed=(failed or {}).get(name, ""),
             title=(titles or {}).get(name) or display_name(name),

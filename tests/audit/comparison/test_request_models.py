@@ -62,6 +62,14 @@ def test_predictions_of_the_original_are_no_unlearning(oracles, unlearned):
     assert models.methods["mine"].flags == ["1 of 1 no-op"]
 
 
+def test_a_run_that_collapsed_at_once_is_not_called_idle_too(oracles, unlearned):
+    """Its last good weights are the original's."""
+    originals = [Run(unlearned, 4), Run(unlearned, 5)]
+    lost = Run(unlearned, 4, status="collapsed")
+    models = gather_models(oracles, {"mine": [lost, Run(unlearned, 5)]}, originals)
+    assert models.methods["mine"].flags == ["1 of 2 collapsed", "1 of 2 no-op"]
+
+
 def test_broken_oracles_are_left_out(oracles, unlearned, map_logits):
     broken = map_logits(oracles[0].predictions, lambda logits: logits * np.nan)
     models = gather_models([Run(broken, 9), *oracles], {"mine": [Run(unlearned)]})
