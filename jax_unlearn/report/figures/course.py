@@ -27,6 +27,7 @@ from jax_unlearn.report.figures.style import (
     Style,
     log_ticks,
     new_figure,
+    new_panels,
     seed_values,
     seeds_note,
     set_title,
@@ -38,6 +39,9 @@ from jax_unlearn.wording import counted
 _COMPARABLE = 4.0
 """Up to this ratio of the longest to the shortest run, epochs share one axis without cramping."""
 
+
+_TOGETHER = 14
+"""More methods than that have a panel each: their lines and words would hide each other."""
 
 _PAIRED = 31
 """Letters of a legend's entries up to which two stand side by side."""
@@ -75,7 +79,7 @@ def forget_accuracy_figure(
     The legend lists methods by their last value, so that it shows who ends above the oracle and
     who below. Runs of similar length share an axis of epochs, or of what else passes between two
     entries of their histories; otherwise the axis is the share of each method's own run. Methods
-    without epochs are markers on the left.
+    without epochs are markers on the left. Above fourteen methods each has a panel of its own.
 
     Args:
       curves: name -> float [seeds, epochs + 1], percent; column 0 is before the first epoch, and
@@ -99,6 +103,52 @@ def forget_accuracy_figure(
             )
     runs = {name: carried_forward(curve) for name, curve in curves.items()}
     oracle, original = seed_values("oracle", oracle), seed_values("original", original)
+    draw = _together if len(runs) <= _TOGETHER else _apart
+    figure = draw(runs, oracle, original, band)
+    note = seeds_note([len(v) for _, v in runs.values()])
+    grey = "" if band is None else "Grey: the null band of oracles among themselves. "
+    set_title(
+        figure, title, f"The aim is the oracle's line, neither above nor below it. {grey}{note}"
+    )
+    return figure
+
+
+def _apart(
+    runs: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    oracle: np.ndarray,
+    original: np.ndarray,
+    band: tuple[float, float] | None,
+) -> Figure:
+    """One panel per method, as shares of its own run; one without epochs is a marker at its end."""
+    figure, panels = new_panels(len(runs), columns=2, head=0.3, height=0.95, width=COMPACT)
+    for axes, (name, style) in zip(panels, styles(runs).items(), strict=True):
+        epochs, values = runs[name]
+        tidy(axes)
+        if band is not None:
+            axes.axhspan(*band, color=GREY, alpha=0.22, lw=0, zorder=0)
+        _level(axes, "oracle", oracle, shaded=band is None)
+        _level(axes, "original", original)
+        if epochs[-1]:
+            _seeds(axes, 100.0 * epochs / epochs[-1], values, style)
+        else:
+            _one_shot_marker(axes, 100.0, values[:, -1], style)
+        last = np.nanmean(values[:, -1])
+        axes.set_title(f"{display_name(name)}  {last:.1f}", loc="left", size=SMALL, pad=3)
+    panels[0].set_xlim(-3.0, 108.0)
+    panels[0].set_xticks([0, 50, 100])
+    _percent_axis(panels[0], np.concatenate([v.ravel() for _, v in runs.values()]), oracle)
+    figure.supxlabel("share of the method's own run (%)", size=LABEL)
+    figure.supylabel("forget accuracy (%), the last value behind each name", size=LABEL)
+    return figure
+
+
+def _together(
+    runs: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    oracle: np.ndarray,
+    original: np.ndarray,
+    band: tuple[float, float] | None,
+) -> Figure:
+    """All methods on one pair of axes, with a legend below."""
     span = _span(runs)
     figure = new_figure(3.2 + 0.18 * (len(runs) + 3) / 2, width=COMPACT)
     axes = figure.add_subplot()
@@ -129,11 +179,6 @@ def forget_accuracy_figure(
         title="last value (%), highest first",
         title_fontsize=SMALL,
         alignment="left",
-    )
-    note = seeds_note([len(v) for _, v in runs.values()])
-    grey = "" if band is None else "Grey: the null band of oracles among themselves. "
-    set_title(
-        figure, title, f"The aim is the oracle's line, neither above nor below it. {grey}{note}"
     )
     return figure
 
@@ -184,20 +229,25 @@ def _run(
     axes: Axes, name: str, epochs: np.ndarray, values: np.ndarray, span: _Span, style: Style
 ) -> Line2D:
     """Draw one method: its mean over seeds and their band, or a marker for a one-shot one."""
-    mean = values.mean(0) if np.isfinite(values).all() else np.nanmean(values, 0)
-    label = f"{display_name(name)}  {mean[-1]:.1f}"
+    label = f"{display_name(name)}  {np.nanmean(values[:, -1]):.1f}"
     if name in span.one_shot:
         slot = span.start - span.slot * (0.5 + span.one_shot.index(name))
         line = _one_shot_marker(axes, slot, values[:, -1], style)
     else:
         if not span.unit:
             label += f"  ({_counted(epochs[-1], history_unit(name))})"
-        x = epochs * (1.0 if span.unit else 100.0 / epochs[-1])
-        line = _curve(axes, x, mean, style)
-        if len(values) > 1:
-            low, high = np.nanmin(values, 0), np.nanmax(values, 0)
-            axes.fill_between(x, low, high, color=style.colour, alpha=0.13, lw=0, zorder=1)
+        line = _seeds(axes, epochs * (1.0 if span.unit else 100.0 / epochs[-1]), values, style)
     line.set_label(label)
+    return line
+
+
+def _seeds(axes: Axes, x: np.ndarray, values: np.ndarray, style: Style) -> Line2D:
+    """Draw a method's mean over seeds, and a band from the lowest to the highest."""
+    mean = values.mean(0) if np.isfinite(values).all() else np.nanmean(values, 0)
+    line = _curve(axes, x, mean, style)
+    if len(values) > 1:
+        low, high = np.nanmin(values, 0), np.nanmax(values, 0)
+        axes.fill_between(x, low, high, color=style.colour, alpha=0.13, lw=0, zorder=1)
     return line
 
 

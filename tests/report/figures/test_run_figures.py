@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import jax_unlearn as ju
 from jax_unlearn.core import InputError
 from jax_unlearn.report.figures import (
     MaskedRow,
@@ -45,6 +46,21 @@ def test_names_too_long_for_two_columns_of_the_legend_stand_in_one():
     figure = forget_accuracy_figure(curves, oracle=80.0, original=100.0)
     assert_legible(figure)
     assert_apart(figure, [*figure.axes[0].get_legend().get_texts()])
+
+
+def test_many_methods_have_a_panel_each_with_the_oracle_and_their_last_value():
+    names = [name for name in ju.METHODS if name != "retrain"]
+    curves = {name: curve(60 + i, 1 + i % 5, 3) for i, name in enumerate(names)}
+    curves["ssd"] = np.array([[41.0], [43.0]])
+    figure = forget_accuracy_figure(curves, oracle=[80.0, 90.0], original=100.0, band=(78.0, 95.0))
+    assert len(figure.axes) == len(names)
+    by_title = {axes.get_title(loc="left"): axes for axes in figure.axes}
+    assert "SSD  42.0" in by_title
+    drawn = by_title[f"NatMU  {curves['natmu'][:, -1].mean():.1f}"]
+    levels = [line.get_ydata()[0] for line in drawn.lines if len(set(line.get_ydata())) == 1]
+    assert {85.0, 100.0} <= set(levels)
+    assert_legible(figure)
+    assert_apart(figure, [axes.title for axes in figure.axes if axes.title.get_text()])
 
 
 # Attention
