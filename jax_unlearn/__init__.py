@@ -86,10 +86,16 @@ if TYPE_CHECKING:
     from jax_unlearn.engine.checkpointing.checkpoints import Checkpoints
     from jax_unlearn.models import (
         MODELS,
+        from_equinox,
+        from_haiku,
+        from_linen,
+        from_nnx,
         import_torch,
         load_safetensors,
         make_model,
+        nnx_variables,
         save_safetensors,
+        update_nnx,
     )
 
 __all__ = [
@@ -131,6 +137,10 @@ __all__ = [
     "find_method",
     "finetune",
     "fisher_forgetting",
+    "from_equinox",
+    "from_haiku",
+    "from_linen",
+    "from_nnx",
     "gradient_ascent",
     "import_torch",
     "influence",
@@ -151,6 +161,7 @@ __all__ = [
     "natmu",
     "neggrad_plus",
     "negmerge",
+    "nnx_variables",
     "pool_rows",
     "predict",
     "random_label",
@@ -174,11 +185,15 @@ __all__ = [
     "ugradsl",
     "ugradsl_plus",
     "unsir",
+    "update_nnx",
     "with_params",
 ]
 
 
-_FROM_MODELS = ("MODELS", "import_torch", "load_safetensors", "make_model", "save_safetensors")
+_FROM_MODELS = (
+    *("MODELS", "from_equinox", "from_haiku", "from_linen", "from_nnx", "import_torch"),
+    *("load_safetensors", "make_model", "nnx_variables", "save_safetensors", "update_nnx"),
+)
 
 
 def __dir__() -> list[str]:

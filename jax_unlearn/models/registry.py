@@ -8,7 +8,10 @@ from jax_unlearn.core import InputError, Model
 from jax_unlearn.models.conv import convnet
 from jax_unlearn.models.linen import CENTRED, Normalization
 from jax_unlearn.models.resnet import resnet8, resnet10, resnet18, resnet20, resnet34
+from jax_unlearn.models.resnet50 import resnet50
+from jax_unlearn.models.swin import swin_tiny
 from jax_unlearn.models.vgg import vgg16_bn
+from jax_unlearn.models.vit import vit_base, vit_small, vit_tiny
 from jax_unlearn.user_code import find_object
 
 MODELS: Mapping[str, Callable[..., Model]] = MappingProxyType(
@@ -19,7 +22,12 @@ MODELS: Mapping[str, Callable[..., Model]] = MappingProxyType(
         "resnet18": resnet18,
         "resnet20": resnet20,
         "resnet34": resnet34,
+        "resnet50": resnet50,
         "vgg16_bn": vgg16_bn,
+        "vit_tiny": vit_tiny,
+        "vit_small": vit_small,
+        "vit_base": vit_base,
+        "swin_tiny": swin_tiny,
     }
 )
 """Constructors by name; all have the signature of :func:`convnet`, with widths of their own."""
