@@ -90,10 +90,12 @@ if TYPE_CHECKING:
         from_haiku,
         from_linen,
         from_nnx,
+        from_pretrained,
         import_torch,
         load_safetensors,
         make_model,
         nnx_variables,
+        save_pretrained,
         save_safetensors,
         update_nnx,
     )
@@ -141,6 +143,7 @@ __all__ = [
     "from_haiku",
     "from_linen",
     "from_nnx",
+    "from_pretrained",
     "gradient_ascent",
     "import_torch",
     "influence",
@@ -171,6 +174,7 @@ __all__ = [
     "run_many",
     "run_sequence",
     "salun",
+    "save_pretrained",
     "save_safetensors",
     "scrub",
     "scrub_r",
@@ -192,7 +196,8 @@ __all__ = [
 
 _FROM_MODELS = (
     *("MODELS", "from_equinox", "from_haiku", "from_linen", "from_nnx", "import_torch"),
-    *("load_safetensors", "make_model", "nnx_variables", "save_safetensors", "update_nnx"),
+    *("from_pretrained", "load_safetensors", "make_model", "nnx_variables", "save_pretrained"),
+    *("save_safetensors", "update_nnx"),
 )
 
 

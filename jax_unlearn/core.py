@@ -92,11 +92,14 @@ class Model:
         a key for this one pass, or None in eval mode. It keeps no key of its own, so that a run
         which was cut off draws what it would have drawn.
       name: shown in tables and error messages.
+      config: how a network of this library was built, as JSON, for ``save_pretrained``; '' for a
+        network of another origin.
     """
 
     init: Callable[[chex.PRNGKey], Variables]
     apply: Callable[..., tuple[jax.Array, Variables]]
     name: str = "model"
+    config: str = ""
 
     @functools.cached_property
     def takes_weight(self) -> bool:

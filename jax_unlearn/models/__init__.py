@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from jax_unlearn.models.haiku import from_haiku
     from jax_unlearn.models.linen import CENTRED, NORMALIZATIONS, Normalization, from_linen
     from jax_unlearn.models.nnx import from_nnx, nnx_variables, update_nnx
+    from jax_unlearn.models.pretrained import Pretrained, from_pretrained, save_pretrained
     from jax_unlearn.models.registry import MODELS, find_network, make_model
     from jax_unlearn.models.resnet import resnet8, resnet10, resnet18, resnet20, resnet34
     from jax_unlearn.models.resnet50 import resnet50
@@ -31,12 +32,14 @@ __all__ = [
     "MODELS",
     "NORMALIZATIONS",
     "Normalization",
+    "Pretrained",
     "convnet",
     "find_network",
     "from_equinox",
     "from_haiku",
     "from_linen",
     "from_nnx",
+    "from_pretrained",
     "import_torch",
     "load_safetensors",
     "make_model",
@@ -48,6 +51,7 @@ __all__ = [
     "resnet34",
     "resnet50",
     "safetensors_metadata",
+    "save_pretrained",
     "save_safetensors",
     "swin_tiny",
     "update_nnx",
@@ -63,6 +67,7 @@ _MODULES = {
     "haiku": ("from_haiku",),
     "linen": ("CENTRED", "NORMALIZATIONS", "Normalization", "from_linen"),
     "nnx": ("from_nnx", "nnx_variables", "update_nnx"),
+    "pretrained": ("Pretrained", "from_pretrained", "save_pretrained"),
     "registry": ("MODELS", "find_network", "make_model"),
     "resnet": ("resnet8", "resnet10", "resnet18", "resnet20", "resnet34"),
     "resnet50": ("resnet50",),

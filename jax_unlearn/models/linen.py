@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import json
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -149,6 +150,7 @@ def from_linen(
     name: str = "",
     weights: Callable[[chex.PRNGKey, Variables], Variables] | None = None,
     draws: bool = True,
+    config: str = "",
 ) -> Model:
     """Wrap a linen module as a Model; equal arguments give the very same Model.
 
@@ -169,14 +171,16 @@ def from_linen(
         module's own initialisers.
       draws: whether it may draw random numbers in train mode; False leaves them out of every
         program.
+      config: see :class:`~jax_unlearn.core.Model`.
     """
     told = mode_keywords(type(module).__call__)
+    start: Callable[..., Any] = module.init
     takes_weight = "weight" in inspect.signature(type(module).__call__).parameters
 
     @jax.jit
     def init(key: chex.PRNGKey) -> Variables:
         images = jnp.zeros((1, *image_shape), jnp.float32)
-        own = functools.partial(module.init, **told(False))
+        own = functools.partial(start, **told(False))
         if weights is None:
             return own(key, images)
         return weights(key, jax.eval_shape(own, key, images))
@@ -210,7 +214,7 @@ def from_linen(
     ) -> tuple[jax.Array, Variables]:
         return drawing(variables, images, train=train, weight=weight)
 
-    return Model(init, drawing if draws else steady, name_of(module, name))
+    return Model(init, drawing if draws else steady, name_of(module, name), config)
 
 
 def _padding(weight: jax.Array | None) -> Callable[..., Any]:
@@ -261,14 +265,17 @@ def build(
     check_number("width", width, low=1, whole=True)
     check_choice("dtype", dtype, DTYPES)
     shape = _checked_shape(name, image_shape, smallest)
-    module = network(
-        num_classes=int(num_classes),
-        width=int(width),
-        normalize=_checked_normalization(normalize, shape[2]),
-        dtype=dtype,
+    fields = {
+        "num_classes": int(num_classes),
+        "width": int(width),
+        "normalize": _checked_normalization(normalize, shape[2]),
+        "dtype": dtype,
         **structure,
+    }
+    config = json.dumps({"network": name, "image_shape": shape, **fields})
+    return from_linen(
+        network(**fields), shape, name=name, weights=weights, draws=False, config=config
     )
-    return from_linen(module, shape, name=name, weights=weights, draws=False)
 
 
 def _checked_shape(name: str, image_shape: Any, smallest: int) -> tuple[int, int, int]:

@@ -62,15 +62,29 @@ def from_nnx(
 
 def nnx_variables(module: nnx.Module) -> Variables:
     """The weights of a module, as Models of :func:`from_nnx` and a ``Problem`` take them."""
-    _, _, *states, _ = nnx.split(module, *_KINDS)
+    states = _split(module).states
     return _packed([Names.of(state) for state in states], states)
 
 
 def update_nnx(module: nnx.Module, variables: Variables) -> None:
     """Write weights, as unlearning returns them, back into a module of the same kind."""
-    _, _, *states, _ = nnx.split(module, *_KINDS)
+    states = _split(module).states
     names = [Names.of(state) for state in states]
     nnx.update(module, *_unpacked(names, variables))
+
+
+class _Split(NamedTuple):
+    """A module, its random streams, what its variables hold by kind, and its constants."""
+
+    graph: Any
+    streams: Any
+    states: list[Any]
+    constants: Any
+
+
+def _split(module: nnx.Module) -> _Split:
+    graph, streams, *states = nnx.split(module, *_KINDS)
+    return _Split(graph, streams, states[:-1], states[-1])
 
 
 class _Parts(NamedTuple):
@@ -105,8 +119,7 @@ def _from_nnx(network: Any, name: str, **settings: Any) -> Model:
                 f"model={name!r}: fresh weights are asked for of a module that is built already: "
                 f"expected what builds it; give from_nnx the class, or lambda rngs: {name}(...)"
             )
-        _, _, *states, _ = nnx.split(build(nnx.Rngs(key)), *_KINDS)
-        return _packed(parts.names, states)
+        return _packed(parts.names, _split(build(nnx.Rngs(key))).states)
 
     def apply(
         variables: Variables,
@@ -125,8 +138,8 @@ def _from_nnx(network: Any, name: str, **settings: Any) -> Model:
         if not train:
             return logits, variables
         # Parameters are the trainer's to change; what else a pass wrote is kept.
-        _, _, _, *after, _ = nnx.split(module, *_KINDS)
-        return logits, _packed(parts.names, [states[0], *after])
+        after = _split(module).states
+        return logits, _packed(parts.names, [states[0], *after[1:]])
 
     return Model(init, apply, name)
 
@@ -135,7 +148,7 @@ def _builder(network: Any, settings: dict[str, Any]) -> Callable[[nnx.Rngs], nnx
     if isinstance(network, nnx.Module):
         return lambda rngs: nnx.clone(network)
     # The signature of a module's class is its metaclass's, which says nothing.
-    called = network.__init__ if isinstance(network, type) else network
+    called = vars(network).get("__init__", network) if isinstance(network, type) else network
     if "rngs" in inspect.signature(called).parameters:
         return lambda rngs: network(rngs=rngs, **settings)
     return lambda rngs: network(rngs, **settings)
@@ -147,7 +160,7 @@ def _read(build: Callable[[nnx.Rngs], nnx.Module], name: str) -> _Parts:
     kinds: list[Any] = []
     bare: list[Any] = []
 
-    def states() -> Any:
+    def states() -> _Split:
         module = build(nnx.Rngs(0))
         if not isinstance(module, nnx.Module):
             raise InputError(
@@ -161,13 +174,14 @@ def _read(build: Callable[[nnx.Rngs], nnx.Module], name: str) -> _Parts:
                 part.__class__ = _PaddedBatchNorm
         for train in (True, False):
             (module.train if train else module.eval)()
-            graphs[train], *found = nnx.split(module, *_KINDS)
-        return found
+            split = _split(module)
+            graphs[train] = split.graph
+        return split._replace(graph=None)
 
-    found = jax.eval_shape(states)
+    shapes = jax.eval_shape(states)
     # NNX takes an array that is traced for a part of the program, unless it is a variable.
-    streams, *shapes, constants = states() if bare else found
-    names = [Names.of(state) for state in shapes]
+    _, streams, found, constants = states() if bare else shapes
+    names = [Names.of(state) for state in found]
     call = kinds[0].__call__
     takes_weight = "weight" in inspect.signature(call).parameters
     return _Parts(graphs, streams, names, constants, mode_keywords(call), takes_weight)

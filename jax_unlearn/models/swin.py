@@ -5,6 +5,7 @@ Liu et al., "Swin Transformer: Hierarchical Vision Transformer using Shifted Win
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -231,8 +232,8 @@ def regions_apart(height: int, width: int, window: int, shift: int) -> np.ndarra
     return np.where(regions[:, :, None] == regions[:, None, :], 0, APART).astype(np.float32)
 
 
-def to_windows(x: jax.Array | np.ndarray, window: int) -> jax.Array | np.ndarray:
-    """Tokens [B, H, W, C] as windows [B, N, T, C]."""
+def to_windows(x: Any, window: int) -> Any:
+    """Tokens [B, H, W, C], of JAX or NumPy, as windows [B, N, T, C]."""
     count, height, width, channels = x.shape
     x = x.reshape(count, height // window, window, width // window, window, channels)
     return x.swapaxes(2, 3).reshape(count, -1, window**2, channels)

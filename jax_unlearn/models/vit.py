@@ -126,8 +126,8 @@ def vit_tiny(
     Raises:
       InputError: if an argument is out of range.
     """
-    options = {"patch": patch, "depth": depth, "heads": heads, "epsilon": epsilon}
-    return _vit("vit_tiny", num_classes, image_shape, width, normalize, dtype, **options)
+    size = (width, patch, depth, heads)
+    return _vit("vit_tiny", num_classes, image_shape, size, normalize, dtype, epsilon)
 
 
 def vit_small(
@@ -143,8 +143,8 @@ def vit_small(
     epsilon: float = 1e-6,
 ) -> Model:
     """ViT-S; arguments as `vit_tiny`."""
-    options = {"patch": patch, "depth": depth, "heads": heads, "epsilon": epsilon}
-    return _vit("vit_small", num_classes, image_shape, width, normalize, dtype, **options)
+    size = (width, patch, depth, heads)
+    return _vit("vit_small", num_classes, image_shape, size, normalize, dtype, epsilon)
 
 
 def vit_base(
@@ -160,23 +160,21 @@ def vit_base(
     epsilon: float = 1e-6,
 ) -> Model:
     """ViT-B; arguments as `vit_tiny`."""
-    options = {"patch": patch, "depth": depth, "heads": heads, "epsilon": epsilon}
-    return _vit("vit_base", num_classes, image_shape, width, normalize, dtype, **options)
+    size = (width, patch, depth, heads)
+    return _vit("vit_base", num_classes, image_shape, size, normalize, dtype, epsilon)
 
 
 def _vit(
     name: str,
     num_classes: int,
     image_shape: Sequence[int],
-    width: int,
+    size: tuple[int, int, int, int | None],
     normalize: linen.Normalization,
     dtype: str,
-    *,
-    patch: int,
-    depth: int,
-    heads: int | None,
     epsilon: float,
 ) -> Model:
+    """Check a ViT's width, patch, depth and heads, and build it."""
+    width, patch, depth, heads = size
     for argument, value in (("width", width), ("patch", patch), ("depth", depth)):
         check_number(argument, value, low=1, whole=True)
     check_number("epsilon", epsilon, above=0)
