@@ -17,6 +17,9 @@ FORBIDDEN = (
     "sklearn",
     "scipy.stats",
     "optuna",
+    "haiku",
+    "equinox",
+    "huggingface_hub",
 )
 
 PROBE = """
@@ -59,6 +62,8 @@ def python(code):
     [
         "",
         "import jax_unlearn.audit, jax_unlearn.data, jax_unlearn.engine, jax_unlearn.methods",
+        "jax_unlearn.from_nnx, jax_unlearn.from_haiku, jax_unlearn.from_equinox, "
+        "jax_unlearn.from_pretrained, jax_unlearn.make_model",
     ],
 )
 def test_importing_loads_no_optional_dependency_and_no_backend(more):
