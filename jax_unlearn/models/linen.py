@@ -31,6 +31,7 @@ NORMALIZATIONS: Mapping[str, Normalization] = MappingProxyType(
         "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
         "cifar20": _CIFAR100,
         "cifar100": _CIFAR100,
+        "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
         "tiny_imagenet200": ((0.4802, 0.4481, 0.3975), (0.2764, 0.2689, 0.2816)),
     }
 )

@@ -15,7 +15,12 @@ from jax_unlearn.core import InputError, Model, Variables
 from jax_unlearn.files import write_whole
 from jax_unlearn.models.hub_configs import network_of, weights_are_foreign
 from jax_unlearn.models.registry import MODELS
-from jax_unlearn.models.safetensors_io import load_safetensors, save_safetensors
+from jax_unlearn.models.safetensors_io import (
+    load_safetensors,
+    open_safetensors,
+    read_specs,
+    save_safetensors,
+)
 from jax_unlearn.models.torch_weights import import_torch
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -107,10 +112,32 @@ def from_pretrained(
     shapes = jax.eval_shape(model.init, jax.random.key(0))
     if new_head is None:
         return Pretrained(model, load_safetensors(weights, shapes))
-    stored = _built(folder, config, None)
-    kept = load_safetensors(weights, jax.eval_shape(stored.init, jax.random.key(0)))
+    kept = load_safetensors(weights, _with_stored_head(shapes, weights))
     fresh = model.init(new_head)["params"]["fc"]
     return Pretrained(model, {**kept, "params": {**kept["params"], "fc": fresh}})
+
+
+def find_weights(source: str | os.PathLike, revision: str | None = None) -> Path:
+    """The file of weights of a folder or a repository, see :func:`from_pretrained`."""
+    return _weights_file(_folder(source, revision))
+
+
+def _with_stored_head(shapes: Variables, path: Path) -> Variables:
+    """Shapes of a network's weights, but of the last layer those that a file has."""
+    with open_safetensors("source", path) as file:
+        specs = read_specs(file)
+
+    def stored(name: str, leaf: Any) -> Any:
+        spec = specs.get(f"params.fc.{name}")
+        return leaf if spec is None else jax.ShapeDtypeStruct(spec.shape, leaf.dtype)
+
+    if "fc" not in shapes.get("params", {}):
+        raise InputError(
+            "new_head: the network has no last linear layer 'fc': expected one of this library; "
+            "leave it out"
+        )
+    head = {name: stored(name, leaf) for name, leaf in shapes["params"]["fc"].items()}
+    return {**shapes, "params": {**shapes["params"], "fc": head}}
 
 
 def _rebuilding(model: Model) -> dict[str, Any]:

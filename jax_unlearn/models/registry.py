@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 from jax_unlearn.core import InputError, Model
 from jax_unlearn.models.conv import convnet
@@ -67,6 +68,7 @@ def make_model(
     width: int | None = None,
     normalize: Normalization = CENTRED,
     dtype: str = "float32",
+    patch: int | None = None,
 ) -> Model:
     """Build the network of a name.
 
@@ -77,6 +79,8 @@ def make_model(
       width: channels of the first layer; None means the network's own default.
       normalize: mean and standard deviation of the pixels; see ``NORMALIZATIONS``.
       dtype: compute type, ``'float32'`` or ``'bfloat16'``; weights and logits stay float32.
+      patch: height and width of a vision transformer's patch in pixels; None means the network's
+        own.
 
     Raises:
       InputError: if the name is unknown, an argument is out of range, or a network of your own
@@ -84,14 +88,17 @@ def make_model(
         :class:`~jax_unlearn.core.Model`.
     """
     constructor = find_network(name)
-    given = {"normalize": normalize, "dtype": dtype} | ({} if width is None else {"width": width})
+    sizes = {"width": width, "patch": patch}
+    given: dict[str, Any] = {"normalize": normalize, "dtype": dtype}
+    given |= {size: value for size, value in sizes.items() if value is not None}
+    taken = _arguments(constructor)
+    for size, value in sizes.items():
+        if value is not None and size not in taken:
+            raise InputError(
+                f"{size}={value!r}: {name} has no argument {size}: expected none; leave it out"
+            )
     if name in MODELS:
         return MODELS[name](num_classes, image_shape, **given)
-    taken = _arguments(constructor)
-    if width is not None and "width" not in taken:
-        raise InputError(
-            f"width={width!r}: {name} has no argument width: expected none; leave it out"
-        )
     if dtype != "float32" and "dtype" not in taken:
         raise InputError(
             f"dtype={dtype!r}: {name} has no argument dtype: expected 'float32'; leave it out"
