@@ -1,5 +1,6 @@
 """Equinox networks as Models. Equinox is imported where the first of them is made."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -61,13 +62,12 @@ def from_equinox(
             )
         params, rest = eqx.partition(module, eqx.is_inexact_array)
         arrays, static = eqx.partition((rest, state), eqx.is_array)
-        split[:] = [static, stateful, module]
+        split[:] = [static, stateful, type(module)]
         return params, arrays
 
     shapes = jax.eval_shape(parts, jax.random.key(0))
-    (static, stateful, module), names = list(split), [Names.of(tree) for tree in shapes]
-    takes_key = "key" in _keywords(module)
-    label = name or type(module).__name__
+    (static, stateful, kind), names = list(split), [Names.of(tree) for tree in shapes]
+    takes_key = "key" in inspect.signature(kind.__call__).parameters
 
     @jax.jit
     def init(key: chex.PRNGKey) -> Variables:
@@ -102,13 +102,7 @@ def from_equinox(
         kept, _ = eqx.partition((rest, after), eqx.is_array)
         return logits, {**variables, "state": names[1].pack(kept)}
 
-    return Model(init, apply, label)
-
-
-def _keywords(module: Any) -> set[str]:
-    import inspect
-
-    return set(inspect.signature(type(module).__call__).parameters)
+    return Model(init, apply, name or kind.__name__)
 
 
 def _to_ours(leaf: jax.Array) -> jax.Array:

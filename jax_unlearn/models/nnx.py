@@ -129,6 +129,11 @@ def _from_nnx(network: Any, name: str, **settings: Any) -> Model:
         weight: jax.Array | None = None,
         key: chex.PRNGKey | None = None,
     ) -> tuple[jax.Array, Variables]:
+        if train and key is None and jax.tree.leaves(parts.streams):
+            raise InputError(
+                f"key=None: {name} draws random numbers in train mode: expected a key for this "
+                "pass; give key=jax.random.key(0)"
+            )
         streams = _streams(parts.streams, jax.random.key(0) if key is None else key)
         states = _unpacked(parts.names, variables)
         module = nnx.merge(parts.graphs[train], streams, *states, parts.constants, copy=True)
@@ -148,7 +153,7 @@ def _builder(network: Any, settings: dict[str, Any]) -> Callable[[nnx.Rngs], nnx
     if isinstance(network, nnx.Module):
         return lambda rngs: nnx.clone(network)
     # The signature of a module's class is its metaclass's, which says nothing.
-    called = vars(network).get("__init__", network) if isinstance(network, type) else network
+    called = network.__init__ if isinstance(network, type) else network  # type: ignore[misc]
     if "rngs" in inspect.signature(called).parameters:
         return lambda rngs: network(rngs=rngs, **settings)
     return lambda rngs: network(rngs, **settings)

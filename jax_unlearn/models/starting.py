@@ -16,7 +16,6 @@ from jax_unlearn.models.pretrained import find_weights, from_pretrained
 from jax_unlearn.models.torch_weights import import_torch
 
 
-@functools.lru_cache(maxsize=16)
 def fine_tuned(model: Model, source: str | os.PathLike) -> Model:
     """The network, whose fresh weights are pretrained ones with a last linear layer drawn anew.
 
@@ -30,6 +29,12 @@ def fine_tuned(model: Model, source: str | os.PathLike) -> Model:
     Raises:
       InputError: the weights cannot be had, or are another network's.
     """
+    return _fine_tuned(model, str(source), weights_digest(source))
+
+
+@functools.lru_cache(maxsize=4)
+def _fine_tuned(model: Model, source: str, digest: str) -> Model:
+    del digest  # Another file of the name is another network.
     key = jax.random.key(0)
     if Path(source).suffix == ".safetensors":
         variables = import_torch(source, model, new_head=key)

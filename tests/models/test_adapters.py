@@ -329,7 +329,17 @@ def test_methods_of_several_passes_give_each_a_key(method, problem):
     assert any(jax.tree.leaves(moved))
 
 
-def test_a_network_that_draws_is_told_of_a_missing_key_by_its_library():
-    model = model_of("linen", "layer")
-    with pytest.raises(Exception, match="needs PRNG for"):
-        model.apply(model.init(jax.random.key(0)), images_of(2), train=True)
+@pytest.mark.parametrize(
+    ("library", "told"),
+    [
+        ("nnx", "key=None: NnxNetwork draws random numbers in train mode: expected a key"),
+        ("linen", "needs PRNG for"),
+        ("haiku", "must be called with an RNG|non-None"),
+        ("equinox", "requires a key"),
+    ],
+)
+def test_a_pass_that_draws_without_a_key_fails(library, told):
+    model = model_of(library, "layer")
+    variables = model.init(jax.random.key(0))
+    with pytest.raises(Exception, match=told):
+        model.apply(variables, images_of(2), train=True)
