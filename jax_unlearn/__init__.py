@@ -86,10 +86,18 @@ if TYPE_CHECKING:
     from jax_unlearn.engine.checkpointing.checkpoints import Checkpoints
     from jax_unlearn.models import (
         MODELS,
+        from_equinox,
+        from_haiku,
+        from_linen,
+        from_nnx,
+        from_pretrained,
         import_torch,
         load_safetensors,
         make_model,
+        nnx_variables,
+        save_pretrained,
         save_safetensors,
+        update_nnx,
     )
 
 __all__ = [
@@ -131,6 +139,11 @@ __all__ = [
     "find_method",
     "finetune",
     "fisher_forgetting",
+    "from_equinox",
+    "from_haiku",
+    "from_linen",
+    "from_nnx",
+    "from_pretrained",
     "gradient_ascent",
     "import_torch",
     "influence",
@@ -151,6 +164,7 @@ __all__ = [
     "natmu",
     "neggrad_plus",
     "negmerge",
+    "nnx_variables",
     "pool_rows",
     "predict",
     "random_label",
@@ -160,6 +174,7 @@ __all__ = [
     "run_many",
     "run_sequence",
     "salun",
+    "save_pretrained",
     "save_safetensors",
     "scrub",
     "scrub_r",
@@ -174,11 +189,16 @@ __all__ = [
     "ugradsl",
     "ugradsl_plus",
     "unsir",
+    "update_nnx",
     "with_params",
 ]
 
 
-_FROM_MODELS = ("MODELS", "import_torch", "load_safetensors", "make_model", "save_safetensors")
+_FROM_MODELS = (
+    *("MODELS", "from_equinox", "from_haiku", "from_linen", "from_nnx", "import_torch"),
+    *("from_pretrained", "load_safetensors", "make_model", "nnx_variables", "save_pretrained"),
+    *("save_safetensors", "update_nnx"),
+)
 
 
 def __dir__() -> list[str]:

@@ -88,26 +88,50 @@ class Model:
         ``train=False`` must treat every example independently and return ``variables`` unchanged.
         A network whose layers mix the examples of a batch (BatchNorm) also takes the keyword
         ``weight``, float32 [B] or None: rows of weight 0 are padding and must stay out of the mix.
+        A network that draws random numbers in train mode (dropout) also takes the keyword ``key``:
+        a key for this one pass, or None in eval mode. It keeps no key of its own, so that a run
+        which was cut off draws what it would have drawn.
       name: shown in tables and error messages.
+      config: how a network of this library was built, as JSON, for ``save_pretrained``; '' for a
+        network of another origin.
     """
 
     init: Callable[[chex.PRNGKey], Variables]
     apply: Callable[..., tuple[jax.Array, Variables]]
     name: str = "model"
+    config: str = ""
 
     @functools.cached_property
     def takes_weight(self) -> bool:
         """Whether ``apply`` accepts the keyword ``weight``."""
         return "weight" in inspect.signature(self.apply).parameters
 
+    @functools.cached_property
+    def takes_key(self) -> bool:
+        """Whether ``apply`` accepts the keyword ``key``."""
+        return "key" in inspect.signature(self.apply).parameters
+
     def forward(
-        self, variables: Variables, images: jax.Array, *, train: bool, weight: jax.Array
+        self,
+        variables: Variables,
+        images: jax.Array,
+        *,
+        train: bool,
+        weight: jax.Array,
+        key: chex.PRNGKey | None,
     ) -> tuple[jax.Array, Variables]:
         """Apply to a batch of which the rows with ``weight`` 0 are padding.
 
         Warns, while tracing, where padding cannot be kept out of a state that training updates.
+
+        Args:
+          variables: the weights.
+          images: float32 [B, H, W, C] in [0, 1].
+          train: whether statistics are the batch's, and dropout drops.
+          weight: float32 [B].
+          key: randomness of this one pass; read in train mode, by a network that takes one.
         """
-        # Keys and counters among the rest have no use for padding.
+        # Counters among the rest have no use for padding.
         rest = jax.tree.leaves(split_variables(variables)[1])
         averaged = any(jnp.issubdtype(leaf.dtype, jnp.inexact) for leaf in rest)
         if train and not self.takes_weight and averaged:
@@ -118,7 +142,8 @@ class Model:
                 stacklevel=2,
             )
         masked = {"weight": weight} if train and self.takes_weight else {}
-        logits, variables = self.apply(variables, images, train=train, **masked)
+        drawn = {"key": key} if train and self.takes_key else {}
+        logits, variables = self.apply(variables, images, train=train, **masked, **drawn)
         return at_least_float32(logits), variables
 
     def logits(self, variables: Variables, images: jax.Array) -> jax.Array:

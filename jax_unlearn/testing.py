@@ -412,6 +412,25 @@ def _mixes_no_types(b: _Battery) -> None:
             ) from error
 
 
+def _lets_the_network_draw(b: _Battery) -> None:
+    given = []
+
+    def apply(
+        variables: Any,
+        images: jax.Array,
+        *,
+        train: bool,
+        weight: jax.Array | None = None,
+        key: jax.Array | None = None,
+    ) -> tuple[jax.Array, Any]:
+        given.append(not train or key is not None)
+        return b.problem.model.apply(variables, images, train=train, weight=weight)
+
+    model = Model(b.problem.model.init, apply, "drawing")
+    jax.eval_shape(functools.partial(b.unlearner.step, model), *b.first)
+    b.require(all(given), "a step shows a network with dropout a batch in train mode without a key")
+
+
 def _padding_changes_nothing(b: _Battery) -> None:
     state, batch, info = b.first
     garbage = jax.random.uniform(jax.random.key(1), (6, *batch.image.shape[1:]))
@@ -552,6 +571,7 @@ _CHECKS = (
     _step_is_pure,
     _state_keeps_its_types,
     _mixes_no_types,
+    _lets_the_network_draw,
     _padding_changes_nothing,
     _takes_traced_numbers,
     _keeps_structure,

@@ -133,9 +133,13 @@ def _outputs(
 ) -> int:
     variables = jax.tree.unflatten(structure, shapes)
     images = jax.ShapeDtypeStruct((2, *image), jnp.float32)
-    weight = {"weight": jax.ShapeDtypeStruct((2,), jnp.float32)} if model.takes_weight else {}
+    taken = {}
+    if model.takes_weight:
+        taken["weight"] = jax.ShapeDtypeStruct((2,), jnp.float32)
+    if model.takes_key:
+        taken["key"] = jax.eval_shape(jax.random.key, 0)
     outputs = _trace(model, variables, images, num_classes, train=False)
-    _trace(model, variables, images, num_classes, train=True, **weight)
+    _trace(model, variables, images, num_classes, train=True, **taken)
     return outputs
 
 
@@ -146,22 +150,22 @@ def _trace(
     num_classes: int | None,
     *,
     train: bool,
-    **weight: jax.ShapeDtypeStruct,
+    **taken: jax.ShapeDtypeStruct,
 ) -> int:
     """Number of outputs; see :func:`check_model`."""
     told = f"model={model.name!r}"
     changed: list[str] = []
     given: dict[str, Any] = {}
 
-    def apply(variables: Variables, images: jax.Array, weight: dict[str, jax.Array]) -> tuple[()]:
-        out = model.apply(variables, images, train=train, **weight)
+    def apply(variables: Variables, images: jax.Array, taken: dict[str, jax.Array]) -> tuple[()]:
+        out = model.apply(variables, images, train=train, **taken)
         if isinstance(out, tuple) and len(out) == 2:
             changed.extend(_changed(variables, out[1]))
         given["out"] = out
         return ()
 
     try:
-        jax.eval_shape(apply, variables, images, weight)
+        jax.eval_shape(apply, variables, images, taken)
     except InputError:
         raise
     except Exception as error:

@@ -17,6 +17,9 @@ FORBIDDEN = (
     "sklearn",
     "scipy.stats",
     "optuna",
+    "haiku",
+    "equinox",
+    "huggingface_hub",
 )
 
 PROBE = """
@@ -66,6 +69,12 @@ def test_importing_loads_no_optional_dependency_and_no_backend(more):
     loaded = [name for name in FORBIDDEN if name in modules]
     assert not loaded
     assert not backend
+
+
+def test_asking_for_an_adapter_loads_no_library_of_networks_but_flax():
+    more = "jax_unlearn.from_haiku, jax_unlearn.from_equinox, jax_unlearn.from_pretrained"
+    modules, _ = json.loads(python(PROBE.format(more=more)))
+    assert not {"haiku", "equinox", "huggingface_hub"}.intersection(modules)
 
 
 def test_it_trains_on_arrays_where_the_optional_dependencies_are_missing():

@@ -8,9 +8,12 @@ import subprocess
 import sys
 import textwrap
 
+import jax
+
 import jax_unlearn as ju
 from jax_unlearn.registry import find_method
 from jax_unlearn.testing import check_method
+from jax_unlearn.validation import check_model
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -48,6 +51,13 @@ def test_the_python_example_runs():
     forget, retain = map(float, run.stdout.split())
     assert forget < 0.2
     assert retain > 0.9
+
+
+def test_the_second_python_example_makes_a_model():
+    scope = {}
+    exec(re.findall(r"```python\n(.*?)```", README, re.DOTALL)[1], scope)
+    variables = jax.eval_shape(scope["model"].init, jax.random.key(0))
+    assert check_model(scope["model"], variables, (8, 8, 1)) == 10
 
 
 def test_the_method_that_contributors_are_shown_passes_the_battery(tmp_path):

@@ -1,7 +1,7 @@
 """Presets: one module for each published setting and for each run of ours.
 
-Of MU-Mis's settings PinsFace and SVHN have no builder here (give them as .npz), a ViT is not among
-the networks yet, and sequential requests are one command each.
+Of MU-Mis's settings PinsFace has no builder here (give it as .npz), and sequential requests are one
+command each.
 """
 
 import importlib

@@ -1,6 +1,6 @@
 """What the two papers' settings share."""
 
-from ..shared.config import Training
+from ..shared.config import Network, Training
 
 NATMU_BASELINES = ("finetune", "amnesiac", "bad_teacher", "salun", "natmu")
 """NatMU and the baselines of its tables."""
@@ -37,6 +37,21 @@ SGD_100 = Training(
     epochs=100, batch_size=128, learning_rate=0.1, weight_decay=5e-4, schedule="step"
 )
 """Recipe of originals and oracles; Tiny ImageNet takes batches of 256."""
+
+
+VIT_224 = Network(
+    name="vit_base",
+    patch=16,
+    image_size=224,
+    weights="google/vit-base-patch16-224-in21k",
+    normalize="centred",
+)
+"""ViT-B/16 at 224 pixels with pretrained weights."""
+
+VIT_FINE_TUNING = Training(
+    epochs=5, batch_size=128, learning_rate=0.01, weight_decay=0.0, schedule="cosine"
+)
+"""A recipe of ours for fine-tuning it; its authors', too, is SGD with momentum and a cosine."""
 
 
 def settings(batch_size: int, **methods: dict[str, float]) -> tuple[str, ...]:

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 from jax_unlearn import data
 from jax_unlearn.core import InputError, Model
-from jax_unlearn.models import CENTRED, NORMALIZATIONS, make_model
 
 from .config import Experiment
 from .naming import as_typed, naming
+from .network import build_network
 
 
 def load_data(
@@ -34,17 +34,8 @@ def load_data(
 
 def make_network(experiment: Experiment, dataset: data.Dataset) -> Model:
     """Build the network for a data set's images and classes."""
-    name = experiment.network.name
-    flags = {part: f"network.{part}" for part in ("width", "dtype")}
-    with as_typed(f"network.name={name!r}", network="network.name", model="network.name", **flags):
-        return make_model(
-            name,
-            dataset.num_classes,
-            dataset.train.image.shape[1:],
-            width=experiment.network.width or None,
-            normalize=NORMALIZATIONS.get(dataset.name, CENTRED),
-            dtype=experiment.network.dtype,
-        )
+    shape = dataset.train.image.shape[1:]
+    return build_network(experiment.network, dataset.num_classes, shape, dataset.name)
 
 
 @contextlib.contextmanager

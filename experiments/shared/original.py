@@ -39,15 +39,28 @@ class Network:
     """The network.
 
     Attributes:
-      name: convnet, resnet8, resnet10, resnet18, resnet20, resnet34, vgg16_bn, or FILE.py:NAME or
-        pkg.module:NAME of a constructor of your own.
+      name: convnet, resnet8, resnet10, resnet18, resnet20, resnet34, resnet50, vgg16_bn, vit_tiny,
+        vit_small, vit_base, swin_tiny, or FILE.py:NAME or pkg.module:NAME of a constructor of your
+        own.
       width: channels of the first layer; 0 takes the network's own.
       dtype: what it computes in, float32 or bfloat16; weights stay float32.
+      patch: height and width of a ViT's patch in pixels; 0 takes the network's own.
+      image_size: height and width in pixels to which the network enlarges its images; 0 leaves
+        them.
+      weights: pretrained weights from which originals and oracles start, with a last layer of their
+        own: a .safetensors file of timm, torchvision or transformers, or a folder or hub id of a
+        network; '' draws all weights.
+      normalize: whose mean and deviation of pixels it takes: those of cifar10 and so on, imagenet,
+        or centred, which are 0.5 and 0.5; '' takes those of the data.
     """
 
     name: str = "convnet"
     width: int = 0
     dtype: str = "float32"
+    patch: int = 0
+    image_size: int = 0
+    weights: str = ""
+    normalize: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

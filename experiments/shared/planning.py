@@ -1,6 +1,5 @@
 """The bank of an experiment, and what all models that it trains share."""
 
-import dataclasses
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +14,7 @@ from jax_unlearn.bank.together import from_leader
 from jax_unlearn.sharding import parse_mesh
 
 from .naming import as_typed
+from .network import describe_network
 from .setting_up import Setup
 from .sources import source_of
 
@@ -46,7 +46,7 @@ def make_plan(
 ) -> Plan:
     """What all models of an experiment share, in a bank."""
     experiment, execution = setup.experiment, setup.execution
-    network = dataclasses.asdict(experiment.network)
+    network = describe_network(experiment.network)
     source = source_of(experiment.network.name)
     alone = f"model={jax.device_count()}" if jax.process_count() == 1 else ""
     return Plan(

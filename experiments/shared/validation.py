@@ -5,8 +5,6 @@ from jax_unlearn import data
 from jax_unlearn.bank.forgetting import FIRST_SCORING_SEED
 from jax_unlearn.core import InputError, check_choice, check_number
 from jax_unlearn.data.request_text import OPTIONS
-from jax_unlearn.models import find_network
-from jax_unlearn.models.linen import DTYPES
 from jax_unlearn.registry import find_method
 from jax_unlearn.user_code import is_reference
 
@@ -14,6 +12,7 @@ from .composed import check_composed, method_at, methods_in
 from .config import Experiment
 from .hyperparameters import build_method, method_arguments
 from .naming import as_typed, naming
+from .network import check_network
 from .setting_text import parse_setting
 
 
@@ -23,8 +22,7 @@ def validate(experiment: Experiment) -> None:
     Raises:
       InputError: with one line that names the setting.
     """
-    find_network(experiment.network.name, argument="network.name")
-    check_choice("network.dtype", experiment.network.dtype, DTYPES)
+    check_network(experiment.network)
     for field in ("seeds", "request_seeds", "unlearning_seeds"):
         for seed in getattr(experiment, field):
             check_number(field, seed, low=0, high=FIRST_SCORING_SEED - 1, whole=True)
@@ -37,7 +35,6 @@ def validate(experiment: Experiment) -> None:
             raise InputError(f"{field}={values}: expected one or more values, none of them twice")
     for name in ("train_size", "test_size", "validation_size", "validation_seed", "padding"):
         check_number(f"data.{name}", getattr(experiment.data, name), low=0, whole=True)
-    check_number("network.width", experiment.network.width, low=0, whole=True)
     check_number("svc_examples", experiment.svc_examples, low=0, whole=True)
     check_number("cpu_devices", experiment.cpu_devices, low=0, high=1024, whole=True)
     check_choice("loop", experiment.loop, ("auto", "scan", "python"))

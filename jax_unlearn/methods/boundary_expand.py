@@ -90,7 +90,12 @@ class BoundaryExpand(Descent):
         variables, both = forward.variables, forward.params
 
         def logits_fn(params: Any) -> tuple[jax.Array, Variables]:
-            network = Forward(forward.model, with_params(variables, params), train=forward.train)
+            network = Forward(
+                forward.model,
+                with_params(variables, params),
+                train=forward.train,
+                key=forward.key,
+            )
             return network(batch), split_variables(network.variables)[1]
 
         logits, rest = extended_logits(logits_fn, both["network"], both["output"])

@@ -34,6 +34,9 @@ from jax_unlearn.methods.reinit import reinit_linear_layers
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("constant", "cosine", "cosine_by_epoch", "step", "triangle_by_epoch")
 
+_NETWORK = 0x6E657477
+"""What a step's key is folded with for the network's own randomness."""
+
 OptimizerFactory = Callable[[float], optax.GradientTransformation]
 """Makes an optax optimizer of a learning rate, as ``optax.adam`` does."""
 
@@ -51,10 +54,21 @@ class Forward:
       model: the network.
       variables: its weights, with the statistics after the passes made so far.
       train: whether passes are in train mode where they do not say otherwise.
+      key: randomness of all passes; each draws numbers of its own (dropout).
     """
 
-    def __init__(self, model: Model, variables: Variables, *, train: bool):
-        self.model, self.variables, self.train = model, variables, train
+    def __init__(
+        self, model: Model, variables: Variables, *, train: bool, key: chex.PRNGKey | None
+    ):
+        self.model, self.variables, self.train, self.key = model, variables, train, key
+        self._passes = 0
+
+    def next_key(self) -> chex.PRNGKey | None:
+        """Randomness of the pass that follows; None for a network that draws nothing."""
+        if not self.model.takes_key or self.key is None:
+            return None
+        self._passes += 1
+        return jax.random.fold_in(self.key, self._passes)
 
     @property
     def params(self) -> Any:
@@ -66,24 +80,26 @@ class Forward:
 
         Args:
           batch: what to show.
-          train: whether BatchNorm uses the batch's statistics and updates its running ones; None
-            takes the method's ``train_mode``.
+          train: whether BatchNorm uses the batch's statistics and updates its running ones, and
+            dropout drops; None takes the method's ``train_mode``.
         """
         train = self.train if train is None else train
         logits, self.variables = self.model.forward(
-            self.variables, batch.image, train=train, weight=batch.weight
+            self.variables, batch.image, train=train, weight=batch.weight, key=self.next_key()
         )
         return logits
 
     def as_function(self, batch: Batch) -> Callable[[jax.Array], jax.Array]:
         """The network as a function of images [B, H, W, C] alone, for gradients in the input.
 
-        What its passes do to the statistics is dropped.
+        What its passes do to the statistics is dropped. All of them draw the same random numbers:
+        it is one function.
         """
-        model, variables, train = self.model, self.variables, self.train
+        model, variables, train, key = self.model, self.variables, self.train, self.next_key()
 
         def logits_fn(images: jax.Array) -> jax.Array:
-            return model.forward(variables, images, train=train, weight=batch.weight)[0]
+            weight = batch.weight
+            return model.forward(variables, images, train=train, weight=weight, key=key)[0]
 
         return logits_fn
 
@@ -131,7 +147,8 @@ class Optimized(Unlearner):
         or an optax schedule, a function from the number of the update to a multiplier of the
         learning rate.
       warmup_epochs: length of the ``'step'`` schedule's warm-up.
-      train_mode: whether BatchNorm uses the batch's statistics and updates its running ones.
+      train_mode: whether BatchNorm uses the batch's statistics and updates its running ones, and
+        dropout drops.
       augment: whether retain and forget rows are augmented, as the problem says.
       reinit_linear: whether linear layers are re-initialised before the first step; arXiv
         2405.15495 does so for some methods when a whole class or sub-class is forgotten.
@@ -296,8 +313,12 @@ class Optimized(Unlearner):
         """One update of the weights."""
         params, _ = split_variables(state.variables)
 
+        # Far from the small numbers by which a method may fold or split the step's key itself.
+        key = jax.random.fold_in(info.key, _NETWORK) if model.takes_key else None
+
         def objective(params: Any) -> tuple[jax.Array, tuple[Variables, dict[str, jax.Array]]]:
-            forward = Forward(model, with_params(state.variables, params), train=self.train_mode)
+            variables = with_params(state.variables, params)
+            forward = Forward(model, variables, train=self.train_mode, key=key)
             loss, scalars = self.loss(forward, batch, state.extra, info)
             return loss, (forward.variables, {"loss": loss, **scalars})
 

@@ -108,12 +108,15 @@ def _logits_of_all(forward: Forward, batch: Batch, noisy: jax.Array) -> chex.Arr
     count, samples, *shape = noisy.shape
     if forward.train:
         # Each draw with its own batch statistics; a loop, so that the program holds one pass.
-        def show(variables: Variables, images: jax.Array) -> tuple[Variables, jax.Array]:
-            one = Forward(forward.model, variables, train=True)
+        def show(variables: Variables, draw: Any) -> tuple[Variables, jax.Array]:
+            images, key = draw
+            one = Forward(forward.model, variables, train=True, key=key)
             logits = one(batch._replace(image=images))
             return as_before(one.variables, variables), logits
 
-        draws = jnp.moveaxis(noisy, 1, 0)
+        key = forward.next_key()
+        keys = None if key is None else jax.random.split(key, samples)
+        draws = (jnp.moveaxis(noisy, 1, 0), keys)
         forward.variables, passes = jax.lax.scan(show, forward.variables, draws)
         return jnp.moveaxis(passes, 0, 1)
     # Rows first, as they lie on the devices.

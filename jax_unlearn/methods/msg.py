@@ -91,8 +91,11 @@ class MSG(Descent):
         retain = needs_examples("retain", problem.retain)
         rows = jax.random.permutation(key, len(retain.label))[: len(forget.label)]
         carry = (jax.tree.map(jnp.zeros_like, split_variables(variables)[0]), variables)
-        for examples, sign in ((take(retain, jax.device_get(rows)), 1.0), (forget, -1.0)):
-            carry = add_scores(problem.model, carry, examples, sign, self.batch_size)
+        sets = ((take(retain, jax.device_get(rows)), 1.0), (forget, -1.0))
+        # The permutation has split 0 and 1 off the key.
+        for number, (examples, sign) in enumerate(sets, start=2):
+            drawn = jax.random.fold_in(key, number)
+            carry = add_scores(problem.model, carry, examples, sign, self.batch_size, key=drawn)
         return carry
 
     def transform(
@@ -108,7 +111,13 @@ class MSG(Descent):
 
 
 def add_scores(
-    model: Model, carry: tuple[Any, Variables], examples: Examples, sign: float, batch_size: int
+    model: Model,
+    carry: tuple[Any, Variables],
+    examples: Examples,
+    sign: float,
+    batch_size: int,
+    *,
+    key: chex.PRNGKey | None = None,
 ) -> tuple[Any, Variables]:
     """Add a set's signed gradients, batch by batch in train mode.
 
@@ -119,31 +128,35 @@ def add_scores(
       examples: the set; images are not augmented.
       sign: what the gradients are multiplied by.
       batch_size: rows at a time; each batch counts as its mean.
+      key: randomness of a network that draws in train mode.
     """
     add, arrays = functools.partial(_add_batch, model, sign), (examples.image, examples.label)
     sharding = batch_sharding(carry[1])
-    return functional.fold_batches(add, carry, arrays, batch_size, sharding=sharding)
+    key = key if model.takes_key else None
+    *carry, _ = functional.fold_batches(add, (*carry, key), arrays, batch_size, sharding=sharding)
+    return tuple(carry)
 
 
 @functools.partial(jax.jit, static_argnames="model")
 def _add_batch(
     model: Model,
     sign: float,
-    carry: tuple[Any, Variables],
+    carry: tuple[Any, Variables, chex.PRNGKey | None],
     images: jax.Array,
     labels: jax.Array,
     weight: jax.Array,
-) -> tuple[Any, Variables]:
-    total, variables = carry
+) -> tuple[Any, Variables, chex.PRNGKey | None]:
+    total, variables, key = carry
+    now, following = (None, None) if key is None else jax.random.split(key)
 
     def objective(params: Any) -> tuple[jax.Array, Variables]:
         before = with_params(variables, params)
-        logits, after = model.forward(before, to_unit(images), train=True, weight=weight)
+        logits, after = model.forward(before, to_unit(images), train=True, weight=weight, key=now)
         losses = functional.cross_entropy(logits, labels)
         return sign * functional.weighted_mean(losses, weight), after
 
     gradients, after = jax.grad(objective, has_aux=True)(split_variables(variables)[0])
-    return jax.tree.map(jnp.add, total, gradients), as_before(after, variables)
+    return jax.tree.map(jnp.add, total, gradients), as_before(after, variables), following
 
 
 msg = constructor(MSG)

@@ -99,14 +99,18 @@ class NegMerge(Descent):
         rates = self.learning_rate * jnp.asarray(self.spread) ** jnp.asarray(ends)
         own = jax.tree.map(self._in_turn, batch)
 
-        def update(rate: jax.Array, variables: Variables, moments: Any, batch: Batch) -> Any:
+        def update(
+            rate: jax.Array, key: jax.Array, variables: Variables, moments: Any, batch: Batch
+        ) -> Any:
             method = dataclasses.replace(self, learning_rate=rate)  # type: ignore[arg-type]
             before = DescentState(variables, moments)
-            after, scalars = super(NegMerge, method).step(model, before, batch, info)
+            now = info._replace(key=key)
+            after, scalars = super(NegMerge, method).step(model, before, batch, now)
             return after.variables, after.opt_state, scalars
 
-        updates = jax.vmap(update, in_axes=(0, 0, 0, 1))
-        variables, moments, scalars = updates(rates, state.variables, state.opt_state, own)
+        keys = jax.random.split(info.key, self.models)
+        updates = jax.vmap(update, in_axes=(0, 0, 0, 0, 1))
+        variables, moments, scalars = updates(rates, keys, state.variables, state.opt_state, own)
         means = {name: values.mean() for name, values in scalars.items()}
         return DescentState(variables, moments, state.extra), means
 

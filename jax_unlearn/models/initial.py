@@ -1,6 +1,7 @@
-"""Initial weights as torchvision draws them, for all layers of a network at once."""
+"""Initial weights as PyTorch's networks have them, for all layers of a network at once."""
 
 import math
+from collections.abc import Callable
 
 import chex
 import jax
@@ -10,10 +11,7 @@ from jax_unlearn.core import Variables
 
 
 def torch_weights(key: chex.PRNGKey, shapes: Variables, *, small_linear: bool = False) -> Variables:
-    """Draw every layer's weights; one random array of each distribution is cut into all layers.
-
-    A generator for each layer would give weights as good, but compiling one costs up to half a
-    second on a CPU: ten seconds for a ResNet-18, and tenths of a second this way.
+    """Draw the weights of a network of convolutions as torchvision does.
 
     Convolution kernels are normal with variance 2 / fan out (Kaiming He, Xiangyu Zhang, Shaoqing
     Ren, Jian Sun, "Delving Deep into Rectifiers", 2015, arXiv 1502.01852; fan out as torchvision
@@ -44,6 +42,49 @@ def torch_weights(key: chex.PRNGKey, shapes: Variables, *, small_linear: bool = 
             return "normal", 0.01
         return "ones", 1.0 if leaf in ("scale", "var") else 0.0
 
+    return _drawn(key, shapes, recipe)
+
+
+def transformer_weights(key: chex.PRNGKey, shapes: Variables) -> Variables:
+    """Draw the weights of a vision transformer.
+
+    Kernels, embeddings of places and the class token, and tables of biases are normal with
+    deviation 0.02, as in the code of ViT's and Swin's authors and of timm (which cut it at 2, that
+    is at 100 deviations); biases are zero, normalisations start as the identity.
+
+    Args:
+      key: randomness.
+      shapes: ``{'params': ...}`` as ``jax.eval_shape`` gives it, with linen's names of leaves.
+
+    Returns:
+      float32 arrays of those shapes.
+    """
+
+    def recipe(path: tuple, shape: tuple[int, ...]) -> tuple[str, float]:
+        del shape
+        if path[-1].key in ("scale", "bias"):
+            return "ones", 1.0 if path[-1].key == "scale" else 0.0
+        return "normal", 0.02
+
+    return _drawn(key, shapes, recipe)
+
+
+def _drawn(
+    key: chex.PRNGKey,
+    shapes: Variables,
+    recipe: Callable[[tuple, tuple[int, ...]], tuple[str, float]],
+) -> Variables:
+    """Cut one random array of each distribution into all layers.
+
+    A generator for each layer would give weights as good, but compiling one costs up to half a
+    second on a CPU: ten seconds for a ResNet-18, and tenths of a second this way.
+
+    Args:
+      key: randomness.
+      shapes: as ``jax.eval_shape`` gives them.
+      recipe: of a leaf's path and shape the distribution, ``'normal'``, ``'uniform'`` or
+        ``'ones'``, and what it is multiplied by.
+    """
     leaves, structure = jax.tree.flatten_with_path(shapes)
     recipes = [recipe(path, leaf.shape) for path, leaf in leaves]
     sizes = [math.prod(leaf.shape) for _, leaf in leaves]

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import json
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -13,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jax_unlearn.core import InputError, Model, Variables, check_choice, check_number
+from jax_unlearn.models.adapting import check_image_shape, mode_keywords, name_of
 from jax_unlearn.models.convolution import convolution
 from jax_unlearn.models.initial import torch_weights
 
@@ -29,6 +31,7 @@ NORMALIZATIONS: Mapping[str, Normalization] = MappingProxyType(
         "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
         "cifar20": _CIFAR100,
         "cifar100": _CIFAR100,
+        "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
         "tiny_imagenet200": ((0.4802, 0.4481, 0.3975), (0.2764, 0.2689, 0.2816)),
     }
 )
@@ -66,8 +69,38 @@ def conv3x3(
     )
 
 
+def conv7x7(features: int, *, stride: int, dtype: Any = jnp.float32, name: str) -> nn.Conv:
+    """7x7 convolution without bias, padded by three pixels on every side: ImageNet's stem."""
+    return nn.Conv(
+        features,
+        (7, 7),
+        strides=stride,
+        padding=((3, 3), (3, 3)),
+        use_bias=False,
+        dtype=dtype,
+        conv_general_dilated=convolution,
+        name=name,
+    )
+
+
+def patches(images: jax.Array, patch: int, features: int, dtype: Any) -> jax.Array:
+    """Tokens [B, H / patch, W / patch, features] of images [B, H, W, C]: a layer ``patch_embed``.
+
+    Call it inside a module's compact ``__call__``.
+    """
+    return nn.Conv(
+        features,
+        (patch, patch),
+        strides=patch,
+        padding="VALID",
+        dtype=dtype,
+        conv_general_dilated=convolution,
+        name="patch_embed",
+    )(images)
+
+
 def conv1x1(features: int, *, stride: int = 1, dtype: Any = jnp.float32, name: str) -> nn.Conv:
-    """1x1 convolution without bias: a shortcut past layers that change the shape."""
+    """1x1 convolution without bias."""
     return nn.Conv(
         features,
         (1, 1),
@@ -102,8 +135,12 @@ def pooled_linear(features: jax.Array, num_classes: int, dtype: Any) -> jax.Arra
 
     Call it inside a module's compact ``__call__``. The average is taken in float32.
     """
-    pooled = jnp.mean(features.astype(jnp.float32), axis=(1, 2))
-    return nn.Dense(num_classes, dtype=dtype, name="fc")(pooled).astype(jnp.float32)
+    return last_linear(jnp.mean(features.astype(jnp.float32), axis=(1, 2)), num_classes, dtype)
+
+
+def last_linear(features: jax.Array, num_classes: int, dtype: Any) -> jax.Array:
+    """Linear layer ``fc``: [B, F] to float32 logits [B, K]."""
+    return nn.Dense(num_classes, dtype=dtype, name="fc")(features).astype(jnp.float32)
 
 
 @functools.lru_cache(maxsize=256)
@@ -111,53 +148,88 @@ def from_linen(
     module: nn.Module,
     image_shape: tuple[int, int, int],
     *,
-    name: str,
+    name: str = "",
     weights: Callable[[chex.PRNGKey, Variables], Variables] | None = None,
+    draws: bool = True,
+    config: str = "",
 ) -> Model:
     """Wrap a linen module as a Model; equal arguments give the very same Model.
 
     A Model is a static argument of jitted functions, so one object means one compilation.
 
+    Dropout, and whatever else asks for random numbers by ``make_rng``, draws from the key of each
+    step. Rows that pad a batch stay out of the statistics of ``nn.BatchNorm``.
+
     Args:
-      module: called as ``module(images, train=...)``, gives logits [B, K]. Its collections other
-        than ``'params'`` (``'batch_stats'``) are updated in train mode. If it takes the keyword
-        ``weight`` too, it is given the rows' weights in train mode: 0 is padding. It must be
-        hashable and must not draw random numbers outside ``init``.
+      module: called as ``module(images)``, gives logits [B, K]; told its mode by the keyword
+        ``train``, ``training``, ``is_training`` or ``deterministic`` where it takes one. Its
+        collections other than ``'params'`` (``'batch_stats'``) are updated in train mode. If it
+        takes the keyword ``weight`` too, it is given the rows' weights in train mode: 0 is
+        padding. It must be hashable.
       image_shape: height, width and channels that the weights are made for.
-      name: shown in tables and error messages.
+      name: shown in tables and error messages; '' takes that of the module's class.
       weights: ``weights(key, shapes) -> variables``, draws the initial weights instead of the
         module's own initialisers.
+      draws: whether it may draw random numbers in train mode; False leaves them out of every
+        program.
+      config: see :class:`~jax_unlearn.core.Model`.
     """
+    told = mode_keywords(type(module).__call__)
+    start: Callable[..., Any] = module.init
+    takes_weight = "weight" in inspect.signature(type(module).__call__).parameters
 
     @jax.jit
     def init(key: chex.PRNGKey) -> Variables:
         images = jnp.zeros((1, *image_shape), jnp.float32)
-        own = functools.partial(module.init, train=False)
+        own = functools.partial(start, **told(False))
         if weights is None:
             return own(key, images)
         return weights(key, jax.eval_shape(own, key, images))
 
     # What it returns depends on `mutable`, which its types do not say.
-    apply: Callable[..., Any] = module.apply
+    run: Callable[..., Any] = module.apply
 
-    def masked(
-        variables: Variables, images: jax.Array, *, train: bool, weight: jax.Array | None = None
+    def drawing(
+        variables: Variables,
+        images: jax.Array,
+        *,
+        train: bool,
+        weight: jax.Array | None = None,
+        key: chex.PRNGKey | None = None,
     ) -> tuple[jax.Array, Variables]:
         if not train:
-            return apply(variables, images, train=False), variables
+            return run(variables, images, **told(False)), variables
         mutable = [collection for collection in variables if collection != "params"]
-        padding = {} if weight is None else {"weight": weight}
-        logits, updated = apply(variables, images, train=True, mutable=mutable, **padding)
+        given: dict[str, Any] = told(True)
+        if weight is not None and takes_weight:
+            given["weight"] = weight
+        if key is not None:
+            # Linen draws every stream that is not given from this one.
+            given["rngs"] = {"params": key}
+        with nn.intercept_methods(_padding(None if takes_weight else weight)):
+            logits, updated = run(variables, images, mutable=mutable, **given)
         return logits, {**variables, **updated}
 
-    def unmasked(
-        variables: Variables, images: jax.Array, *, train: bool
+    def steady(
+        variables: Variables, images: jax.Array, *, train: bool, weight: jax.Array | None = None
     ) -> tuple[jax.Array, Variables]:
-        return masked(variables, images, train=train)
+        return drawing(variables, images, train=train, weight=weight)
 
-    # A Model says by the signature of apply whether padding can be kept out of a batch's mix.
-    takes_weight = "weight" in inspect.signature(type(module).__call__).parameters
-    return Model(init=init, apply=masked if takes_weight else unmasked, name=name)
+    return Model(init, drawing if draws else steady, name_of(module, name), config)
+
+
+def _padding(weight: jax.Array | None) -> Callable[..., Any]:
+    """Tells the BatchNorm layers of a module which rows are padding."""
+
+    def intercept(layer: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
+        norm = isinstance(context.module, nn.BatchNorm) and context.method_name == "__call__"
+        if norm and weight is not None and kwargs.get("mask") is None and args:
+            rows, *more = args[0].shape
+            if rows == len(weight):
+                kwargs = {**kwargs, "mask": (weight > 0).reshape(-1, *[1] * len(more))}
+        return layer(*args, **kwargs)
+
+    return intercept
 
 
 def build(
@@ -194,27 +266,22 @@ def build(
     check_number("width", width, low=1, whole=True)
     check_choice("dtype", dtype, DTYPES)
     shape = _checked_shape(name, image_shape, smallest)
-    module = network(
-        num_classes=int(num_classes),
-        width=int(width),
-        normalize=_checked_normalization(normalize, shape[2]),
-        dtype=dtype,
+    fields = {
+        "num_classes": int(num_classes),
+        "width": int(width),
+        "normalize": _checked_normalization(normalize, shape[2]),
+        "dtype": dtype,
         **structure,
+    }
+    config = json.dumps({"network": name, "image_shape": shape, **fields})
+    return from_linen(
+        network(**fields), shape, name=name, weights=weights, draws=False, config=config
     )
-    return from_linen(module, shape, name=name, weights=weights)
 
 
 def _checked_shape(name: str, image_shape: Any, smallest: int) -> tuple[int, int, int]:
-    try:
-        height, width, channels = (int(n) for n in image_shape)
-    except (TypeError, ValueError):
-        height = width = channels = 0
-    if min(height, width, channels) < 1:
-        raise InputError(
-            f"image_shape={image_shape!r}: expected (height, width, channels), all at least 1"
-        )
-    shape = (height, width, channels)
-    if min(height, width) < smallest:
+    shape = check_image_shape(image_shape)
+    if min(shape[:2]) < smallest:
         raise InputError(
             f"image_shape={shape}: {name} needs images of at least {smallest}x{smallest} pixels;"
             " choose a network for smaller images (convnet) or enlarge them"

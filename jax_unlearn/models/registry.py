@@ -3,12 +3,16 @@
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 from jax_unlearn.core import InputError, Model
 from jax_unlearn.models.conv import convnet
 from jax_unlearn.models.linen import CENTRED, Normalization
 from jax_unlearn.models.resnet import resnet8, resnet10, resnet18, resnet20, resnet34
+from jax_unlearn.models.resnet50 import resnet50
+from jax_unlearn.models.swin import swin_tiny
 from jax_unlearn.models.vgg import vgg16_bn
+from jax_unlearn.models.vit import vit_base, vit_small, vit_tiny
 from jax_unlearn.user_code import find_object
 
 MODELS: Mapping[str, Callable[..., Model]] = MappingProxyType(
@@ -19,7 +23,12 @@ MODELS: Mapping[str, Callable[..., Model]] = MappingProxyType(
         "resnet18": resnet18,
         "resnet20": resnet20,
         "resnet34": resnet34,
+        "resnet50": resnet50,
         "vgg16_bn": vgg16_bn,
+        "vit_tiny": vit_tiny,
+        "vit_small": vit_small,
+        "vit_base": vit_base,
+        "swin_tiny": swin_tiny,
     }
 )
 """Constructors by name; all have the signature of :func:`convnet`, with widths of their own."""
@@ -59,6 +68,7 @@ def make_model(
     width: int | None = None,
     normalize: Normalization = CENTRED,
     dtype: str = "float32",
+    patch: int | None = None,
 ) -> Model:
     """Build the network of a name.
 
@@ -69,6 +79,8 @@ def make_model(
       width: channels of the first layer; None means the network's own default.
       normalize: mean and standard deviation of the pixels; see ``NORMALIZATIONS``.
       dtype: compute type, ``'float32'`` or ``'bfloat16'``; weights and logits stay float32.
+      patch: height and width of a vision transformer's patch in pixels; None means the network's
+        own.
 
     Raises:
       InputError: if the name is unknown, an argument is out of range, or a network of your own
@@ -76,14 +88,17 @@ def make_model(
         :class:`~jax_unlearn.core.Model`.
     """
     constructor = find_network(name)
-    given = {"normalize": normalize, "dtype": dtype} | ({} if width is None else {"width": width})
+    sizes = {"width": width, "patch": patch}
+    given: dict[str, Any] = {"normalize": normalize, "dtype": dtype}
+    given |= {size: value for size, value in sizes.items() if value is not None}
+    taken = _arguments(constructor)
+    for size, value in sizes.items():
+        if value is not None and size not in taken:
+            raise InputError(
+                f"{size}={value!r}: {name} has no argument {size}: expected none; leave it out"
+            )
     if name in MODELS:
         return MODELS[name](num_classes, image_shape, **given)
-    taken = _arguments(constructor)
-    if width is not None and "width" not in taken:
-        raise InputError(
-            f"width={width!r}: {name} has no argument width: expected none; leave it out"
-        )
     if dtype != "float32" and "dtype" not in taken:
         raise InputError(
             f"dtype={dtype!r}: {name} has no argument dtype: expected 'float32'; leave it out"

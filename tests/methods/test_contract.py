@@ -47,7 +47,7 @@ class AscendingAtLength(Tuned):
 
     def loss(self, forward, batch, extra, info):
         logits, forward.variables = forward.model.forward(
-            forward.variables, batch.image, train=self.train_mode, weight=batch.weight
+            forward.variables, batch.image, train=self.train_mode, weight=batch.weight, key=info.key
         )
         losses = functional.cross_entropy(logits, batch.label)
         return -functional.weighted_mean(losses, batch.weight), {}

@@ -10,7 +10,7 @@ import numpy as np
 import optax
 import pytest
 
-from jax_unlearn.core import InputError
+from jax_unlearn.core import InputError, Model
 from jax_unlearn.models import MODELS, NORMALIZATIONS, convnet, from_linen, make_model
 
 
@@ -58,26 +58,28 @@ def test_a_linen_network_without_batch_statistics_becomes_a_model():
 
     model = from_linen(Linear(), (4, 4, 1), name="linear")
     variables = model.init(jax.random.key(0))
-    assert not model.takes_weight
     logits, after = model.apply(variables, jnp.ones((2, 4, 4, 1)), train=True)
     assert logits.shape == (2, 3)
     jax.tree.map(np.testing.assert_array_equal, variables, after)
 
 
 def test_statistics_that_padding_would_enter_are_warned_of():
-    class Normed(nn.Module):
-        @nn.compact
-        def __call__(self, images, *, train):
-            rows = images.reshape(images.shape[0], -1)
-            return nn.BatchNorm(use_running_average=not train)(nn.Dense(3)(rows))
+    def init(key):
+        return {"params": jax.random.normal(key, (16, 3)), "batch_stats": jnp.zeros(3)}
 
-    model = from_linen(Normed(), (4, 4, 1), name="normed")
+    def apply(variables, images, *, train):
+        x = images.reshape(images.shape[0], -1) @ variables["params"]
+        mean = x.mean(axis=0) if train else variables["batch_stats"]
+        return x - mean[None], {**variables, "batch_stats": mean}
+
+    model = Model(init, apply, name="normed")
     masked = make_model("resnet20", 3, (8, 8, 3), width=4)
     weight = jnp.array([1.0, 0.0])
 
     def forward(model, image_shape, train):
         variables = model.init(jax.random.key(0))
-        model.forward(variables, jnp.ones((2, *image_shape)), train=train, weight=weight)
+        images = jnp.ones((2, *image_shape))
+        model.forward(variables, images, train=train, weight=weight, key=None)
 
     with pytest.warns(UserWarning, match="'normed': it updates a state"):
         forward(model, (4, 4, 1), True)
