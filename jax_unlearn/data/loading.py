@@ -101,14 +101,14 @@ def embedded(name: str, error: UnwritableError) -> Dataset:
       error: why it cannot be prepared; raised again for a dataset that comes in a file.
     """
     source = SOURCES[parse_name(name).name]
-    if source.archive:
+    if source.archives:
         raise error
     train, test = _embedded_arrays(source)
     return assemble(name, Path(), train, test)
 
 
 def _embedded_arrays(source: Source) -> tuple[Arrays, Arrays]:
-    content = source.read(None)
+    content = source.read()
     train, test = (
         {
             "image": np.asarray(rows.image),
