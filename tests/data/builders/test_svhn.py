@@ -41,7 +41,8 @@ def test_images_come_out_in_their_order_and_the_zero_is_label_0(images, tmp_path
 
 def test_one_file_of_two_is_not_enough_and_the_message_says_where_both_are(images, tmp_path):
     (write(tmp_path / "data", images) / "test_32x32.mat").unlink()
-    with pytest.raises(InputError, match="archives train_32x32.mat and test_32x32.mat") as caught:
+    both = r"archives train_32x32\.mat and test_32x32\.mat"
+    with pytest.raises(InputError, match=both) as caught:
         load("svhn", tmp_path / "data", tmp_path / "cache")
     assert "http://ufldl.stanford.edu/housenumbers/test_32x32.mat into" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -65,7 +66,7 @@ def test_other_content_is_refused(images, tmp_path, changed, message):
 def test_a_damaged_file_is_refused_in_one_line(images, tmp_path, content):
     folder = write(tmp_path, images)
     (folder / "train_32x32.mat").write_bytes(content)
-    with pytest.raises(InputError, match="cannot be read .*fetch it again") as caught:
+    with pytest.raises(InputError, match=r"cannot be read .*fetch it again") as caught:
         read_svhn(folder / "train_32x32.mat", folder / "test_32x32.mat")
     assert "\n" not in str(caught.value)
 
