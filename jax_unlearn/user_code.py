@@ -29,10 +29,10 @@ def is_reference(text: Any) -> bool:
     """Whether a text names an object in a file or module rather than a built-in thing.
 
     True for ``FILE.py:NAME`` and ``pkg.module:NAME``, and for the same with the name forgotten, so
-    that :func:`load_object` can say what is missing. ``mnist:3.0.1`` (a version of a dataset) and
-    ``data.npz`` are none.
+    that :func:`load_object` can say what is missing. ``mnist:3.0.1`` (a version of a dataset),
+    ``hf:mnist`` (one of Hugging Face) and ``data.npz`` are none.
     """
-    if not isinstance(text, str):
+    if not isinstance(text, str) or text.startswith("hf:"):
         return False
     if text.endswith(".py"):
         return True

@@ -67,7 +67,8 @@ def _no_name(name: str) -> InputError:
     what = "is a file: " if path.is_file() else "is a folder: " if path.is_dir() else ""
     return InputError(
         f"dataset={name!r}: {what}expected a name such as cifar10, NAME/CONFIG or NAME:1.0.0 (with "
-        "its folder as data_dir), the path of an .npz (see load_npz), or FILE.py:NAME"
+        "its folder as data_dir), the path of an .npz (see load_npz) or of a folder of images (see "
+        "load_folder), or FILE.py:NAME"
     )
 
 

@@ -35,6 +35,7 @@ import numpy as np
 from jax_unlearn.core import InputError
 from jax_unlearn.data.builders.prepare import UnwritableError
 from jax_unlearn.data.dataset import Dataset, content_digest, warn_absent_classes
+from jax_unlearn.data.image_options import AS_THEY_ARE, ImageOptions
 from jax_unlearn.data.lazy import LazyImages
 from jax_unlearn.data.loading import (
     Arrays,
@@ -42,6 +43,7 @@ from jax_unlearn.data.loading import (
     assemble,
     cache_root,
     embedded,
+    read_files,
     read_or_make,
     source_key,
     warn_uncached,
@@ -162,6 +164,7 @@ def open_stream(
     cache_dir: str | os.PathLike | None = None,
     *,
     download: bool = False,
+    options: ImageOptions = AS_THEY_ARE,
 ) -> StreamedDataset:
     """Open a dataset without reading its images.
 
@@ -175,12 +178,18 @@ def open_stream(
       data_dir: root of prepared datasets; None means ``<cache_dir>/tfds``.
       cache_dir: folder of labels and ids; None means $JAX_UNLEARN_CACHE or ~/.cache/jax_unlearn.
       download: whether a missing archive may be downloaded from its official address.
+      options: how a folder of images, or a dataset of Hugging Face, is read.
 
     Raises:
       InputError: as :func:`jax_unlearn.data.load`; also where grain is not installed, for an
         ``.npz``, or for a dataset of the user's own whose images are in memory.
     """
     name = str(name)
+    found = read_files(
+        *(name, data_dir, cache_dir), download=download, options=options, streamed=True
+    )
+    if found is not None:
+        return _streamed(found, cache_dir)
     if name.lower().endswith(".npz"):
         raise InputError(
             f"dataset={name!r}: an .npz cannot be streamed: expected a dataset prepared by TFDS; "
