@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from jax_unlearn.core import InputError
-from jax_unlearn.data.builders import SOURCES
 from jax_unlearn.data.dataset import Dataset
 from jax_unlearn.data.encoded import Encoded, common_shape
 from jax_unlearn.data.folder_tree import list_images
 from jax_unlearn.data.image_files import UnfitError
 from jax_unlearn.data.image_options import AS_THEY_ARE, ImageOptions, refuse_options
-from jax_unlearn.data.prepared import COARSE, INFO
+from jax_unlearn.data.prepared import BUILT_IN, INFO
 from jax_unlearn.data.splitting import make_dataset
 
 
@@ -69,7 +68,7 @@ def image_folder(name: str, data_dir: str | os.PathLike | None) -> Path | None:
         raise InputError(
             f"data_dir={str(data_dir)!r}: {name} is a path of its own: expected none; drop it"
         )
-    return path if is_path or name not in {*SOURCES, *COARSE} else None
+    return path if is_path or name not in BUILT_IN else None
 
 
 def load_folder(path: str | os.PathLike, options: ImageOptions = AS_THEY_ARE) -> Dataset:

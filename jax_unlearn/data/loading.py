@@ -21,10 +21,9 @@ from jax_unlearn.data.folder import image_folder, load_folder, open_folder
 from jax_unlearn.data.hub import PREFIX, load_hub
 from jax_unlearn.data.image_options import AS_THEY_ARE, ImageOptions, refuse_options
 from jax_unlearn.data.npz import SPLITS, load_npz
-from jax_unlearn.data.own import load_own
+from jax_unlearn.data.own import is_own, load_own
 from jax_unlearn.data.prepared import COARSE, parse_name, plain_name, prepared_folder
 from jax_unlearn.data.tfds_reader import read_split
-from jax_unlearn.user_code import is_reference
 
 READER = 2
 """Changes whenever the same records would give other arrays, so that old caches are not read."""
@@ -59,9 +58,10 @@ def load(
         written as TFDS writes it (``name``, ``name/config``, ``name:1.0.0``); the path of an
         ``.npz`` (see :func:`jax_unlearn.data.load_npz`) or of a folder of images (see
         :func:`jax_unlearn.data.load_folder`); ``hf:`` and a repository of Hugging Face or the path
-        of its files (see :func:`jax_unlearn.data.hub.load_hub`); or ``FILE.py:NAME`` or
-        ``pkg.module:NAME``, a :class:`Dataset` of the user's own or a function that returns one. It
-        is called with ``data_dir`` if it has an argument of that name, else without any.
+        of its files (see :func:`jax_unlearn.data.hub.load_hub`); or ``FILE.py:NAME``,
+        ``pkg.module:NAME`` or an installed package's entry point in the group
+        ``jax_unlearn.datasets``, a :class:`Dataset` of the user's own or a function that returns
+        one. It is called with ``data_dir`` if it has an argument of that name, else without any.
       data_dir: root of prepared datasets, or the folder of this very dataset; None means
         ``<cache_dir>/tfds``.
       cache_dir: folder of decoded arrays; None means $JAX_UNLEARN_CACHE or ~/.cache/jax_unlearn.
@@ -79,7 +79,7 @@ def load(
         return found
     if name.lower().endswith(".npz"):
         return load_npz(name)
-    if is_reference(name):
+    if is_own(name):
         return load_own(name, data_dir)
     root = cache_root(cache_dir)
     try:
@@ -134,7 +134,7 @@ def read_files(
         chosen = cache_dir or os.environ.get(ENVIRONMENT)
         cache = cache_root(cache_dir) / "huggingface" if chosen else None
         return load_hub(name, options, download=download, cache=cache, streamed=streamed)
-    other = name.lower().endswith(".npz") or is_reference(name)
+    other = name.lower().endswith(".npz") or is_own(name)
     folder = None if other else image_folder(name, data_dir)
     if folder is not None:
         return (open_folder if streamed else load_folder)(folder, options)

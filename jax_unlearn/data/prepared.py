@@ -20,6 +20,9 @@ from jax_unlearn.wording import agree
 COARSE = {"cifar20": "cifar100"}
 """Datasets that are another one with its coarse labels."""
 
+BUILT_IN = (*SOURCES, *COARSE)
+"""Names of the datasets that the library can prepare."""
+
 FORMAT = "array_record"
 INFO = "dataset_info.json"
 

@@ -49,7 +49,7 @@ from jax_unlearn.data.loading import (
     warn_uncached,
 )
 from jax_unlearn.data.npz import SPLITS
-from jax_unlearn.data.own import load_own
+from jax_unlearn.data.own import is_own, load_own
 from jax_unlearn.data.prepared import prepared_folder
 from jax_unlearn.data.tfds_reader import (
     one_line,
@@ -58,7 +58,6 @@ from jax_unlearn.data.tfds_reader import (
     stack_images,
     unreadable,
 )
-from jax_unlearn.user_code import is_reference
 
 READERS = 8
 """Batches that are read at the same time, each in a thread of its own."""
@@ -195,7 +194,7 @@ def open_stream(
             f"dataset={name!r}: an .npz cannot be streamed: expected a dataset prepared by TFDS; "
             "or load it whole"
         )
-    if is_reference(name):
+    if is_own(name):
         return _own(name, data_dir, cache_dir)
     _need_grain()
     root = cache_root(cache_dir)
