@@ -38,8 +38,11 @@ def why_not(config: pathlib.Path, settings: Mapping[str, Any]) -> str:
 
 def _same_data(theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> bool:
     """Whether both settings ask for the same data."""
-    one, other = (side.get("experiment") for side in (theirs, mine))
-    return isinstance(one, dict) and isinstance(other, dict) and one["data"] == other["data"]
+    one, other = (
+        side["experiment"].get("data") if isinstance(side.get("experiment"), dict) else None
+        for side in (theirs, mine)
+    )
+    return one is not None and one == other
 
 
 def _differences(theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]:
