@@ -13,7 +13,8 @@ class Data:
       name: digits, cifar10, cifar20, cifar100, svhn, tiny_imagenet200; any data set that TFDS
         prepared (NAME, NAME/CONFIG, NAME:VERSION); the path of a folder with a folder of images for
         each class, in train and test or without them, or of an .npz file; hf:USER/NAME or hf:PATH,
-        which Hugging Face's datasets reads; or your own as FILE.py:NAME or pkg.module:NAME.
+        which Hugging Face's datasets reads; or your own as FILE.py:NAME, pkg.module:NAME or an
+        installed package's entry point.
       dir: folder that holds the TFDS data sets, or the original archives to prepare them from;
         digits needs none.
       image_size: side in pixels to which the images of a folder are brought, the middle of the
@@ -52,8 +53,8 @@ class Network:
     """The network.
 
     Attributes:
-      name: convnet, resnet8, resnet10, resnet18, resnet20, resnet34, vgg16_bn, or FILE.py:NAME or
-        pkg.module:NAME of a constructor of your own.
+      name: convnet, resnet8, resnet10, resnet18, resnet20, resnet34, vgg16_bn, or FILE.py:NAME,
+        pkg.module:NAME or entry point of a constructor of your own.
       width: channels of the first layer; 0 takes the network's own.
       dtype: what it computes in, float32 or bfloat16; weights stay float32.
     """
