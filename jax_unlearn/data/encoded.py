@@ -118,20 +118,22 @@ class Encoded(LazyImages):
                 for future in waiting:
                     future.cancel()
 
-    def in_memory(self) -> np.ndarray:
-        """All images: uint8 [N, H, W, C], each decoded into its place.
+    def in_memory(self, rows: np.ndarray) -> np.ndarray:
+        """As :meth:`read`, by several threads, each image decoded into its place.
 
         Raises:
           InputError: files cannot be used, all of which are counted, or the images do not fit in
             the machine's memory.
         """
-        self._check_memory()
-        images = np.empty(self.shape, self.dtype)
+        shape = (len(rows), *self.shape[1:])
+        self._check_memory(shape)
+        images = np.empty(shape, self.dtype)
 
-        def fill(rows: range) -> list[Trouble]:
-            return self._fill(images[rows.start : rows.stop], rows)
+        def fill(part: range) -> list[Trouble]:
+            chosen = slice(part.start, part.stop)
+            return self._fill(images[chosen], rows[chosen])
 
-        self._refuse(in_threads(fill, len(self)))
+        self._refuse(in_threads(fill, len(rows)))
         return images
 
     def _fill(self, images: np.ndarray, rows: Iterable[int]) -> list[Trouble]:
@@ -156,15 +158,15 @@ class Encoded(LazyImages):
     def _refuse(self, troubles: Sequence[Trouble]) -> None:
         refuse(self.source, troubles, len(self))
 
-    def _check_memory(self) -> None:
-        needed = float(np.prod(self.shape, dtype=float))
+    def _check_memory(self, shape: tuple[int, ...]) -> None:
+        needed = float(np.prod(shape, dtype=float))
         try:
             there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         except (AttributeError, ValueError, OSError):
             return
         if needed > there:
             raise InputError(
-                f"{self.source}: {len(self)} images {list(self.shape[1:])} take {needed / 1e9:.3g} "
+                f"{self.source}: {shape[0]} images {list(shape[1:])} take {needed / 1e9:.3g} "
                 f"GB of the {there / 1e9:.3g} GB of memory: expected fewer; stream them "
                 "(placement stream, open_stream in Python), or resize them with image_size"
             )

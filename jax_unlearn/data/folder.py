@@ -121,6 +121,6 @@ def _folder(path: str | os.PathLike, options: ImageOptions, *, streamed: bool) -
             resize=options.image_size > 0,
             identity=files[split].identity() if streamed else "",
         )
-        splits[split] = (images if streamed else images.in_memory(), found.label)
+        splits[split] = (images, found.label)
     name = root.resolve().name
-    return make_dataset(name, source, splits, tree.class_names, options)
+    return make_dataset(name, source, splits, tree.class_names, options, streamed=streamed)

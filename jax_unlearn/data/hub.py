@@ -118,9 +118,9 @@ def load_hub(
     for split, some in files.items():
         identity = some.identity() if streamed else ""
         images = Encoded(some, shape, source, resize=options.image_size > 0, identity=identity)
-        splits[split] = (images if streamed else images.in_memory(), labels[split])
+        splits[split] = (images, labels[split])
     title = path.resolve().stem if place.path else place.repository.rpartition("/")[2]
-    return make_dataset(title, source, splits, class_names, options)
+    return make_dataset(title, source, splits, class_names, options, streamed=streamed)
 
 
 def parse_hub_name(name: str) -> Place:

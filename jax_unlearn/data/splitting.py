@@ -17,8 +17,10 @@ def make_dataset(
     splits: Mapping[str, tuple[Any, np.ndarray]],
     class_names: tuple[str, ...],
     options: ImageOptions,
+    *,
+    streamed: bool,
 ) -> Dataset:
-    """Make a data set of splits as they were found, whole or unread.
+    """Make a data set of splits as they were found, unread as yet.
 
     Without a test split the validation split is the test split; without either, images are drawn
     from the training split, class by class. Ids are positions in the split that was found;
@@ -27,9 +29,12 @@ def make_dataset(
     Args:
       name: of the data set.
       source: what messages begin with.
-      splits: images [N, H, W, C] and labels int32 [N] of ``train``, ``test``, ``validation``.
+      splits: :class:`~jax_unlearn.data.lazy.LazyImages` and labels int32 [N] of ``train``, ``test``
+        and ``validation``.
       class_names: K names.
       options: share and seed of the draw.
+      streamed: whether images stay unread. Otherwise they are read last of all: what is drawn of
+        images in memory would be in memory twice.
 
     Raises:
       InputError: a class has too few images for the draw, or the data set has a flaw.
@@ -42,14 +47,20 @@ def make_dataset(
         found["test"] = found.pop("validation")
     if "test" not in found:
         found["train"], found["test"] = _drawn(source, found["train"], class_names, options)
-    validation = found.get("validation")
-    if validation is not None:
-        validation = validation._replace(id=validation.id + len(found["train"].label))
+    if "validation" in found:
+        held_out = found["validation"]
+        found["validation"] = held_out._replace(id=held_out.id + len(found["train"].label))
+    if not streamed:
+        found = {split: _read(examples) for split, examples in found.items()}
     dataset = Dataset(name, found["train"], found["test"], len(class_names), class_names)
-    if validation is not None:
-        dataset = dataclasses.replace(dataset, validation=validation)
+    dataset = dataclasses.replace(dataset, validation=found.get("validation"))
     warn_absent_classes(dataset)
     return dataset
+
+
+def _read(examples: Examples) -> Examples:
+    image: Any = examples.image
+    return examples._replace(image=image.in_memory(np.arange(len(image))))
 
 
 def _drawn(

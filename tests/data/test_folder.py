@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import shutil
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -470,3 +471,17 @@ def test_nothing_is_written_beside_the_images(divided):
     before = sorted(pathlib.Path(divided).rglob("*"))
     load_folder(divided)
     assert sorted(pathlib.Path(divided).rglob("*")) == before
+
+
+def test_images_are_never_in_memory_twice(tmp_path):
+    """Not even where test images are drawn from among them."""
+    for k in range(40):
+        write(tmp_path / "pets" / ["cat", "dog"][k % 2] / f"{k}.png", size=(96, 96))
+    load_folder(tmp_path / "pets")
+    tracemalloc.start()
+    try:
+        found = load_folder(tmp_path / "pets")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.7 * (found.train.image.nbytes + found.test.image.nbytes)
