@@ -1,11 +1,10 @@
 """The command: settings in; models, tables and figures out."""
 
-import argparse
 import contextlib
 import dataclasses
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated
 
 import jax
@@ -18,10 +17,8 @@ from jax_unlearn.bank.request_models import count_oracles
 from jax_unlearn.core import InputError
 from jax_unlearn.data import step_before
 
-from ..configs import preset
 from ..shared.checks import check_settings
 from ..shared.command import console, guarded
-from ..shared.config import Experiment
 from ..shared.execution import profiled
 from ..shared.folder import open_folder
 from ..shared.halves import check_halves
@@ -30,14 +27,12 @@ from ..shared.progress import phases, teller
 from ..shared.reading import ExperimentCommand, read_command, starting_settings
 from ..shared.setting_up import Setup, set_up
 from . import __doc__ as description
+from .begun import begin_with
 from .record import make_record
 from .running import Found, run_settings
 from .settings import Asked, Setting, check_fixed, make_settings, read_asked
 from .tables import print_table
 from .writing import write_record
-
-DEFAULT = dataclasses.replace(preset("quickstart"), requests=("class:3",))
-"""What is worked on without a preset, on digits."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -136,19 +131,11 @@ def _check_all(setup: Setup, asked: Asked, chosen: Mapping[str, list[Setting]]) 
         check_settings(asked.method, methods, text, setup.model, setup.dataset)
 
 
-def _begun(arguments: Sequence[str]) -> Experiment:
-    """Settings to begin with: what was found for digits is nothing to other data."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--data.name", nargs="?", dest="name", default=DEFAULT.data.name)
-    name = parser.parse_known_args(arguments)[0].name
-    return DEFAULT if name == DEFAULT.data.name else Experiment(requests=DEFAULT.requests)
-
-
 def main() -> None:
     """Read the command line and run the settings."""
 
     def run() -> None:
-        begun = _begun(sys.argv[1:])
+        begun = begin_with(sys.argv[1:])
         command = read_command(Command, "experiments.ablate", description, begun=begun)
         first = len(starting_settings(sys.argv[1:], begun).set)
         execute(command, console(), fixed=command.experiment.set[first:])
