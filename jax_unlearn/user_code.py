@@ -29,10 +29,10 @@ def is_reference(text: Any) -> bool:
     """Whether a text names an object in a file or module rather than a built-in thing.
 
     True for ``FILE.py:NAME`` and ``pkg.module:NAME``, and for the same with the name forgotten, so
-    that :func:`load_object` can say what is missing. ``mnist:3.0.1`` (a version of a dataset) and
-    ``data.npz`` are none.
+    that :func:`load_object` can say what is missing. ``mnist:3.0.1`` (a version of a dataset),
+    ``hf:mnist`` (one of Hugging Face) and ``data.npz`` are none.
     """
-    if not isinstance(text, str):
+    if not isinstance(text, str) or text.startswith("hf:"):
         return False
     if text.endswith(".py"):
         return True
@@ -96,7 +96,7 @@ def find_object(text: str, known: Mapping[str, Any], group: str, *, argument: st
         return known[text]
     if is_reference(text):
         return load_object(text, argument=argument)
-    offered = {point.name: point for point in metadata.entry_points(group=group)}
+    offered = offered_by_packages(group)
     if text not in offered:
         check_choice(argument, text, [*known, *offered])
     try:
@@ -106,6 +106,17 @@ def find_object(text: str, known: Mapping[str, Any], group: str, *, argument: st
             f"{argument}={text!r}: importing {offered[text].value} fails ({_summary(error)}): "
             "expected a package that works; mend or remove it"
         ) from error
+
+
+def offered_by_packages(group: str) -> dict[str, Any]:
+    """Entry points by name that installed packages declare in a group."""
+    return {point.name: point for point in metadata.entry_points(group=group)}
+
+
+def described_offer(point: Any) -> tuple[str, str]:
+    """What an entry point names, as ``pkg.module:NAME``, and its package with its version."""
+    package = point.dist
+    return point.value.partition("[")[0].strip(), f"{package.name} {package.version}"
 
 
 def source_digest(text: str, *, argument: str = "name") -> str:

@@ -17,7 +17,6 @@ from jax_unlearn.bank.request_models import count_oracles
 from jax_unlearn.core import InputError
 from jax_unlearn.data import step_before
 
-from ..configs import preset
 from ..shared.checks import check_settings
 from ..shared.command import console, guarded
 from ..shared.execution import profiled
@@ -28,14 +27,12 @@ from ..shared.progress import phases, teller
 from ..shared.reading import ExperimentCommand, read_command, starting_settings
 from ..shared.setting_up import Setup, set_up
 from . import __doc__ as description
+from .begun import begin_with
 from .record import make_record
 from .running import Found, run_settings
 from .settings import Asked, Setting, check_fixed, make_settings, read_asked
 from .tables import print_table
 from .writing import write_record
-
-DEFAULT = dataclasses.replace(preset("quickstart"), requests=("class:3",))
-"""What is worked on without a preset."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -138,8 +135,9 @@ def main() -> None:
     """Read the command line and run the settings."""
 
     def run() -> None:
-        command = read_command(Command, "experiments.ablate", description, begun=DEFAULT)
-        first = len(starting_settings(sys.argv[1:], DEFAULT).set)
+        begun = begin_with(sys.argv[1:])
+        command = read_command(Command, "experiments.ablate", description, begun=begun)
+        first = len(starting_settings(sys.argv[1:], begun).set)
         execute(command, console(), fixed=command.experiment.set[first:])
 
     guarded(run)

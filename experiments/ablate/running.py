@@ -15,7 +15,7 @@ from jax_unlearn.bank.plan_filling import fill_plan
 from jax_unlearn.bank.request_models import fill_oracles, resolve_request
 from jax_unlearn.core import InputError
 
-from ..shared.sources import source_of
+from ..shared.sources import method_source
 from .programs import by_program, title_of
 from .settings import Setting
 
@@ -125,7 +125,7 @@ def _fill(
     alike: Sequence[Setting],
 ) -> dict[str, list[Record]]:
     """The models of settings that share a program, by the setting's name."""
-    source = source_of(method)
+    source = method_source(method)
     members = [
         unlearned_member(plan, forgetting, record, Named(method, setting.unlearner, source))
         for setting in alike

@@ -21,8 +21,8 @@ class Entry:
 
     Attributes:
       title: how a reader knows the method.
-      submitted: ``built-in``, or the file or module of someone's own, with the beginning of its
-        digest.
+      submitted: ``built-in``, or the file, module or package of someone's own, with the beginning
+        of its digest.
       run: name of the run's folder.
       gap: ``value``, ``low`` and ``high`` of the average gap; all None where nothing is known.
       fa: the same of the forget accuracy, percent.
@@ -120,13 +120,14 @@ def make_absent(run: str, absent: Mapping[str, Any], settings: Mapping[str, Any]
 def _submitted(name: str, settings: Mapping[str, Any]) -> str:
     """Whose a row's method is, or its methods, one for each step of a sequence."""
     methods = methods_in(method_of(name))
-    return ", ".join(dict.fromkeys(_owner(method, settings["sources"]) for method in methods))
+    return ", ".join(dict.fromkeys(_owner(method, settings) for method in methods))
 
 
-def _owner(method: str, sources: Mapping[str, str]) -> str:
-    """Whose a method is: the library's, or that of a file of someone's own."""
-    source = sources.get(method)
+def _owner(method: str, settings: Mapping[str, Any]) -> str:
+    """Whose a method is: the library's, a package's, or that of a file of someone's own."""
+    source = settings["sources"].get(method)
     if source is None:
         return "built-in" if method in METHODS else "an installed package"
-    place = pathlib.PurePath(method.rpartition(":")[0]).name
+    package = settings.get("packages", {}).get(method, "").rpartition(" of ")[2]
+    place = package or pathlib.PurePath(method.rpartition(":")[0]).name
     return f"{place} ({source[:8]})"

@@ -8,7 +8,6 @@ from jax_unlearn.core import InputError
 from jax_unlearn.display import display_name
 from jax_unlearn.methods import method_class
 from jax_unlearn.registry import METHODS, find_method
-from jax_unlearn.user_code import is_reference
 
 from ..leaderboard.command import RESULTS, write_board
 from ..shared.config import Experiment
@@ -46,7 +45,7 @@ def rank_among_all(
       tell: told where the leaderboard is, or why there is none.
     """
     results = RESULTS / preset
-    if is_reference(method) and preset and (results / "config.json").is_file():
+    if method not in METHODS and preset and (results / "config.json").is_file():
         out = folder / "leaderboard.md"
         try:
             write_board([results, folder], out)

@@ -83,7 +83,7 @@ def _check(command: Command) -> Setup:
         if not space_of(name):
             raise InputError(
                 f"methods={name!r}: it declares nothing to search: expected a method with a "
-                "search_space; leave it out"
+                "search_space; give it one as jax_unlearn.methods.finetune has, or leave it out"
             )
     if command.result:
         check_writable(pathlib.Path(command.result).parent, flag="result")

@@ -29,8 +29,20 @@ def why_not(config: pathlib.Path, settings: Mapping[str, Any]) -> str:
     ]
     if changed:
         return f"of {', '.join(changed)} before its source was changed"
+    data = "data_fingerprint"
+    if _same_data(theirs, settings) and theirs.get(data) != settings.get(data):
+        return f"on {settings['experiment']['data']['name']} before its images were changed"
     found = _differences(theirs, settings)
     return f"with other settings: {', '.join(found)}" if found else ""
+
+
+def _same_data(theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> bool:
+    """Whether both settings ask for the same data."""
+    one, other = (
+        side["experiment"].get("data") if isinstance(side.get("experiment"), dict) else None
+        for side in (theirs, mine)
+    )
+    return one is not None and one == other
 
 
 def _differences(theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]:

@@ -17,7 +17,7 @@ from .config import Experiment
 from .hyperparameter_file import read_hyperparameters
 from .naming import naming
 from .setting_text import parse_setting
-from .sources import source_of
+from .sources import method_source
 
 NOTHING: Mapping[str, Any] = {"arguments": {}, "failed": "", "collapses": False}
 """What a file says of a method that it does not name."""
@@ -110,7 +110,7 @@ def name_method(name: str, request: str, arguments: Mapping[str, Any], failed: s
       InputError: as :func:`build_method`.
     """
     method = method_at(name, request)
-    return Named(name, build_method(method, arguments), source_of(method), failed)
+    return Named(name, build_method(method, arguments), method_source(method), failed)
 
 
 def build_method(name: str, arguments: Mapping[str, Any]) -> ju.Unlearner:

@@ -1,6 +1,7 @@
 """The data set and the network that settings name."""
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 
 from jax_unlearn import data
@@ -9,6 +10,13 @@ from jax_unlearn.core import InputError, Model
 from .config import Experiment
 from .naming import as_typed, naming
 from .network import build_network
+
+OPTIONS = dataclasses.fields(data.ImageOptions)
+
+FLAGS = {"dataset": "data.name", "data_dir": "data.dir"} | {
+    field.name: f"data.{field.name}" for field in OPTIONS
+}
+"""Arguments of :func:`jax_unlearn.data.load` by what they are called on the command line."""
 
 
 def load_data(
@@ -23,8 +31,10 @@ def load_data(
     """
     settings = experiment.data
     load = data.open_stream if streamed else data.load
-    with as_typed(dataset="data.name", data_dir="data.dir"), _naming_the_switch():
-        dataset = load(settings.name, settings.dir, download=download)
+    given = {field.name: getattr(settings, field.name) for field in OPTIONS}
+    with as_typed(**FLAGS), _naming_the_switch():
+        options = data.ImageOptions(**given)
+        dataset = load(settings.name, settings.dir, download=download, options=options)
     with naming("data."):
         dataset = data.subset(dataset, settings.train_size or None, settings.test_size or None)
         if not settings.validation_size:

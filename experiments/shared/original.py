@@ -10,11 +10,20 @@ class Data:
     """The data set.
 
     Attributes:
-      name: digits, cifar10, cifar20, cifar100, tiny_imagenet200; any data set that TFDS prepared
-        (NAME, NAME/CONFIG, NAME:VERSION); the path of an .npz file; or your own as FILE.py:NAME or
-        pkg.module:NAME.
+      name: digits, cifar10, cifar20, cifar100, svhn, tiny_imagenet200; any data set that TFDS
+        prepared (NAME, NAME/CONFIG, NAME:VERSION); the path of a folder with a folder of images for
+        each class, in train and test or without them, or of an .npz file; hf:USER/NAME or hf:PATH,
+        which Hugging Face's datasets reads; or your own as FILE.py:NAME, pkg.module:NAME or an
+        installed package's entry point.
       dir: folder that holds the TFDS data sets, or the original archives to prepare them from;
         digits needs none.
+      image_size: side in pixels to which the images of a folder are brought, the middle of the
+        longer side kept; 0 leaves their size, which must be one.
+      channels: of the images of a folder, 1, 3 or 4; 0 takes 1 where all are grey, else 3.
+      test_share: share of the images that are drawn for testing, class by class, where there is no
+        test split.
+      split_seed: randomness of that draw.
+      columns: image and label column of a Hugging Face data set, where their types do not tell.
       train_size: number of training images, drawn class by class; 0 takes all.
       test_size: number of test images, drawn class by class; 0 takes all.
       validation_size: number of those training images, drawn class by class, that are held out of
@@ -26,6 +35,11 @@ class Data:
 
     name: str = "digits"
     dir: str | None = None
+    image_size: int = 0
+    channels: int = 0
+    test_share: float = 0.2
+    split_seed: int = 0
+    columns: tuple[str, ...] = ()
     train_size: int = 0
     test_size: int = 0
     validation_size: int = 0
@@ -40,8 +54,8 @@ class Network:
 
     Attributes:
       name: convnet, resnet8, resnet10, resnet18, resnet20, resnet34, resnet50, vgg16_bn, vit_tiny,
-        vit_small, vit_base, swin_tiny, or FILE.py:NAME or pkg.module:NAME of a constructor of your
-        own.
+        vit_small, vit_base, swin_tiny, or FILE.py:NAME, pkg.module:NAME or entry point of a
+        constructor of your own.
       width: channels of the first layer; 0 takes the network's own.
       dtype: what it computes in, float32 or bfloat16; weights stay float32.
       patch: height and width of a ViT's patch in pixels; 0 takes the network's own.

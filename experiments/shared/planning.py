@@ -16,7 +16,7 @@ from jax_unlearn.sharding import parse_mesh
 from .naming import as_typed
 from .network import describe_network
 from .setting_up import Setup
-from .sources import source_of
+from .sources import network_source
 
 
 def open_bank_of(path: str | pathlib.Path, dataset: data.Dataset, *, flag: str = "bank") -> Bank:
@@ -47,7 +47,7 @@ def make_plan(
     """What all models of an experiment share, in a bank."""
     experiment, execution = setup.experiment, setup.execution
     network = describe_network(experiment.network)
-    source = source_of(experiment.network.name)
+    source = network_source(experiment.network.name)
     alone = f"model={jax.device_count()}" if jax.process_count() == 1 else ""
     return Plan(
         bank=bank,

@@ -20,7 +20,7 @@ from .execution import Execution
 from .hyperparameters import failed_methods, method_arguments, name_method
 from .loading import load_data, make_network
 from .naming import as_typed
-from .sources import digests
+from .sources import digests, packages
 from .validation import validate
 from .writable import check_writable
 
@@ -89,7 +89,7 @@ def set_up(
     with same_everywhere():
         arguments = {text: method_arguments(experiment, text) for text in experiment.requests}
         failed = {text: failed_methods(experiment, text) for text in experiment.requests}
-        sources = digests(experiment)
+        sources, offered = digests(experiment), packages(experiment)
     check_same(_common(experiment, execution, arguments, sources, out))
     streamed = execution.placement == "stream"
     with same_everywhere():
@@ -121,6 +121,7 @@ def set_up(
         "data_fingerprint": dataset.fingerprint,
         "request_hashes": hashes,
         "sources": sources,
+        "packages": offered,
     }
     fit = {
         text: {name: given for name, given in rows.items() if name not in unfit[text]}

@@ -2,6 +2,8 @@
 
 from jax_unlearn.data.augment import crop_and_flip, draw_offsets
 from jax_unlearn.data.dataset import Dataset, hold_out, subset, take
+from jax_unlearn.data.folder import load_folder
+from jax_unlearn.data.image_options import ImageOptions
 from jax_unlearn.data.loading import load
 from jax_unlearn.data.npz import load_npz, save_npz
 from jax_unlearn.data.request import Request
@@ -30,6 +32,7 @@ from jax_unlearn.data.stream import open_stream
 
 __all__ = [
     "Dataset",
+    "ImageOptions",
     "Request",
     "RequestSpec",
     "Scores",
@@ -43,6 +46,7 @@ __all__ = [
     "hold_out",
     "last_step",
     "load",
+    "load_folder",
     "load_npz",
     "make_request",
     "memorization",

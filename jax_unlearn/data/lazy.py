@@ -35,6 +35,10 @@ class LazyImages:
         for batch in rows:
             yield self.read(batch)
 
+    def in_memory(self, rows: np.ndarray) -> np.ndarray:
+        """As :meth:`read`, of rows that may be all there are."""
+        return self.read(rows)
+
     def view(self, rows: np.ndarray) -> "LazyImages":
         """The images at int positions [M] or under a bool mask [N], still unread."""
         return Selected(self, self._positions(rows))
@@ -99,6 +103,10 @@ class Selected(LazyImages):
     def read(self, rows: np.ndarray) -> np.ndarray:
         """See :class:`LazyImages`."""
         return self._images.read(self._rows[rows])
+
+    def in_memory(self, rows: np.ndarray) -> np.ndarray:
+        """See :class:`LazyImages`."""
+        return self._images.in_memory(self._rows[rows])
 
     def batches(self, rows: Sequence[np.ndarray]) -> Generator[np.ndarray, None, None]:
         """See :class:`LazyImages`."""

@@ -17,11 +17,13 @@ from jax_unlearn.core import Examples, InputError
 from jax_unlearn.data.builders import SOURCES, Source
 from jax_unlearn.data.builders.prepare import UnwritableError
 from jax_unlearn.data.dataset import Dataset, warn_absent_classes
+from jax_unlearn.data.folder import image_folder, load_folder, open_folder
+from jax_unlearn.data.hub import PREFIX, load_hub
+from jax_unlearn.data.image_options import AS_THEY_ARE, ImageOptions, refuse_options
 from jax_unlearn.data.npz import SPLITS, load_npz
-from jax_unlearn.data.own import load_own
+from jax_unlearn.data.own import is_own, load_own
 from jax_unlearn.data.prepared import COARSE, parse_name, plain_name, prepared_folder
 from jax_unlearn.data.tfds_reader import read_split
-from jax_unlearn.user_code import is_reference
 
 READER = 2
 """Changes whenever the same records would give other arrays, so that old caches are not read."""
@@ -39,6 +41,7 @@ def load(
     cache_dir: str | os.PathLike | None = None,
     *,
     download: bool = False,
+    options: ImageOptions = AS_THEY_ARE,
 ) -> Dataset:
     """Load a dataset into memory as uint8 images.
 
@@ -50,16 +53,20 @@ def load(
 
     Args:
       name: ``digits``, ``cifar10``, ``cifar100``, ``cifar20`` (CIFAR-100's images with the 20
-        superclasses as labels), ``tiny_imagenet200``; any dataset with the features image (uint8)
-        and label and the splits train and test that is prepared in ``data_dir``, written as TFDS
-        writes it (``name``, ``name/config``, ``name:1.0.0``); the path of an ``.npz`` (see
-        :func:`jax_unlearn.data.load_npz`); or ``FILE.py:NAME`` or ``pkg.module:NAME``, a
-        :class:`Dataset` of the user's own or a function that returns one. It is called with
-        ``data_dir`` if it has an argument of that name, else without any.
+        superclasses as labels), ``svhn``, ``tiny_imagenet200``; any dataset with the features
+        image (uint8) and label and the splits train and test that is prepared in ``data_dir``,
+        written as TFDS writes it (``name``, ``name/config``, ``name:1.0.0``); the path of an
+        ``.npz`` (see :func:`jax_unlearn.data.load_npz`) or of a folder of images (see
+        :func:`jax_unlearn.data.load_folder`); ``hf:`` and a repository of Hugging Face or the path
+        of its files (see :func:`jax_unlearn.data.hub.load_hub`); or ``FILE.py:NAME``,
+        ``pkg.module:NAME`` or an installed package's entry point in the group
+        ``jax_unlearn.datasets``, a :class:`Dataset` of the user's own or a function that returns
+        one. It is called with ``data_dir`` if it has an argument of that name, else without any.
       data_dir: root of prepared datasets, or the folder of this very dataset; None means
         ``<cache_dir>/tfds``.
       cache_dir: folder of decoded arrays; None means $JAX_UNLEARN_CACHE or ~/.cache/jax_unlearn.
       download: whether a missing archive may be downloaded from its official address.
+      options: how a folder of images, or a dataset of Hugging Face, is read.
 
     Raises:
       InputError: if the name is unknown, the folder is missing or holds something else, the
@@ -67,9 +74,12 @@ def load(
         than it says, or the user's own code fails.
     """
     name = str(name)
+    found = read_files(name, data_dir, cache_dir, download=download, options=options)
+    if found is not None:
+        return found
     if name.lower().endswith(".npz"):
         return load_npz(name)
-    if is_reference(name):
+    if is_own(name):
         return load_own(name, data_dir)
     root = cache_root(cache_dir)
     try:
@@ -93,6 +103,45 @@ def load(
     return dataset
 
 
+def read_files(
+    name: str,
+    data_dir: str | os.PathLike | None,
+    cache_dir: str | os.PathLike | None,
+    *,
+    download: bool,
+    options: ImageOptions,
+    streamed: bool = False,
+) -> Dataset | None:
+    """Read a dataset whose images are files of many shapes; None where it is of another kind.
+
+    Args:
+      name: as for :func:`load`.
+      data_dir: as for :func:`load`.
+      cache_dir: as for :func:`load`.
+      download: as for :func:`load`.
+      options: how they are read.
+      streamed: whether images are read only when they are used.
+
+    Raises:
+      InputError: it cannot be read, or another kind of dataset is given options.
+    """
+    if name.startswith(PREFIX):
+        if data_dir is not None:
+            raise InputError(
+                f"data_dir={str(data_dir)!r}: {name} is found by its name: expected none; drop it"
+            )
+        # Else where datasets keeps its own.
+        chosen = cache_dir or os.environ.get(ENVIRONMENT)
+        cache = cache_root(cache_dir) / "huggingface" if chosen else None
+        return load_hub(name, options, download=download, cache=cache, streamed=streamed)
+    other = name.lower().endswith(".npz") or is_own(name)
+    folder = None if other else image_folder(name, data_dir)
+    if folder is not None:
+        return (open_folder if streamed else load_folder)(folder, options)
+    refuse_options(name, options)
+    return None
+
+
 def embedded(name: str, error: UnwritableError) -> Dataset:
     """Make a dataset that comes without any file straight from its source.
 
@@ -101,14 +150,14 @@ def embedded(name: str, error: UnwritableError) -> Dataset:
       error: why it cannot be prepared; raised again for a dataset that comes in a file.
     """
     source = SOURCES[parse_name(name).name]
-    if source.archive:
+    if source.archives:
         raise error
     train, test = _embedded_arrays(source)
     return assemble(name, Path(), train, test)
 
 
 def _embedded_arrays(source: Source) -> tuple[Arrays, Arrays]:
-    content = source.read(None)
+    content = source.read()
     train, test = (
         {
             "image": np.asarray(rows.image),

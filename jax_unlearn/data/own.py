@@ -8,12 +8,23 @@ import numpy as np
 from jax_unlearn.core import InputError
 from jax_unlearn.data.dataset import Dataset, warn_absent_classes
 from jax_unlearn.data.lazy import LazyImages
+from jax_unlearn.data.prepared import BUILT_IN
 from jax_unlearn.data.tfds_reader import one_line
-from jax_unlearn.user_code import load_object
+from jax_unlearn.user_code import find_object, is_reference, offered_by_packages
+
+ENTRY_POINTS = "jax_unlearn.datasets"
+"""Group of entry points by which an installed package offers data sets."""
+
+
+def is_own(name: str) -> bool:
+    """Whether a name is of a dataset in a user's file or module, or an installed package's."""
+    if is_reference(name):
+        return True
+    return name not in BUILT_IN and name in offered_by_packages(ENTRY_POINTS)
 
 
 def load_own(text: str, data_dir: str | os.PathLike | None = None) -> Dataset:
-    """Load the dataset that ``FILE.py:NAME`` or ``pkg.module:NAME`` names.
+    """Load the dataset that ``FILE.py:NAME``, ``pkg.module:NAME`` or an entry point names.
 
     Args:
       text: names a :class:`Dataset`, or a function (or class) that gives one.
@@ -24,7 +35,7 @@ def load_own(text: str, data_dir: str | os.PathLike | None = None) -> Dataset:
         ``data_dir`` that is given.
     """
     source = f"dataset={text!r}"
-    found = load_object(text, argument="dataset")
+    found = find_object(text, {}, ENTRY_POINTS, argument="dataset")
     takes_folder = callable(found) and _takes_folder(found)
     if data_dir is not None and not takes_folder:
         raise InputError(

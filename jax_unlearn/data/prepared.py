@@ -7,7 +7,7 @@ TFDS keeps ``data_dir/<name>/<version>`` or, for a dataset with configs,
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,9 +15,13 @@ from jax_unlearn.core import InputError, check_choice
 from jax_unlearn.data.builders import SOURCES, Source
 from jax_unlearn.data.builders.prepare import prepare
 from jax_unlearn.data.tfds_reader import one_line
+from jax_unlearn.wording import agree
 
 COARSE = {"cifar20": "cifar100"}
 """Datasets that are another one with its coarse labels."""
+
+BUILT_IN = (*SOURCES, *COARSE)
+"""Names of the datasets that the library can prepare."""
 
 FORMAT = "array_record"
 INFO = "dataset_info.json"
@@ -66,7 +70,8 @@ def _no_name(name: str) -> InputError:
     what = "is a file: " if path.is_file() else "is a folder: " if path.is_dir() else ""
     return InputError(
         f"dataset={name!r}: {what}expected a name such as cifar10, NAME/CONFIG or NAME:1.0.0 (with "
-        "its folder as data_dir), the path of an .npz (see load_npz), or FILE.py:NAME"
+        "its folder as data_dir), the path of an .npz (see load_npz) or of a folder of images (see "
+        "load_folder), or FILE.py:NAME"
     )
 
 
@@ -110,26 +115,33 @@ def prepared_folder(
     # Where TFDS's own version is one that only TensorFlow reads, ours is taken, if it was made.
     if readable and (readable[-1] == found[-1] or _is_ours(readable[-1], source)):
         return readable[-1]
-    if source is not None and not source.archive:
+    if source is not None and not source.archives:
         return _is_prepared(source, own) or prepare(source, own, argument="cache_dir")
     argument = "cache_dir" if data_dir is None else "data_dir"
     manual = base / "downloads" / "manual"
-    for place in (manual, base):
-        if source is not None and (place / source.archive).is_file():
-            return prepare(source, base, place / source.archive, argument=argument)
+    archives = [] if source is None else _archives(source, (manual, base))
+    if source is not None and len(archives) == len(source.archives):
+        return prepare(source, base, archives, argument=argument)
     if found:
         raise _other_format(base, wanted, found[-1], readable, source)
     if source is None:
         raise _unknown(name, base, wanted)
-    if download and source.url:
+    if download and source.downloadable:
         return prepare(source, base, argument=argument)
     _check_elsewhere(name, base, wanted)
-    fetch = "pass download=True, or " if source.url else ""
+    fetch = "pass download=True, or " if source.downloadable else ""
+    what = agree(len(source.archives), "archive", "archives")
     raise InputError(
         f"{argument}={str(base)!r}: {source.name} is not there: expected {source.name}/<version>/"
-        f"{INFO} or the archive {source.archive}; {fetch}put the archive from "
-        f"{source.url or source.homepage} into {manual}"
+        f"{INFO} or the {what} {source.files}; {fetch}put the {what} from {source.addresses} into "
+        f"{manual}"
     )
+
+
+def _archives(source: Source, places: Sequence[Path]) -> list[Path]:
+    """The original files that are there, each from the first place that has it."""
+    found = ([place / archive.name for place in places] for archive in source.archives)
+    return [path for paths in found for path in [p for p in paths if p.is_file()][:1]]
 
 
 def _is_ours(version: Path, source: Source | None) -> bool:
@@ -240,7 +252,7 @@ def _other_format(
     """Refuse a version that only TensorFlow reads, rather than silently take an older one."""
     older = f"ask for {wanted.text}:{readable[-1].name}, which is; or " if readable else ""
     archive = (
-        f"; or put {source.archive} into {base / 'downloads' / 'manual'}"
+        f"; or put {source.files} into {base / 'downloads' / 'manual'}"
         if source is not None
         else ""
     )

@@ -35,6 +35,7 @@ import numpy as np
 from jax_unlearn.core import InputError
 from jax_unlearn.data.builders.prepare import UnwritableError
 from jax_unlearn.data.dataset import Dataset, content_digest, warn_absent_classes
+from jax_unlearn.data.image_options import AS_THEY_ARE, ImageOptions
 from jax_unlearn.data.lazy import LazyImages
 from jax_unlearn.data.loading import (
     Arrays,
@@ -42,12 +43,13 @@ from jax_unlearn.data.loading import (
     assemble,
     cache_root,
     embedded,
+    read_files,
     read_or_make,
     source_key,
     warn_uncached,
 )
 from jax_unlearn.data.npz import SPLITS
-from jax_unlearn.data.own import load_own
+from jax_unlearn.data.own import is_own, load_own
 from jax_unlearn.data.prepared import prepared_folder
 from jax_unlearn.data.tfds_reader import (
     one_line,
@@ -56,7 +58,6 @@ from jax_unlearn.data.tfds_reader import (
     stack_images,
     unreadable,
 )
-from jax_unlearn.user_code import is_reference
 
 READERS = 8
 """Batches that are read at the same time, each in a thread of its own."""
@@ -162,6 +163,7 @@ def open_stream(
     cache_dir: str | os.PathLike | None = None,
     *,
     download: bool = False,
+    options: ImageOptions = AS_THEY_ARE,
 ) -> StreamedDataset:
     """Open a dataset without reading its images.
 
@@ -175,18 +177,24 @@ def open_stream(
       data_dir: root of prepared datasets; None means ``<cache_dir>/tfds``.
       cache_dir: folder of labels and ids; None means $JAX_UNLEARN_CACHE or ~/.cache/jax_unlearn.
       download: whether a missing archive may be downloaded from its official address.
+      options: how a folder of images, or a dataset of Hugging Face, is read.
 
     Raises:
       InputError: as :func:`jax_unlearn.data.load`; also where grain is not installed, for an
         ``.npz``, or for a dataset of the user's own whose images are in memory.
     """
     name = str(name)
+    found = read_files(
+        *(name, data_dir, cache_dir), download=download, options=options, streamed=True
+    )
+    if found is not None:
+        return _streamed(found, cache_dir)
     if name.lower().endswith(".npz"):
         raise InputError(
             f"dataset={name!r}: an .npz cannot be streamed: expected a dataset prepared by TFDS; "
             "or load it whole"
         )
-    if is_reference(name):
+    if is_own(name):
         return _own(name, data_dir, cache_dir)
     _need_grain()
     root = cache_root(cache_dir)

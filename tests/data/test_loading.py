@@ -204,7 +204,7 @@ def test_a_missing_data_folder_is_refused(tmp_path):
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar20", "tiny_imagenet200"])
 def test_a_foreign_data_folder_is_refused_with_the_archive_to_put_there(tmp_path, name):
-    archive = SOURCES[loading.COARSE.get(name, name)].archive
+    archive = SOURCES[loading.COARSE.get(name, name)].files
     (tmp_path / "photos").mkdir()
     with pytest.raises(InputError, match=f"is not there: .*the archive {archive}; .*manual"):
         load(name, tmp_path, tmp_path / "cache")

@@ -8,13 +8,13 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from jax_unlearn.core import InputError
-from jax_unlearn.data.builders.source import Content, Rows, Source
+from jax_unlearn.data.builders.source import Archive, Content, Rows, Source
 
 SIDE, CHANNELS = 32, 3
 HOMEPAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 
 
-def read_cifar10(archive: Path | None) -> Content:
+def read_cifar10(archive: Path) -> Content:
     """Read ``cifar-10-binary.tar.gz``; ids are positions in the batches 1, 2, ... end to end.
 
     Source: A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
@@ -37,7 +37,7 @@ def read_cifar10(archive: Path | None) -> Content:
     return Content(train, test, names)
 
 
-def read_cifar100(archive: Path | None) -> Content:
+def read_cifar100(archive: Path) -> Content:
     """Read ``cifar-100-binary.tar.gz``, with fine and coarse labels; ids are positions in it.
 
     Source: A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
@@ -55,7 +55,7 @@ def read_cifar100(archive: Path | None) -> Content:
     return Content(train, test, fine, coarse)
 
 
-def _members(archive: Path | None, pattern: str) -> dict[str, bytes]:
+def _members(archive: Path, pattern: str) -> dict[str, bytes]:
     """Read the archive's files whose own name matches; nothing is written to disk."""
     files = {}
     try:
@@ -74,7 +74,7 @@ def _members(archive: Path | None, pattern: str) -> dict[str, bytes]:
     return files
 
 
-def _foreign(archive: Path | None, wanted: str) -> InputError:
+def _foreign(archive: Path, wanted: str) -> InputError:
     return InputError(
         f"archive={str(archive)!r}: expected {wanted} in it; fetch the binary version, not the "
         f"Python or Matlab one, from {HOMEPAGE}"
@@ -85,7 +85,7 @@ def _names(text: bytes) -> tuple[str, ...]:
     return tuple(line.strip() for line in text.decode().splitlines() if line.strip())
 
 
-def _rows(archive: Path | None, data: bytes, names: tuple[tuple[str, ...], ...]) -> Rows:
+def _rows(archive: Path, data: bytes, names: tuple[tuple[str, ...], ...]) -> Rows:
     """Cut records of label bytes and 3072 pixels, each channel a plane, red first."""
     width = len(names) + CHANNELS * SIDE * SIDE
     if not data or len(data) % width:
@@ -113,10 +113,14 @@ CIFAR10 = Source(
     homepage=HOMEPAGE,
     image_shape=(SIDE, SIDE, CHANNELS),
     read=read_cifar10,
-    archive="cifar-10-binary.tar.gz",
-    url="https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
-    size=170052171,
-    sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+    archives=(
+        Archive(
+            "cifar-10-binary.tar.gz",
+            "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+            170052171,
+            "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+        ),
+    ),
 )
 
 CIFAR100 = Source(
@@ -127,9 +131,13 @@ CIFAR100 = Source(
     homepage=HOMEPAGE,
     image_shape=(SIDE, SIDE, CHANNELS),
     read=read_cifar100,
-    archive="cifar-100-binary.tar.gz",
-    url="https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
-    size=168513733,
-    sha256="58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
+    archives=(
+        Archive(
+            "cifar-100-binary.tar.gz",
+            "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
+            168513733,
+            "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
+        ),
+    ),
     coarse=True,
 )

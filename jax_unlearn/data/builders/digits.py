@@ -1,7 +1,5 @@
 """Handwritten digits: 1797 real 8x8 images that scikit-learn carries along; no network needed."""
 
-from pathlib import Path
-
 import numpy as np
 
 from jax_unlearn.data.builders.source import Content, Rows, Source
@@ -10,7 +8,7 @@ from jax_unlearn.data.dataset import stratified_rows
 TEST_SIZE = 500
 
 
-def read_digits(archive: Path | None = None) -> Content:
+def read_digits() -> Content:
     """Read scikit-learn's digits and split them into 1297 training and 500 test images.
 
     Pixels 0..16 are scaled to 0..255 and rounded. The split is class-stratified and always the
@@ -19,7 +17,6 @@ def read_digits(archive: Path | None = None) -> Content:
     Source: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine
     Learning Repository, 1998.
     """
-    del archive
     from sklearn.datasets import load_digits
 
     digits = load_digits()

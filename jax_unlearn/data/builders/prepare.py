@@ -4,14 +4,14 @@ import contextlib
 import io
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jax_unlearn.core import InputError
-from jax_unlearn.data.builders.source import Rows, Source
+from jax_unlearn.data.builders.source import Archive, Rows, Source
 from jax_unlearn.data.tfds_reader import import_tfds, one_line
 
 
@@ -30,7 +30,7 @@ class UnwritableError(InputError):
 def prepare(
     source: Source,
     data_dir: Path,
-    archive: Path | None = None,
+    archives: Sequence[Path] = (),
     *,
     argument: str = "data_dir",
 ) -> Path:
@@ -42,8 +42,8 @@ def prepare(
     Args:
       source: where the dataset comes from.
       data_dir: root of prepared datasets; made if it is missing.
-      archive: the original archive; None downloads it from its official address and checks it,
-        except for embedded datasets.
+      archives: the original files, in the order of the source's; without them they are downloaded
+        from their official addresses and checked.
       argument: what the folder comes from, for error messages.
 
     Returns:
@@ -58,7 +58,7 @@ def prepare(
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=data_dir) as work, _quiet(tfds):
-            builder = _builder_class(tfds, source, archive)(
+            builder = _builder_class(tfds, source, archives)(
                 data_dir=work, file_format="array_record"
             )
             builder.download_and_prepare(
@@ -98,7 +98,7 @@ def _quiet(tfds: Any) -> Iterator[None]:
             yield
 
 
-def _builder_class(tfds: Any, source: Source, archive: Path | None) -> Any:
+def _builder_class(tfds: Any, source: Source, archives: Sequence[Path]) -> Any:
     """Make the TFDS builder; a function, because TFDS is imported only where it is used."""
 
     class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
@@ -107,7 +107,8 @@ def _builder_class(tfds: Any, source: Source, archive: Path | None) -> Any:
         name = source.name
         VERSION = tfds.core.Version(source.version)
         url_infos = {  # noqa: RUF012 - TFDS reads it from the class
-            source.url: tfds.download.checksums.UrlInfo(source.size, source.sha256, source.archive)
+            archive.url: tfds.download.checksums.UrlInfo(archive.size, archive.sha256, archive.name)
+            for archive in source.archives
         }
 
         def _info(self) -> Any:
@@ -130,10 +131,8 @@ def _builder_class(tfds: Any, source: Source, archive: Path | None) -> Any:
             )
 
         def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-            path = archive
-            if path is None and source.url:
-                path = _download(source, dl_manager)
-            content = source.read(path)
+            paths = archives or [_download(archive, dl_manager) for archive in source.archives]
+            content = source.read(*paths)
             self.info.features["label"].names = content.class_names
             if source.coarse:
                 self.info.features["coarse_label"].names = content.coarse_names
@@ -157,11 +156,11 @@ def _builder_class(tfds: Any, source: Source, archive: Path | None) -> Any:
     return Builder
 
 
-def _download(source: Source, dl_manager: Any) -> Path:
+def _download(archive: Archive, dl_manager: Any) -> Path:
     try:
-        return Path(dl_manager.download(source.url))
+        return Path(dl_manager.download(archive.url))
     except Exception as error:  # TFDS, requests and the operating system each have their own
         raise InputError(
-            f"download=True: {source.url} cannot be fetched ({one_line(error)}): expected a "
-            f"network; or fetch {source.archive} elsewhere and put it into data_dir"
+            f"download=True: {archive.url} cannot be fetched ({one_line(error)}): expected a "
+            f"network; or fetch {archive.name} elsewhere and put it into data_dir"
         ) from error

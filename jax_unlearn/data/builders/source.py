@@ -2,10 +2,11 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from jax_unlearn.wording import listed
 
 
 class Rows(NamedTuple):
@@ -40,6 +41,22 @@ class Content(NamedTuple):
     coarse_names: tuple[str, ...] = ()
 
 
+class Archive(NamedTuple):
+    """An original file, as its authors publish it.
+
+    Attributes:
+      name: of the file.
+      url: its official address; empty where it must be fetched by hand.
+      size: bytes of the file at ``url``.
+      sha256: checksum of the file at ``url``.
+    """
+
+    name: str
+    url: str = ""
+    size: int = 0
+    sha256: str = ""
+
+
 @dataclasses.dataclass(frozen=True)
 class Source:
     """Where a dataset comes from.
@@ -50,11 +67,9 @@ class Source:
       description: what it is, how it is split and what the ids are.
       homepage: a web page about it.
       image_shape: [H, W, C].
-      read: ``read(archive) -> Content``; without an archive for an embedded dataset.
-      archive: name of the original archive's file; empty for an embedded dataset.
-      url: official address of the archive; empty where it must be fetched by hand.
-      size: bytes of the archive at ``url``.
-      sha256: checksum of the archive at ``url``.
+      read: makes the content of the paths of all archives, in their order; of none for an embedded
+        dataset.
+      archives: the original files; none for an embedded dataset.
       encoded: whether images stay as encoded files (JPEG) rather than arrays.
       coarse: whether there is a class above ``label``.
     """
@@ -64,10 +79,23 @@ class Source:
     description: str
     homepage: str
     image_shape: tuple[int, int, int]
-    read: Callable[[Path | None], Content]
-    archive: str = ""
-    url: str = ""
-    size: int = 0
-    sha256: str = ""
+    read: Callable[..., Content]
+    archives: tuple[Archive, ...] = ()
     encoded: bool = False
     coarse: bool = False
+
+    @property
+    def downloadable(self) -> bool:
+        """Whether it comes in files that all have an official address."""
+        return bool(self.archives) and all(archive.url for archive in self.archives)
+
+    @property
+    def files(self) -> str:
+        """The names of its archives, for messages."""
+        return listed(archive.name for archive in self.archives)
+
+    @property
+    def addresses(self) -> str:
+        """Where its archives are fetched from, for messages."""
+        urls = [archive.url for archive in self.archives]
+        return listed(urls) if self.downloadable else self.homepage

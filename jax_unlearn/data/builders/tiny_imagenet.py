@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from jax_unlearn.core import InputError
-from jax_unlearn.data.builders.source import Content, Rows, Source
+from jax_unlearn.data.builders.source import Archive, Content, Rows, Source
 
 
-def read_tiny_imagenet(archive: Path | None) -> Content:
+def read_tiny_imagenet(archive: Path) -> Content:
     """Read ``tiny-imagenet-200.zip``: JPEG files as they are, some of them grey.
 
     Classes are the WordNet ids in alphabetical order. Training ids count as torchvision's
@@ -25,7 +25,6 @@ def read_tiny_imagenet(archive: Path | None) -> Content:
     Raises:
       InputError: if the archive is damaged or holds something else.
     """
-    assert archive is not None
     try:
         with zipfile.ZipFile(archive) as zipped:
             return _read(zipped)
@@ -34,7 +33,7 @@ def read_tiny_imagenet(archive: Path | None) -> Content:
             raise
         raise InputError(
             f"archive={str(archive)!r}: cannot be read ({error}): expected the original "
-            f"{TINY_IMAGENET200.archive}; fetch it again"
+            f"{TINY_IMAGENET200.files}; fetch it again"
         ) from error
 
 
@@ -88,6 +87,6 @@ TINY_IMAGENET200 = Source(
     homepage="http://cs231n.stanford.edu/tiny-imagenet-200.zip",
     image_shape=(64, 64, 3),
     read=read_tiny_imagenet,
-    archive="tiny-imagenet-200.zip",
+    archives=(Archive("tiny-imagenet-200.zip"),),
     encoded=True,
 )

@@ -10,7 +10,7 @@ import pytest
 
 from jax_unlearn.core import InputError
 from jax_unlearn.data import load
-from jax_unlearn.data.builders import SOURCES
+from jax_unlearn.data.builders import SOURCES, Archive
 from jax_unlearn.data.builders.cifar import read_cifar10, read_cifar100
 from jax_unlearn.data.builders.prepare import prepare
 from jax_unlearn.data.builders.tiny_imagenet import read_tiny_imagenet
@@ -93,7 +93,7 @@ def test_tfds_itself_reads_what_was_prepared(cifar100_archive):
     import tensorflow_datasets as tfds
 
     source = SOURCES["cifar100"]
-    folder = prepare(source, cifar100_archive.data_dir, cifar100_archive.path)
+    folder = prepare(source, cifar100_archive.data_dir, [cifar100_archive.path])
     assert folder == cifar100_archive.data_dir / "cifar100" / source.version
     builder = tfds.builder_from_directory(folder)
     first = builder.as_data_source(split="train")[0]
@@ -105,7 +105,7 @@ def test_tfds_itself_reads_what_was_prepared(cifar100_archive):
 
 def test_preparing_twice_gives_the_same_folder(cifar10_archive):
     first, second = (
-        prepare(SOURCES["cifar10"], cifar10_archive.data_dir, cifar10_archive.path)
+        prepare(SOURCES["cifar10"], cifar10_archive.data_dir, [cifar10_archive.path])
         for _ in range(2)
     )
     assert first == second
@@ -178,7 +178,7 @@ def test_a_file_that_is_no_zip_is_refused(tmp_path):
 def test_a_folder_that_cannot_be_written_is_refused(cifar10_archive):
     (cifar10_archive.data_dir / "cifar10").write_text("a file in the way")
     with pytest.raises(InputError, match="cifar10 cannot be written there"):
-        prepare(SOURCES["cifar10"], cifar10_archive.data_dir, cifar10_archive.path)
+        prepare(SOURCES["cifar10"], cifar10_archive.data_dir, [cifar10_archive.path])
 
 
 @pytest.fixture
@@ -199,13 +199,13 @@ def served(cifar10_archive, monkeypatch):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    source = dataclasses.replace(
-        SOURCES["cifar10"],
-        url=f"http://127.0.0.1:{server.server_port}/cifar-10-binary.tar.gz",
-        size=len(data),
-        sha256=hashlib.sha256(data).hexdigest(),
+    archive = Archive(
+        "cifar-10-binary.tar.gz",
+        f"http://127.0.0.1:{server.server_port}/cifar-10-binary.tar.gz",
+        len(data),
+        hashlib.sha256(data).hexdigest(),
     )
-    yield source
+    yield dataclasses.replace(SOURCES["cifar10"], archives=(archive,))
     server.shutdown()
     server.server_close()
 
@@ -226,9 +226,11 @@ def test_an_archive_is_downloaded_when_the_user_asks(
     [({"sha256": "0" * 64}, "wrong checksum"), ({"url": "/missing"}, "HTTP code: 404")],
 )
 def test_a_download_that_is_not_the_official_file_is_refused(served, tmp_path, changes, message):
+    (archive,) = served.archives
     if "url" in changes:
-        changes = {"url": served.url.rsplit("/", 1)[0] + changes["url"]}
+        changes = {"url": archive.url.rsplit("/", 1)[0] + changes["url"]}
+    changed = dataclasses.replace(served, archives=(archive._replace(**changes),))
     with pytest.raises(InputError, match=message) as caught:
-        prepare(dataclasses.replace(served, **changes), tmp_path / "new")
+        prepare(changed, tmp_path / "new")
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.rglob("dataset_info.json"))

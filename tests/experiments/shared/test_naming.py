@@ -3,6 +3,7 @@
 import dataclasses
 
 import pytest
+from PIL import Image
 
 import jax_unlearn as ju
 from experiments.shared.checks import check_fit
@@ -149,3 +150,21 @@ def test_an_error_that_names_the_flag_already_is_left_as_it_is():
 def test_a_prefix_says_whose_argument_it_is():
     with pytest.raises(InputError, match=r"^training\.epochs=0: "), naming("training."):
         dataclasses.replace(Experiment().training, epochs=0).recipe()
+
+
+def test_options_of_a_folder_are_called_as_they_are_typed(tmp_path):
+    for name in ("cat", "dog"):
+        for k in range(2):
+            path = tmp_path / "pets" / name / f"{k}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (4 + k, 5)).save(path)
+    name = str(tmp_path / "pets")
+    for options, message in (
+        ({}, "data.name='.*': images have 2 .*pass data.image_size=N"),
+        ({"channels": 9}, "data.channels='9': expected one of 0, 1, 2"),
+        ({"dir": "/"}, "data.dir='/': .*pets is a path of its own"),
+    ):
+        with pytest.raises(InputError, match=f"^{message}"):
+            load(name=name, **options)
+    loaded = load_data(plain(data=Data(name=name, image_size=4, test_share=0.5)))
+    assert loaded.train.image.shape == (2, 4, 4, 3)
