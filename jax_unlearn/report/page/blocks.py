@@ -33,6 +33,15 @@ class Bullets:
 
 
 @dataclasses.dataclass(frozen=True)
+class Facts:
+    """What a reader wants to know first: a word and a sentence each."""
+
+    form: ClassVar[str] = "facts"
+
+    items: Sequence[tuple[str, str]]
+
+
+@dataclasses.dataclass(frozen=True)
 class Cell:
     """One cell of a table.
 
@@ -99,7 +108,8 @@ class Section:
     """A heading with what belongs to it.
 
     Attributes:
-      title: the heading.
+      title: the heading; '' for the first section, which the page's own heading belongs to. There
+        a table and a figure stand side by side where the screen is wide enough.
       blocks: its contents.
       folded: whether it stays closed on a screen until someone opens it.
     """
@@ -109,7 +119,7 @@ class Section:
     folded: bool = False
 
 
-Block = Paragraph | Bullets | Table | Picture
+Block = Paragraph | Bullets | Facts | Table | Picture
 
 MARKS = {
     "inside": "\u25cf",
