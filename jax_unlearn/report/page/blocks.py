@@ -49,11 +49,15 @@ class Cell:
       text: what it says first.
       detail: what it adds in small print, '' for nothing.
       mark: a key of :data:`MARKS`, or '' for none.
+      order: what a sortable table sorts it by; None takes the text, NaN stands last.
+      image: a data URI of an image that stands above the text, '' for none; HTML alone shows it.
     """
 
     text: str
     detail: str = ""
     mark: str = ""
+    order: float | None = None
+    image: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +69,7 @@ class Table:
       rows: each as long as the head.
       kind: of the cells, which decides how narrow a column may get: 'measures', 'prose',
         'methods' or ''.
+      sortable: whether HTML lets a reader sort by a column; only such a page runs a script.
     """
 
     form: ClassVar[str] = "table"
@@ -72,6 +77,7 @@ class Table:
     head: Sequence[Cell]
     rows: Sequence[Sequence[Cell]]
     kind: str = ""
+    sortable: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

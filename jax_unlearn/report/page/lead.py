@@ -41,7 +41,8 @@ def outcomes(audit: Mapping[str, Any]) -> str:
         return "no method was judged"
     if len(told) == 1 and len(rows) > NAMED:
         none = {PASSES: "all {} methods pass", FAILS: "none of {} methods passes"}
-        return none.get(*told, "none of {} methods can be judged").format(len(rows))
+        (only,) = told
+        return none.get(only, "none of {} methods can be judged").format(len(rows))
     return "; ".join(_some(outcome, some) for outcome, some in told.items())
 
 
