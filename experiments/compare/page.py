@@ -124,7 +124,8 @@ def _examples(
             f"({error}); name the run's folder, with its bank"
         )
         return [Paragraph(f"Not shown: {why}.")], [why]
-    images, names, missing = [""] * len(found.ids), (), []
+    images, missing = [""] * len(found.ids), []
+    names: Sequence[str] = ()
     try:
         dataset = load_images(audits, data_dir)
         images, names = images_of(dataset, found.ids), dataset.class_names

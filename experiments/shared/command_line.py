@@ -71,7 +71,7 @@ def parse(
         called = f"jax-unlearn-{module.rpartition('.')[2]}"
     all_of_it = ["--help" if argument == "--help-all" else argument for argument in given]
     with _refusing(refuse):
-        options = {} if default is None else {"default": default}
+        options: dict[str, Any] = {} if default is None else {"default": default}
         return tyro.cli(cls, prog=called, description=said, args=all_of_it, **options)
 
 

@@ -221,7 +221,7 @@ def _paths_in(place: str) -> list[Path]:
     """Files that a path, a folder or a pattern stands for, model2 before model10."""
     path = Path(place)
     if path.is_dir():
-        found = path.glob("*.npz")
+        found: Iterable[Path] = path.glob("*.npz")
     elif not path.exists() and re.search(r"[*?\[]", place):
         found = map(Path, glob.iglob(place))
     else:
