@@ -15,6 +15,15 @@ from jax_unlearn.report.page.blocks import (
 )
 
 
+class MarkdownText(str):
+    """Text that a notebook shows as the Markdown that it is."""
+
+    __slots__ = ()
+
+    def _repr_markdown_(self) -> str:
+        return str(self)
+
+
 def escape(text: object) -> str:
     """Make text stand for itself on one line of Markdown, in a table cell as well."""
     return re.sub(r"([\\`*_\[\]<>|#~$&])", r"\\\1", " ".join(str(text).split()))
