@@ -290,6 +290,15 @@ def test_a_verdict_has_one_wording(given, said):
     assert outcomes_of(*given) == said
 
 
+def test_a_reason_that_all_share_is_said_once_and_a_name_stays_as_it_is():
+    audit = record(methods=("mine",))
+    for row in audit["rows"]:
+        row["verdict"] |= {"outcome": "cannot be judged", "reason": "no verdict below 4 oracles"}
+    said, verdicts = lead.lead_blocks(audit)[:2]
+    assert dict(said.items)["Verdict"] == "mine cannot be judged: no verdict below 4 oracles."
+    assert [line[1].detail for line in verdicts.rows] == ["", "", ""]
+
+
 def test_where_the_answer_is_known_a_wrong_one_is_a_warning():
     audit = record()
     audit["rows"][0]["verdict"]["outcome"] = "passes"
@@ -355,7 +364,7 @@ def test_every_mark_has_its_style(written, mark):
 
 def test_no_style_is_left_of_a_mark_that_is_gone(written):
     styled = set(re.findall(r"\.([a-z-]+) \.mark", written[1]))
-    assert styled == {mark.replace(" ", "-") for mark in MARKS} | {"verdicts"}
+    assert styled == {mark.replace(" ", "-") for mark in MARKS} | {"lead", "verdicts"}
 
 
 def test_how_far_the_course_strayed_is_in_the_report():

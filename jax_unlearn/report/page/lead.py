@@ -66,10 +66,13 @@ def verdict_table(audit: Mapping[str, Any]) -> Table:
     chances = {row["verdict"]["chance"] for row in rows} - {None}
     one = f"by chance up to {min(chances)}" if len(chances) == 1 else ""
     heads = [Cell("method"), Cell("verdict"), Cell("outside", one), Cell("time", "per model")]
+    reasons = {row["name"]: _reason(row) for row in rows}
+    # What holds for all is said above the table.
+    shared = len(rows) > 1 and len(set(reasons.values())) == 1
     body = [
         [
             Cell(row_name(row["name"]), "; ".join(row["flags"])),
-            Cell("", _reason(row), row["verdict"]["outcome"]),
+            Cell("", "" if shared else reasons[row["name"]], row["verdict"]["outcome"]),
             _outside(row["verdict"], told=bool(one)),
             _time(row),
         ]
@@ -90,6 +93,8 @@ def distance_picture(audit: Mapping[str, Any]) -> Picture | None:
         if m["name"] in audit["bands"] and m["name"] not in audit["uninformative"]
     ]
     rows = sorted((row for row in audit["rows"] if row["kind"] != "oracle"), key=_rank)
+    # What is drawn first lies below: methods are not to be hidden by what forgot nothing.
+    rows.sort(key=lambda row: row["kind"] != "original")
     short = short_names([row["name"] for row in rows])
     places = {
         m["title"]: {short[row["name"]]: _place(audit, row, m) for row in rows} for m in telling
@@ -153,7 +158,9 @@ def _verdict(audit: Mapping[str, Any]) -> str:
         text += f": {'it' if len(verdicts) == 1 else 'they'} {more.format('no more')}"
     elif verdicts:
         text += f": {verdicts[0]['reason']}"
-    return sentence(text)
+    named = any(text.startswith(row_name(row["name"])) for row in audit["rows"])
+    # A name is written as it is given.
+    return f"{text}." if named else sentence(text)
 
 
 def _how_sure(audit: Mapping[str, Any]) -> str:
