@@ -8,12 +8,27 @@ import ast
 import importlib.util
 import pathlib
 import runpy
+import subprocess
 import sys
 
 from jax_unlearn.core import InputError, check_choice
 
 INSTALLED = "jax_unlearn.commands"
 IN_CLONE = "experiments"
+
+DISPATCH = """\
+_jax_unlearn() {
+  if [ "$COMP_CWORD" -le 1 ]; then
+    COMPREPLY=($(compgen -W "COMMANDS" -- "${COMP_WORDS[COMP_CWORD]}"))
+    return
+  fi
+  local name="${COMP_WORDS[1]}"
+  COMP_WORDS=("jax-unlearn-$name" "${COMP_WORDS[@]:2}")
+  COMP_CWORD=$((COMP_CWORD - 1))
+  local flags="_tyro_jax_unlearn_$name"
+  if declare -F "$flags" > /dev/null; then "$flags"; fi
+}
+complete -F _jax_unlearn jax-unlearn"""
 
 
 def main() -> None:
@@ -23,7 +38,11 @@ def main() -> None:
         package, folder = _find_commands()
         commands = list_commands(folder)
         if name in ("-h", "--help"):
-            print(_overview(commands))
+            print(_overview(commands, _caller()))
+            return
+        if name == "--completion":
+            _check_extras(name)
+            print(completion(package, list(commands)))
             return
         check_choice("command", name, commands)
         _check_extras(name)
@@ -74,14 +93,32 @@ def _summary(tree: ast.Module) -> str:
     return line.partition(": `")[0].rstrip(".")
 
 
-def _overview(commands: dict[str, str]) -> str:
+def _caller() -> str:
+    """How a command is called here, up to its name."""
+    module = (sys.modules["__main__"].__spec__ or None) and sys.modules["__main__"].__spec__.name
+    return "python -m experiments." if module == f"{IN_CLONE}.__main__" else "jax-unlearn "
+
+
+def _overview(commands: dict[str, str], caller: str) -> str:
     width = max(map(len, commands))
     lines = "\n".join(f"  {name:{width}}  {summary}" for name, summary in commands.items())
     return (
-        "usage: jax-unlearn COMMAND [FLAGS]\n\n"
+        f"usage: {caller}COMMAND [FLAGS]\n\n"
         f"commands:\n{lines}\n\n"
-        "jax-unlearn COMMAND --help lists the command's flags."
+        f"{caller}COMMAND --help lists the command's flags.\n"
+        "jax-unlearn --completion prints what bash completes commands and flags by."
     )
+
+
+def completion(package: str, commands: list[str]) -> str:
+    """Write a script by which bash completes commands and their flags; tyro knows the flags."""
+    scripts = [_flags_script(package, name) for name in commands]
+    return "\n".join([*scripts, DISPATCH.replace("COMMANDS", " ".join(commands))])
+
+
+def _flags_script(package: str, name: str) -> str:
+    run = [sys.executable, "-m", f"{package}.{name}", "--tyro-print-completion", "bash"]
+    return subprocess.run(run, check=True, capture_output=True, text=True).stdout
 
 
 def _check_extras(name: str) -> None:

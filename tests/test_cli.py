@@ -65,3 +65,18 @@ def test_without_the_extra_one_line_names_it(monkeypatch, capsys):
     assert capsys.readouterr().err == (
         "error: command='run': expected the package tyro; pip install 'jax_unlearn[experiments]'\n"
     )
+
+
+def test_completion_is_of_commands_and_of_what_tyro_knows_of_their_flags(monkeypatch):
+    asked = []
+
+    def run(arguments, **options):
+        asked.append(arguments[1:])
+        return types.SimpleNamespace(stdout="flags of one")
+
+    monkeypatch.setattr(cli.subprocess, "run", run)
+    script = cli.completion("experiments", ["audit", "run"])
+    assert script.count("flags of one") == 2
+    assert asked[0] == ["-m", "experiments.audit", "--tyro-print-completion", "bash"]
+    assert 'compgen -W "audit run"' in script
+    assert script.endswith("complete -F _jax_unlearn jax-unlearn")

@@ -1,13 +1,17 @@
 r"""Audit unlearned models against oracles: `python -m experiments.audit RUN_OR_PREDICTIONS...`.
 
 What is audited: folders of `experiments.run`, banks of `experiments.bank`, and .npz files made
-elsewhere (NAME=file[,file...], NAME=folder, or as they are). What it is compared with: --oracles, a
-bank, a run's folder or .npz files. With --oracles alone everything in the bank is audited, with a
-run's folder alone its own oracles serve. Writes audit.json, audit.csv, report.html and report.md.
+elsewhere (NAME=file[,file...], NAME=folder, NAME='pattern', or as they are). What it is compared
+with: --oracles, a bank, a run's folder or .npz files. With --oracles alone everything in the bank
+is audited, with a run's folder alone its own oracles serve; so do those of a folder that holds
+original-SEED.npz, oracle-SEED.npz and METHOD-SEED.npz. Writes audit.json, audit.csv, report.html
+and report.md.
 
   python -m experiments.audit --oracles runs/bank --out runs/audit
   python -m experiments.audit runs/quickstart --oracles runs/bank --requests class:3
   python -m experiments.audit mine=predictions/ --oracles runs/bank --original original-0.npz
+  python -m experiments.audit predictions/  # all of them in one folder
+  python -m experiments.audit 'p/natmu-*.npz' --oracles 'p/oracle-*.npz' --original p/original-0.npz
   python -m experiments.audit --check runs/audit/audit.json
   python -m experiments.audit --check audit.json --oracles bank-elsewhere more-predictions/
 

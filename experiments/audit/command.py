@@ -32,8 +32,10 @@ class Command:
     """Audit unlearned models.
 
     Attributes:
-      targets: folders of runs, banks, or .npz files as NAME=file[,file...] or NAME=folder.
-      oracles: a bank, a run's folder or .npz files; empty takes those of the targets.
+      targets: folders of runs, banks, or .npz files as NAME=file[,file...], NAME=folder or
+        NAME='pattern'; or a folder of original-SEED.npz, oracle-SEED.npz and METHOD-SEED.npz.
+      oracles: a bank, a run's folder or .npz files, separated by commas or as a pattern in quotes;
+        empty takes those of the targets.
       original: .npz files of models trained on all data; none takes those of the bank or run.
       level: quick, standard, strong, or auto for the highest that the models allow.
       requests: hashes or texts of the requests, such as class:3; none for all that have oracles.

@@ -32,6 +32,7 @@ from ..shared.setting_up import set_up
 from . import __doc__ as description
 from .method_runs import method_runs
 from .own_method import alone, rank_among_all
+from .tracking import check_tracker, start_tracking
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,8 @@ class Command(ExperimentCommand):
         the reference predictions that ship with the preset, so that none is trained.
       reference: a file of other reference predictions, written by
         `python -m experiments.reference`.
+      track: tensorboard, wandb or trackio, which is told settings, metrics per epoch, the final
+        table and figures; each is an optional extra of its name.
     """
 
     out: str = "runs/run"
@@ -58,6 +61,7 @@ class Command(ExperimentCommand):
     overwrite: bool = False
     method: str = ""
     reference: str = ""
+    track: str = ""
 
 
 def execute(command: Command, terminal: Console) -> None:
@@ -65,6 +69,7 @@ def execute(command: Command, terminal: Console) -> None:
 
     Several processes train together; process 0 alone reads, writes, audits and prints.
     """
+    check_tracker(command.track)
     experiment, out = command.experiment, pathlib.Path(command.out)
     if command.method:
         experiment = alone(experiment, command.method)
@@ -96,6 +101,9 @@ def execute(command: Command, terminal: Console) -> None:
         phase = stack.enter_context(phases(terminal))
         stack.enter_context(profiled(command.execution.profile))
         plan = make_plan(setup, bank, phase, teller(terminal), watch=True)
+        tracking = start_tracking(command.track if leads else "", folder, setup.settings)
+        if tracking is not None:
+            stack.callback(tracking.close)
         chosen, failed = [], []
         requests = setup.experiment.requests
         for filled in fill_requests(
@@ -118,6 +126,8 @@ def execute(command: Command, terminal: Console) -> None:
                         unfit=setup.unfit[text],
                         runs=partial(method_runs, filled, setup.methods(text)),
                     )
+                    if tracking is not None:
+                        tracking.request(filled, place)
                 except InputError as error:
                     # Oracles that learned nothing, say; other requests may still be audited.
                     failed.append(f"{text}: {error}")

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 
@@ -62,10 +63,16 @@ def _tell(line: str) -> None:
 
 
 def program(main: Callable[[], None]) -> None:
-    """Run a command as the whole process; a warning is one line."""
+    """Run a command as the whole process; a warning and an error are one line each.
+
+    With ``--debug`` an error that is no user's shows where it was raised.
+    """
+    debug = "--debug" in sys.argv
+    sys.argv = [argument for argument in sys.argv if argument != "--debug"]
     warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
     try:
-        main()
+        with contextlib.nullcontext() if debug else _in_one_line():
+            main()
         sys.stdout.flush()
     except BrokenPipeError:
         # Who reads has closed, as `head` does. What is not written yet must not try again on the
@@ -80,6 +87,21 @@ def program(main: Callable[[], None]) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(stop.code)
+
+
+@contextlib.contextmanager
+def _in_one_line() -> Iterator[None]:
+    """End with 1 and one line on an error that nobody foresaw."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        said = " ".join(str(error).split())
+        where = f"{os.path.basename(last.filename)}, line {last.lineno}"
+        _tell(f"error: {type(error).__name__}: {said} ({where}); --debug shows where it comes from")
+        raise SystemExit(1) from None
 
 
 def as_called(text: str) -> str:

@@ -6,7 +6,7 @@ import difflib
 import sys
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import tyro
@@ -14,6 +14,7 @@ import tyro
 from jax_unlearn.core import InputError
 
 from .command import as_called
+from .help_text import short_help
 
 _T = TypeVar("_T")
 
@@ -31,14 +32,24 @@ KINDS: Mapping[Any, str] = types.MappingProxyType(
 """What a flag of a type takes, in words."""
 
 
-def parse(cls: type[_T], module: str, description: str | None, **options: Any) -> _T:
+def parse(
+    cls: type[_T],
+    module: str,
+    description: str | None,
+    *,
+    default: _T | None = None,
+    first: Sequence[str] = (),
+) -> _T:
     """Read the command line into a dataclass.
+
+    ``--help`` prints every flag on a line, ``--help-all`` what tyro makes of all that is known.
 
     Args:
       cls: the dataclass.
       module: name of the command's module.
       description: shown by ``--help``.
-      **options: further arguments of ``tyro.cli``.
+      default: values of flags that are not given; None takes the class's own.
+      first: flags that ``--help`` shows first.
 
     Raises:
       InputError: a flag is unknown or its value cannot be read.
@@ -50,13 +61,18 @@ def parse(cls: type[_T], module: str, description: str | None, **options: Any) -
         if said:
             raise InputError(f"{said}{'' if said.endswith('?') else ';'} see --help")
 
+    given = sys.argv[1:]
+    called, said = as_called(f"python -m {module}"), as_called(description or "")
+    if {"-h", "--help"}.intersection(given):
+        print(short_help(cls, called, said, default, first))
+        raise SystemExit(0)
+    if any(argument.startswith("--tyro-") for argument in given):
+        # The shell knows a command by one word; `jax-unlearn --completion` puts them together.
+        called = f"jax-unlearn-{module.rpartition('.')[2]}"
+    all_of_it = ["--help" if argument == "--help-all" else argument for argument in given]
     with _refusing(refuse):
-        return tyro.cli(
-            cls,
-            prog=as_called(f"python -m {module}"),
-            description=as_called(description or ""),
-            **options,
-        )
+        options: dict[str, Any] = {} if default is None else {"default": default}
+        return tyro.cli(cls, prog=called, description=said, args=all_of_it, **options)
 
 
 def _refusing(hook: Callable[[Any], None]) -> contextlib.AbstractContextManager[None]:

@@ -19,6 +19,12 @@ from .config_json import from_json
 from .execution import ORDINARY, Execution
 from .hyperparameters import method_arguments
 
+MOST_USED = (
+    *("preset", "out", "data.name", "data-dir", "network.name", "requests", "methods", "method"),
+    *("seeds", "oracles", "hyperparameters", "set", "bank"),
+)
+"""Flags that the help of a command shows first."""
+
 
 def starting_settings(arguments: list[str], begun: Experiment | None = None) -> Experiment:
     """The settings that flags change: a preset's, an earlier run's, or ``begun``."""
@@ -96,7 +102,7 @@ def read_command(
     begun = starting_settings(sys.argv[1:], begun)
     default = cls(experiment=dataclasses.replace(begun, set=()))
     text = f"{description or ''}\n\nPresets:\n\n{describe_presets()}"
-    command = parse(cls, module, text, default=default)
+    command = parse(cls, module, text, default=default, first=MOST_USED)
     given = command.experiment
     data = given.data
     if command.data_dir is not None:

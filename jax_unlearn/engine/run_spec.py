@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 
 from jax_unlearn.core import InputError, Problem, Unlearner, Variables, check_choice
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 LOOPS = ("auto", "python", "scan")
 PLACEMENTS = ("device", "host")
+
+SHOWN = 8
+"""Entries of a history that a notebook shows at most."""
 
 
 class RunSpec(NamedTuple):
@@ -64,6 +68,25 @@ class Result(NamedTuple):
             f"Result({self.status} after {self.steps} steps, {self.run_seconds:.1f} s and "
             f"{self.compile_seconds:.1f} s of compilation, {count:,} weights; {told})"
         )
+
+    def _repr_markdown_(self) -> str:
+        """What a notebook shows: how the run ended, and a line for each of some epochs."""
+        from jax_unlearn.report.markdown import escape, table
+
+        said = (
+            f"**{escape(self.status)}** after {self.steps} steps, {self.run_seconds:.1f} s "
+            f"and {self.compile_seconds:.1f} s of compilation"
+        )
+        names = list(dict.fromkeys(name for entry in self.history for name in entry))
+        if not names:
+            return said
+        places = np.unique(np.linspace(0, len(self.history) - 1, SHOWN).astype(int))
+        lines = [[str(i), *(_shown(self.history[i].get(name)) for name in names)] for i in places]
+        return f"{said}\n\n{table([['epoch', *map(escape, names)], *lines])}"
+
+
+def _shown(value: Any) -> str:
+    return "" if value is None else f"{value:.4g}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -11,13 +11,13 @@ from typing import Any
 
 from jax_unlearn.audit.records.reading import titled
 from jax_unlearn.core import InputError
-from jax_unlearn.data.request_text import describe_request
 from jax_unlearn.files import write_whole
 from jax_unlearn.report.figures.style import save
 from jax_unlearn.report.markdown import markdown_page
 from jax_unlearn.report.page import tables, words
-from jax_unlearn.report.page.blocks import Block, Bullets, Paragraph, Picture, Section
+from jax_unlearn.report.page.blocks import Block, Bullets, Picture, Section
 from jax_unlearn.report.page.html import html_page
+from jax_unlearn.report.page.lead import headline, lead_blocks
 from jax_unlearn.report.page.pictures import pictures, plain_text
 
 
@@ -66,20 +66,19 @@ def report_sections(
       InputError: if ``audit`` is of another format or lacks a part, or two figures share a slug.
     """
     audit = titled(audit)
-    request, settings = audit["request"], audit.get("settings") or {}
+    settings = audit.get("settings") or {}
     drawn, omitted = pictures(audit)
     courses = tables.course_blocks(audit)
     sections = [
-        Section("Verdicts", [*tables.verdict_blocks(audit), *_summary(audit)]),
-        Section("What was compared", [Bullets(_compared(audit))]),
-        Section("Row by row", [Bullets(_rows(audit))]),
-        Section("Measures", tables.measure_blocks(audit)),
-        Section("Ranking", tables.ranking_blocks(audit)),
-        Section("Figures", [*drawn, *figures, *([Bullets(omitted)] if omitted else [])]),
-        Section("Methods", tables.method_blocks(audit)),
-        Section("On the way", courses) if courses else None,
+        Section("", lead_blocks(audit)),
+        Section("Every measure", tables.measure_blocks(audit), folded=True),
+        Section("Ranking", tables.ranking_blocks(audit), folded=True),
+        Section("Figures", [*drawn, *figures, *_bullets(omitted)], folded=True),
+        Section("What was compared", [Bullets(_compared(audit))], folded=True),
+        Section("Methods", tables.method_blocks(audit), folded=True),
+        Section("On the way", courses, folded=True) if courses else None,
         Section("Arguments of the methods", tables.argument_blocks(audit), folded=True),
-        Section("Notes", [Bullets(audit["notes"]) if audit["notes"] else Paragraph("None.")]),
+        Section("Notes", _bullets(audit["notes"]), folded=True) if audit["notes"] else None,
         Section("What the measures mean", tables.legend_blocks(audit), folded=True),
         Section("Protocol", tables.settings_blocks(_protocol(audit)), folded=True),
         Section("Settings", tables.settings_blocks(settings), folded=True) if settings else None,
@@ -88,7 +87,7 @@ def report_sections(
     ]
     chosen = [section for section in sections if section is not None]
     _check_slugs(block.slug for s in chosen for block in s.blocks if isinstance(block, Picture))
-    return f"Audit of unlearning: {describe_request(request['text'])}", chosen
+    return headline(audit), chosen
 
 
 def _check_slugs(slugs: Iterable[str]) -> None:
@@ -103,28 +102,21 @@ def _check_slugs(slugs: Iterable[str]) -> None:
         seen.add(slug)
 
 
-def _summary(audit: Mapping[str, Any]) -> list[Block]:
-    """Give the record's sentences, but for those that the table of verdicts holds."""
-    reasons = {row["verdict"]["reason"] for row in audit["rows"]} - {""}
-    said = [text for text in audit["summary"] if not any(reason in text for reason in reasons)]
-    return [Bullets(said)] if said else []
+def _bullets(items: Sequence[str]) -> list[Block]:
+    return [Bullets(items)] if items else []
 
 
 def _compared(audit: Mapping[str, Any]) -> list[str]:
-    """Say what was forgotten, how, and what it was compared with."""
+    """Say what was forgotten, how, and what it was compared with; verdicts stand in their table."""
+    reasons = {row["verdict"]["reason"] for row in audit["rows"]} - {""}
+    said = [text for text in audit["summary"] if not any(reason in text for reason in reasons)]
     return [
         words.forgotten_sentence(audit["request"]),
         words.methods_sentence(audit["models"]),
         *words.compared_sentences(audit),
-    ]
-
-
-def _rows(audit: Mapping[str, Any]) -> list[str]:
-    """Say how every row fares, which measures are informative, and what time it took."""
-    return [
-        *words.verdict_sentences(audit),
+        *filter(None, [words.accuracy_sentence(audit)]),
         words.uninformative_sentence(audit),
-        *words.time_sentences(audit["curves"].get("seconds") or {}),
+        *said,
     ]
 
 

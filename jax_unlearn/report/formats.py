@@ -6,6 +6,9 @@ from typing import Any
 
 from jax_unlearn.display import display_name
 
+FEW = 3
+"""Models below which an interval says no more than that they are few: two give 12.7 half widths."""
+
 
 def finite(value: Any) -> float:
     """Return a number of the record as float; NaN where it is missing."""
@@ -71,12 +74,14 @@ def percent(share: float) -> str:
 
 
 def with_half(result: Mapping[str, Any] | None) -> str:
-    """Write a record's result as 'value ±half', a hyphen where nothing is known."""
+    """Write a record's result as 'value ±half', a hyphen for what is not known or says nothing."""
     if result is None or result["value"] is None:
         return "-"
     value, low, high = result["value"], result["low"], result["high"]
     if low is None or high is None:
         return digits(value)
+    if result.get("n", FEW) < FEW:
+        return f"{digits(value)} ±-"
     # An interval that ends at the measure's own limit is shorter on that side.
     return f"{digits(value)} ±{digits(max(high - value, value - low))}"
 

@@ -8,10 +8,20 @@ from jax_unlearn.report.page.blocks import (
     Block,
     Bullets,
     Cell,
+    Facts,
     Paragraph,
     Section,
     Table,
 )
+
+
+class MarkdownText(str):
+    """Text that a notebook shows as the Markdown that it is."""
+
+    __slots__ = ()
+
+    def _repr_markdown_(self) -> str:
+        return str(self)
 
 
 def escape(text: object) -> str:
@@ -30,7 +40,7 @@ def markdown_page(title: str, sections: Sequence[Section]) -> str:
     """Write a whole page; pictures are links to ``figures/<slug>.png``."""
     parts = [f"# {escape(title)}"]
     for section in sections:
-        parts.append(f"## {escape(section.title)}")
+        parts += [f"## {escape(section.title)}"] if section.title else []
         parts += [_block(block) for block in section.blocks]
     return "\n\n".join(parts) + "\n"
 
@@ -38,6 +48,8 @@ def markdown_page(title: str, sections: Sequence[Section]) -> str:
 def _block(block: Block) -> str:
     if isinstance(block, Paragraph):
         return escape(block.text)
+    if isinstance(block, Facts):
+        return "\n".join(f"- **{escape(name)}:** {escape(text)}" for name, text in block.items)
     if isinstance(block, Bullets):
         return "\n".join(f"- {escape(item)}" for item in block.items)
     if isinstance(block, Table):

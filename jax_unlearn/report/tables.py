@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from jax_unlearn.audit.records.reading import check_record, titled, titles_of
 from jax_unlearn.data.request_text import describe_request
 from jax_unlearn.report.formats import with_half
-from jax_unlearn.report.markdown import escape, table
+from jax_unlearn.report.markdown import MarkdownText, escape, table
 from jax_unlearn.report.page.words import accuracy_sentence
 
 if TYPE_CHECKING:
@@ -119,15 +119,15 @@ def evidence(record: Mapping[str, Any]) -> list[str]:
     return [*filter(None, [accuracy_sentence(titled(record))]), *said]
 
 
-def to_markdown(record: Mapping[str, Any]) -> str:
-    """Return the table of verdicts and what they rest on as Markdown.
+def to_markdown(record: Mapping[str, Any]) -> MarkdownText:
+    """Return the table of verdicts and what they rest on as Markdown, which a notebook shows so.
 
     Raises:
       InputError: as :func:`summary_table`.
     """
     lines = [[escape(text) for text in line] for line in summary_table(record)]
     said = "\n".join(f"- {escape(sentence)}" for sentence in evidence(record))
-    return "\n\n".join(filter(None, [table(lines), said])) + "\n"
+    return MarkdownText("\n\n".join(filter(None, [table(lines), said])) + "\n")
 
 
 def print_summary(record: Mapping[str, Any], console: "Console") -> None:

@@ -116,6 +116,22 @@ class Comparison:
     notes: tuple[str, ...]
     protocol: AuditProtocol
 
+    def _repr_markdown_(self) -> str:
+        """What a notebook shows: every row with its verdict and what that rests on."""
+        from jax_unlearn.report.markdown import escape, table
+
+        head = ("model", "verdict", "outside", "why")
+        lines = [
+            (
+                row.group.title,
+                row.verdict.outcome,
+                f"{row.verdict.outside} of {row.verdict.judged}" if row.verdict.judged else "-",
+                row.verdict.reason,
+            )
+            for row in self.rows
+        ]
+        return table([head, *([*map(escape, line)] for line in lines)])
+
 
 def compare(
     models: RequestModels,

@@ -73,7 +73,7 @@ def few_oracles(models: RequestModels) -> str:
 
 def _no_original(models: RequestModels) -> str:
     """Why there is no verdict for want of originals, and what would give one."""
-    unknown = "so no measure is known to have power"
+    unknown = "so no measure is known to tell it from retraining"
     if not models.original.runs:
         return f"no original is given, {unknown}; train 1 on all data"
     return (

@@ -103,6 +103,7 @@ RETAIN_ACCURACY = _percent(
     "more of the retain set is answered right",
     _retain_step,
     10,
+    good="good is as high as retraining leaves it; lower is damage",
 )
 FORGET_ACCURACY = _percent(
     "FA",
@@ -111,6 +112,7 @@ FORGET_ACCURACY = _percent(
     KNOWN,
     forget_step,
     20,
+    good="good is what retraining has; higher is still known, lower is overdone",
 )
 TEST_ACCURACY = _percent(
     "TA",
@@ -119,6 +121,7 @@ TEST_ACCURACY = _percent(
     "more of the test set is answered right",
     _test_step,
     30,
+    good="good is as high as retraining leaves it; lower is damage",
 )
 FORGOTTEN_TEST_ACCURACY = _percent(
     "FA_test",
@@ -127,5 +130,6 @@ FORGOTTEN_TEST_ACCURACY = _percent(
     "the forgotten classes are still known",
     _forgotten_step,
     40,
+    good="good is what retraining has; higher is still known",
     class_wise=True,
 )

@@ -193,6 +193,7 @@ KL_FORGET = distance(
     does="mean KL(oracle || model) over forget images",
     source=_NATMU,
     formula=kl_oracle_to_unlearned,
+    good="good is no larger than between two retrained models",
     place=120,
 )
 KL_TEST = distance(
@@ -203,6 +204,7 @@ KL_TEST = distance(
     does="mean KL(oracle || model) over test images",
     source=_NATMU,
     formula=kl_oracle_to_unlearned,
+    good="good is no larger than between two retrained models",
     place=130,
 )
 JS_FORGET = distance(
@@ -214,6 +216,7 @@ JS_FORGET = distance(
     source='Chundawat et al., "Can Bad Teaching Induce Forgetting?", 2023, arXiv:2205.08096',
     formula=jensen_shannon,
     high=0.6931471805599453,
+    good="good is no larger than between two retrained models",
     place=140,
 )
 ACTIVATION_DISTANCE = distance(
@@ -225,6 +228,7 @@ ACTIVATION_DISTANCE = distance(
     source='Golatkar et al., "Mixed-Privacy Forgetting in Deep Networks", 2021, arXiv:2012.13431',
     formula=activation_distance,
     high=1.4142135623730951,
+    good="good is no larger than between two retrained models",
     place=150,
 )
 COMPLETENESS = distance(
@@ -239,5 +243,6 @@ COMPLETENESS = distance(
     outside=BELOW,
     high=1.0,
     resolution=lambda evidence, of: forget_step(evidence, of) / 100.0,
+    good="good is near 1, no lower than between two retrained models",
     place=160,
 )

@@ -186,6 +186,7 @@ LINEAR_PROBE = of_probes(
     high=100.0,
     resolution=forget_step,
     class_wise=False,
+    good="good is what retrained models have; higher is still known inside",
     place=310,
 )
 LINEAR_CKA = of_probes(
@@ -202,5 +203,6 @@ LINEAR_CKA = of_probes(
     outside=BELOW,
     low=-1.0,
     high=1.0,
+    good="good is as high as between two retrained models",
     place=320,
 )

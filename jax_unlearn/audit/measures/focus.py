@@ -32,6 +32,7 @@ ATTACK_SUCCESS = _measure(
     "attack_success",
     "Attack success",
     45,
+    good="good is what retraining has; higher is a backdoor left open",
     does="test images of other classes that are taken for the target once they bear the trigger",
     higher="the backdoor is more open",
     source='Gu et al., "BadNets", 2017, arXiv:1708.06733',
@@ -40,6 +41,7 @@ CONFUSION = _measure(
     "confusion",
     "Confusion",
     46,
+    good="good is what retraining has; higher is still confused",
     does="test images of two confused classes that are taken for one of the other class",
     higher="the two classes are still confused",
     source='Goel et al., "Towards Adversarial Evaluations for Inexact Machine Unlearning", 2022, '
@@ -49,6 +51,7 @@ ADJACENT_ACCURACY = _measure(
     "adjacent_accuracy",
     "Accuracy next to the forget set",
     47,
+    good="good is as high as retraining leaves it; lower is damage next to the forget set",
     does="retain images, each the nearest of some forget image, that are answered correctly",
     higher="fewer neighbours of the forget set are lost with it",
     source='Zhao et al., "What makes unlearning hard and what to do about it", NeurIPS 2024, '
@@ -58,6 +61,7 @@ TWIN_ACCURACY = _measure(
     "twin_accuracy",
     "Accuracy on retained copies",
     48,
+    good="good is as high as retraining leaves it; lower is damage to the copies that stay",
     does="retained copies of forget images that are answered correctly",
     higher="fewer copies are lost with the images that are forgotten",
     source="this library",

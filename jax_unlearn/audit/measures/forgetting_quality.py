@@ -343,6 +343,7 @@ FORGETTING_QUALITY = of_banks(
     higher=NEARER,
     outside=BELOW,
     high=1.0,
+    good="good is as high as between two sets of retrained models",
     place=170,
 )
 FINAL_SCORE = of_banks(
@@ -355,6 +356,7 @@ FINAL_SCORE = of_banks(
     formula=final_score,
     higher=NEARER,
     outside=BELOW,
+    good="good is as high as between two sets of retrained models",
     place=180,
 )
 MEDIAN_EPSILON = of_banks(
@@ -368,5 +370,6 @@ MEDIAN_EPSILON = of_banks(
     higher=TELLS,
     outside=ABOVE,
     high=EPSILON_CAP,
+    good="good is as small as between two sets of retrained models",
     place=190,
 )

@@ -134,6 +134,7 @@ GAP = distance(
     formula=average_gap,
     high=100.0,
     resolution=mean_step(lambda protocol: protocol.terms),
+    good="good is no larger than between two retrained models",
     place=80,
 )
 GAP_ATTACK = distance(
@@ -146,6 +147,7 @@ GAP_ATTACK = distance(
     formula=average_gap,
     high=100.0,
     resolution=mean_step(lambda protocol: protocol.attack_terms),
+    good="good is no larger than between two retrained models",
     place=90,
 )
 TOW = distance(
@@ -160,6 +162,7 @@ TOW = distance(
     outside=BELOW,
     high=1.0,
     resolution=product_step(lambda protocol: protocol.terms),
+    good="good is near 1, no lower than between two retrained models",
     place=100,
 )
 TOW_ATTACK = distance(
@@ -174,5 +177,6 @@ TOW_ATTACK = distance(
     outside=BELOW,
     high=1.0,
     resolution=product_step(lambda protocol: ("MIA_svc_nonmember", "RA", "TA")),
+    good="good is near 1, no lower than between two retrained models",
     place=110,
 )

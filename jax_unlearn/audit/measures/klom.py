@@ -148,6 +148,7 @@ def _entry(split: str, place: int) -> Measure:
         "2024, arXiv:2410.23232",
         formula=klom,
         higher=FARTHER,
+        good="good is no larger than between two sets of retrained models",
         outside=ABOVE,
         place=place,
     )

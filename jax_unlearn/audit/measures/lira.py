@@ -135,6 +135,7 @@ ULIRA_AUC = of_attack(
     _report,
     does="area under the ROC curve",
     oracle_value=0.5,
+    good="good is near 0.5, where the attack only guesses",
     place=200,
     **_MORE,
 )
@@ -145,6 +146,7 @@ ULIRA_ACCURACY = of_attack(
     _report,
     does="balanced accuracy",
     oracle_value=0.5,
+    good="good is near 0.5, where the attack only guesses",
     place=210,
     **_MORE,
 )
@@ -155,6 +157,7 @@ ULIRA_TPR_1 = of_attack(
     _report,
     does="true positive rate where 1 % of oracles are called unlearned",
     oracle_value=0.01,
+    good="good is near 0.01, where the attack only guesses",
     place=220,
     **_MORE,
 )
@@ -165,6 +168,7 @@ ULIRA_TPR_01 = of_attack(
     _report,
     does="true positive rate where 0.1 % of oracles are called unlearned",
     oracle_value=0.001,
+    good="good is near 0.001, where the attack only guesses",
     place=230,
     **_MORE,
 )

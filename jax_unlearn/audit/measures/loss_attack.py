@@ -114,5 +114,6 @@ LOSS_ATTACK = percent(
     'NeurIPS unlearning competition", 2024, arXiv:2406.09073',
     formula=loss_attack_accuracy,
     resolution=forget_step,
+    good="good is what retrained models show; higher is a forget set that stands out",
     place=70,
 )

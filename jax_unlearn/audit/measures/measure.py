@@ -89,6 +89,7 @@ class Measure:
         :class:`~jax_unlearn.audit.measures.banks.BankPair`. It returns a float, NaN for undefined.
       does: one line.
       higher: what a larger value means.
+      good: a clause for who reads one thing only, 'good is ...'.
       source: where it comes from.
       formula: the public function behind it, whose docstring has the formula; None if ``function``
         is all there is.
@@ -115,6 +116,7 @@ class Measure:
     function: Callable[..., Any]
     does: str
     higher: str
+    good: str
     source: str
     formula: Callable[..., Any] | None = None
     oracle_value: float | None = None

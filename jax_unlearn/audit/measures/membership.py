@@ -297,6 +297,7 @@ ENTROPY_ATTACK = percent(
     source='Chundawat et al., "Can Bad Teaching Induce Forgetting?", 2023, arXiv:2205.08096',
     formula=entropy_attack_member_percent,
     resolution=forget_step,
+    good="good is as few as retrained models show; more is still known",
     place=50,
 )
 SVC_ATTACK = percent(
@@ -308,5 +309,6 @@ SVC_ATTACK = percent(
     source='Fan et al., "SalUn", 2024, arXiv:2310.12508',
     formula=svc_attack_nonmember_share,
     resolution=forget_step,
+    good="good is as many as retrained models show; fewer is still known",
     place=60,
 )

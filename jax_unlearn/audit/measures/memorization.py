@@ -134,5 +134,6 @@ MEMORIZATION = Measure(
     formula=memorization_scores,
     low=-1.0,
     high=1.0,
+    good="good is no value by itself: it tells how much there is to forget",
     place=10_000,
 )

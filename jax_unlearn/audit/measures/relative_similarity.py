@@ -183,5 +183,6 @@ RELATIVE_SIMILARITY = distance(
     outside=ABOVE,
     low=float("-inf"),
     needs_originals=True,
+    good="good is below 0, nearer to retraining than to the original",
     place=164,
 )

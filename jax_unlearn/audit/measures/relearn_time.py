@@ -103,5 +103,6 @@ RELEARN_TIME = of_probes(
     resolution=_first_step,
     cut_off=_is_cut_off,
     needs_originals=True,
+    good="good is what retrained models take; fewer is still known inside",
     place=300,
 )

@@ -101,6 +101,7 @@ RF_JSD = Measure(
     low=0.0,
     high=0.6931471805599453,
     needs_originals=True,
+    good="good is what retrained models have",
     place=166,
 )
 RF_JSD_RETAIN = Measure(
@@ -118,5 +119,6 @@ RF_JSD_RETAIN = Measure(
     low=0.0,
     high=0.6931471805599453,
     class_wise=False,
+    good="good is what retrained models have; near 0 is still known",
     place=168,
 )

@@ -205,6 +205,7 @@ RMIA_AUC = of_attack(
     _report,
     does="area under the ROC curve",
     oracle_value=0.5,
+    good="good is near 0.5, as retrained models have it; higher is still known",
     place=240,
     **_MORE,
 )
@@ -214,6 +215,7 @@ RMIA_TPR_1 = of_attack(
     "tpr_at_1_percent",
     _report,
     does="true positive rate where 1 % of oracles are called unlearned; less where scores tie",
+    good="good is what retrained models have; higher is still known",
     place=250,
     **_MORE,
 )

@@ -51,5 +51,6 @@ ZRF = of_probes(
     higher="forget images are answered more like an untrained network answers",
     low=0.3068528194400547,
     high=1.0,
+    good="good is what retrained models have; near 1 is as if never trained at all",
     place=290,
 )

@@ -1,6 +1,5 @@
 """What an audit compares: the oracles' requests, and the models that belong to each."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +14,8 @@ from jax_unlearn.audit.records.stores import (
     files_in,
     in_bank,
     is_store,
+    mixed_in,
+    model_name,
     read_item,
     stores_in,
 )
@@ -29,9 +30,10 @@ def gather_sources(
 
     Args:
       targets: folders of runs, banks, ``.npz`` files or folders of them, each with or without
-        ``NAME=`` in front; several paths of one name are separated by commas. None means all
-        unlearned models of the bank of oracles.
-      oracles: a bank, a run's folder or ``.npz`` files; '' takes those of the targets.
+        ``NAME=`` in front; several paths of one name are separated by commas, and a path may be a
+        pattern such as ``p/natmu-*.npz``. None means all unlearned models of the bank of oracles.
+      oracles: a bank, a run's folder or ``.npz`` files; '' takes those of the targets. In a folder
+        where some files are called oracle, others are originals and methods by their names.
       originals: ``.npz`` files or folders of them; none takes those of the bank or run.
       requests: hash, its beginning, or text of each request; none for all that have oracles. A
         name for the request where the oracles are files.
@@ -175,14 +177,31 @@ def _other_ids(target: str, store: Sources, sources: Sources) -> InputError:
 
 def _add_loose(target: str, found: list[Sources], ids: list[tuple]) -> None:
     """Add files from elsewhere under the name given or that of the file or folder."""
-    if is_store(Path(target)):
+    if is_store(Path(target)) or mixed_in(target) is not None:
         return
     name, _, paths = target.rpartition("=")
     items = [item for path in paths.split(",") for item in files_in(path)]
+    groups = {name: items}
     if not name:
         only = Path(paths.split(",")[0])
-        name = only.name if only.is_dir() else re.sub(r"-\d+$", "", only.stem)
-    _assign(items, name, found, ids, target)
+        groups = {only.name: items} if only.is_dir() else _by_name(items, apart=not only.exists())
+    if "oracle" in groups:
+        raise InputError(
+            f"target={target!r}: called oracle, and given as unlearned: expected the files of "
+            "--oracles separated by commas, or a pattern in quotes"
+        )
+    for name, items in groups.items():
+        _assign(items, name, found, ids, target)
+
+
+def _by_name(items: list[Item], *, apart: bool) -> dict[str, list[Item]]:
+    """Models by what their files are called: each its own, or all like the first."""
+    if not apart:
+        return {model_name(items[0].path): items}
+    groups: dict[str, list[Item]] = {}
+    for item in items:
+        groups.setdefault(model_name(item.path), []).append(item)
+    return groups
 
 
 def _assign(

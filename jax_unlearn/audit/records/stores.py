@@ -10,6 +10,7 @@ set and on some retain images, the logits of one untrained network, and the loss
 """
 
 import dataclasses
+import glob
 import hashlib
 import math
 import re
@@ -169,7 +170,8 @@ def stores_in(place: str, *, loose: bool = True) -> list[Sources]:
 
     Args:
       place: the folder, or paths of ``.npz`` files separated by commas.
-      loose: whether files are taken, as oracles of a request without a name; none are otherwise.
+      loose: whether files are taken, as oracles of a request without a name; none are otherwise,
+        but where files called oracle lie beside others, see :func:`mixed_in`.
 
     Raises:
       InputError: if nothing is there, or what is there is damaged.
@@ -182,20 +184,58 @@ def stores_in(place: str, *, loose: bool = True) -> list[Sources]:
     if is_run(path):
         return run_sources(path)
     refuse_old_run(path, "path")
+    mixed = mixed_in(place)
+    if mixed is not None:
+        return [mixed]
     if not loose:
         return []
     items = [item for part in place.split(",") for item in files_in(part)]
     return [Sources("", NAMELESS, oracle=items)]
 
 
+def mixed_in(place: str) -> Sources | None:
+    """Return the models of files that are called original, oracle, and as methods are.
+
+    Args:
+      place: a folder, a pattern, or paths separated by commas, without ``NAME=`` in front.
+
+    Returns:
+      The models of a request without a name; None where no file is called oracle, or all are.
+    """
+    paths = [path for part in place.split(",") for path in _paths_in(part)]
+    named: dict[str, list[Item]] = {}
+    for path in paths if all(path.is_file() for path in paths) else ():
+        named.setdefault(model_name(path), []).append(Item(path, _seed_in(path)))
+    if "oracle" not in named or len(named) < 2:
+        return None
+    original, oracle = named.pop("original", []), named.pop("oracle")
+    return Sources("", NAMELESS, original=original, oracle=oracle, methods=named)
+
+
+def model_name(path: Path) -> str:
+    """What a file says by its name that its model is: ``natmu`` of ``natmu-3.npz``."""
+    return re.sub(r"-\d+$", "", path.stem)
+
+
+def _paths_in(place: str) -> list[Path]:
+    """Files that a path, a folder or a pattern stands for, model2 before model10."""
+    path = Path(place)
+    if path.is_dir():
+        found: Iterable[Path] = path.glob("*.npz")
+    elif not path.exists() and re.search(r"[*?\[]", place):
+        found = map(Path, glob.iglob(place))
+    else:
+        return [path]
+    return sorted(found, key=_natural)
+
+
 def files_in(place: str) -> list[Item]:
-    """Return the ``.npz`` file at a path, or those in a folder by seed, then by name.
+    """Return the ``.npz`` file at a path, or those of a folder or pattern by seed, then by name.
 
     Raises:
       InputError: if there is none.
     """
-    path = Path(place)
-    paths = sorted(path.glob("*.npz"), key=_natural) if path.is_dir() else [path]
+    paths = _paths_in(place)
     if not paths or not all(p.is_file() for p in paths):
         raise InputError(
             f"path={place!r}: no such file, bank, run or folder of .npz files; expected stored "

@@ -181,7 +181,7 @@ def _group(group: Group) -> dict[str, Any]:
 
 
 def _measure(m: Measure) -> dict[str, Any]:
-    names = ("name", "title", "unit", "oracle_value", "outside", "level", "higher", "needs")
+    names = ("name", "title", "unit", "oracle_value", "outside", "level", "higher", "good", "needs")
     return {name: getattr(m, name) for name in (*names, "does", "source")}
 
 

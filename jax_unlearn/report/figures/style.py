@@ -123,10 +123,19 @@ def styles(names: Iterable[str]) -> dict[str, Style]:
     return {name: chosen[name] for name in names}
 
 
+class ShownFigure(Figure):
+    """A figure that belongs to no window, and that a notebook shows all the same."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png")
+        return buffer.getvalue()
+
+
 def new_figure(height: float, *, width: float = WIDTH, constrained: bool = True) -> Figure:
     """Make an empty white figure of ``width`` x ``height`` inches, belonging to no window."""
     layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06) if constrained else None
-    figure = Figure(figsize=(width, height), dpi=DPI, layout=layout, facecolor="white")
+    figure = ShownFigure(figsize=(width, height), dpi=DPI, layout=layout, facecolor="white")
     return figure
 
 

@@ -33,6 +33,15 @@ class Bullets:
 
 
 @dataclasses.dataclass(frozen=True)
+class Facts:
+    """What a reader wants to know first: a word and a sentence each."""
+
+    form: ClassVar[str] = "facts"
+
+    items: Sequence[tuple[str, str]]
+
+
+@dataclasses.dataclass(frozen=True)
 class Cell:
     """One cell of a table.
 
@@ -40,11 +49,15 @@ class Cell:
       text: what it says first.
       detail: what it adds in small print, '' for nothing.
       mark: a key of :data:`MARKS`, or '' for none.
+      order: what a sortable table sorts it by; None takes the text, NaN stands last.
+      image: a data URI of an image that stands above the text, '' for none; HTML alone shows it.
     """
 
     text: str
     detail: str = ""
     mark: str = ""
+    order: float | None = None
+    image: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +69,7 @@ class Table:
       rows: each as long as the head.
       kind: of the cells, which decides how narrow a column may get: 'measures', 'prose',
         'methods' or ''.
+      sortable: whether HTML lets a reader sort by a column; only such a page runs a script.
     """
 
     form: ClassVar[str] = "table"
@@ -63,6 +77,7 @@ class Table:
     head: Sequence[Cell]
     rows: Sequence[Sequence[Cell]]
     kind: str = ""
+    sortable: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +114,8 @@ class Section:
     """A heading with what belongs to it.
 
     Attributes:
-      title: the heading.
+      title: the heading; '' for the first section, which the page's own heading belongs to. There
+        a table and a figure stand side by side where the screen is wide enough.
       blocks: its contents.
       folded: whether it stays closed on a screen until someone opens it.
     """
@@ -109,7 +125,7 @@ class Section:
     folded: bool = False
 
 
-Block = Paragraph | Bullets | Table | Picture
+Block = Paragraph | Bullets | Facts | Table | Picture
 
 MARKS = {
     "inside": "\u25cf",

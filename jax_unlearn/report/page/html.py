@@ -1,10 +1,13 @@
-"""Blocks as one HTML file that needs nothing else: no network, no script, no font."""
+"""Blocks as one HTML file that needs nothing else: no network, no font, no foreign script."""
 
+import base64
 import functools
+import hashlib
 import io
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -13,12 +16,17 @@ from markupsafe import Markup, escape
 
 from jax_unlearn.report.page.blocks import MARKS, Block, Picture, Section
 
+_SORT = Path(__file__).parents[1] / "templates" / "sort.js"
+
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 
 def html_page(title: str, sections: Sequence[Section]) -> str:
-    """Write a whole page; every text in it is escaped."""
-    return _templates().get_template("page.html").render(title=title, sections=sections)
+    """Write a whole page; every text in it is escaped, and its one script sorts tables."""
+    sorts = any(getattr(block, "sortable", False) for s in sections for block in s.blocks)
+    script = Markup(_SORT.read_text("utf-8").strip()) if sorts else ""
+    page = _templates().get_template("page.html")
+    return page.render(title=title, sections=sections, script=script)
 
 
 def printable(text: object) -> object:
@@ -54,6 +62,11 @@ def _groups(blocks: Iterable[Block]) -> Iterator[tuple[bool, list[Block]]]:
         yield together, list(group)
 
 
+def _digest(script: str) -> str:
+    """Sha256 by which the page allows a script, and no other."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+
+
 @functools.cache
 def _templates() -> jinja2.Environment:
     environment = jinja2.Environment(
@@ -63,5 +76,5 @@ def _templates() -> jinja2.Environment:
         finalize=printable,
         keep_trailing_newline=True,
     )
-    environment.globals.update(marks=MARKS, svg=inline_svg, groups=_groups)
+    environment.globals.update(marks=MARKS, svg=inline_svg, groups=_groups, digest=_digest)
     return environment

@@ -8,6 +8,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from jax_unlearn.audit.measures.measure import MIN_BANK
 from jax_unlearn.core import InputError
 from jax_unlearn.report.figures.comparison import gap_against_kl_figure
 from jax_unlearn.report.figures.confidence import density_figure, strip_figure
@@ -19,7 +20,18 @@ from jax_unlearn.report.formats import finite
 from jax_unlearn.report.page.blocks import Picture
 
 _ATTACKS = {"ulira": "U-LiRA", "rmia": "RMIA"}
+_BANKS = (
+    f"; {MIN_BANK} models of each method and {2 * MIN_BANK} oracles have it, as experiments.bank "
+    f"--count {2 * MIN_BANK} trains them"
+)
 _REMEDIES = {
+    "roc": _BANKS,
+    "epsilon": _BANKS,
+    "densities": "; it takes oracles and one method or more",
+    "gap-time": "; run times come with models of experiments.run and experiments.bank, not with "
+    "files made elsewhere",
+    "gap-kl": "; it takes three oracles or more, so that both measures have a null band",
+    "examples": "; it takes oracles, an original and one method or more",
     "forget-accuracy": "; methods have it that were watched, in a bank by experiments.bank --watch "
     "or in a run's folder by experiments.run",
 }
@@ -42,7 +54,7 @@ def pictures(audit: Mapping[str, Any]) -> tuple[list[Picture], list[str]]:
       The pictures, and for each that is missing one sentence that says why.
     """
     curves = audit["curves"]
-    rename = _short_names([row["name"] for row in audit["rows"]])
+    rename = short_names([row["name"] for row in audit["rows"]])
 
     def named(rows: Mapping[str, Any]) -> dict[str, Any]:
         return {rename.get(name, name): value for name, value in rows.items()}
@@ -215,7 +227,7 @@ def _padded(given: Iterable[Iterable[Any]]) -> np.ndarray:
     return padded
 
 
-def _short_names(names: Iterable[str]) -> dict[str, str]:
+def short_names(names: Iterable[str]) -> dict[str, str]:
     """Cut names to what a legend has room for, and keep them apart."""
     chosen: dict[str, str] = {}
     for name in names:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jax_unlearn.report.formats import (
+    FEW,
     band_ends,
     finite,
     interval,
@@ -17,7 +18,6 @@ from jax_unlearn.report.page.blocks import Block, Bullets, Cell, Paragraph, Tabl
 from jax_unlearn.report.page.times import run_times
 from jax_unlearn.report.page.words import (
     absent_sentence,
-    accuracy_sentence,
     flat,
     ranking_rule,
     sentence,
@@ -30,24 +30,6 @@ _KEY = (
     "oracles are from each other. \u25cb uninformative: the original, which forgot nothing, lies "
     "inside too, so it proves nothing."
 )
-
-
-def verdict_blocks(audit: Mapping[str, Any]) -> list[Block]:
-    """Say of every row whether it passes, fails or cannot be judged, and on what evidence."""
-    heads = [Cell("model"), Cell("verdict")]
-    body = [
-        [
-            Cell(row_name(row["name"]), "; ".join(row["flags"])),
-            Cell("", sentence(row["verdict"]["reason"]), row["verdict"]["outcome"]),
-        ]
-        for row in audit["rows"]
-    ]
-    body += [
-        [Cell(absent["title"]), Cell("", sentence(f"not run: {absent['why']}"))]
-        for absent in audit.get("unfit", ())
-    ]
-    context = accuracy_sentence(audit)
-    return [Table(heads, body, "verdicts"), *([Paragraph(context)] if context else [])]
 
 
 def course_blocks(audit: Mapping[str, Any]) -> list[Block]:
@@ -93,18 +75,20 @@ def measure_blocks(audit: Mapping[str, Any]) -> list[Block]:
     if not measured:
         return [Paragraph("No measure gave a value."), *_missing(missing)]
     notes: dict[str, int] = {}
-    head = [Cell("measure"), Cell("null band", "oracles among themselves")]
-    head += [Cell(row_name(row["name"]), "; ".join(row["flags"])) for row in rows]
+    # A phone shows the first two columns: the measure, and the method where there is one.
+    order = sorted(range(len(rows)), key=lambda i: rows[i]["kind"] != "method")
+    head = [Cell("measure")]
+    head += [Cell(row_name(rows[i]["name"]), "; ".join(rows[i]["flags"])) for i in order]
+    head.append(Cell("null band", "oracles among themselves"))
     body = []
     for measure, cells in measured:
         unit = f"in {measure['unit']}" if measure["unit"] else ""
         band = audit["bands"].get(measure["name"])
         side = measure.get("outside", "both")
-        values = [_value(cell, band, side, notes) for cell in cells]
-        body.append([Cell(measure["title"], unit), _band(band, side), *values])
-    context = accuracy_sentence(audit)
+        values = [_value(cells[i], band, side, notes) for i in order]
+        name = Cell(measure["title"], "; ".join(filter(None, [unit, measure.get("good")])))
+        body.append([name, *values, _band(band, side)])
     blocks: list[Block] = [Paragraph(_KEY), Table(head, body, "measures")]
-    blocks += [Paragraph(context)] if context else []
     if notes:
         blocks.append(Bullets([f"({mark}) {note}" for note, mark in notes.items()]))
     return [*blocks, *_missing(missing)]
@@ -123,20 +107,25 @@ def ranking_blocks(audit: Mapping[str, Any]) -> list[Block]:
             Cell("95 % interval"),
             Cell("n"),
         ]
-        body = [
-            [
-                Cell(f"{place}. {row_name(entry['name'])}"),
-                Cell(number(entry["value"])),
-                Cell(interval(entry["low"], entry["high"]) or "none"),
-                Cell(str(_n(audit, entry["name"], ranking["measure"]))),
-            ]
-            for place, entry in enumerate(ranking["order"], 1)
-        ]
+        body = []
+        for place, entry in enumerate(ranking["order"], 1):
+            n = _n(audit, entry["name"], ranking["measure"])
+            ends = interval(entry["low"], entry["high"]) if n >= FEW else ""
+            texts = (number(entry["value"]), ends or "-", str(n or "-"))
+            name = Cell(f"{place}. {row_name(entry['name'])}")
+            body.append([name, *map(Cell, texts)])
         if body:
             blocks.append(Table(head, body))
             if ranking["note"]:
                 blocks.append(Paragraph(f"{title}: {ranking['note'].rstrip('.')}."))
-    return blocks or [Paragraph("No ranking: no method has a value to be ranked by.")]
+    if blocks:
+        return blocks
+    methods = len(audit["models"]["methods"])
+    if methods < 2:
+        more = "audit several together, as --methods of a run or NAME=FOLDER of an audit"
+        return [Paragraph(f"No ranking: it takes two methods, and there is {methods}; {more}.")]
+    more = "more oracles (--oracles 4) give one"
+    return [Paragraph(f"No ranking: no method has a value to be ranked by; {more}.")]
 
 
 def method_blocks(audit: Mapping[str, Any]) -> list[Block]:
@@ -187,13 +176,15 @@ def argument_blocks(audit: Mapping[str, Any]) -> list[Block]:
 
 def legend_blocks(audit: Mapping[str, Any]) -> list[Block]:
     """Lay out what every measure says, which way it points, what it needs and who proposed it."""
-    heads = ["measure", "what it is", "at the oracle", "higher means", "how its band is made"]
+    heads = ["measure", "what is good", "what it is", "at the oracle", "higher means"]
+    heads.append("how its band is made")
     heads += ["needs", "source"]
     body = []
     for measure in audit["measures"]:
         value = measure["oracle_value"]
         band = audit["bands"].get(measure["name"])
         texts = (
+            sentence(measure.get("good") or "good is what retraining has"),
             measure["does"],
             "what the oracles have" if value is None else number(value),
             measure["higher"],
@@ -267,10 +258,8 @@ def _value(
     """
     details = []
     if not math.isnan(finite(cell.get("value"))):
-        details = [
-            interval(cell.get("low"), cell.get("high")) or "no interval",
-            f"n\u00a0{cell['n']}",
-        ]
+        ends = interval(cell.get("low"), cell.get("high")) if cell["n"] >= FEW else ""
+        details = [ends or "no interval", f"n\u00a0{cell['n']}"]
     own = cell.get("band")
     if own and band and list(own) != [band["low"], band["high"]]:
         details.append(f"band {band_ends(own[0], own[1], side)}")
@@ -300,9 +289,9 @@ def _missing(missing: list) -> list[Block]:
     return [Paragraph(f"{what} no value here:"), Bullets(items)]
 
 
-def _n(audit: Mapping[str, Any], name: str, measure: str) -> Any:
-    """Look up behind how many models a ranked value stands."""
+def _n(audit: Mapping[str, Any], name: str, measure: str) -> int:
+    """Look up behind how many models a ranked value stands; 0 for unknown."""
     for row in audit["rows"]:
         if row["name"] == name:
-            return row["results"].get(measure, {}).get("n", "\u2013")
-    return "\u2013"
+            return int(row["results"].get(measure, {}).get("n", 0))
+    return 0

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jax_unlearn.audit.measures.statistics import interval
-from jax_unlearn.report.formats import duration, finite, percent
+from jax_unlearn.report.formats import FEW, duration, finite, percent
 
 
 class RunTime(NamedTuple):
@@ -55,7 +55,7 @@ def _told(runs: list[float], compiling: list[float], retraining: float) -> RunTi
         return RunTime("-", "", "-", compiled)
     mean, low, high, n = interval(runs)
     # A normal interval of a few spread times reaches below zero, a time does not.
-    ends = "" if math.isnan(low) else f"{duration(max(low, 0.0))} to {duration(high)}, "
+    ends = "" if n < FEW else f"{duration(max(low, 0.0))} to {duration(high)}, "
     share = percent(mean / retraining) if retraining > 0 else "-"
     return RunTime(duration(mean), f"{ends}n\u00a0{n}", share, compiled)
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from jax_unlearn.data.request_text import describe_request
 from jax_unlearn.report.formats import (
-    duration,
     finite,
     number,
     percent,
@@ -146,33 +145,6 @@ def methods_sentence(models: Mapping[str, Any]) -> str:
     return f"Unlearned models: {', '.join(texts) or 'none'}."
 
 
-def verdict_sentences(audit: Mapping[str, Any]) -> list[str]:
-    """Say of every row by which measures it lies outside the null band, and how many judge it."""
-    titles = {measure["name"]: measure["title"] for measure in audit["measures"]}
-    sentences = []
-    for row in audit["rows"]:
-        marks = {name: cell.get("verdict") for name, cell in row["results"].items()}
-        outside = [titles.get(name, name) for name, mark in marks.items() if mark == "outside"]
-        others = [
-            titles.get(n, n) for n, mark in marks.items() if mark in ("inside", "uninformative")
-        ]
-        idle = sum(mark == "uninformative" for mark in marks.values())
-        inside = len(others) - idle
-        # The shorter list says the same.
-        many = len(outside) > len(others) > 0
-        which = f"all but {listed(others)}" if many else listed(outside)
-        judged = len(outside) + len(others)
-        facts = [f"outside by {len(outside)} ({which})"] if outside else []
-        facts += [f"inside by {inside}"] if inside else []
-        facts += [f"{idle} uninformative"] if idle else []
-        if judged in (len(outside), inside):
-            facts = ["outside by all" if outside else "inside by all"]
-        text = f"of {counted(judged, 'measure')} with a null band, {', '.join(facts)}"
-        text = text if judged else "not judged"
-        sentences.append(f"{row_name(row['name'])}: {text}.")
-    return sentences
-
-
 def uninformative_sentence(audit: Mapping[str, Any]) -> str:
     """Say which measures cannot tell the original from retraining."""
     titles = {measure["name"]: measure["title"] for measure in audit["measures"]}
@@ -185,27 +157,3 @@ def uninformative_sentence(audit: Mapping[str, Any]) -> str:
         f"Uninformative here, because the original itself lies inside the band: {listed(without)}. "
         "A method that lies inside as well may have forgotten nothing."
     )
-
-
-def time_sentences(seconds: Mapping[str, Sequence[float]]) -> list[str]:
-    """Name the fastest method, its share of retraining, and those retraining would have beaten."""
-    means = {}
-    for name, given in seconds.items():
-        times = [t for t in map(finite, given) if math.isfinite(t)]
-        if times:
-            means[name] = sum(times) / len(times)
-    retrain = means.pop("oracle", None)
-    means.pop("original", None)
-    if not means:
-        return []
-    fastest = min(means, key=lambda name: means[name])
-    text = f"Fastest: {row_name(fastest)}, {duration(means[fastest])} per model"
-    if not retrain:
-        return [text + "."]
-    sentences = [
-        f"{text}, {percent(means[fastest] / retrain)} of retraining ({duration(retrain)})."
-    ]
-    slower = [row_name(name) for name, mean in means.items() if mean >= retrain]
-    if slower:
-        sentences.append(f"Not faster than retraining: {listed(slower)}.")
-    return sentences

@@ -29,7 +29,7 @@ REQUEST = dict.fromkeys(("hash", "text", "ids_hash"), "x")
 
 def toy(kind, function, **more):
     level = STRONG if kind == BANKS else QUICK
-    words = {"does": "a toy", "higher": "more toy", "source": "this test"}
+    words = {"does": "a toy", "higher": "more toy", "good": "good is a toy", "source": "this test"}
     return Measure("toy", "Toy measure", "nats", kind, level, function, **words, **more)
 
 

@@ -1,0 +1,130 @@
+"""What `--help` prints: every flag on one line, most used first, on two screens at most."""
+
+import dataclasses
+import inspect
+import re
+import shutil
+import textwrap
+import typing
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import tyro
+
+FOOTER = (
+    "--help-all explains every flag in full. --debug shows where in the code an error was raised."
+)
+
+_METAVARS = {str: "STR", int: "INT", float: "FLOAT"}
+_WIDEST, _LEFT = 100, 32
+
+
+class Flag(NamedTuple):
+    """One flag as the help shows it.
+
+    Attributes:
+      name: as typed, with what it takes.
+      key: the name alone, without dashes.
+      text: what it does.
+      nested: whether it is one of a group's, such as ``--data.name``.
+    """
+
+    name: str
+    key: str
+    text: str
+    nested: bool
+
+
+def short_help(
+    cls: type[Any], prog: str, description: str, default: Any = None, first: Sequence[str] = ()
+) -> str:
+    """Write the help of a command.
+
+    Args:
+      cls: the dataclass of its flags, each explained under Attributes in a docstring.
+      prog: how it is called.
+      description: what it does.
+      default: an instance; None takes the class's own defaults.
+      first: flags that are used most, without dashes.
+    """
+    width = min(_WIDEST, shutil.get_terminal_size((80, 24)).columns)
+    default = cls() if default is None else default
+    # A group's own flags after those of the command.
+    flags = sorted(_flags(cls, default), key=lambda flag: flag.nested)
+    by_key = {flag.key: flag for flag in flags}
+    used = [by_key[key] for key in first if key in by_key]
+    rest = [flag for flag in flags if flag not in used]
+    names = "".join(f" [{flag.name}]" for flag in flags if not flag.name.startswith("-"))
+    parts = [f"usage: {prog}{names} [FLAGS]", _wrapped(description, width)]
+    if used:
+        parts.append(_lines("most used flags:", used, width))
+    parts.append(_lines("other flags:" if used else "flags:", rest, width))
+    return "\n\n".join([*parts, textwrap.fill(FOOTER, width)])
+
+
+def explained(cls: type[Any]) -> dict[str, str]:
+    """What a dataclass's docstring says of each attribute, those of its bases too."""
+    found: dict[str, str] = {}
+    for one in reversed(cls.__mro__):
+        text = inspect.cleandoc(one.__dict__.get("__doc__") or "")
+        _, _, attributes = text.partition("Attributes:\n")
+        entries = re.findall(r"^  (\w+): (.*(?:\n    .*)*)", attributes, re.MULTILINE)
+        found |= {name: " ".join(said.split()) for name, said in entries}
+    return found
+
+
+def _flags(cls: type[Any], default: Any, prefix: str = "") -> Iterator[Flag]:
+    texts = explained(cls)
+    for name, kind in typing.get_type_hints(cls, include_extras=True).items():
+        marks = getattr(kind, "__metadata__", ())
+        kind = typing.get_args(kind)[0] if marks else kind
+        value = getattr(default, name)
+        if dataclasses.is_dataclass(kind):
+            unnamed = any(getattr(mark, "name", None) == "" for mark in marks)
+            below = prefix if unnamed else f"{prefix}{name}."
+            for flag in _flags(typing.cast(type, kind), value, below):
+                yield flag._replace(nested=True)
+            continue
+        key = f"{prefix}{name}".replace("_", "-")
+        shown = f"--no-{key}" if value is True else f"--{key}"
+        if prefix and value is True:
+            shown = f"--{prefix}no-{name}".replace("_", "-")
+        if tyro.conf.Positional in marks:
+            shown = f"{name.upper()} ..."
+        elif kind is not bool:
+            shown += f" {_metavar(kind)}"
+        text = texts.get(name, "")
+        yield Flag(shown, key, text, False)
+
+
+def _metavar(kind: Any) -> str:
+    arguments = [one for one in typing.get_args(kind) if one is not type(None)]
+    several = " ..." if typing.get_origin(kind) is tuple else ""
+    inner = arguments[0] if arguments else kind
+    return f"{_METAVARS.get(inner, 'VALUE')}{several}"
+
+
+def _lines(head: str, flags: Iterable[Flag], width: int) -> str:
+    found = [head]
+    for flag in flags:
+        # The first clause says what a flag is; the others, when.
+        clause = re.split(r"[;.] | \(", flag.text)[0].rstrip(".;")
+        name = f"  {flag.name}".ljust(_LEFT)
+        room = width - len(name) - 1
+        found.append(f"{name} {textwrap.shorten(clause, room, placeholder='...')}".rstrip())
+    return "\n".join(found)
+
+
+def _wrapped(text: str, width: int) -> str:
+    """Fill paragraphs; lines that are indented stay as they are, those of lists are cut."""
+    found = []
+    for block in re.split(r"\n\s*\n", text.strip("\n")):
+        lines = block.splitlines()
+        if all(re.match(r"  \S+ {2,}\S", line) for line in lines):
+            cut = [line if len(line) <= width else f"{line[: width - 3]}..." for line in lines]
+            found.append("\n".join(cut))
+        elif any(line.startswith(" ") for line in lines):
+            found.append("\n".join(lines))
+        else:
+            found.append(textwrap.fill(" ".join(lines), width))
+    return "\n\n".join(found)

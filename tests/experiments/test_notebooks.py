@@ -1,0 +1,42 @@
+"""Every notebook runs from top to bottom; its own last cell says what must have come out."""
+
+from pathlib import Path
+
+import pytest
+
+import experiments
+
+FOLDER = Path(experiments.__file__).parent / "notebooks"
+NAMES = sorted(path.name for path in FOLDER.glob("*.ipynb"))
+
+
+def read(name):
+    nbformat = pytest.importorskip("nbformat")
+    return nbformat.read(FOLDER / name, as_version=4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_runs_and_shows_what_it_makes(name):
+    nbclient = pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    notebook = read(name)
+    nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    shown = [
+        o.data for c in notebook.cells if c.cell_type == "code" for o in c.outputs if "data" in o
+    ]
+    # Results, tables and audits are tables in a notebook, figures are pictures.
+    assert any("text/markdown" in data for data in shown)
+    assert all("text/markdown" in data or "image/png" in data for data in shown)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_is_kept_without_what_a_machine_printed(name):
+    notebook = read(name)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(not cell.outputs and cell.execution_count is None for cell in code)
+    # A reader learns from the first line what it shows.
+    assert notebook.cells[0].source.startswith("# ")
+
+
+def test_there_are_three_of_them():
+    assert NAMES == ["audit_predictions.ipynb", "natmu_on_your_network.ipynb", "sweep.ipynb"]
