@@ -5,7 +5,7 @@ import functools
 import jax
 import numpy as np
 
-from jax_unlearn.backend import platform, traced_for
+from jax_unlearn.backend import platform_of, traced_for
 from jax_unlearn.core import Model, Variables, to_unit
 from jax_unlearn.sharding import batch_sharding, shard, to_host
 
@@ -36,13 +36,12 @@ def predict_logits(
     sharding = batch_sharding(variables)
     shards = sharding.mesh.shape["data"] if sharding else 1
     batch_size = -(-batch_size // shards) * shards
-    target = sharding.mesh.devices.flat[0].platform if sharding else platform()
     parts = []
     for start in range(0, len(images), batch_size):
         batch = np.asarray(images[start : start + batch_size])
         short = batch_size - len(batch)
         batch = np.pad(batch, ((0, short),) + ((0, 0),) * (batch.ndim - 1))
-        with traced_for(target):
+        with traced_for(platform_of(sharding)):
             parts.append((_logits(model, variables, shard(batch, sharding)), short))
     # Only now wait for the device: every batch above is already under way.
     return np.concatenate([to_host(out)[: batch_size - short] for out, short in parts])
