@@ -9,9 +9,13 @@ from jax_unlearn.backend import platform_of, traced_for
 from jax_unlearn.core import Model, Variables, to_unit
 from jax_unlearn.sharding import batch_sharding, shard, to_host
 
+BATCH_SIZE = 256
+"""Images at a time where nothing else is said."""
+
 
 @functools.partial(jax.jit, static_argnames="model")
-def _logits(model: Model, variables: Variables, images: jax.Array) -> jax.Array:
+def batch_logits(model: Model, variables: Variables, images: jax.Array) -> jax.Array:
+    """Logits float32 [B, K] of images uint8 [B, H, W, C] in eval mode."""
     return model.logits(variables, to_unit(images))
 
 
@@ -20,7 +24,7 @@ def predict_logits(
     variables: Variables,
     images: jax.Array | np.ndarray,
     *,
-    batch_size: int = 256,
+    batch_size: int = BATCH_SIZE,
 ) -> np.ndarray:
     """Logits of un-augmented images in eval mode.
 
@@ -42,6 +46,6 @@ def predict_logits(
         short = batch_size - len(batch)
         batch = np.pad(batch, ((0, short),) + ((0, 0),) * (batch.ndim - 1))
         with traced_for(platform_of(sharding)):
-            parts.append((_logits(model, variables, shard(batch, sharding)), short))
+            parts.append((batch_logits(model, variables, shard(batch, sharding)), short))
     # Only now wait for the device: every batch above is already under way.
     return np.concatenate([to_host(out)[: batch_size - short] for out, short in parts])
