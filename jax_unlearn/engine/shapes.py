@@ -1,8 +1,8 @@
 """What a run puts on its devices, as shapes alone: its programs, for devices that are not there.
 
 A mesh may be of devices that are described and not present (`jax.experimental.topologies`). What is
-lowered here for such a mesh are the jitted functions that :class:`~jax_unlearn.engine.trainer.Trainer`
-calls, with the shapes and shardings of what it passes them::
+lowered here for such a mesh are the jitted functions that a run calls, with the shapes and shardings
+of what it passes them::
 
     shapes = run_shapes(ju.natmu(), problem)
     compiled = lower_step(shapes, Layout(mesh)).compile()
@@ -212,9 +212,7 @@ def lower_evaluation(
     images = jax.ShapeDtypeStruct((size, *image_shape), np.uint8)
     variables = jax.eval_shape(model.init, jax.eval_shape(jax.random.key, 0))
     with traced_for(layout.platform):
-        return batch_logits.lower(
-            model, layout.shapes(variables), layout.shapes_of_rows(images, 0)
-        )
+        return batch_logits.lower(model, layout.shapes(variables), layout.shapes_of_rows(images, 0))
 
 
 def _padded(shapes: RunShapes, layout: Layout) -> RunShapes:

@@ -1,0 +1,156 @@
+"""The command: settings and targets in, what the compilers made of them out."""
+
+import dataclasses
+import pathlib
+from functools import partial
+from typing import Any
+
+import jax
+from rich.console import Console
+
+from jax_unlearn.core import InputError, check_choice
+from jax_unlearn.files import write_whole
+from jax_unlearn.sharding import Layout, make_mesh, parse_mesh
+
+from ..shared.chip import Chip
+from ..shared.command import console, guarded
+from ..shared.config_json import to_json
+from ..shared.reading import ExperimentCommand, read_command
+from ..shared.writable import check_writable
+from . import __doc__ as description
+from .findings import Findings
+from .fitting import check_data, check_one_image, confirmed_batch
+from .jobs import PROGRAMS, Job, list_jobs, one_shot
+from .kernels import largest_kernel
+from .measuring import Record, measure
+from .settings import Settings, settle
+from .tables import markdown, notes, show
+from .target import Target, check_compiler, devices_of, parse_target
+from .totals import totals
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command(ExperimentCommand):
+    """Compile an experiment's programs for accelerators that are not there.
+
+    Attributes:
+      target: what to compile for, PLATFORM:CHIP:TOPOLOGY: gpu:h100:8, tpu:v5e:2x2, tpu:v4:2x2x2.
+      programs: which programs: step; scan, the compiled loop; evaluation; bank, models side by
+        side; plain, a training step of the same network in flax's own layers.
+      batch: rows of every step, in place of each method's own; 0 leaves those.
+      fit: confirm the largest batch of each program by compiling it, too.
+      out: folder of what is found; new, or one that the same settings began.
+      overwrite: begin anew in a folder of other settings.
+    """
+
+    target: tuple[str, ...] = ()
+    programs: tuple[str, ...] = PROGRAMS
+    batch: int = 0
+    fit: bool = False
+    out: str = "runs/compile"
+    overwrite: bool = False
+
+
+def execute(command: Command, terminal: Console) -> None:
+    """Compile what the folder lacks and print it all."""
+    if not command.target:
+        raise InputError("target='': expected one or more, such as gpu:h100:8 or tpu:v5e:2x2")
+    for name in command.programs:
+        check_choice("programs", name, PROGRAMS)
+    targets = [parse_target(text) for text in command.target]
+    for target in targets:
+        check_compiler(target)
+    command.execution.validate()
+    settings = settle(command.experiment, batch=command.batch)
+    say = partial(terminal.print, markup=False, highlight=False, soft_wrap=True)
+    out = pathlib.Path(command.out)
+    prepared = [(target, *_jobs(command, settings, target)) for target in targets]
+    findings = Findings(out, _described(command, settings), overwrite=command.overwrite)
+    check_writable(out)
+    kernel = largest_kernel(settings.model, settings.image_shape)
+    dtype = settings.experiment.network.dtype
+    for target, chip, jobs in prepared:
+        records = findings.of(target.text)
+        for job in jobs:
+            if records.get(job.name, {"error": ""})["error"] is not None:
+                records[job.name] = _compile(command, settings, job, chip, dtype, kernel)
+                findings.write()
+                say(f"{target.text} {job.name}: {_told(records[job.name])}")
+        findings.totals[target.text] = totals(settings, records)
+        findings.write()
+    _report(settings, findings, out, terminal)
+
+
+def _jobs(command: Command, settings: Settings, target: Target) -> tuple[Chip, list[Job]]:
+    """One of the target's devices, and the programs to compile for them."""
+    devices = devices_of(target)
+    chip = target.chip.part(target.chips / len(devices))
+    mesh = parse_mesh(command.execution.mesh, devices=devices)
+    together = Layout(make_mesh(devices=devices))
+    alone = make_mesh(1, len(devices), devices=devices)
+    beside = Layout(mesh if command.execution.mesh else alone, stacked=True)
+    on_device = command.execution.placement == "device"
+    if on_device:
+        check_data(settings.training(), chip.memory * chip.usable, where=target.chip.name)
+    scans = on_device and settings.experiment.loop != "python"
+    return chip, list_jobs(settings, together, beside, command.programs, scans=scans)
+
+
+def _compile(
+    command: Command, settings: Settings, job: Job, chip: Chip, dtype: str, kernel: Any
+) -> Record:
+    record = measure(job, chip, dtype, kernel)
+    name, room = settings.experiment.network.name, chip.memory * chip.usable
+    if record["error"] is not None:
+        return record
+    shares = record["memory"]
+    for_one = shares["temporaries"] * job.shards / job.batch
+    needed = shares["total"] - shares["temporaries"] + for_one
+    check_one_image(name, needed, room, where=chip.name)
+    if command.fit and record["largest_batch"]:
+
+        def fits(batch: int) -> bool:
+            found = measure(dataclasses.replace(job, batch=batch), chip, dtype, kernel)
+            return found["error"] is None and found["memory"]["total"] <= room
+
+        most = confirmed_batch(fits, record["largest_batch"], job.shards)
+        record |= {"largest_batch": most, "confirmed": True}
+    return record
+
+
+def _described(command: Command, settings: Settings) -> dict[str, Any]:
+    """What programs depend on."""
+    execution = command.execution
+    return {
+        "experiment": to_json(settings.experiment),
+        "batch": command.batch,
+        "mesh": execution.mesh,
+        "placement": execution.placement,
+    }
+
+
+def _told(record: Record) -> str:
+    return record["error"] or f"compiled in {record['seconds']:.0f} s"
+
+
+def _report(settings: Settings, findings: Findings, out: pathlib.Path, terminal: Console) -> None:
+    texts = ["# Compiled, not run\n"]
+    for target, records in findings.records.items():
+        said = notes(records, findings.totals.get(target, {}))
+        if edits := one_shot(settings):
+            said.append(f"Without a step of their own, since they edit once: {', '.join(edits)}.")
+        show(target, records, said, terminal)
+        texts.append(markdown(target, records, said))
+    write_whole(out / "compile.md", "\n".join(texts))
+    terminal.print(f"figures: {out / 'compile.md'}", markup=False, highlight=False)
+
+
+def main() -> None:
+    """Read the command line and compile."""
+
+    def run() -> None:
+        # Whatever accelerators there are: nothing is executed on them.
+        jax.config.update("jax_platforms", "cpu")
+        execute(read_command(Command, "experiments.compile", description), console())
+
+    guarded(run)

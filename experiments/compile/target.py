@@ -1,0 +1,133 @@
+"""What is compiled for: a chip that is described, and devices of it that are not there."""
+
+import contextlib
+import dataclasses
+import importlib.util
+import math
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+from jax_unlearn.core import InputError
+
+from ..shared.chip import Chip, chip_named
+
+COMPILERS = {
+    "gpu": (("jax_plugins.xla_cuda13", "jax_plugins.xla_cuda12"), "jax_unlearn[gpu]"),
+    "tpu": (("libtpu",), "jax_unlearn[tpu]"),
+}
+"""By platform the packages one of which brings XLA's compiler, and what to install for it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """A chip, and how many of it.
+
+    Attributes:
+      text: as given, such as ``tpu:v5e:2x2``.
+      chip: what is published of one.
+      size: their topology.
+    """
+
+    text: str
+    chip: Chip
+    size: str
+
+    @property
+    def chips(self) -> int:
+        """How many chips there are."""
+        return math.prod(map(int, self.size.split("x")))
+
+
+def parse_target(text: str) -> Target:
+    """Read PLATFORM:CHIP:TOPOLOGY, such as ``gpu:h100:8`` or ``tpu:v5e:2x2``.
+
+    Raises:
+      InputError: the form is another, or there is no such chip or topology.
+    """
+    parts = text.split(":")
+    if len(parts) != 3 or parts[0] not in COMPILERS:
+        raise InputError(
+            f"target={text!r}: expected PLATFORM:CHIP:TOPOLOGY, such as gpu:h100:8 or tpu:v5e:2x2"
+        )
+    platform, name, size = parts
+    chip = chip_named(name, argument=f"target={text!r}: chip")
+    if chip.platform != platform:
+        raise InputError(
+            f"target={text!r}: {name} is a {chip.platform}: expected {chip.platform}:{name}:{size}"
+        )
+    if not chip.sizes:
+        raise InputError(
+            f"target={text!r}: nothing is known of {name} that XLA's compiler must be told: "
+            "expected a chip whose file in experiments/shared/chips lists sizes"
+        )
+    if size not in chip.sizes:
+        raise InputError(
+            f"target={text!r}: topology={size!r}: expected one of {', '.join(chip.sizes)}"
+        )
+    return Target(text, chip, size)
+
+
+def check_compiler(target: Target) -> None:
+    """Raise InputError where XLA's compiler for the target's platform is not installed."""
+    modules, extra = COMPILERS[target.chip.platform]
+    if not any(map(_is_there, modules)):
+        raise InputError(
+            f"target={target.text!r}: XLA's compiler for {target.chip.platform}s is not installed: "
+            f"expected one of the packages {', '.join(modules)}; pip install '{extra}'"
+        )
+
+
+def _is_there(module: str) -> bool:
+    with contextlib.suppress(ImportError):
+        return importlib.util.find_spec(module) is not None
+    return False
+
+
+def devices_of(target: Target) -> list[Any]:
+    """The target's devices, for a mesh; nothing can run on them.
+
+    Raises:
+      InputError: XLA refuses the topology.
+    """
+    from jax.experimental import topologies
+
+    # libtpu would ask a server, which only a cloud machine has, what it runs on.
+    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+    gpu = target.chip.platform == "gpu"
+    options: dict[str, Any] = (
+        {"topology": f"1x1x{target.size}", "target_config": target.chip.compiler} if gpu else {}
+    )
+    name = target.text.split(":")[1]
+    try:
+        with quiet():
+            found = topologies.get_topology_desc(
+                platform="cuda" if gpu else "tpu",
+                topology_name=name if gpu else f"{name}:{target.size}",
+                **options,
+            )
+    except Exception as error:  # of XLA's plugins each raises its own
+        raise InputError(f"target={target.text!r}: {one_line(error)}") from error
+    return list(found.devices)
+
+
+def one_line(error: Exception) -> str:
+    """What an error says first, cut to a line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:300]
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the compilers, which are libraries, from writing to the terminal."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as aside:
+        os.dup2(aside.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
