@@ -10,22 +10,19 @@ from rich.console import Console
 
 from jax_unlearn.core import InputError, check_choice
 from jax_unlearn.files import write_whole
-from jax_unlearn.sharding import Layout, make_mesh, parse_mesh
 
-from ..shared.chip import Chip
 from ..shared.command import console, guarded
 from ..shared.config_json import to_json
 from ..shared.reading import ExperimentCommand, read_command
 from ..shared.writable import check_writable
 from . import __doc__ as description
+from .compiling import prepare
 from .findings import Findings
-from .fitting import check_data, check_one_image, confirmed_batch
-from .jobs import PROGRAMS, Job, list_jobs, one_shot
-from .kernels import largest_kernel
-from .measuring import Record, measure
+from .jobs import PROGRAMS, one_shot
+from .measuring import Record
 from .settings import Settings, settle
 from .tables import markdown, notes, show
-from .target import Target, check_compiler, devices_of, parse_target
+from .target import check_compiler, parse_target
 from .totals import totals
 
 
@@ -64,58 +61,22 @@ def execute(command: Command, terminal: Console) -> None:
     settings = settle(command.experiment, batch=command.batch)
     say = partial(terminal.print, markup=False, highlight=False, soft_wrap=True)
     out = pathlib.Path(command.out)
-    prepared = [(target, *_jobs(command, settings, target)) for target in targets]
+    prepared = {
+        target.text: prepare(settings, target, command.execution, command.programs)
+        for target in targets
+    }
     findings = Findings(out, _described(command, settings), overwrite=command.overwrite)
     check_writable(out)
-    kernel = largest_kernel(settings.model, settings.image_shape)
-    dtype = settings.experiment.network.dtype
-    for target, chip, jobs in prepared:
-        records = findings.of(target.text)
-        for job in jobs:
+    for target, compiling in prepared.items():
+        records = findings.of(target)
+        for job in compiling.jobs:
             if records.get(job.name, {"error": ""})["error"] is not None:
-                records[job.name] = _compile(command, settings, job, chip, dtype, kernel)
+                records[job.name] = compiling.compile(job, fit=command.fit)
                 findings.write()
-                say(f"{target.text} {job.name}: {_told(records[job.name])}")
-        findings.totals[target.text] = totals(settings, records)
+                say(f"{target} {job.name}: {_told(records[job.name])}")
+        findings.totals[target] = totals(settings, records)
         findings.write()
     _report(settings, findings, out, terminal)
-
-
-def _jobs(command: Command, settings: Settings, target: Target) -> tuple[Chip, list[Job]]:
-    """One of the target's devices, and the programs to compile for them."""
-    devices = devices_of(target)
-    chip = target.chip.part(target.chips / len(devices))
-    mesh = parse_mesh(command.execution.mesh, devices=devices)
-    together = Layout(make_mesh(devices=devices))
-    alone = make_mesh(1, len(devices), devices=devices)
-    beside = Layout(mesh if command.execution.mesh else alone, stacked=True)
-    on_device = command.execution.placement == "device"
-    if on_device:
-        check_data(settings.training(), chip.memory * chip.usable, where=target.chip.name)
-    scans = on_device and settings.experiment.loop != "python"
-    return chip, list_jobs(settings, together, beside, command.programs, scans=scans)
-
-
-def _compile(
-    command: Command, settings: Settings, job: Job, chip: Chip, dtype: str, kernel: Any
-) -> Record:
-    record = measure(job, chip, dtype, kernel)
-    name, room = settings.experiment.network.name, chip.memory * chip.usable
-    if record["error"] is not None:
-        return record
-    shares = record["memory"]
-    for_one = shares["temporaries"] * job.shards / job.batch
-    needed = shares["total"] - shares["temporaries"] + for_one
-    check_one_image(name, needed, room, where=chip.name)
-    if command.fit and record["largest_batch"]:
-
-        def fits(batch: int) -> bool:
-            found = measure(dataclasses.replace(job, batch=batch), chip, dtype, kernel)
-            return found["error"] is None and found["memory"]["total"] <= room
-
-        most = confirmed_batch(fits, record["largest_batch"], job.shards)
-        record |= {"largest_batch": most, "confirmed": True}
-    return record
 
 
 def _described(command: Command, settings: Settings) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .hlo import Computation, Instruction, Module, Shape
+from .program import Computation, Instruction, Module, Shape
 
 CUDNN = "__cudnn$conv"
 CUBLAS = "__cublas$"

@@ -1,8 +1,14 @@
 """The largest batch that fits, confirmed by compiling; and what fits no device at all."""
 
+import math
 from collections.abc import Callable
 
+import jax
+
 from jax_unlearn.core import InputError, Problem
+from jax_unlearn.engine.shapes import state_shapes
+
+from .settings import Settings
 
 TRIES = 4
 """Programs that a search compiles at most."""
@@ -39,9 +45,7 @@ def check_data(problem: Problem, room: float, *, where: str) -> None:
     """
     assert problem.retain is not None
     count, *shape = problem.retain.image.shape
-    size = count
-    for axis in shape:
-        size *= axis
+    size = count * math.prod(shape)
     if size > room:
         raise InputError(
             f"placement='device': {count} images of {'x'.join(map(str, shape))} take "
@@ -50,18 +54,26 @@ def check_data(problem: Problem, room: float, *, where: str) -> None:
         )
 
 
+def check_state(settings: Settings, room: float, *, where: str) -> None:
+    """Raise InputError where the weights and moments of training fill a device by themselves."""
+    found = state_shapes(settings.recipe, settings.training(), jax.random.key(0))
+    needed = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(found))
+    check_one_image(settings.experiment.network.name, needed, room, where=where)
+
+
 def check_one_image(name: str, needed: float, room: float, *, where: str) -> None:
     """Raise InputError where a program has no room for one image on each device.
 
     Args:
       name: the network's.
-      needed: bytes of a device.
+      needed: bytes of a device; infinite where the compiler says no more than that it has not.
       room: bytes that it has.
       where: the device, in words.
     """
     if needed > room:
+        size = f"{needed / 2**30:.1f} GiB" if math.isfinite(needed) else "more than there is"
         raise InputError(
-            f"network.name={name!r}: a step takes {needed / 2**30:.1f} GiB of a device with one "
-            f"image on each, and {where} has {room / 2**30:.1f}: expected less; take a smaller "
-            "width, bfloat16, or a chip with more memory"
+            f"network.name={name!r}: a step takes {size} of a device with one image on each, and "
+            f"{where} has {room / 2**30:.1f} GiB: expected less; take a smaller width, bfloat16, "
+            "or a chip with more memory"
         )

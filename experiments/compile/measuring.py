@@ -8,9 +8,10 @@ from typing import Any
 import jax
 
 from ..shared.chip import Chip
-from . import hlo
 from .convolutions import Convolution, convolutions, product_flops
+from .hlo import parse
 from .jobs import Job
+from .program import Module
 from .roofline import bound, largest_batch
 from .target import one_line, quiet
 from .traffic import bytes_accessed, collectives, custom_calls, opcodes
@@ -36,7 +37,7 @@ def measure(job: Job, chip: Chip, dtype: str, kernel: Sequence[int]) -> Record:
     except Exception as error:  # the compilers raise their own, and have much to say
         return {"error": one_line(error), **record}
     record = {"error": None, "seconds": round(time.perf_counter() - start, 1), **record}
-    program = hlo.parse(compiled.as_text())
+    program = parse(compiled.as_text())
     record |= _costs(compiled, program) | memory(compiled) | describe(program, kernel)
     room, shares = chip.memory * chip.usable, record["memory"]
     fixed = shares["total"] - shares["temporaries"]
@@ -50,7 +51,7 @@ def measure(job: Job, chip: Chip, dtype: str, kernel: Sequence[int]) -> Record:
     }
 
 
-def _costs(compiled: jax.stages.Compiled, program: hlo.Module) -> Record:
+def _costs(compiled: jax.stages.Compiled, program: Module) -> Record:
     """Operations and bytes: the compiler's own count where it gives one, and ours."""
     counted = {
         "flops": sum(c.flops for c in convolutions(program)) + product_flops(program),
@@ -76,7 +77,7 @@ def memory(compiled: jax.stages.Compiled) -> Record:
     return {"memory": parts | {"total": sum(parts.values())}}
 
 
-def describe(program: hlo.Module, kernel: Sequence[int]) -> Record:
+def describe(program: Module, kernel: Sequence[int]) -> Record:
     """What an optimised program consists of.
 
     Args:

@@ -25,22 +25,24 @@ class _Plain(nn.Module):
     normalize: Normalization
     dtype: str
 
-    def enter(self, images: jax.Array) -> jax.Array:
+    def _enter(self, images: jax.Array) -> jax.Array:
         mean, std = (jnp.asarray(x, jnp.float32) for x in self.normalize)
         return ((images - mean) / std).astype(self.dtype)
 
-    def conv(self, features: int, size: int = 3, stride: int = 1, *, bias: bool = False) -> nn.Conv:
+    def _conv(
+        self, features: int, size: int = 3, stride: int = 1, *, bias: bool = False
+    ) -> nn.Conv:
         pad = size // 2
         return nn.Conv(
             features, (size, size), stride, ((pad, pad),) * 2, use_bias=bias, dtype=self.dtype
         )
 
-    def norm(self, x: jax.Array, train: bool) -> jax.Array:
+    def _norm(self, x: jax.Array, train: bool) -> jax.Array:
         return nn.BatchNorm(
             use_running_average=not train, momentum=0.9, epsilon=1e-5, dtype=self.dtype
         )(x)
 
-    def leave(self, x: jax.Array) -> jax.Array:
+    def _leave(self, x: jax.Array) -> jax.Array:
         pooled = jnp.mean(x, axis=(1, 2))
         return nn.Dense(self.num_classes, dtype=self.dtype)(pooled).astype(jnp.float32)
 
@@ -51,11 +53,11 @@ class PlainConvNet(_Plain):
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
         """Logits float32 [B, K] of images float32 [B, H, W, C] in [0, 1]."""
-        x = self.enter(images)
+        x = self._enter(images)
         for factor, stride in ((1, 1), (2, 2), (4, 2)):
-            x = self.conv(factor * self.width, stride=stride)(x)
-            x = nn.relu(self.norm(x, train))
-        return self.leave(x)
+            x = self._conv(factor * self.width, stride=stride)(x)
+            x = nn.relu(self._norm(x, train))
+        return self._leave(x)
 
 
 class PlainResNet(_Plain):
@@ -66,18 +68,18 @@ class PlainResNet(_Plain):
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
         """Logits float32 [B, K] of images float32 [B, H, W, C] in [0, 1]."""
-        x = nn.relu(self.norm(self.conv(self.width)(self.enter(images)), train))
+        x = nn.relu(self._norm(self._conv(self.width)(self._enter(images)), train))
         for stage, count in enumerate(self.blocks):
             for block in range(count):
                 stride = 2 if stage > 0 and block == 0 else 1
-                x = self.block(x, self.width * 2**stage, stride, train)
-        return self.leave(x)
+                x = self._block(x, self.width * 2**stage, stride, train)
+        return self._leave(x)
 
-    def block(self, x: jax.Array, features: int, stride: int, train: bool) -> jax.Array:
-        y = nn.relu(self.norm(self.conv(features, stride=stride)(x), train))
-        y = self.norm(self.conv(features)(y), train)
+    def _block(self, x: jax.Array, features: int, stride: int, train: bool) -> jax.Array:
+        y = nn.relu(self._norm(self._conv(features, stride=stride)(x), train))
+        y = self._norm(self._conv(features)(y), train)
         if stride != 1 or x.shape[-1] != features:
-            x = self.norm(self.conv(features, 1, stride)(x), train)
+            x = self._norm(self._conv(features, 1, stride)(x), train)
         return nn.relu(x + y)
 
 
@@ -87,13 +89,13 @@ class PlainVGG(_Plain):
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
         """Logits float32 [B, K] of images float32 [B, H, W, C] in [0, 1]."""
-        x = self.enter(images)
+        x = self._enter(images)
         for factor, count in STAGES:
             for _ in range(count):
-                x = self.conv(factor * self.width, bias=True)(x)
-                x = nn.relu(self.norm(x, train))
+                x = self._conv(factor * self.width, bias=True)(x)
+                x = nn.relu(self._norm(x, train))
             x = nn.max_pool(x, (2, 2), strides=(2, 2))
-        return self.leave(x)
+        return self._leave(x)
 
 
 def _resnet(width: int, *blocks: int) -> tuple[Callable[..., nn.Module], int]:

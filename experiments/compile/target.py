@@ -94,8 +94,10 @@ def devices_of(target: Target) -> list[Any]:
     """
     from jax.experimental import topologies
 
-    # libtpu would ask a server, which only a cloud machine has, what it runs on.
-    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+    # libtpu would ask a server, which only a cloud machine has, what it runs on; and it would let
+    # one process alone in, as if it used a chip.
+    for name in ("TPU_SKIP_MDS_QUERY", "ALLOW_MULTIPLE_LIBTPU_LOAD"):
+        os.environ.setdefault(name, "1")
     gpu = target.chip.platform == "gpu"
     options: dict[str, Any] = (
         {"topology": f"1x1x{target.size}", "target_config": target.chip.compiler} if gpu else {}

@@ -3,7 +3,7 @@
 import collections
 from collections.abc import Iterator, Mapping
 
-from .hlo import Computation, Instruction, Module
+from .program import Computation, Instruction, Module
 
 COLLECTIVES = (
     "all-reduce",

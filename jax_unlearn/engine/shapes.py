@@ -1,8 +1,8 @@
 """What a run puts on its devices, as shapes alone: its programs, for devices that are not there.
 
-A mesh may be of devices that are described and not present (`jax.experimental.topologies`). What is
-lowered here for such a mesh are the jitted functions that a run calls, with the shapes and shardings
-of what it passes them::
+A mesh may be of devices that are described and not present, see `jax.experimental.topologies`. What
+is lowered here for such a mesh are the jitted functions that a run calls, with the shapes and the
+shardings of what it passes them::
 
     shapes = run_shapes(ju.natmu(), problem)
     compiled = lower_step(shapes, Layout(mesh)).compile()
