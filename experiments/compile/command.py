@@ -34,7 +34,7 @@ class Command(ExperimentCommand):
       target: what to compile for, PLATFORM:CHIP:TOPOLOGY: gpu:h100:8, tpu:v5e:2x2, tpu:v4:2x2x2.
       programs: which programs: step; scan, the compiled loop; evaluation; bank, models side by
         side; plain, a training step of the same network in flax's own layers.
-      batch: rows of every step, in place of each method's own; 0 leaves those.
+      batch: rows of every step, of training and of all methods; 0 leaves each its own.
       fit: confirm the largest batch of each program by compiling it, too.
       out: folder of what is found; new, or one that the same settings began.
       overwrite: begin anew in a folder of other settings.
@@ -84,7 +84,6 @@ def _described(command: Command, settings: Settings) -> dict[str, Any]:
     execution = command.execution
     return {
         "experiment": to_json(settings.experiment),
-        "batch": command.batch,
         "mesh": execution.mesh,
         "placement": execution.placement,
     }

@@ -61,24 +61,29 @@ def list_jobs(
       programs: which of :data:`PROGRAMS`.
       scans: whether steps become compiled loops; data on the host is sent step by step.
     """
-    kinds = [kind for kind in ("step", "scan") if kind in programs and (scans or kind == "step")]
     jobs: dict[str, Job] = {}
     for row, method, problem in _rows(settings):
-        for kind in kinds:
-            jobs |= _keyed(_of_method(row, kind, method, problem, together))
-        if "step" in kinds:
-            # What it is compared with: cross-entropy in batches of the same size.
-            batch = method.batch_size
-            jobs |= _keyed(_training(settings, "step", batch, together))
-            if "plain" in programs and settings.plain is not None:
-                jobs |= _keyed(_training(settings, "plain", batch, together))
-    if "plain" in programs and "step" not in kinds and settings.plain is not None:
-        jobs |= _keyed(_training(settings, "plain", settings.recipe.batch_size, together))
+        batch = method.batch_size
+        if "step" in programs or (row == TRAINING and "plain" in programs):
+            # What a step is compared with: cross-entropy in batches of the same size.
+            jobs |= _references(settings, programs, batch, together)
+        for kind in ("step", "scan") if scans else ("step",):
+            if kind in programs:
+                jobs |= _keyed(_of_method(row, kind, method, problem, together))
     if "evaluation" in programs:
         jobs |= _keyed(_evaluation(settings, together))
     if "bank" in programs and scans:
         jobs |= _keyed(_training(settings, "bank", settings.recipe.batch_size, beside))
     return list(jobs.values())
+
+
+def _references(
+    settings: Settings, programs: Sequence[str], batch: int, layout: Layout
+) -> dict[str, Job]:
+    kinds = ["step"] * ("step" in programs)
+    kinds += ["plain"] * ("plain" in programs and settings.plain is not None)
+    jobs = [_training(settings, kind, batch, layout) for kind in kinds]
+    return {job.name: job for job in jobs}
 
 
 def _keyed(job: Job) -> dict[str, Job]:
@@ -133,7 +138,7 @@ def shapes_of(method: Unlearner, problem: Problem) -> RunShapes:
 
 def _evaluation(settings: Settings, layout: Layout) -> Job:
     lower = functools.partial(shapes.lower_evaluation, settings.model, settings.image_shape, layout)
-    batch = _padded(settings.batch or BATCH_SIZE, layout)
+    batch = _padded(BATCH_SIZE, layout)
     shards = layout.batch_shards
     return Job("predictions", "evaluation", batch, 1, shards, lambda size: lower(batch_size=size))
 

@@ -26,7 +26,7 @@ class _Plain(nn.Module):
     dtype: str
 
     def _enter(self, images: jax.Array) -> jax.Array:
-        mean, std = (jnp.asarray(x, jnp.float32) for x in self.normalize)
+        mean, std = (jnp.asarray(x, jnp.float32).reshape(1, 1, 1, -1) for x in self.normalize)
         return ((images - mean) / std).astype(self.dtype)
 
     def _conv(

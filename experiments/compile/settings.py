@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from jax_unlearn import data
-from jax_unlearn.core import InputError, Model, Problem, Unlearner
+from jax_unlearn.core import Model, Problem, Unlearner, check_number
 from jax_unlearn.data.augment import crop_and_flip
 from jax_unlearn.models import CENTRED, NORMALIZATIONS
 
 from ..shared.checks import check_fit
-from ..shared.composed import method_at
+from ..shared.composed import method_at, methods_in
 from ..shared.config import Experiment
 from ..shared.hyperparameters import build_method, method_arguments
 from ..shared.loading import make_network
@@ -32,7 +32,6 @@ class Settings:
       plain: the same network written plainly, or None.
       arguments: hyperparameters by request and row.
       unfit: by request and row why its method cannot work there.
-      batch: rows of every step; 0 takes what each method has.
     """
 
     experiment: Experiment
@@ -41,7 +40,6 @@ class Settings:
     plain: Model | None
     arguments: Mapping[str, Mapping[str, Mapping[str, Any]]]
     unfit: Mapping[str, Mapping[str, str]]
-    batch: int
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -51,12 +49,12 @@ class Settings:
     @property
     def recipe(self) -> Unlearner:
         """What trains originals and oracles."""
-        return self._sized(self.experiment.training.recipe())
+        return self.experiment.training.recipe()
 
     def methods(self, request: str) -> dict[str, Unlearner]:
         """The methods that work on a request, by row."""
         return {
-            row: self._sized(build_method(method_at(row, request), given))
+            row: build_method(method_at(row, request), given)
             for row, given in self.arguments[request].items()
             if row not in self.unfit[request]
         }
@@ -90,18 +88,19 @@ class Settings:
             **parts,
         )
 
-    def _sized(self, method: Unlearner) -> Unlearner:
-        if not self.batch or not method.num_epochs:
-            return method
-        return dataclasses.replace(method, batch_size=self.batch)  # type: ignore[type-var]
 
-
-def settle(experiment: Experiment, *, batch: int) -> Settings:
+def settle(experiment: Experiment, *, batch: int = 0) -> Settings:
     """Check settings as a run checks them, without its data.
+
+    Args:
+      experiment: the settings.
+      batch: rows of every step, of training and of all methods; 0 leaves each its own.
 
     Raises:
       InputError: as a run, for what settings and sizes tell.
     """
+    check_number("batch", batch, low=0, whole=True)
+    experiment = with_batch(experiment, batch) if batch else experiment
     validate(experiment)
     drawn = data.with_seeds(experiment.requests, experiment.request_seeds)
     experiment = dataclasses.replace(experiment, requests=data.with_steps(drawn))
@@ -118,6 +117,12 @@ def settle(experiment: Experiment, *, batch: int) -> Settings:
         normalize=NORMALIZATIONS.get(dataset.name, CENTRED),
         dtype=network.dtype,
     )
-    if batch < 0:
-        raise InputError(f"batch={batch}: expected a whole number >= 0; 0 takes each method's own")
-    return Settings(experiment, dataset, model, plain, arguments, unfit, batch)
+    return Settings(experiment, dataset, model, plain, arguments, unfit)
+
+
+def with_batch(experiment: Experiment, batch: int) -> Experiment:
+    """The settings with batches of one size."""
+    methods = dict.fromkeys(part for name in experiment.methods for part in methods_in(name))
+    sizes = [f"{method}.batch_size={batch}" for method in methods]
+    training = dataclasses.replace(experiment.training, batch_size=batch)
+    return dataclasses.replace(experiment, training=training, set=(*experiment.set, *sizes))

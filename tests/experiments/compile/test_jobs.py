@@ -32,7 +32,7 @@ SMALL = Experiment(
 
 @pytest.fixture(scope="module")
 def settings():
-    return settle(SMALL, batch=0)
+    return settle(SMALL)
 
 
 def jobs_of(settings, programs=PROGRAMS, *, scans=True):
@@ -45,7 +45,7 @@ def test_every_program_of_a_run_is_listed_once_with_what_it_is_compared_to(setti
     assert list(jobs) == [
         *("training step b40", "training plain b40", "training scan b40"),
         *("finetune step b40", "finetune scan b40"),
-        *("mumis step b32", "training step b32", "training plain b32", "mumis scan b32"),
+        *("training step b32", "training plain b32", "mumis step b32", "mumis scan b32"),
         *("predictions evaluation b256", "training bank b40"),
     ]
     assert jobs["training bank b40"].models == 4
@@ -59,7 +59,7 @@ def test_data_that_is_sent_from_the_host_has_no_compiled_loop(settings):
 
 
 def test_a_batch_of_ones_own_is_every_methods(settings):
-    assert {job.batch for job in jobs_of(settle(SMALL, batch=64))} == {64}
+    assert {job.batch for job in jobs_of(settle(SMALL, batch=20), ("step", "bank"))} == {20}
 
 
 def test_planned_steps_are_those_that_a_run_takes(settings):
@@ -113,9 +113,7 @@ def test_a_plain_network_has_the_weights_of_ours(name):
 
 
 def test_a_plain_network_gives_the_logits_of_ours_for_the_same_weights():
-    ours, plain = (
-        make("convnet", 3, (8, 8, 1), width=2) for make in (ju.make_model, plain_model)
-    )
+    ours, plain = (make("convnet", 3, (8, 8, 1), width=2) for make in (ju.make_model, plain_model))
     variables = ours.init(jax.random.key(0))
     other = jax.eval_shape(plain.init, jax.random.key(0))
     names = {"Conv_0": "conv1", "Conv_1": "conv2", "Conv_2": "conv3", "Dense_0": "fc"}

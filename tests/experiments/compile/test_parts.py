@@ -1,7 +1,7 @@
 """Optimised programs are read, counted and bounded: on saved texts, by closed forms.
 
-Both texts are of one function, compiled for two H100 and for four TPU v5e: five steps of gradient
-descent on the sum of squares of a 3x3 convolution, of 8 to 16 channels at stride 2 and padding 1, of
+Both texts are of one function, compiled for two H100 and four TPU v5e: five steps of gradient
+descent on the sum of squares of a 3x3 convolution of 8 to 16 channels, stride 2 and padding 1, of
 16 images of 8x8, which are gathered from 100. They lack metadata.
 """
 

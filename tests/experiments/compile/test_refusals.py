@@ -52,13 +52,14 @@ def refuse(refused, tmp_path, monkeypatch):
         ),
         (
             ["--network.width", "20000"],
-            "network.name='convnet': a step takes 160.9 GiB of a device with one image on each",
+            "network.name='convnet': a step takes 268.2 GiB of a device with one image on each",
         ),
     ],
 )
 def test_wrong_input_is_refused_in_one_line(refuse, flags, message):
     given = [] if flags[:1] in ([], ["--target"]) else ["--target", "tpu:v5e:2x2"]
-    assert message in refuse(*given, *flags, "--set", "mumis.batch_size=32")
+    methods = [] if "--methods" in flags else ["--methods", "finetune"]
+    assert message in refuse(*given, *flags, *methods)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +90,7 @@ def test_a_topology_that_xla_refuses_is_an_input_error(monkeypatch):
 
 
 def settled(**given):
-    return settle(Experiment(methods=("finetune",), **given), batch=0)
+    return settle(Experiment(methods=("finetune",), **given))
 
 
 def test_data_and_weights_must_fit_every_device_by_themselves():
