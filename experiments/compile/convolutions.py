@@ -97,13 +97,13 @@ def _convolution(
         tuple(shape.dims[place] for place in own)
         for shape, own in zip((image, kernel, output), places, strict=True)
     )
-    taps = math.prod(
-        _taps(*sizes, given)
-        for *sizes, given in zip(inputs, window, outputs, _windows(instruction.rest), strict=True)
-    )
+    taps = [
+        _taps(inputs[axis], window[axis], outputs[axis], given)
+        for axis, given in enumerate(_windows(instruction.rest))
+    ]
     channels = kernel.dims[labels[2].index("i")]
     rest = output.size / math.prod(outputs)
-    return Convolution(window, outputs, by_library, 2.0 * rest * channels * taps)
+    return Convolution(window, outputs, by_library, 2.0 * rest * channels * math.prod(taps))
 
 
 def _windows(rest: str) -> Iterator[tuple[int, int, int, int]]:
