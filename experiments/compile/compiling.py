@@ -58,7 +58,7 @@ class Compiling:
         for_one = shares["temporaries"] * job.shards / job.batch
         needed = shares["total"] - shares["temporaries"] + for_one
         check_one_image(name, needed, self.room, where=where)
-        if fit:
+        if fit and record["largest_batch"]:
 
             def fits(batch: int) -> bool:
                 found = self._measure(dataclasses.replace(job, batch=batch))
@@ -88,7 +88,7 @@ def prepare(
         do not fit on them.
     """
     devices = devices_of(target)
-    chip = target.chip.part(target.chips / len(devices))
+    chip = target.chip
     # A single model has no use for the axis model: all devices share its batch.
     together = Layout(make_mesh(devices=devices))
     mesh = parse_mesh(execution.mesh or f"model={len(devices)}", devices=devices)

@@ -31,15 +31,15 @@ def bound(flops: float, moved: float, *, peak: float, bandwidth: float) -> Bound
     return Bound(max(compute, memory), "compute" if compute >= memory else "memory")
 
 
-def largest_batch(fixed: float, per_row: float, room: float, multiple: int) -> int:
-    """Rows that fit, where memory grows in proportion to them; a multiple of ``multiple``.
+def largest_batch(fixed: float, per_row: float, room: float, multiple: int) -> int | None:
+    """Rows that fit, where memory grows in proportion to them; None where it does not grow.
 
     Args:
       fixed: bytes of a device that do not depend on the batch.
       per_row: bytes of a device for each row of the batch.
       room: bytes that a device has.
-      multiple: number of devices that share the batch.
+      multiple: number of devices that share the batch; it is divided by them.
     """
-    if room <= fixed or per_row <= 0:
-        return 0
-    return int((room - fixed) / per_row) // multiple * multiple
+    if per_row <= 0:
+        return None
+    return int(max(0.0, room - fixed) / per_row) // multiple * multiple

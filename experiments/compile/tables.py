@@ -41,7 +41,7 @@ def _costs(name: str, record: Record, records: Mapping[str, Record]) -> list[str
         for kind in ("step", "plain")
     ]
     seconds = record["bound_seconds"]
-    confirmed = "" if record.get("confirmed") else "~"
+    most = "-" if record["largest_batch"] is None else str(record["largest_batch"])
     return [
         name,
         f"{record['seconds']:.0f}",
@@ -49,7 +49,7 @@ def _costs(name: str, record: Record, records: Mapping[str, Record]) -> list[str
         f"{moved / 1e6:.4g}",
         *ratios,
         f"{record['memory']['total'] / 2**30:.3g}",
-        f"{confirmed}{record['largest_batch']}",
+        most if record.get("confirmed") else f"~{most}",
         f"{1e3 * seconds:.3g} ({record['bound_by']})",
         f"{record['batch'] * record['models'] / seconds:.4g}",
     ]

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import importlib.util
-import math
 import os
 import sys
 import tempfile
@@ -34,11 +33,6 @@ class Target:
     text: str
     chip: Chip
     size: str
-
-    @property
-    def chips(self) -> int:
-        """How many chips there are."""
-        return math.prod(map(int, self.size.split("x")))
 
 
 def parse_target(text: str) -> Target:
@@ -98,21 +92,30 @@ def devices_of(target: Target) -> list[Any]:
     # one process alone in, as if it used a chip.
     for name in ("TPU_SKIP_MDS_QUERY", "ALLOW_MULTIPLE_LIBTPU_LOAD"):
         os.environ.setdefault(name, "1")
-    gpu = target.chip.platform == "gpu"
-    options: dict[str, Any] = (
-        {"topology": f"1x1x{target.size}", "target_config": target.chip.compiler} if gpu else {}
-    )
-    name = target.text.split(":")[1]
     try:
         with quiet():
-            found = topologies.get_topology_desc(
-                platform="cuda" if gpu else "tpu",
-                topology_name=name if gpu else f"{name}:{target.size}",
-                **options,
-            )
+            found = topologies.get_topology_desc(**_topology(target))
     except Exception as error:  # of XLA's plugins each raises its own
         raise InputError(f"target={target.text!r}: {one_line(error)}") from error
     return list(found.devices)
+
+
+def _topology(target: Target) -> dict[str, Any]:
+    """What JAX is asked for."""
+    chip, name = target.chip, target.text.split(":")[1]
+    if chip.platform == "gpu":
+        # One host with all the devices.
+        return {
+            "platform": "cuda",
+            "topology_name": name,
+            "topology": f"1x1x{target.size}",
+            "target_config": chip.compiler,
+        }
+    found: dict[str, Any] = {"platform": "tpu", "topology_name": f"{name}:{target.size}"}
+    if target.size == "1x1":
+        # By default a host has four chips, of which a single one is no part.
+        found["chips_per_host_bounds"] = (1, 1, 1)
+    return found | ({"chip_config_name": chip.compiler} if chip.compiler else {})
 
 
 def one_line(error: Exception) -> str:

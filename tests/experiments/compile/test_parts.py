@@ -126,6 +126,7 @@ def test_the_largest_batch_fills_the_room_and_is_divided_by_the_devices():
     assert largest_batch(fixed=10, per_row=2, room=31, multiple=1) == 10
     assert largest_batch(fixed=10, per_row=2, room=31, multiple=4) == 8
     assert largest_batch(fixed=40, per_row=2, room=31, multiple=1) == 0
+    assert largest_batch(fixed=10, per_row=0, room=31, multiple=1) is None
 
 
 def test_a_batch_is_confirmed_by_a_few_tries_that_become_smaller():
