@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 
@@ -38,4 +39,5 @@ def platform_of(sharding: jax.sharding.Sharding | None) -> str:
     """
     if sharding is None:
         return platform() or jax.default_backend()
-    return next(iter(sharding.device_set)).platform
+    device: Any = next(iter(sharding.device_set))
+    return device.platform

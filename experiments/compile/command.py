@@ -67,14 +67,14 @@ def execute(command: Command, terminal: Console) -> None:
     }
     findings = Findings(out, _described(command, settings), overwrite=command.overwrite)
     check_writable(out)
-    for target, compiling in prepared.items():
-        records = findings.of(target)
+    for text, compiling in prepared.items():
+        records = findings.of(text)
         for job in compiling.jobs:
             if records.get(job.name, {"error": ""})["error"] is not None:
                 records[job.name] = compiling.compile(job, fit=command.fit)
                 findings.write()
-                say(f"{target} {job.name}: {_told(records[job.name])}")
-        findings.totals[target] = totals(settings, records)
+                say(f"{text} {job.name}: {_told(records[job.name])}")
+        findings.totals[text] = totals(settings, records)
         findings.write()
     _report(settings, findings, out, terminal)
 

@@ -113,13 +113,13 @@ def one_shot(settings: Settings) -> list[str]:
 
 def _training(settings: Settings, kind: str, batch: int, layout: Layout) -> Job:
     problem = settings.training(plain=kind == "plain")
-    recipe = dataclasses.replace(settings.recipe, batch_size=batch)  # type: ignore[type-var]
+    recipe = dataclasses.replace(settings.recipe, batch_size=batch)
     return _of_method(TRAINING, kind, recipe, problem, layout)
 
 
 def _of_method(row: str, kind: str, method: Unlearner, problem: Problem, layout: Layout) -> Job:
     def lower(batch: int) -> jax.stages.Lowered:
-        sized = dataclasses.replace(method, batch_size=batch)  # type: ignore[type-var]
+        sized = dataclasses.replace(method, batch_size=batch)
         with warnings.catch_warnings():
             # Of an original that is not trained, and of padding that plain networks let in.
             warnings.simplefilter("ignore")

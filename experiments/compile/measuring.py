@@ -37,7 +37,7 @@ def measure(job: Job, chip: Chip, dtype: str, kernel: Sequence[int]) -> Record:
     except Exception as error:  # the compilers raise their own, and have much to say
         return {"error": one_line(error), **record}
     record = {"error": None, "seconds": round(time.perf_counter() - start, 1), **record}
-    program = parse(compiled.as_text())
+    program = parse(compiled.as_text() or "")
     record |= _costs(compiled, program) | memory(compiled) | describe(program, kernel)
     room, shares = chip.memory * chip.usable, record["memory"]
     fixed = shares["total"] - shares["temporaries"]
@@ -66,7 +66,7 @@ def _costs(compiled: jax.stages.Compiled, program: Module) -> Record:
 
 def memory(compiled: jax.stages.Compiled) -> Record:
     """Bytes that a program takes of a device while it runs."""
-    found = compiled.memory_analysis()
+    found: Any = compiled.memory_analysis()
     parts = {
         "arguments": found.argument_size_in_bytes,
         # What is written over an argument takes no place of its own.

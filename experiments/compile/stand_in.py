@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -106,7 +106,8 @@ def _examples(count: int, sizes: Sizes) -> Examples:
     rows = np.arange(count, dtype=np.int64)
     finest = rows % (sizes.fine or sizes.classes)
     label = finest * sizes.classes // sizes.fine if sizes.fine else finest
-    return Examples(NoImages(count, sizes.shape), label.astype(np.int32), rows)
+    images: Any = NoImages(count, sizes.shape)
+    return Examples(images, label.astype(np.int32), rows)
 
 
 def sample(problem: Problem) -> Problem:

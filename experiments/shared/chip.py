@@ -6,6 +6,7 @@ import pathlib
 import tomllib
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 from jax_unlearn.core import InputError, check_choice
 
@@ -71,9 +72,9 @@ def peak(kind: str, dtype: str) -> float | None:
 
 def _read(path: pathlib.Path) -> Chip:
     try:
-        given = tomllib.loads(path.read_text("utf-8"))
-        lists = {name: tuple(given.pop(name)) for name in ("sizes", "sources")}
-        return Chip(**given, **lists)
+        given: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
+        given |= {name: tuple(given[name]) for name in ("sizes", "sources")}
+        return Chip(**given)
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"chip={str(path)!r}: {error}: expected the facts that the other files there have"

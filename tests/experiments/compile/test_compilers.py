@@ -16,7 +16,8 @@ from jax_unlearn.core import InputError
 pytestmark = pytest.mark.runs_long
 
 TARGETS = ("gpu:h100:2", "tpu:v5e:2x2", "tpu:v4:2x2x2", "tpu:v6e:2x4")
-BATCH = 48
+BATCH = 128
+"""Sixteen images on each of eight devices: of fewer a TPU cuts each image into several."""
 
 
 @functools.cache
