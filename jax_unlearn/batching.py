@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jax_unlearn.backend import platform_of, traced_for
 from jax_unlearn.core import InputError, check_number
 from jax_unlearn.sharding import shard, to_host
 
@@ -65,7 +66,8 @@ def map_batches(
     Raises:
       InputError: for a batch size below 1, no rows, or arrays of different lengths.
     """
-    found = [(fn(*batch), weight) for batch, weight in _batches(arrays, batch_size, sharding)]
+    with traced_for(platform_of(sharding)):
+        found = [(fn(*batch), weight) for batch, weight in _batches(arrays, batch_size, sharding)]
     results, weights = zip(*jax.tree.map(to_host, found), strict=True)
     real = np.concatenate(weights) > 0
     return jax.tree.map(lambda *parts: np.concatenate(parts)[real], *results)
@@ -99,6 +101,7 @@ def fold_batches(
     Raises:
       InputError: for a batch size below 1, no rows, or arrays of different lengths.
     """
-    for batch, weight in _batches(arrays, batch_size, sharding):
-        carry = fn(carry, *batch, weight)
+    with traced_for(platform_of(sharding)):
+        for batch, weight in _batches(arrays, batch_size, sharding):
+            carry = fn(carry, *batch, weight)
     return carry

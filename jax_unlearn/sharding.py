@@ -47,10 +47,14 @@ def _check_size(axis: str, size: Any, most: int) -> None:
         )
 
 
-def parse_mesh(text: str) -> Mesh:
+def parse_mesh(text: str, *, devices: Sequence[jax.Device] | None = None) -> Mesh:
     """Arrange all devices by a text: ``data=8`` or ``model=4,data=2``; '' is all on ``data``.
 
     An axis that is left out is of size 1.
+
+    Args:
+      text: sizes by axis.
+      devices: the devices; None takes all, those of other processes too.
 
     Raises:
       InputError: the text names another axis or one twice, or the sizes do not multiply to the
@@ -65,7 +69,7 @@ def parse_mesh(text: str) -> Mesh:
                 "more, such as data=8 or model=4,data=2"
             )
         sizes[axis] = int(size)
-    there = jax.device_count()
+    there = jax.device_count() if devices is None else len(devices)
     model, data = sizes.get("model", 1), sizes.get("data", 1 if sizes else there)
     if model * data != there:
         raise InputError(
@@ -73,7 +77,7 @@ def parse_mesh(text: str) -> Mesh:
             f"{agree(there, 'is', 'are')} {counted(there, 'device')}; the sizes must multiply to "
             f"{there}"
         )
-    return make_mesh(data, model)
+    return make_mesh(data, model, devices=devices)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -209,18 +213,33 @@ class Layout:
 
     def shard(self, trees: list[Any]) -> Any:
         """Lay out each model's tree, whole on each of the model's devices."""
-        return self._shard(trees, ())
+        return self._shard(trees, self._sharding())
 
     def shard_rows(self, rows: list[Any], axis: int) -> Any:
         """Lay out each model's tree of arrays, split along the axis of a batch's rows."""
-        return self._shard(rows, (*[None] * axis, "data"))
+        return self._shard(rows, self._sharding(*[None] * axis, "data"))
 
-    def _shard(self, trees: list[Any], axes: tuple[str | None, ...]) -> Any:
-        if self.stacked:
-            return shard(jax.tree.map(_stack, *trees), over_models(self.mesh, *axes))
-        return shard(
-            trees[0], over_rows(self.mesh, axis=len(axes) - 1) if axes else replicated(self.mesh)
-        )
+    def shapes(self, tree: Any) -> Any:
+        """Shapes of what :meth:`shard` lays out of trees like this one; no device is touched."""
+        return self._shapes(tree, self._sharding())
+
+    def shapes_of_rows(self, tree: Any, axis: int) -> Any:
+        """Shapes of what :meth:`shard_rows` lays out of trees like this one."""
+        return self._shapes(tree, self._sharding(*[None] * axis, "data"))
+
+    def _sharding(self, *axes: str | None) -> NamedSharding:
+        return NamedSharding(self.mesh, PartitionSpec(*["model"] * self.stacked, *axes))
+
+    def _shard(self, trees: list[Any], sharding: NamedSharding) -> Any:
+        return shard(jax.tree.map(_stack, *trees) if self.stacked else trees[0], sharding)
+
+    def _shapes(self, tree: Any, sharding: NamedSharding) -> Any:
+        lead = (self.num_models,) if self.stacked else ()
+
+        def of(x: Any) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct((*lead, *x.shape), x.dtype, sharding=sharding)
+
+        return jax.tree.map(of, tree)
 
     def take(self, tree: Any, index: int) -> Any:
         """The tree of one model, laid out on ``home``."""

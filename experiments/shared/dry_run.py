@@ -1,29 +1,26 @@
 """A user's own method tried out: traced once, before anything is trained or written."""
 
 import contextlib
-import dataclasses
 import textwrap
 import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 import jax_unlearn as ju
-from jax_unlearn.core import (
-    Batch,
-    InputError,
-    Pool,
-    Problem,
-    State,
-    StepInfo,
-    Unlearner,
-    without_pixels,
-)
+from jax_unlearn.core import Batch, InputError, Problem, State, StepInfo, Unlearner
 from jax_unlearn.engine import run_keys
+from jax_unlearn.engine.shapes import (
+    bare_pool,
+    batch_shapes,
+    pool_shapes,
+    state_shapes,
+    step_info,
+)
 from jax_unlearn.engine.steps import check_unchanged
+from jax_unlearn.hyperparameters import as_arrays
 
 from .naming import as_typed
 
@@ -76,68 +73,16 @@ def try_out(name: str, method: Unlearner, problem: Problem) -> None:
     """
     keys = run_keys(jax.random.key(0))
     with of_user(name, "init"):
-        state = _state(method, problem, keys.init)
+        state = state_shapes(method, problem, keys.init)
     if not method.num_epochs:
         return
     with of_user(name, "pool"):
-        pool = _pool(method, problem, keys.pool)
+        pool = bare_pool(method, problem, keys.pool)
     with of_user(name, "batch_indices"):
         rows = np.shape(method.batch_indices(keys.batch_indices, 0, pool))[1]
-    batch = _batch(pool, rows, problem)
+    batch = batch_shapes(pool_shapes(pool, problem), rows, problem.augment)
     with as_typed(f"methods={name!r}"), of_user(name, "step"):
-        jax.eval_shape(_step(problem), _as_arrays(method), state, batch, _first())
-
-
-def _state(method: Unlearner, problem: Problem, key: jax.Array) -> State:
-    """Shapes of the state."""
-
-    def init(variables: Any) -> State:
-        given = dataclasses.replace(problem, variables=variables, initial=variables)
-        return method.init(key, given)
-
-    try:
-        return jax.eval_shape(init, jax.eval_shape(problem.model.init, key))
-    except Exception:
-        # The engine does not compile init, so that it may look at numbers, which tracing refuses.
-        return init(problem.model.init(key))
-
-
-def _pool(method: Unlearner, problem: Problem, key: jax.Array) -> Pool:
-    """The pool, without pixels where it can be made so."""
-    try:
-        # A pool of the pixels would be a copy of the data set.
-        return method.pool(key, without_pixels(problem))
-    except Exception:
-        variables = problem.model.init(key)
-        given = dataclasses.replace(problem, variables=variables, initial=variables)
-        return method.pool(key, given)
-
-
-def _batch(pool: Pool, rows: int, problem: Problem) -> Batch:
-    """Shapes of a batch of the pool's rows."""
-
-    def of(dtype: Any, *shape: int) -> Any:
-        return jax.ShapeDtypeStruct((rows, *shape), dtype)
-
-    examples = problem.forget if problem.retain is None else problem.retain
-    assert examples is not None
-    extra = jax.tree.map(lambda leaf: of(jnp.asarray(leaf[:1]).dtype, *leaf.shape[1:]), pool.extra)
-    image = of(jnp.float32, *examples.image.shape[1:])
-    return Batch(image, of(jnp.int32), of(jnp.int32), of(jnp.float32), extra)
-
-
-def _first() -> StepInfo:
-    step, steps, epoch, epochs = (jnp.int32(n) for n in (0, 2, 0, 1))
-    return StepInfo(step, steps, epoch, epochs, jax.random.key(0))
-
-
-def _as_arrays(method: Unlearner) -> Unlearner:
-    """The method with its numbers as arrays, to be traced as the engine traces them."""
-
-    def convert(x: Any) -> jax.Array:
-        return jnp.asarray(x, jnp.float32 if isinstance(x, float) else None)
-
-    return jax.tree.map(convert, method)
+        jax.eval_shape(_step(problem), as_arrays(method), state, batch, step_info())
 
 
 def _step(problem: Problem) -> Callable[..., Any]:

@@ -39,12 +39,13 @@ STEPS_AHEAD = 16
 bound it would dispatch the whole epoch at once, and see no signal until the device is through."""
 
 
-def _pad_columns(rows: Any, count: int) -> np.ndarray:
+def pad_columns(rows: Any, count: int) -> np.ndarray:
+    """Pad the rows int32 [steps, B] of steps with -1 until ``count`` devices divide B."""
     rows = np.asarray(rows, np.int32)
     return np.pad(rows, ((0, 0), (0, -rows.shape[1] % count)), constant_values=-1)
 
 
-def _loop_steps(count: int) -> int:
+def loop_steps(count: int) -> int:
     """Steps of one compiled loop: as few loops as possible, of one length, so that one is compiled.
 
     Where only short loops divide the epoch, the last one is shorter and compiled separately.
@@ -171,7 +172,7 @@ class Trainer:
         """Of each model, which rows of its pool the steps of the epoch see."""
         of = zip(self.unlearners, self._keys, self._pools, strict=True)
         return [
-            _pad_columns(
+            pad_columns(
                 unlearner.batch_indices(keys.batch_indices, self.progress.epoch, pool),
                 self.layout.batch_shards,
             )
@@ -203,7 +204,7 @@ class Trainer:
     def _scan(self, rows: list[np.ndarray], info: StepInfo) -> StepInfo:
         """Take many steps in one compiled loop."""
         at = self.progress
-        end = at.offset + _loop_steps(self.epoch_steps)
+        end = at.offset + loop_steps(self.epoch_steps)
         chunk = [part[at.offset : end] for part in rows]
         at.state, following, reported = steps.scan(
             self._traced,

@@ -37,13 +37,14 @@ def convolution(
     """Convolve as `jax.lax.conv_general_dilated`; drop-in for `flax.linen.Conv`.
 
     Values are those of the plain convolution; gradients differ by the order of a sum and, in
-    bfloat16, by the rounding of each slice. It is the plain convolution on other backends than the
-    CPU, over other than two axes, for small inputs and for kernels that are large beside their
-    input. Where there are several devices, which have a core each, and where the batch has fewer
-    rows than ``SLICES``, it stays whole.
+    bfloat16, by the rounding of each slice. It is the plain convolution unless what is traced is
+    said to be for a CPU (:func:`jax_unlearn.backend.traced_for`, as in every run on one), over
+    other than two axes, for small inputs and for kernels that are large beside their input. Where
+    there are several devices, which have a core each, and where the batch has fewer rows than
+    ``SLICES``, it stays whole.
 
-    The platform is asked for while tracing: a choice at lowering would put a conditional around
-    every derivative.
+    The choice is made while tracing: one at lowering would put a conditional around every
+    derivative.
 
     Args:
       images: floating point [B, H, W, C], the batch first.

@@ -5,13 +5,17 @@ import functools
 import jax
 import numpy as np
 
-from jax_unlearn.backend import platform, traced_for
+from jax_unlearn.backend import platform_of, traced_for
 from jax_unlearn.core import Model, Variables, to_unit
 from jax_unlearn.sharding import batch_sharding, shard, to_host
 
+BATCH_SIZE = 256
+"""Images at a time where nothing else is said."""
+
 
 @functools.partial(jax.jit, static_argnames="model")
-def _logits(model: Model, variables: Variables, images: jax.Array) -> jax.Array:
+def batch_logits(model: Model, variables: Variables, images: jax.Array) -> jax.Array:
+    """Logits float32 [B, K] of images uint8 [B, H, W, C] in eval mode."""
     return model.logits(variables, to_unit(images))
 
 
@@ -20,7 +24,7 @@ def predict_logits(
     variables: Variables,
     images: jax.Array | np.ndarray,
     *,
-    batch_size: int = 256,
+    batch_size: int = BATCH_SIZE,
 ) -> np.ndarray:
     """Logits of un-augmented images in eval mode.
 
@@ -36,13 +40,12 @@ def predict_logits(
     sharding = batch_sharding(variables)
     shards = sharding.mesh.shape["data"] if sharding else 1
     batch_size = -(-batch_size // shards) * shards
-    target = sharding.mesh.devices.flat[0].platform if sharding else platform()
     parts = []
     for start in range(0, len(images), batch_size):
         batch = np.asarray(images[start : start + batch_size])
         short = batch_size - len(batch)
         batch = np.pad(batch, ((0, short),) + ((0, 0),) * (batch.ndim - 1))
-        with traced_for(target):
-            parts.append((_logits(model, variables, shard(batch, sharding)), short))
+        with traced_for(platform_of(sharding)):
+            parts.append((batch_logits(model, variables, shard(batch, sharding)), short))
     # Only now wait for the device: every batch above is already under way.
     return np.concatenate([to_host(out)[: batch_size - short] for out, short in parts])

@@ -276,7 +276,7 @@ def test_a_one_shot_method_is_only_its_init(problem):
     [(7, 7), (128, 128), (352, 88), (391, 128), (390, 78), (256, 128), (130, 65)],
 )
 def test_an_epoch_is_cut_into_compiled_loops_of_one_length_where_it_can_be(count, length):
-    assert trainer._loop_steps(count) == length
+    assert trainer.loop_steps(count) == length
 
 
 class Ahead(Callback):

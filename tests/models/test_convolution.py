@@ -11,6 +11,7 @@ import pytest
 from jax import lax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from jax_unlearn.backend import traced_for
 from jax_unlearn.models import convolution as module
 from jax_unlearn.models.convolution import SLICES, convolution
 
@@ -24,14 +25,13 @@ LAYERS = {
 @pytest.fixture(autouse=True, params=[False, True], ids=["few channels", "many channels"])
 def sliced(request, monkeypatch):
     """Take small inputs for large ones, and tell whether their few channels are taken for many."""
-    if jax.default_backend() != "cpu":
-        pytest.skip("slices are for CPUs")
     monkeypatch.setattr(module, "SMALLEST", 0)
     monkeypatch.setattr(module, "ELEMENTS_PER_WEIGHT", 0)
     if request.param:
         monkeypatch.setattr(module, "EIGEN_CHANNELS", 0)
         monkeypatch.setattr(jax, "device_count", lambda *_: 1)
-    return request.param
+    with traced_for("cpu"):
+        yield request.param
 
 
 def pair(layer, *, rows=SLICES, dtype=jnp.float32):
@@ -147,8 +147,10 @@ def test_small_inputs_large_kernels_and_other_backends_take_the_plain_convolutio
         monkeypatch.setattr(module, name, limit * 1.01)
         assert is_plain()
         monkeypatch.setattr(module, name, 0)
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert is_plain()
+    for name in ("gpu", "tpu", ""):
+        with traced_for(name):
+            assert is_plain()
+    assert not is_plain()
 
 
 def test_vmap_over_weights_agrees():

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jax_unlearn as ju
+from jax_unlearn.backend import platform_of, traced_for
 from jax_unlearn.core import Batch, Pool, StepInfo
 from jax_unlearn.data.augment import augment_flagged
 
@@ -51,6 +52,11 @@ class ByHand:
 
     def epoch(self, number: int) -> float:
         """Make one pass over the data; return its mean loss."""
+        # As the engine traces for its mesh: the same convolutions.
+        with traced_for(platform_of(None)):
+            return self._epoch(number)
+
+    def _epoch(self, number: int) -> float:
         rows = self._recipe.batch_indices(self._order_key, number, self._pool)
         first = now = jax.device_put(np.int32(number * len(rows)))
         if self._scanned:

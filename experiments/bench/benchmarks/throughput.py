@@ -4,8 +4,8 @@ import functools
 
 import jax
 
+from ...shared.chip import peak
 from .cases import Bench, Case, Row
-from .peaks import peak
 from .stepping import Stepper, per_step
 from .workloads import DIGITS, RESNET8, STEPS, Workload
 

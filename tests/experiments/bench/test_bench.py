@@ -19,7 +19,6 @@ from experiments.bench.benchmarks.apart import run_apart
 from experiments.bench.benchmarks.by_hand import ByHand
 from experiments.bench.benchmarks.cases import Bench, Case, Row
 from experiments.bench.benchmarks.overhead import compare
-from experiments.bench.benchmarks.peaks import peak
 from experiments.bench.benchmarks.stepping import SCANNED, Stepper, per_step
 from experiments.bench.benchmarks.workloads import STEPS, Workload, training
 from experiments.shared.execution import profiled
@@ -197,22 +196,6 @@ def test_engine_and_hand_are_timed_over_the_same_steps(scanned):
     assert engine.shape == bare.shape == (4,)
     assert (bare > 0).all()
     assert (engine > 0).all()
-
-
-@pytest.mark.parametrize(
-    ("kind", "dtype", "expected"),
-    [
-        ("NVIDIA H200", "bfloat16", 989e12),
-        ("NVIDIA H100 80GB HBM3", "float32", 494.5e12),
-        ("NVIDIA H100 PCIe", "bfloat16", 756e12),
-        ("NVIDIA A100-SXM4-80GB", "float32", 156e12),
-        ("TPU v5 lite", "bfloat16", 197e12),
-        ("TPU v5p", "bfloat16", 459e12),
-        ("cpu", "float32", None),
-    ],
-)
-def test_peaks_are_found_by_the_name_of_the_device(kind, dtype, expected):
-    assert peak(kind, dtype) == expected
 
 
 def test_virtual_devices_give_the_weights_of_one(call, tmp_path):

@@ -1,0 +1,116 @@
+"""The command: settings and targets in, what the compilers made of them out."""
+
+import dataclasses
+import pathlib
+from functools import partial
+from typing import Any
+
+import jax
+from rich.console import Console
+
+from jax_unlearn.core import InputError, check_choice
+from jax_unlearn.files import write_whole
+
+from ..shared.command import console, guarded
+from ..shared.config_json import to_json
+from ..shared.reading import ExperimentCommand, read_command
+from ..shared.writable import check_writable
+from . import __doc__ as description
+from .compiling import prepare
+from .findings import Findings
+from .jobs import PROGRAMS, one_shot
+from .measuring import Record
+from .settings import Settings, settle
+from .tables import markdown, notes, show
+from .target import check_compiler, parse_target
+from .totals import totals
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command(ExperimentCommand):
+    """Compile an experiment's programs for accelerators that are not there.
+
+    Attributes:
+      target: what to compile for, PLATFORM:CHIP:TOPOLOGY: gpu:h100:8, tpu:v5e:2x2, tpu:v4:2x2x2.
+      programs: which programs: step; scan, the compiled loop; evaluation; bank, models side by
+        side; plain, a training step of the same network in flax's own layers.
+      batch: rows of every step, of training and of all methods; 0 leaves each its own.
+      fit: confirm the largest batch of each program by compiling it, too.
+      out: folder of what is found; new, or one that the same settings began.
+      overwrite: begin anew in a folder of other settings.
+    """
+
+    target: tuple[str, ...] = ()
+    programs: tuple[str, ...] = PROGRAMS
+    batch: int = 0
+    fit: bool = False
+    out: str = "runs/compile"
+    overwrite: bool = False
+
+
+def execute(command: Command, terminal: Console) -> None:
+    """Compile what the folder lacks and print it all."""
+    if not command.target:
+        raise InputError("target='': expected one or more, such as gpu:h100:8 or tpu:v5e:2x2")
+    for name in command.programs:
+        check_choice("programs", name, PROGRAMS)
+    targets = [parse_target(text) for text in command.target]
+    for target in targets:
+        check_compiler(target)
+    command.execution.validate()
+    settings = settle(command.experiment, batch=command.batch)
+    say = partial(terminal.print, markup=False, highlight=False, soft_wrap=True)
+    out = pathlib.Path(command.out)
+    prepared = {
+        target.text: prepare(settings, target, command.execution, command.programs)
+        for target in targets
+    }
+    findings = Findings(out, _described(command, settings), overwrite=command.overwrite)
+    check_writable(out)
+    for text, compiling in prepared.items():
+        records = findings.of(text)
+        for job in compiling.jobs:
+            if records.get(job.name, {"error": ""})["error"] is not None:
+                records[job.name] = compiling.compile(job, fit=command.fit)
+                findings.write()
+                say(f"{text} {job.name}: {_told(records[job.name])}")
+        findings.totals[text] = totals(settings, records)
+        findings.write()
+    _report(settings, findings, out, terminal)
+
+
+def _described(command: Command, settings: Settings) -> dict[str, Any]:
+    """What programs depend on."""
+    execution = command.execution
+    return {
+        "experiment": to_json(settings.experiment),
+        "mesh": execution.mesh,
+        "placement": execution.placement,
+    }
+
+
+def _told(record: Record) -> str:
+    return record["error"] or f"compiled in {record['seconds']:.0f} s"
+
+
+def _report(settings: Settings, findings: Findings, out: pathlib.Path, terminal: Console) -> None:
+    texts = ["# Compiled, not run\n"]
+    for target, records in findings.records.items():
+        said = notes(records, findings.totals.get(target, {}))
+        if edits := one_shot(settings):
+            said.append(f"Without a step of their own, since they edit once: {', '.join(edits)}.")
+        show(target, records, said, terminal)
+        texts.append(markdown(target, records, said))
+    write_whole(out / "compile.md", "\n".join(texts))
+    terminal.print(f"figures: {out / 'compile.md'}", markup=False, highlight=False)
+
+
+def main() -> None:
+    """Read the command line and compile."""
+
+    def run() -> None:
+        # Whatever accelerators there are: nothing is executed on them.
+        jax.config.update("jax_platforms", "cpu")
+        execute(read_command(Command, "experiments.compile", description), console())
+
+    guarded(run)

@@ -1,0 +1,102 @@
+"""For a target: which programs a command asks for, and each of them compiled."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+from jax_unlearn.sharding import Layout, make_mesh, parse_mesh
+
+from ..shared.chip import Chip
+from ..shared.execution import Execution
+from .fitting import check_data, check_one_image, check_state, confirmed_batch
+from .jobs import Job, list_jobs
+from .kernels import largest_kernel
+from .measuring import Record, measure
+from .settings import Settings
+from .target import Target, devices_of
+
+NO_ROOM = "RESOURCE_EXHAUSTED"
+"""What XLA's errors begin with where memory does not suffice."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Compiling:
+    """Programs of a run and a device that they are compiled for.
+
+    Attributes:
+      settings: what the run would compute.
+      chip: what is published of one device.
+      jobs: the programs.
+    """
+
+    settings: Settings
+    chip: Chip
+    jobs: list[Job]
+
+    @property
+    def room(self) -> float:
+        """Bytes that a device has for programs."""
+        return self.chip.memory * self.chip.usable
+
+    def compile(self, job: Job, *, fit: bool) -> Record:
+        """Compile a program.
+
+        Args:
+          job: the program.
+          fit: confirm the largest batch by compiling it, too.
+
+        Raises:
+          InputError: there is no room for one image on each device.
+        """
+        record = self._measure(job)
+        name, where = self.settings.experiment.network.name, self.chip.name
+        if record["error"] is not None:
+            if NO_ROOM in record["error"] and NO_ROOM in str(self._measure_one(job)["error"]):
+                check_one_image(name, math.inf, self.room, where=where)
+            return record
+        shares = record["memory"]
+        for_one = shares["temporaries"] * job.shards / job.batch
+        needed = shares["total"] - shares["temporaries"] + for_one
+        check_one_image(name, needed, self.room, where=where)
+        if fit and record["largest_batch"]:
+
+            def fits(batch: int) -> bool:
+                found = self._measure(dataclasses.replace(job, batch=batch))
+                return found["error"] is None and found["memory"]["total"] <= self.room
+
+            most = confirmed_batch(fits, record["largest_batch"], job.shards)
+            record |= {"largest_batch": most, "confirmed": True}
+        return record
+
+    def _measure_one(self, job: Job) -> Record:
+        """The program with one image on each device."""
+        return self._measure(dataclasses.replace(job, batch=job.shards))
+
+    def _measure(self, job: Job) -> Record:
+        settings = self.settings
+        kernel = largest_kernel(settings.model, settings.image_shape)
+        return measure(job, self.chip, settings.experiment.network.dtype, kernel)
+
+
+def prepare(
+    settings: Settings, target: Target, execution: Execution, programs: Sequence[str]
+) -> Compiling:
+    """List what a command asks for.
+
+    Raises:
+      InputError: XLA refuses the topology, the mesh does not divide its devices, or data or weights
+        do not fit on them.
+    """
+    devices = devices_of(target)
+    chip = target.chip
+    # A single model has no use for the axis model: all devices share its batch.
+    together = Layout(make_mesh(devices=devices))
+    mesh = parse_mesh(execution.mesh or f"model={len(devices)}", devices=devices)
+    on_device = execution.placement == "device"
+    scans = on_device and settings.experiment.loop != "python"
+    jobs = list_jobs(settings, together, Layout(mesh, stacked=True), programs, scans=scans)
+    compiling = Compiling(settings, chip, jobs)
+    check_state(settings, compiling.room, where=chip.name)
+    if on_device:
+        check_data(settings.training(), compiling.room, where=chip.name)
+    return compiling

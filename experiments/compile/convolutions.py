@@ -1,0 +1,142 @@
+"""Convolutions and products of an optimised program: their windows and their operations."""
+
+import dataclasses
+import math
+import re
+from collections.abc import Iterator
+
+import numpy as np
+
+from .program import Computation, Instruction, Module, Shape
+
+CUDNN = "__cudnn$conv"
+CUBLAS = "__cublas$"
+
+
+@dataclasses.dataclass(frozen=True)
+class Convolution:
+    """A convolution, in the terms of the forward one that it is or belongs to.
+
+    Attributes:
+      window: positions of the kernel along each axis of the image.
+      outputs: positions of the result along each axis; of one that a library computes as a
+        gradient, those of the convolution whose gradient it is.
+      by_library: whether cuDNN computes it, which has a kernel of its own for each gradient.
+      flops: multiplications and additions; positions in the padding are not counted.
+    """
+
+    window: tuple[int, ...]
+    outputs: tuple[int, ...]
+    by_library: bool
+    flops: float
+
+    @property
+    def reach(self) -> tuple[int, ...]:
+        """What counts as its kernel's size.
+
+        A plain convolution of the optimised program may be a weight gradient: its window is then
+        the whole image, and its result has the kernel's size.
+        """
+        if self.by_library:
+            return self.window
+        return tuple(map(min, self.window, self.outputs))
+
+
+def convolutions(module: Module) -> list[Convolution]:
+    """All convolutions that run, a loop's once."""
+    found = []
+    for instruction, within in module.computed():
+        if instruction.opcode == "convolution":
+            shapes = (*_operands(instruction, within), instruction.shapes[0])
+            found.append(_convolution(instruction, *shapes, by_library=False))
+        elif instruction.target.startswith(CUDNN):
+            found.append(_of_cudnn(instruction, within))
+    return found
+
+
+def product_flops(module: Module) -> float:
+    """Multiplications and additions of all matrix products that run, a loop's once."""
+    return sum(_products(module))
+
+
+def _products(module: Module) -> Iterator[float]:
+    for instruction, within in module.computed():
+        if instruction.opcode == "dot":
+            left = _shapes(instruction.operands[0], within)[0]
+            contracted = _listed(instruction.rest, "lhs_contracting_dims=")
+            sizes = [left.dims[axis] for axis in contracted]
+            yield 2.0 * instruction.shapes[0].size * math.prod(sizes)
+        elif instruction.target.startswith(CUBLAS):
+            left, right = _operands(instruction, within)
+            batch = math.prod(left.dims[a] for a in _listed(instruction.rest, "lhs_batch"))
+            # Each of the three sizes of a product stands in two of the three arrays.
+            sizes = [shape.size for shape in (left, right, instruction.shapes[0])]
+            yield 2.0 * math.sqrt(math.prod(sizes) / batch)
+
+
+def _of_cudnn(call: Instruction, within: Computation) -> Convolution:
+    first, second = _operands(call, within)
+    result = call.shapes[0]
+    if "BackwardFilter" in call.target:
+        image, kernel, output = first, result, second
+    elif "BackwardInput" in call.target:
+        image, kernel, output = result, second, first
+    else:
+        image, kernel, output = first, second, result
+    return _convolution(call, image, kernel, output, by_library=True)
+
+
+def _convolution(
+    instruction: Instruction, image: Shape, kernel: Shape, output: Shape, *, by_library: bool
+) -> Convolution:
+    labels = re.search(r"dim_labels=(\w+)_(\w+)->(\w+)", instruction.rest)
+    assert labels, instruction.name
+    axes = [str(axis) for axis in range(len(kernel.dims) - 2)]
+    places = [[of.index(axis) for axis in axes] for of in labels.groups()]
+    inputs, window, outputs = (
+        tuple(shape.dims[place] for place in own)
+        for shape, own in zip((image, kernel, output), places, strict=True)
+    )
+    taps = [
+        _taps(inputs[axis], window[axis], outputs[axis], given)
+        for axis, given in enumerate(_windows(instruction.rest))
+    ]
+    channels = kernel.dims[labels[2].index("i")]
+    rest = output.size / math.prod(outputs)
+    return Convolution(window, outputs, by_library, 2.0 * rest * channels * math.prod(taps))
+
+
+def _windows(rest: str) -> Iterator[tuple[int, int, int, int]]:
+    """Stride, padding before, and dilations of image and kernel, of each axis."""
+    found = re.search(r"window=\{([^}]*)\}", rest)
+    given = dict(part.split("=") for part in found[1].split()) if found else {}
+    for axis in range(given.get("size", "").count("x") + 1 if given else 0):
+        own = {name: value.split("x")[axis] for name, value in given.items()}
+        yield (
+            int(own.get("stride", 1)),
+            int(own.get("pad", "0_0").split("_")[0]),
+            int(own.get("lhs_dilate", 1)),
+            int(own.get("rhs_dilate", 1)),
+        )
+
+
+def _taps(size: int, window: int, outputs: int, given: tuple[int, int, int, int]) -> int:
+    """Pairs of an output and a window's position, along an axis, that meet an input's element."""
+    stride, before, image_dilation, window_dilation = given
+    at = np.arange(outputs)[:, None] * stride + np.arange(window) * window_dilation - before
+    inside = (at >= 0) & (at <= (size - 1) * image_dilation) & (at % image_dilation == 0)
+    return int(inside.sum())
+
+
+def _operands(instruction: Instruction, within: Computation) -> tuple[Shape, Shape]:
+    first, second = (_shapes(name, within)[0] for name in instruction.operands[:2])
+    return first, second
+
+
+def _shapes(name: str, within: Computation) -> tuple[Shape, ...]:
+    return within[name].shapes
+
+
+def _listed(rest: str, name: str) -> list[int]:
+    found = re.search(rf'{re.escape(name)}\w*"?[:=]?[\[{{]([\d,"]*)[\]}}]', rest)
+    return [int(n) for n in found[1].replace('"', "").split(",") if n] if found else []

@@ -1,0 +1,77 @@
+"""What has been compiled so far: kept in a folder, so that a command that was cut off goes on."""
+
+import json
+import pathlib
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any
+
+from jax_unlearn.core import InputError
+from jax_unlearn.files import write_whole
+
+from ..shared.provenance import provenance
+from .measuring import Record
+
+COMPILERS = ("libtpu", "jax-cuda13-plugin", "jax-cuda12-plugin")
+"""Packages that bring XLA's compilers."""
+
+
+class Findings:
+    """Records of programs, in ``compile.json`` of a folder.
+
+    Attributes:
+      records: by target and program.
+      totals: by target what follows from them for the whole setting.
+    """
+
+    def __init__(self, folder: pathlib.Path, settings: Mapping[str, Any], *, overwrite: bool):
+        self._file = folder / "compile.json"
+        self._now = {"settings": dict(settings), **provenance()}
+        self._now["versions"] |= {name: v for name in COMPILERS if (v := _version(name))}
+        self.records: dict[str, dict[str, Record]] = {}
+        self.totals: dict[str, dict[str, Any]] = {}
+        if self._file.is_file() and not overwrite:
+            self._read()
+
+    def _read(self) -> None:
+        try:
+            found = json.loads(self._file.read_text())
+            same = found["settings"] == self._now["settings"]
+            # A compiler is not needed any more for what it has compiled.
+            mine, theirs = (of["versions"] for of in (self._now, found))
+            same = same and all(theirs.get(n, v) == v for n, v in mine.items())
+            records, totals = dict(found["programs"]), dict(found["totals"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"out={str(self._file.parent)!r}: its compile.json is not of this command; name "
+                "another folder"
+            ) from error
+        if not same:
+            raise InputError(
+                f"out={str(self._file.parent)!r}: it holds programs of other settings or versions; "
+                "name another folder or pass --overwrite"
+            )
+        self._now["versions"] = {**theirs, **mine}
+        self.records, self.totals = records, totals
+
+    def of(self, target: str) -> dict[str, Record]:
+        """Records of a target by program; to be added to."""
+        return self.records.setdefault(target, {})
+
+    def write(self) -> None:
+        """Write all that there is."""
+        text = json.dumps({**self._now, "programs": self.records, "totals": self.totals}, indent=1)
+        try:
+            write_whole(self._file, text + "\n")
+        except OSError as error:
+            raise InputError(
+                f"out={str(self._file.parent)!r}: {error.strerror}; expected a folder that can be "
+                "written to"
+            ) from error
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""

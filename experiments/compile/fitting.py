@@ -1,0 +1,79 @@
+"""The largest batch that fits, confirmed by compiling; and what fits no device at all."""
+
+import math
+from collections.abc import Callable
+
+import jax
+
+from jax_unlearn.core import InputError, Problem
+from jax_unlearn.engine.shapes import state_shapes
+
+from .settings import Settings
+
+TRIES = 4
+"""Programs that a search compiles at most."""
+
+SHRINK = 0.9
+"""Factor of a batch that does not fit, to the next one that is tried."""
+
+
+def confirmed_batch(fits: Callable[[int], bool], guess: int, multiple: int) -> int:
+    """The guess, or the first of a few smaller batches that fits; 0 where none of them does.
+
+    Args:
+      fits: whether a program of a batch compiles and has room.
+      guess: rows of the first that is tried.
+      multiple: number of devices that share a batch.
+    """
+    batch = guess
+    for _ in range(TRIES):
+        if batch < multiple:
+            break
+        if fits(batch):
+            return batch
+        batch = int(batch * SHRINK) // multiple * multiple
+    return 0
+
+
+def check_data(problem: Problem, room: float, *, where: str) -> None:
+    """Raise InputError where a training set does not fit on every device.
+
+    Args:
+      problem: whose retain set is the training set.
+      room: bytes that a device has.
+      where: the device, in words.
+    """
+    assert problem.retain is not None
+    count, *shape = problem.retain.image.shape
+    size = count * math.prod(shape)
+    if size > room:
+        raise InputError(
+            f"placement='device': {count} images of {'x'.join(map(str, shape))} take "
+            f"{size / 2**30:.1f} GiB of every device, and {where} has {room / 2**30:.1f}: expected "
+            "less; pass --placement host"
+        )
+
+
+def check_state(settings: Settings, room: float, *, where: str) -> None:
+    """Raise InputError where the weights and moments of training fill a device by themselves."""
+    found = state_shapes(settings.recipe, settings.training(), jax.random.key(0))
+    needed = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(found))
+    check_one_image(settings.experiment.network.name, needed, room, where=where)
+
+
+def check_one_image(name: str, needed: float, room: float, *, where: str) -> None:
+    """Raise InputError where a program has no room for one image on each device.
+
+    Args:
+      name: the network's.
+      needed: bytes of a device; infinite where the compiler says no more than that it has not.
+      room: bytes that it has.
+      where: the device, in words.
+    """
+    if needed > room:
+        size = f"{needed / 2**30:.1f} GiB" if math.isfinite(needed) else "more than there is"
+        raise InputError(
+            f"network.name={name!r}: a step takes {size} of a device with one image on each, and "
+            f"{where} has {room / 2**30:.1f} GiB: expected less; take a smaller width, bfloat16, "
+            "or a chip with more memory"
+        )

@@ -1,0 +1,57 @@
+"""The text of an optimised program, read."""
+
+import re
+
+from .program import Computation, Instruction, Module, Shape
+
+_COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\{$")
+_INSTRUCTION = re.compile(r"^\s+(ROOT )?%?([\w.\-]+) = ")
+_SHAPE = re.compile(r"\b([a-z]\w*)\[([\d,]*)\]")
+_NAME = re.compile(r"%([\w.\-]+)")
+
+
+def parse(text: str) -> Module:
+    """Read the text that ``compiled.as_text()`` gives."""
+    computations: dict[str, Computation] = {}
+    entry, current = "", None
+    for line in text.splitlines():
+        header = _COMPUTATION.match(line)
+        if header:
+            current = computations.setdefault(header[2], {})
+            entry = header[2] if header[1] else entry
+        elif line.startswith("}"):
+            current = None
+        elif current is not None and (start := _INSTRUCTION.match(line)):
+            instruction = _instruction(line[start.end() :], start[2], is_root=bool(start[1]))
+            current[instruction.name] = instruction
+    return Module(computations, entry)
+
+
+def _instruction(text: str, name: str, *, is_root: bool) -> Instruction:
+    end = _closing(text) if text.startswith("(") else text.index(" ")
+    kind, text = text[:end], text[end:].lstrip()
+    opcode, _, given = text.partition("(")
+    end = _closing("(" + given)
+    operands, rest = given[: end - 2], given[end - 1 :]
+    return Instruction(
+        name=name,
+        opcode=opcode,
+        shapes=tuple(Shape(t, _numbers(d)) for t, d in _SHAPE.findall(kind)),
+        operands=tuple(_NAME.findall(operands)),
+        rest=rest,
+        is_root=is_root,
+    )
+
+
+def _closing(text: str) -> int:
+    """Position behind the parenthesis that closes the one with which a text begins."""
+    depth = 0
+    for index, letter in enumerate(text):
+        depth += (letter == "(") - (letter == ")")
+        if not depth:
+            return index + 1
+    return len(text)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in text.split(",") if number)

@@ -1,0 +1,147 @@
+"""What is to be compiled: which program, of which method, with which batch."""
+
+import dataclasses
+import functools
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+
+import jax
+
+from jax_unlearn.core import Problem, Unlearner
+from jax_unlearn.engine import shapes
+from jax_unlearn.engine.shapes import RunShapes
+from jax_unlearn.models.predict import BATCH_SIZE
+from jax_unlearn.sharding import Layout
+
+from .settings import Settings
+from .stand_in import sample
+
+PROGRAMS = ("step", "scan", "evaluation", "bank", "plain")
+"""One step; the compiled loop of many, which accelerators run; predictions; the loop of models that
+are trained side by side; a training step of the same network written plainly."""
+
+TRAINING = "training"
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A program to compile.
+
+    Attributes:
+      row: whose it is: a method's, or ``'training'``.
+      program: one of :data:`PROGRAMS`.
+      batch: rows of a step of one model, padding included.
+      models: how many lie side by side.
+      shards: how many devices share the batch of one.
+      lower: makes the program for a batch.
+    """
+
+    row: str
+    program: str
+    batch: int
+    models: int
+    shards: int
+    lower: Callable[[int], jax.stages.Lowered]
+
+    @property
+    def name(self) -> str:
+        """Whose program it is, which, and its batch."""
+        return f"{self.row} {self.program} b{self.batch}"
+
+
+def list_jobs(
+    settings: Settings, together: Layout, beside: Layout, programs: Sequence[str], *, scans: bool
+) -> list[Job]:
+    """List programs: those of training, then of each method that takes steps, then the others.
+
+    Args:
+      settings: what a run would compute.
+      together: all devices, which share the batch of one model.
+      beside: the devices, on which models lie side by side.
+      programs: which of :data:`PROGRAMS`.
+      scans: whether steps become compiled loops; data on the host is sent step by step.
+    """
+    jobs: dict[str, Job] = {}
+    for row, method, problem in _rows(settings):
+        batch = method.batch_size
+        if "step" in programs or (row == TRAINING and "plain" in programs):
+            # What a step is compared with: cross-entropy in batches of the same size.
+            jobs |= _references(settings, programs, batch, together)
+        for kind in ("step", "scan") if scans else ("step",):
+            if kind in programs:
+                jobs |= _keyed(_of_method(row, kind, method, problem, together))
+    if "evaluation" in programs:
+        jobs |= _keyed(_evaluation(settings, together))
+    if "bank" in programs and scans:
+        jobs |= _keyed(_training(settings, "bank", settings.recipe.batch_size, beside))
+    return list(jobs.values())
+
+
+def _references(
+    settings: Settings, programs: Sequence[str], batch: int, layout: Layout
+) -> dict[str, Job]:
+    kinds = ["step"] * ("step" in programs)
+    kinds += ["plain"] * ("plain" in programs and settings.plain is not None)
+    jobs = [_training(settings, kind, batch, layout) for kind in kinds]
+    return {job.name: job for job in jobs}
+
+
+def _keyed(job: Job) -> dict[str, Job]:
+    return {job.name: job}
+
+
+def _rows(settings: Settings) -> Iterator[tuple[str, Unlearner, Problem]]:
+    """Training and every method, on the first request that it works on."""
+    yield TRAINING, settings.recipe, settings.training()
+    seen = set()
+    for request in settings.experiment.requests:
+        for row, method in settings.methods(request).items():
+            if row not in seen and method.num_epochs:
+                seen.add(row)
+                yield row, method, settings.unlearning(request, method)
+
+
+def one_shot(settings: Settings) -> list[str]:
+    """Rows of methods that edit the weights once and so have no step."""
+    rows = {
+        row: method.num_epochs
+        for request in settings.experiment.requests
+        for row, method in settings.methods(request).items()
+    }
+    return [row for row, epochs in rows.items() if not epochs]
+
+
+def _training(settings: Settings, kind: str, batch: int, layout: Layout) -> Job:
+    problem = settings.training(plain=kind == "plain")
+    recipe = dataclasses.replace(settings.recipe, batch_size=batch)
+    return _of_method(TRAINING, kind, recipe, problem, layout)
+
+
+def _of_method(row: str, kind: str, method: Unlearner, problem: Problem, layout: Layout) -> Job:
+    def lower(batch: int) -> jax.stages.Lowered:
+        sized = dataclasses.replace(method, batch_size=batch)
+        with warnings.catch_warnings():
+            # Of an original that is not trained, and of padding that plain networks let in.
+            warnings.simplefilter("ignore")
+            found = shapes_of(sized, problem)
+            of_step = kind in ("step", "plain")
+            return (shapes.lower_step if of_step else shapes.lower_scan)(found, layout)
+
+    batch, shards = _padded(method.batch_size, layout), layout.batch_shards
+    return Job(row, kind, batch, layout.num_models, shards, lower)
+
+
+def shapes_of(method: Unlearner, problem: Problem) -> RunShapes:
+    """Shapes of a run; see :func:`jax_unlearn.engine.shapes.run_shapes`."""
+    return shapes.run_shapes(method, problem, sample=sample(problem))
+
+
+def _evaluation(settings: Settings, layout: Layout) -> Job:
+    lower = functools.partial(shapes.lower_evaluation, settings.model, settings.image_shape, layout)
+    batch = _padded(BATCH_SIZE, layout)
+    shards = layout.batch_shards
+    return Job("predictions", "evaluation", batch, 1, shards, lambda size: lower(batch_size=size))
+
+
+def _padded(batch: int, layout: Layout) -> int:
+    return -(-batch // layout.batch_shards) * layout.batch_shards

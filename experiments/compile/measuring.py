@@ -1,0 +1,107 @@
+"""Compile a program and read off what the compiler made of it."""
+
+import collections
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+
+from ..shared.chip import Chip
+from .convolutions import Convolution, convolutions, product_flops
+from .hlo import parse
+from .jobs import Job
+from .program import Module
+from .roofline import bound, largest_batch
+from .target import one_line, quiet
+from .traffic import bytes_accessed, collectives, custom_calls, opcodes
+
+Record = dict[str, Any]
+"""What is found of a program, as JSON values; of one device, a loop's body counted once."""
+
+
+def measure(job: Job, chip: Chip, dtype: str, kernel: Sequence[int]) -> Record:
+    """Compile a program and describe it, or say in a line why it is not compiled.
+
+    Args:
+      job: the program.
+      chip: one of the devices that it is compiled for.
+      dtype: what the network computes in.
+      kernel: height and width of the largest of the network's own convolutions.
+    """
+    start = time.perf_counter()
+    record: Record = {"batch": job.batch, "models": job.models, "shards": job.shards}
+    try:
+        with quiet():
+            compiled = job.lower(job.batch).compile()
+    except Exception as error:  # the compilers raise their own, and have much to say
+        return {"error": one_line(error), **record}
+    record = {"error": None, "seconds": round(time.perf_counter() - start, 1), **record}
+    program = parse(compiled.as_text() or "")
+    record |= _costs(compiled, program) | memory(compiled) | describe(program, kernel)
+    room, shares = chip.memory * chip.usable, record["memory"]
+    fixed = shares["total"] - shares["temporaries"]
+    most = largest_batch(fixed, shares["temporaries"] / job.batch, room, job.shards)
+    least = bound(record["flops"], record["bytes"], peak=chip.peak[dtype], bandwidth=chip.bandwidth)
+    return record | {
+        "room": room,
+        "largest_batch": most,
+        "bound_seconds": least.seconds,
+        "bound_by": least.by,
+    }
+
+
+def _costs(compiled: jax.stages.Compiled, program: Module) -> Record:
+    """Operations and bytes: the compiler's own count where it gives one, and ours."""
+    counted = {
+        "flops": sum(c.flops for c in convolutions(program)) + product_flops(program),
+        "bytes": float(bytes_accessed(program)),
+    }
+    costs: Any = compiled.cost_analysis() or {}
+    if "bytes accessed" not in costs:
+        return {**counted, "counted_by": "program", "counted": counted}
+    own = {"flops": float(costs["flops"]), "bytes": float(costs["bytes accessed"])}
+    return {**own, "counted_by": "compiler", "counted": counted}
+
+
+def memory(compiled: jax.stages.Compiled) -> Record:
+    """Bytes that a program takes of a device while it runs."""
+    found: Any = compiled.memory_analysis()
+    parts = {
+        "arguments": found.argument_size_in_bytes,
+        # What is written over an argument takes no place of its own.
+        "outputs": found.output_size_in_bytes - found.alias_size_in_bytes,
+        "temporaries": found.temp_size_in_bytes,
+        "code": found.generated_code_size_in_bytes,
+    }
+    return {"memory": parts | {"total": sum(parts.values())}}
+
+
+def describe(program: Module, kernel: Sequence[int]) -> Record:
+    """What an optimised program consists of.
+
+    Args:
+      program: the program.
+      kernel: height and width of the largest of the network's own convolutions.
+    """
+    found, counts = convolutions(program), opcodes(program)
+    return {
+        "collectives": collectives(program),
+        "convolutions": by_window(found),
+        "oversized": by_window([one for one in found if is_oversized(one, kernel)]),
+        "copies": counts["copy"],
+        "transposes": counts["transpose"],
+        "loops": counts["while"],
+        "custom_calls": custom_calls(program),
+    }
+
+
+def is_oversized(found: Convolution, kernel: Sequence[int]) -> bool:
+    """Whether a convolution reaches further than any of the network's own."""
+    return any(size > most for size, most in zip(found.reach, kernel, strict=False))
+
+
+def by_window(found: Sequence[Convolution]) -> dict[str, int]:
+    """Number of convolutions by what counts as their window, such as 3x3; a product has none."""
+    counted = collections.Counter("x".join(map(str, one.reach)) or "product" for one in found)
+    return dict(sorted(counted.items()))

@@ -1,0 +1,138 @@
+"""The tables: what each program costs, and what it consists of."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from jax_unlearn.report.markdown import escape
+from jax_unlearn.report.markdown import table as markdown_table
+
+from .measuring import Record
+
+COSTS = (
+    *("program", "compiled s", "GFLOP/image", "MB/image", "x cross-entropy", "x plain"),
+    *("GiB/device", "largest batch", "bound ms", "images/s"),
+)
+PARTS = ("program", "collectives", "convolutions", "oversized", "copies", "transposes")
+
+
+def per_image(record: Record) -> tuple[float, float]:
+    """Operations and bytes for each image, over all devices that share a batch."""
+    share = record["shards"] / record["batch"]
+    return record["flops"] * share, record["bytes"] * share
+
+
+def costs(records: Mapping[str, Record]) -> list[list[str]]:
+    """Rows of the table of costs."""
+    return [_costs(name, record, records) for name, record in records.items()]
+
+
+def _costs(name: str, record: Record, records: Mapping[str, Record]) -> list[str]:
+    if record["error"] is not None:
+        return [name, "-", record["error"], *[""] * (len(COSTS) - 3)]
+    flops, moved = per_image(record)
+    size = name.rsplit(" ", 1)[1]
+    ratios = [
+        _ratio(record, records.get(f"training {kind} {size}"))
+        if name.split()[-2] in ("step", "scan", "plain")
+        else ""
+        for kind in ("step", "plain")
+    ]
+    seconds = record["bound_seconds"]
+    most = "-" if record["largest_batch"] is None else str(record["largest_batch"])
+    return [
+        name,
+        f"{record['seconds']:.0f}",
+        f"{flops / 1e9:.4g}",
+        f"{moved / 1e6:.4g}",
+        *ratios,
+        f"{record['memory']['total'] / 2**30:.3g}",
+        most if record.get("confirmed") else f"~{most}",
+        f"{1e3 * seconds:.3g} ({record['bound_by']})",
+        f"{record['batch'] * record['models'] / seconds:.4g}",
+    ]
+
+
+def _ratio(record: Record, other: Record | None) -> str:
+    """Operations and bytes for an image as multiples of another program's."""
+    if other is None or other["error"] is not None:
+        return ""
+    return " / ".join(
+        f"{mine / theirs:.2f}"
+        for mine, theirs in zip(per_image(record), per_image(other), strict=True)
+    )
+
+
+def parts(records: Mapping[str, Record]) -> list[list[str]]:
+    """Rows of the table of parts."""
+    return [
+        [
+            name,
+            ", ".join(
+                f"{found['count']} {kind} ({found['bytes'] / 1e6:.3g} MB)"
+                for kind, found in record["collectives"].items()
+            )
+            or "none",
+            _listed(record["convolutions"]),
+            _listed(record["oversized"]) or "none",
+            str(record["copies"]),
+            str(record["transposes"]),
+        ]
+        for name, record in records.items()
+        if record["error"] is None
+    ]
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} of {window}" for window, count in counts.items())
+
+
+def notes(records: Mapping[str, Record], totals: Mapping[str, Any]) -> list[str]:
+    """What the tables must be read with, a sentence each."""
+    sound = [record for record in records.values() if record["error"] is None]
+    said = [
+        "Of a loop the body is counted once. Ratios are of operations / bytes for each image. A "
+        "bound is a roofline from the published peak and bandwidth, not a measurement."
+    ]
+    if any(record["counted_by"] == "program" for record in sound):
+        said.append(
+            "Operations are those of convolutions and products, and bytes those of the operands "
+            "and results of the kernels: this compiler counts neither."
+        )
+    if any(record["counted_by"] == "compiler" for record in sound):
+        said.append("Operations and bytes are the compiler's own count.")
+    if "models_per_hour" in totals:
+        said.append(f"A bank at the bound: {totals['models_per_hour']:.4g} models an hour.")
+    if "minutes" in totals:
+        said.append(
+            f"The whole setting at the bound, its {totals['models']} models one after another: "
+            f"{totals['minutes']:.4g} minutes."
+        )
+    if "images_per_second" in totals:
+        said.append(
+            f"Training at the bound takes in {totals['images_per_second']:.4g} images/s, "
+            f"{totals['input_bytes_per_second'] / 1e9:.3g} GB/s."
+        )
+    return said
+
+
+def show(title: str, records: Mapping[str, Record], said: Sequence[str], terminal: Console) -> None:
+    """Print a target's tables."""
+    for head, rows in ((COSTS, costs(records)), (PARTS, parts(records))):
+        table = Table(*head, title=title)
+        for row in rows:
+            table.add_row(*row)
+        terminal.print(table, markup=False)
+    for line in said:
+        terminal.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def markdown(title: str, records: Mapping[str, Record], said: Sequence[str]) -> str:
+    """A target's tables as Markdown."""
+    tables = [
+        markdown_table([head, *([*map(escape, row)] for row in rows)])
+        for head, rows in ((COSTS, costs(records)), (PARTS, parts(records)))
+    ]
+    return "\n\n".join([f"## {title}", *tables, *said]) + "\n"

@@ -1,0 +1,142 @@
+"""Bytes that an optimised program moves, and what it exchanges between devices."""
+
+import collections
+from collections.abc import Iterator, Mapping
+
+from .program import Computation, Instruction, Module
+
+COLLECTIVES = (
+    "all-reduce",
+    "all-gather",
+    "all-to-all",
+    "ragged-all-to-all",
+    "reduce-scatter",
+    "collective-permute",
+    "collective-broadcast",
+)
+
+FREE = (
+    "parameter",
+    "constant",
+    "tuple",
+    "get-tuple-element",
+    "bitcast",
+    "after-all",
+    "partition-id",
+    "replica-id",
+    "while",
+    "call",
+    "conditional",
+    "async-start",
+    "opt-barrier",
+)
+"""Operations that move nothing themselves."""
+
+PICKING = ("slice", "dynamic-slice", "gather")
+"""Operations that read of their first operand no more than they give."""
+
+
+def bytes_accessed(module: Module) -> int:
+    """Bytes read and written by the kernels that run, a loop's body once.
+
+    Of every kernel (a fusion, a library's call, an operation on its own) the operands and the
+    result, each once. Of an operand of which a fusion only picks parts, those parts; of a result
+    that updates a part of an operand in place, that part. Caches are not modelled.
+    """
+    return sum(_moved(module, *one) for one in module.executed())
+
+
+def collectives(module: Module) -> dict[str, dict[str, int]]:
+    """Number, and bytes of the operands, of what devices exchange, by kind; a loop's body once."""
+    found: dict[str, dict[str, int]] = {}
+    for instruction, within in module.executed():
+        kind = instruction.opcode.removesuffix("-start")
+        if kind in COLLECTIVES:
+            entry = found.setdefault(kind, {"count": 0, "bytes": 0})
+            entry["count"] += 1
+            entry["bytes"] += _read(instruction, within)
+    return dict(sorted(found.items()))
+
+
+def opcodes(module: Module) -> Mapping[str, int]:
+    """How often each operation runs, those inside of fusions, too; a loop's body once."""
+    return collections.Counter(instruction.opcode for instruction, _ in module.computed())
+
+
+def custom_calls(module: Module) -> dict[str, int]:
+    """How often each custom call runs, by what it calls; a loop's body once."""
+    found = collections.Counter(i.target for i, _ in module.computed() if i.target)
+    return dict(sorted(found.items()))
+
+
+def _moved(module: Module, instruction: Instruction, within: Computation) -> int:
+    opcode = instruction.opcode
+    if opcode in FREE or opcode.endswith("-done"):
+        return 0
+    if opcode == "fusion":
+        inner = module.computations.get(instruction.called[0], {})
+        return _read_by_fusion(inner) + _written_by_fusion(inner)
+    if opcode in PICKING:
+        return 2 * instruction.bytes
+    if opcode == "dynamic-update-slice":
+        return 2 * _bytes_of(instruction.operands[1], within)
+    if opcode.endswith("-start"):
+        # Its result lists the operand again.
+        return 2 * _read(instruction, within)
+    return _read(instruction, within) + instruction.bytes
+
+
+def _read(instruction: Instruction, within: Computation) -> int:
+    return sum(_bytes_of(name, within) for name in instruction.operands)
+
+
+def _bytes_of(name: str, within: Computation) -> int:
+    return within[name].bytes if name in within else 0
+
+
+def _read_by_fusion(inner: Computation) -> int:
+    return sum(_read_of(one, inner) for one in inner.values() if one.opcode == "parameter")
+
+
+def _read_of(parameter: Instruction, inner: Computation) -> int:
+    """Bytes of a fusion's operand that it reads."""
+    picked = 0
+    for user in _users(parameter.name, inner):
+        first = bool(user.operands) and _source(user.operands[0], inner) == parameter.name
+        if user.opcode in PICKING and first:
+            picked += user.bytes
+        elif not (user.opcode == "dynamic-update-slice" and first):
+            return parameter.bytes
+    return min(picked, parameter.bytes)
+
+
+def _written_by_fusion(inner: Computation) -> int:
+    root = next((one for one in inner.values() if one.is_root), None)
+    if root is None:
+        return 0
+    results = [inner[n] for n in root.operands] if root.opcode == "tuple" else [root]
+    return sum(_written(one, inner) for one in results)
+
+
+def _written(result: Instruction, inner: Computation) -> int:
+    origin = inner[_source(result.name, inner)]
+    if origin.opcode == "dynamic-update-slice":
+        return _bytes_of(origin.operands[1], inner)
+    return result.bytes
+
+
+def _users(name: str, inner: Computation) -> Iterator[Instruction]:
+    """Who uses a value, be it in another form."""
+    for one in inner.values():
+        if name in one.operands:
+            if one.opcode == "bitcast":
+                yield from _users(one.name, inner)
+            else:
+                yield one
+
+
+def _source(name: str, inner: Computation) -> str:
+    """What a value was before it took other forms."""
+    while name in inner and inner[name].opcode == "bitcast":
+        name = inner[name].operands[0]
+    return name

@@ -1,0 +1,81 @@
+"""What is published of accelerators: peak, bandwidth and memory; a file in `chips` for each."""
+
+import dataclasses
+import functools
+import pathlib
+import tomllib
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from jax_unlearn.core import InputError, check_choice
+
+FOLDER = pathlib.Path(__file__).with_name("chips")
+
+
+@dataclasses.dataclass(frozen=True)
+class Chip:
+    """One chip, by its maker's data sheet.
+
+    Attributes:
+      name: the maker's.
+      platform: ``'gpu'`` or ``'tpu'``.
+      kind: part of JAX's name of the device, such as ``'TPU v5 lite'``.
+      peak: by compute type the operations per second.
+      bandwidth: of its memory, bytes per second.
+      memory: bytes.
+      usable: share of the memory that programs get.
+      sizes: topologies that programs are compiled for, such as ``'8'`` or ``'2x4'``.
+      sources: where this is from.
+      compiler: what the compiler must be told of it: of a GPU a GpuTargetConfigProto as text, of a
+        TPU the name of a chip's configuration where one of several is meant; '' for nothing.
+    """
+
+    name: str
+    platform: str
+    kind: str
+    peak: Mapping[str, float]
+    bandwidth: float
+    memory: int
+    usable: float
+    sizes: tuple[str, ...]
+    sources: tuple[str, ...]
+    compiler: str = ""
+
+
+@functools.cache
+def chips() -> Mapping[str, Chip]:
+    """All chips that a file describes, by the file's name.
+
+    Raises:
+      InputError: a file lacks a fact or has one that is not known here.
+    """
+    return MappingProxyType({path.stem: _read(path) for path in sorted(FOLDER.glob("*.toml"))})
+
+
+def chip_named(name: str, *, argument: str) -> Chip:
+    """The chip of a name; InputError, with near names, where there is none."""
+    check_choice(argument, name, chips())
+    return chips()[name]
+
+
+def peak(kind: str, dtype: str) -> float | None:
+    """Operations per second of a device at most, or None where it is not known.
+
+    Args:
+      kind: JAX's name of the device, such as NVIDIA H100 80GB HBM3.
+      dtype: float32 or bfloat16.
+    """
+    known = [chip for chip in chips().values() if chip.kind in kind]
+    return max(known, key=lambda chip: len(chip.kind)).peak[dtype] if known else None
+
+
+def _read(path: pathlib.Path) -> Chip:
+    try:
+        given: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
+        given |= {name: tuple(given[name]) for name in ("sizes", "sources")}
+        return Chip(**given)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"chip={str(path)!r}: {error}: expected the facts that the other files there have"
+        ) from error

@@ -1,0 +1,90 @@
+"""A small network's programs, compiled for each target; skipped where its compiler is missing."""
+
+import functools
+
+import pytest
+
+from experiments.compile.compiling import prepare
+from experiments.compile.settings import settle
+from experiments.compile.target import check_compiler, parse_target
+from experiments.shared.config import Experiment
+from experiments.shared.execution import Execution
+from experiments.shared.original import Data, Network, Training
+from jax_unlearn.core import InputError
+
+# What the suite switches off to compile fast on a CPU, accelerators' programs are judged by.
+pytestmark = pytest.mark.runs_long
+
+TARGETS = ("gpu:h100:2", "tpu:v5e:2x2", "tpu:v4:2x2x2", "tpu:v6e:2x4")
+BATCH = 128
+"""Sixteen images on each of eight devices: of fewer a TPU cuts each image into several."""
+
+
+@functools.cache
+def settings():
+    # Convolutions of a size that a CPU would slice, see jax_unlearn.models.convolution.
+    return settle(
+        Experiment(
+            data=Data(name="cifar10", train_size=1000, test_size=100),
+            network=Network(name="convnet", width=8),
+            training=Training(epochs=1),
+            methods=("finetune",),
+        ),
+        batch=BATCH,
+    )
+
+
+@pytest.fixture(scope="module", params=TARGETS)
+def target(request):
+    target = parse_target(request.param)
+    try:
+        check_compiler(target)
+    except InputError as error:
+        pytest.skip(str(error))
+    return target
+
+
+@pytest.fixture(scope="module")
+def records(target):
+    """What is found of the loops of a run and of a bank, by the program's kind."""
+    compiling = prepare(settings(), target, Execution(), ("scan", "bank"))
+    jobs = {job.program: job for job in compiling.jobs if job.row == "training"}
+    return {kind: compiling.compile(job, fit=False) for kind, job in jobs.items()}
+
+
+def test_it_compiles_and_is_bounded(records):
+    for record in records.values():
+        assert record["error"] is None
+        assert record["bound_seconds"] > 0
+        assert 0 < record["memory"]["total"] < record["room"]
+        # On a TPU so small a program keeps nothing outside of the chip's own memory.
+        assert record["largest_batch"] is None or record["largest_batch"] >= BATCH
+
+
+def test_devices_exchange_sums_alone_and_models_of_a_bank_nothing(records):
+    assert set(records["scan"]["collectives"]) == {"all-reduce"}
+    assert records["bank"]["collectives"] == {}
+
+
+def test_nothing_of_the_cpus_is_in_it(records):
+    # Three convolutions, their weight gradients and two gradients of images; where a compiler takes
+    # the linear layer for a convolution, three products. Slices would be many more.
+    for record in records.values():
+        assert record["convolutions"]["3x3"] == 8
+        assert record["oversized"] == {}
+
+
+def test_operations_are_those_of_the_convolutions_and_the_linear_layer(records, target):
+    def taps(side, stride):
+        # A window at either edge loses a column; at stride 2 only the first one does.
+        return 3 * (side // stride) - (2 if stride == 1 else 1)
+
+    layers = ((32, 1, 3, 8), (32, 2, 8, 16), (16, 2, 16, 32))
+    forward = [2 * taps(side, stride) ** 2 * a * b for side, stride, a, b in layers]
+    linear = 2 * 32 * 10
+    expected = BATCH * (3 * sum(forward) - forward[0] + 3 * linear)
+    found = records["bank"]["counted"]["flops"]
+    assert found == pytest.approx(expected, rel=1e-3)
+    assert records["scan"]["counted"]["flops"] * records["scan"]["shards"] == pytest.approx(
+        expected, rel=1e-3
+    )

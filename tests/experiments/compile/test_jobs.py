@@ -1,0 +1,178 @@
+"""What is compiled is what a run of the same settings would execute, from sizes alone."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+import jax_unlearn as ju
+from experiments.compile import command, compiling, measuring
+from experiments.compile.jobs import PROGRAMS, list_jobs, one_shot
+from experiments.compile.kernels import largest_kernel
+from experiments.compile.plain_networks import PLAIN, plain_model
+from experiments.compile.settings import settle
+from experiments.compile.stand_in import SIZES, stand_in
+from experiments.compile.totals import planned_steps, totals
+from experiments.shared.config import Experiment
+from experiments.shared.original import Data, Network, Training
+from jax_unlearn.sharding import Layout
+
+SMALL = Experiment(
+    data=Data(name="cifar10", train_size=500, test_size=100),
+    network=Network(name="convnet", width=2),
+    training=Training(epochs=3, batch_size=40),
+    requests=("class:3", "random:0.1"),
+    methods=("finetune", "mumis", "ssd"),
+    seeds=(0, 1),
+    oracles=4,
+    set=("finetune.batch_size=40", "finetune.epochs=2", "mumis.batch_size=30", "ssd.batch_size=40"),
+)
+
+
+@pytest.fixture(scope="module")
+def settings():
+    return settle(SMALL)
+
+
+def jobs_of(settings, programs=PROGRAMS, *, scans=True):
+    together, beside = Layout(ju.make_mesh(4)), Layout(ju.make_mesh(1, 4), stacked=True)
+    return list_jobs(settings, together, beside, programs, scans=scans)
+
+
+def test_every_program_of_a_run_is_listed_once_with_what_it_is_compared_to(settings):
+    jobs = {job.name: job for job in jobs_of(settings)}
+    assert list(jobs) == [
+        *("training step b40", "training plain b40", "training scan b40"),
+        *("finetune step b40", "finetune scan b40"),
+        *("training step b32", "training plain b32", "mumis step b32", "mumis scan b32"),
+        *("predictions evaluation b256", "training bank b40"),
+    ]
+    assert jobs["training bank b40"].models == 4
+    assert jobs["training step b40"].shards == 4
+    assert one_shot(settings) == ["ssd"]
+
+
+def test_data_that_is_sent_from_the_host_has_no_compiled_loop(settings):
+    found = {job.program for job in jobs_of(settings, scans=False)}
+    assert found == {"step", "plain", "evaluation"}
+
+
+def test_a_batch_of_ones_own_is_every_methods(settings):
+    assert {job.batch for job in jobs_of(settle(SMALL, batch=20), ("step", "bank"))} == {20}
+
+
+def test_planned_steps_are_those_that_a_run_takes(settings):
+    assert planned_steps(settings.recipe, settings.training()) == 3 * 13
+    methods = settings.methods("class:3")
+    steps = {
+        row: planned_steps(method, settings.unlearning("class:3", method))
+        for row, method in methods.items()
+        if method.num_epochs
+    }
+    assert steps == {"finetune": 2 * 12, "mumis": 200}
+
+
+def test_totals_add_up_bounds_times_steps(settings):
+    def record(seconds, batch, models=1):
+        return {"error": None, "bound_seconds": seconds, "batch": batch, "models": models}
+
+    found = totals(
+        settings,
+        {
+            "training step b40": record(9.0, 40),
+            "training scan b40": record(1.0, 40),
+            "finetune scan b40": record(2.0, 40),
+            "mumis step b32": record(0.5, 32),
+            "predictions evaluation b200": record(0.25, 200),
+            "training bank b40": record(2.0, 40, 4),
+            "training plain b40": record(100.0, 40),
+            "finetune step b40": {"error": "refused"},
+        },
+    )
+    assert found["models_per_hour"] == pytest.approx(4 * 3600 / (39 * 2.0))
+    assert found["images_per_second"] == 40
+    assert found["input_bytes_per_second"] == 40 * 32 * 32 * 3
+    # Two originals and four oracles of two requests; of both methods a model for each.
+    trained, models = 2 + 2 * 4, 2 + 2 * 4 + 2 * 3 * 2
+    finetune = 24 + 2 * 12  # a tenth is forgotten by either request
+    mumis = 2 * 200
+    seconds = trained * 39 * 1.0 + 2 * (finetune * 2.0 + mumis * 0.5) + models * 3 * 0.25
+    assert found["models"] == models
+    assert found["minutes"] == pytest.approx(seconds / 60)
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_plain_network_has_the_weights_of_ours(name):
+    of_ours, of_plain = (
+        jax.eval_shape(make(name, 10, (32, 32, 3), width=4).init, jax.random.key(0))
+        for make in (ju.make_model, plain_model)
+    )
+    shapes = [sorted(leaf.shape for leaf in jax.tree.leaves(v)) for v in (of_ours, of_plain)]
+    assert shapes[0] == shapes[1]
+
+
+def test_a_plain_network_gives_the_logits_of_ours_for_the_same_weights():
+    ours, plain = (make("convnet", 3, (8, 8, 1), width=2) for make in (ju.make_model, plain_model))
+    variables = ours.init(jax.random.key(0))
+    other = jax.eval_shape(plain.init, jax.random.key(0))
+    names = {"Conv_0": "conv1", "Conv_1": "conv2", "Conv_2": "conv3", "Dense_0": "fc"}
+    names |= {f"BatchNorm_{k}": f"bn{k + 1}" for k in range(3)}
+    renamed = {
+        part: {layer: variables[part][names[layer]] for layer in layers}
+        for part, layers in other.items()
+    }
+    images = jax.random.uniform(jax.random.key(1), (5, 8, 8, 1))
+    np.testing.assert_allclose(
+        plain.logits(renamed, images), ours.logits(variables, images), atol=1e-5
+    )
+
+
+def test_the_networks_own_kernels_are_read_off_its_computation():
+    assert largest_kernel(ju.make_model("resnet8", 10, (32, 32, 3), width=2), (32, 32, 3)) == (3, 3)
+    assert largest_kernel(ju.testing.small_model(), (4, 4, 1)) == ()
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_stand_ins_have_the_sizes_of_the_data_and_no_images(name):
+    found, sizes = stand_in(Experiment(data=Data(name=name))), SIZES[name]
+    assert found.train.image.shape == (sizes.train, *sizes.shape)
+    assert len(found.test.label) == sizes.test
+    counts = np.bincount(found.train.label)
+    assert len(counts) == sizes.classes
+    assert counts.max() - counts.min() <= 1
+    if sizes.fine:
+        # A finer class lies within one class.
+        assert len(np.unique(found.train_fine + 1000 * found.train.label)) == sizes.fine
+
+
+def test_a_command_that_was_cut_off_goes_on_and_other_settings_are_refused(
+    call, refused, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(command, "check_compiler", lambda target: None)
+    monkeypatch.setattr(compiling, "devices_of", lambda target: jax.devices())
+    compiled = []
+
+    def measure(job, chip, dtype, kernel):
+        compiled.append(job.name)
+        if len(compiled) == 2:
+            return {"error": "cut off"}
+        return measuring.measure(job, chip, dtype, kernel)
+
+    monkeypatch.setattr(compiling, "measure", measure)
+    flags = ["--target", "tpu:v5e:2x2", "--network.width", 2, "--methods", "finetune"]
+    flags += ["--programs", "step", "evaluation", "--out", tmp_path, "--training.batch-size", 8]
+    flags += ["--set", "finetune.batch_size=8"]
+    for expected in (3, 1):
+        compiled.clear()
+        if expected == 1:
+            compiled += ["", ""]
+        done = call(command.main, *flags)
+        assert done.code == 0, done.err
+        assert len([name for name in compiled if name]) == expected
+    found = json.loads((tmp_path / "compile.json").read_text())
+    records = found["programs"]["tpu:v5e:2x2"]
+    assert {record["error"] for record in records.values()} == {None}
+    assert "training step b8" in (tmp_path / "compile.md").read_text()
+    line = refused(command.main, *flags, "--network.dtype", "bfloat16")
+    assert "holds programs of other settings or versions" in line

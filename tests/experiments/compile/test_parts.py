@@ -1,0 +1,148 @@
+"""Optimised programs are read, counted and bounded: on saved texts, by closed forms.
+
+Both texts are of one function, compiled for two H100 and four TPU v5e: five steps of gradient
+descent on the sum of squares of a 3x3 convolution of 8 to 16 channels, stride 2 and padding 1, of
+16 images of 8x8, which are gathered from 100. They lack metadata.
+"""
+
+import math
+import pathlib
+
+import pytest
+
+from experiments.compile.convolutions import convolutions, product_flops
+from experiments.compile.fitting import confirmed_batch
+from experiments.compile.hlo import parse
+from experiments.compile.measuring import describe
+from experiments.compile.program import Shape
+from experiments.compile.roofline import bound, largest_batch
+from experiments.compile.tables import per_image
+from experiments.compile.traffic import bytes_accessed, collectives, custom_calls, opcodes
+
+DEVICES = {"gpu": 2, "tpu": 4}
+TAPS = 11
+"""Along an axis: of four outputs the first meets two pixels and the others three."""
+
+
+@pytest.fixture(scope="module", params=DEVICES)
+def platform(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def program(platform):
+    return parse((pathlib.Path(__file__).parent / "programs" / f"{platform}.txt").read_text())
+
+
+def test_shapes_have_the_bytes_of_their_types():
+    assert Shape("bf16", (3, 3, 8, 16)).bytes == 2304
+    assert Shape("pred", (5,)).bytes == Shape("u8", (5,)).bytes == 5
+    assert Shape("s4", (3,)).bytes == 2
+    assert Shape("f32", ()).bytes == 4
+    assert Shape("token", ()).bytes == 0
+
+
+def test_the_loop_is_executed_with_its_body_and_condition(program):
+    counts = opcodes(program)
+    assert counts["while"] == 1
+    assert counts["compare"] == 2  # the loop's, and that of the gather's index
+    assert any(one.is_root for one, _ in program.executed())
+
+
+def test_a_convolution_and_its_weight_gradient_count_what_meets_a_pixel(program, platform):
+    images = 16 / DEVICES[platform]
+    forward = 2 * images * 8 * 16 * TAPS**2
+    found = convolutions(program)
+    assert [one.flops for one in found] == [forward, forward]
+    assert {one.reach for one in found} == {(3, 3)}
+    assert product_flops(program) == 0
+
+
+def test_a_weight_gradient_of_the_tpus_has_the_image_as_window_and_a_librarys_has_not(
+    program, platform
+):
+    windows = {one.window for one in convolutions(program)}
+    assert windows == ({(3, 3)} if platform == "gpu" else {(3, 3), (4, 4)})
+
+
+def test_what_is_exchanged_is_the_gradient(program):
+    assert collectives(program) == {"all-reduce": {"count": 1, "bytes": 2304}}
+
+
+def test_bytes_are_those_of_operands_and_results_of_each_kernel():
+    program = parse((pathlib.Path(__file__).parent / "programs" / "gpu.txt").read_text())
+    images, outputs, weights = 8 * 8 * 8 * 8 * 2, 8 * 4 * 4 * 16 * 2, 2304
+    # Of 100 images and of all rows the gather picks a step's; and it is told the step.
+    gather = images + 8 * 4 + 4 + images
+    bias = 16 * 2
+    convolution = images + weights + bias + outputs
+    gradient = images + outputs + weights
+    loop = (4 + 4) + (4 + 1) + (4 + 4)
+    exchanged, update, turned = 2 * weights, 3 * weights, 2 * 2 * weights
+    expected = gather + bias + convolution + gradient + loop + exchanged + update + turned
+    assert bytes_accessed(program) == expected
+
+
+def test_a_program_is_described(program, platform):
+    found = describe(program, (3, 3))
+    assert found["convolutions"] == {"3x3": 2}
+    assert found["oversized"] == {}
+    assert describe(program, (1, 1))["oversized"] == {"3x3": 2}
+    assert found["loops"] == 1
+    called = {"gpu": 2, "tpu": 1}
+    assert sum(custom_calls(program).values()) == called[platform]
+
+
+DOTS = """HloModule products
+
+ENTRY %main (a: f32[6,5], b: f32[5,7]) -> f32[6,7] {
+  %a = f32[6,5]{1,0} parameter(0)
+  %b = f32[5,7]{1,0} parameter(1)
+  %dot = f32[6,7]{1,0} dot(%a, %b), lhs_contracting_dims={1}, rhs_contracting_dims={0}
+  %gemm = (f32[6,7]{1,0}, s8[9]{0}) custom-call(%a, %b), custom_call_target="__cublas$gemm"
+  %part = f32[2,7]{1,0} slice(%dot), slice={[0:2], [0:7]}
+  %new = f32[6,7]{1,0} dynamic-update-slice(%dot, %part)
+  ROOT %copy = f32[6,7]{0,1} copy(%new)
+}
+"""
+
+
+def test_products_count_two_operations_for_each_of_three_sizes():
+    program = parse(DOTS)
+    assert product_flops(program) == pytest.approx(2 * 2 * 6 * 5 * 7)
+    read, part, whole = (6 * 5 + 5 * 7) * 4, 2 * 7 * 4, 6 * 7 * 4
+    assert bytes_accessed(program) == 2 * (read + whole) + 9 + 2 * part + 2 * part + 2 * whole
+
+
+@pytest.mark.parametrize(
+    ("flops", "moved", "expected"),
+    [(100.0, 10.0, (10.0, "compute")), (10.0, 100.0, (20.0, "memory")), (0.0, 0.0, (0, "compute"))],
+)
+def test_a_bound_is_the_longer_of_computing_and_moving(flops, moved, expected):
+    assert bound(flops, moved, peak=10.0, bandwidth=5.0) == expected
+
+
+def test_the_largest_batch_fills_the_room_and_is_divided_by_the_devices():
+    assert largest_batch(fixed=10, per_row=2, room=31, multiple=1) == 10
+    assert largest_batch(fixed=10, per_row=2, room=31, multiple=4) == 8
+    assert largest_batch(fixed=40, per_row=2, room=31, multiple=1) == 0
+    assert largest_batch(fixed=10, per_row=0, room=31, multiple=1) is None
+
+
+def test_a_batch_is_confirmed_by_a_few_tries_that_become_smaller():
+    tried = []
+
+    def fits(batch):
+        tried.append(batch)
+        return batch <= 800
+
+    assert confirmed_batch(fits, 1000, 8) == 800
+    assert tried == [1000, 896, 800]
+    assert confirmed_batch(lambda batch: False, 1000, 8) == 0
+    assert confirmed_batch(lambda batch: True, 4, 8) == 0
+
+
+def test_costs_of_an_image_are_of_all_devices_that_share_a_batch():
+    record = {"flops": 10.0, "bytes": 20.0, "batch": 8, "shards": 4}
+    assert per_image(record) == (5.0, 10.0)
+    assert math.isclose(per_image(record | {"shards": 1})[0], 1.25)
