@@ -348,7 +348,7 @@ def concatenate_pools(*pools: Pool) -> Pool:
 
 def shuffled_rows(
     key: chex.PRNGKey,
-    rows: jax.Array,
+    rows: jax.Array | np.ndarray,
     batch_size: int,
     *,
     start: int = 0,
@@ -485,7 +485,7 @@ class Unlearner(Hyperparameters):
         The key is the same in every epoch, so that an order may run on from one to the next.
         """
         key = jax.random.fold_in(key, epoch)
-        return shuffled_rows(key, jnp.arange(pool.label.shape[0]), self.batch_size)
+        return shuffled_rows(key, np.arange(pool.label.shape[0]), self.batch_size)
 
     def step(
         self, model: Model, state: State, batch: Batch, info: StepInfo

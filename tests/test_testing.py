@@ -98,9 +98,17 @@ class MixesTypes(Sound):
         return super().losses(logits, batch, extra, info) * (batch.role == ju.RETAIN)
 
 
+class Rolls(Sound):
+    """Draws a number that no key knows."""
+
+    def losses(self, logits, batch, extra, info):
+        return super().losses(logits, batch, extra, info) * np.random.default_rng().uniform()
+
+
 @pytest.mark.parametrize(
     ("method", "sentence"),
     [
+        (Rolls, "a step that is traced anew gives another state"),
         (Keyless, "another key gives the same weights"),
         (CountsPadding, "which pad a batch, change the step"),
         (Widens, "with bfloat16 weights a step changes"),

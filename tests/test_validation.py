@@ -11,7 +11,7 @@ import pytest
 from flax import nnx
 
 import jax_unlearn as ju
-from jax_unlearn.testing import small, small_problem
+from jax_unlearn.testing import small_problem
 
 METHOD = ju.finetune(epochs=1, batch_size=10)
 KEY = jax.random.key(0)
@@ -199,17 +199,6 @@ def test_half_precision_weights_give_the_same_in_a_compiled_loop_and_step_by_ste
         np.testing.assert_allclose(
             np.asarray(a, np.float32), np.asarray(b, np.float32), rtol=0.02, atol=0.02
         )
-
-
-@pytest.mark.parametrize("name", ju.METHODS)
-def test_every_method_works_under_strict_promotion(name):
-    more = {"max_steps": 2} if name.startswith(("mumis", "l2ul")) else {}
-    more = {"damping": 1.0} if name == "influence" else more
-    method = small(ju.METHODS[name], **more)
-    problem = small_problem(whole_classes=method.whole_classes)
-    with jax.numpy_dtype_promotion("strict"):
-        result = ju.run(method, problem, KEY)
-    assert bool(result.steps) == bool(method.num_epochs)
 
 
 def test_an_augmentation_that_is_no_function_is_refused():

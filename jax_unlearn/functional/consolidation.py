@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 
+@jax.jit
 def hold_unimportant(importance: Any) -> Any:
     """How much to hold each weight back: 1 for the least important of its array, 0 for the most.
 

@@ -28,12 +28,16 @@ def top_share_mask(scores: Any, share: jax.Array | float) -> Any:
       InputError: for a share out of range or a tree without entries.
     """
     check_number("share", share, low=0, high=1)
-    leaves, structure = jax.tree.flatten(scores)
-    count = sum(leaf.size for leaf in leaves)
-    if count == 0:
+    if sum(leaf.size for leaf in jax.tree.leaves(scores)) == 0:
         raise InputError("scores: the tree holds no entries; expected arrays of scores")
-    flat = jnp.concatenate([leaf.ravel() for leaf in leaves])
+    return _top_share_mask(scores, share)
 
+
+@jax.jit
+def _top_share_mask(scores: Any, share: jax.Array | float) -> Any:
+    leaves, structure = jax.tree.flatten(scores)
+    flat = jnp.concatenate([leaf.ravel() for leaf in leaves])
+    count = flat.size
     kept = _count_of(share, count)
     threshold = jnp.sort(flat)[jnp.clip(count - kept, 0, count - 1)]
     above, level = flat > threshold, flat == threshold
@@ -47,6 +51,7 @@ def top_share_mask(scores: Any, share: jax.Array | float) -> Any:
     return jax.tree.unflatten(structure, parts)
 
 
+@jax.jit
 def ratio_mask(scores: Any, others: Any, threshold: jax.Array | float) -> Any:
     """Mark the entries whose score is at least ``threshold`` times another score.
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 
+@jax.jit
 def sign_consensus(vectors: Any) -> Any:
     """Merge task vectors: their mean where all of them have one sign, 0 elsewhere.
 

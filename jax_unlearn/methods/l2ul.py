@@ -122,14 +122,15 @@ class L2UL(UntilForgotten):
 
     def batch_indices(self, key: chex.PRNGKey, epoch: int, pool: Pool) -> jax.Array:
         """Rows of the next steps: int32 [steps, adversarial_batch_size + batch_size]."""
-        made, keys = jnp.asarray(pool.extra[MADE]) >= 0, jax.random.split(key)
+        made, keys = np.asarray(pool.extra[MADE]) >= 0, jax.random.split(key)
         start, steps = self.steps_of(epoch)
 
-        def deal(key: chex.PRNGKey, chosen: jax.Array, size: int) -> jax.Array:
-            return shuffled_rows(key, jnp.flatnonzero(chosen), size, start=start, steps=steps)
+        def deal(key: chex.PRNGKey, chosen: np.ndarray, size: int) -> jax.Array:
+            return shuffled_rows(key, np.flatnonzero(chosen), size, start=start, steps=steps)
 
         adversarial = deal(keys[0], made, self.adversarial_batch_size)
-        return jnp.concatenate([adversarial, deal(keys[1], ~made, self.batch_size)], axis=1)
+        forget = deal(keys[1], ~made, self.batch_size)
+        return jnp.asarray(np.concatenate([adversarial, forget], axis=1))
 
     def loss(
         self, forward: Forward, batch: Batch, extra: Any, info: StepInfo

@@ -84,12 +84,12 @@ class NegMerge(Descent):
 
     def batch_indices(self, key: chex.PRNGKey, epoch: int, pool: Pool) -> jax.Array:
         """Rows of each step: int32 [steps, batch_size * models], one of each model in turn."""
-        key, rows = jax.random.fold_in(key, epoch), jnp.arange(pool.label.shape[0])
+        key, rows = jax.random.fold_in(key, epoch), np.arange(pool.label.shape[0])
         orders = [
             shuffled_rows(k, rows, self.batch_size) for k in jax.random.split(key, self.models)
         ]
         # In turn, so that each of several devices has its share of every model's.
-        return jnp.stack(orders, axis=2).reshape(len(orders[0]), -1)
+        return jnp.asarray(np.stack(orders, axis=2).reshape(len(orders[0]), -1))
 
     def step(
         self, model: Model, state: DescentState, batch: Batch, info: StepInfo

@@ -5,6 +5,7 @@ from typing import ClassVar
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jax_unlearn.core import FORGET, RETAIN, Batch, Pool, check_choice, shuffled_rows
 from jax_unlearn.methods.descent import Descent, Forward
@@ -40,7 +41,7 @@ class Paired(Descent):
         keys = dict(zip((RETAIN, FORGET), jax.random.split(key), strict=True))
 
         def deal(role: int, steps: int | None = None) -> jax.Array:
-            rows = jnp.flatnonzero(pool.role == role)
+            rows = np.flatnonzero(pool.role == role)
             return shuffled_rows(keys[role], rows, self.batch_size, steps=steps)
 
         pace = deal(self.paced_by)
@@ -49,7 +50,8 @@ class Paired(Descent):
             for role in (RETAIN, FORGET)
         }
         # In turn, so that each of several devices has its share of both.
-        return jnp.stack([dealt[RETAIN], dealt[FORGET]], axis=2).reshape(len(pace), -1)
+        rows = np.stack([dealt[RETAIN], dealt[FORGET]], axis=2)
+        return jnp.asarray(rows.reshape(len(pace), -1))
 
     def pair(
         self, forward: Forward, batch: Batch

@@ -97,11 +97,11 @@ class RandomLabel(Descent):
         key = jax.random.fold_in(key, epoch)
         passes = [
             shuffled_rows(
-                jax.random.fold_in(key, role), jnp.flatnonzero(pool.role == role), self.batch_size
+                jax.random.fold_in(key, role), np.flatnonzero(pool.role == role), self.batch_size
             )
             for role in (FORGET, RETAIN)
         ]
-        return jnp.concatenate(passes)
+        return jnp.asarray(np.concatenate(passes))
 
     def losses(self, logits: jax.Array, batch: Batch, extra: Any, info: StepInfo) -> jax.Array:
         """Cross-entropy, on fresh labels where the forget rows get one every step."""

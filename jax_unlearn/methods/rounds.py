@@ -3,6 +3,7 @@
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jax_unlearn.core import (
     FORGET,
@@ -55,17 +56,17 @@ class Rounds(Optimized):
         forget, retain = (
             shuffled_rows(
                 jax.random.fold_in(key, role),
-                jnp.flatnonzero(pool.role == role),
+                np.flatnonzero(pool.role == role),
                 width,
                 start=start,
                 steps=steps,
             )
             for role, start, steps in ((FORGET, epoch * ROUNDS, rounds), (RETAIN, first, count))
         )
-        missing = jnp.full((-count % every, width), -1, jnp.int32)
-        retain = jnp.concatenate([retain, missing]).reshape(rounds, every, width)
-        rows = jnp.concatenate([forget[:, None], retain], axis=1).reshape(-1, width)
-        return rows[: rounds + count]
+        missing = np.full((-count % every, width), -1, np.int32)
+        after = np.concatenate([retain, missing]).reshape(rounds, every, width)
+        rows = np.concatenate([np.asarray(forget)[:, None], after], axis=1).reshape(-1, width)
+        return jnp.asarray(rows[: rounds + count])
 
     def place(self, info: StepInfo) -> tuple[jax.Array, jax.Array]:
         """Number of a step's iteration, and its place in its round: 0 is the forget step."""

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jax_unlearn import functional
 from jax_unlearn.core import (
@@ -82,7 +83,7 @@ class SCRUB(Taught):
     def batch_indices(self, key: chex.PRNGKey, epoch: int, pool: Pool) -> jax.Array:
         """Rows of each step: all forget rows where the epoch begins so, then all retain rows."""
         key = jax.random.fold_in(key, epoch)
-        rows = {role: jnp.flatnonzero(pool.role == role) for role in (FORGET, RETAIN)}
+        rows = {role: np.flatnonzero(pool.role == role) for role in (FORGET, RETAIN)}
         forget_size = min(self.forget_batch_size, len(rows[FORGET]))
         sizes = {FORGET: forget_size, RETAIN: self.batch_size}
         passes = []
@@ -90,8 +91,8 @@ class SCRUB(Taught):
             dealt = shuffled_rows(jax.random.fold_in(key, role), rows[role], sizes[role])
             # Steps are of one width: what a smaller batch lacks is padding.
             short = max(sizes.values()) - sizes[role]
-            passes.append(jnp.pad(dealt, ((0, 0), (0, short)), constant_values=-1))
-        return jnp.concatenate(passes)
+            passes.append(np.pad(dealt, ((0, 0), (0, short)), constant_values=-1))
+        return jnp.asarray(np.concatenate(passes))
 
     def loss(
         self, forward: Forward, batch: Batch, extra: Any, info: StepInfo

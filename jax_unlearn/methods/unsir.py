@@ -121,9 +121,9 @@ class UNSIR(Optimized):
 
     def batch_indices(self, key: chex.PRNGKey, epoch: int, pool: Pool) -> jax.Array:
         """Noise rows, ``copies`` of each, and retain rows in one order; then retain rows alone."""
-        noise, rows = (jnp.flatnonzero(pool.role == role) for role in (FORGET, RETAIN))
+        noise, rows = (np.flatnonzero(pool.role == role) for role in (FORGET, RETAIN))
         if epoch == 0:
-            rows = jnp.concatenate([jnp.tile(noise, self.copies), rows])
+            rows = np.concatenate([np.tile(noise, self.copies), rows])
         return shuffled_rows(jax.random.fold_in(key, epoch), rows, self.batch_size)
 
     def loss(

@@ -55,6 +55,11 @@ METHODS = {
 }
 
 
+# Attacks and solvers of many steps, each of which takes ten times as long where few optimisations
+# are made; the others compile for longer than they run.
+RUN_LONG = ("amun", "influence", "l2ul", "mumis")
+
+
 @pytest.fixture(scope="module")
 def oracle(convnet_lab):
     recipe = ju.retrain(epochs=8, batch_size=50, learning_rate=0.1, augment=False)
@@ -70,7 +75,13 @@ def test_the_original_knows_the_class_and_the_oracle_does_not(convnet_lab, oracl
         assert accuracy(problem.model, variables, problem.retain) > 95
 
 
-@pytest.mark.parametrize("name", sorted(set(ju.METHODS) - {"retrain"}))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.runs_long if name in RUN_LONG else ())
+        for name in sorted(set(ju.METHODS) - {"retrain"})
+    ],
+)
 def test_a_method_forgets_the_class_and_keeps_the_rest(name, convnet_lab, oracle, accuracy):
     problem = convnet_lab.problem
     arguments, bound = METHODS[name]

@@ -12,15 +12,23 @@ FOLDERS = (ROOT.parent / "shared/golden/zoo", ROOT / "tests/golden/zoo")
 """The whole where it is at hand; else what travels with the tests, see tests/golden/README.md."""
 
 
+LONG = pytest.mark.runs_long
+# Attacks of many steps, and a gradient of every class for every image.
+RUN_LONG = ("salun_family/amun", "salun_family/fisher_forgetting")
+
+
 def pytest_generate_tests(metafunc):
     given = metafunc.config.getoption("--golden")
     files = find([given] if given else FOLDERS)
     if "name" in metafunc.fixturenames:
         metafunc.parametrize(("name", "path"), files.items(), ids=files)
     elif "file" in metafunc.fixturenames:
-        cases = [(*named, function) for named, function in CASES.items() if named[0] in files]
-        ids = [":".join(filter(None, [file, variant])) for file, variant, _ in cases]
-        metafunc.parametrize(("file", "variant", "check"), cases, ids=ids)
+        named = {":".join(filter(None, case)): case for case in CASES if case[0] in files}
+        cases = [
+            pytest.param(*case, CASES[case], id=name, marks=LONG if case[0] in RUN_LONG else ())
+            for name, case in named.items()
+        ]
+        metafunc.parametrize(("file", "variant", "check"), cases)
 
 
 @pytest.fixture(autouse=True)

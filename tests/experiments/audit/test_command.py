@@ -15,6 +15,9 @@ from jax_unlearn.bank import open_bank
 from jax_unlearn.core import Predictions
 from jax_unlearn.report.tables import to_markdown
 
+# The models of its bank train for long beside the time that their few programs take to compile.
+pytestmark = pytest.mark.runs_long
+
 COUNT = 6
 
 
