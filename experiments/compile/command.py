@@ -70,8 +70,9 @@ def execute(command: Command, terminal: Console) -> None:
     for text, compiling in prepared.items():
         records = findings.of(text)
         for job in compiling.jobs:
-            if records.get(job.name, {"error": ""})["error"] is not None:
-                records[job.name] = compiling.compile(job, fit=command.fit)
+            if findings.lacks(text, job.name):
+                with findings.attempt(text, job.name):
+                    records[job.name] = compiling.compile(job, fit=command.fit)
                 findings.write()
                 say(f"{text} {job.name}: {_told(records[job.name])}")
         findings.totals[text] = totals(settings, records)

@@ -1,8 +1,9 @@
 """What has been compiled so far: kept in a folder, so that a command that was cut off goes on."""
 
+import contextlib
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from typing import Any
 
@@ -14,6 +15,10 @@ from .measuring import Record
 
 COMPILERS = ("libtpu", "jax-cuda13-plugin", "jax-cuda12-plugin")
 """Packages that bring XLA's compilers."""
+
+CRASHED = "the process ended while this was compiled"
+TRIES = 2
+"""How often a program is compiled that has ended the process: once it may have been a kill."""
 
 
 class Findings:
@@ -57,6 +62,25 @@ class Findings:
     def of(self, target: str) -> dict[str, Record]:
         """Records of a target by program; to be added to."""
         return self.records.setdefault(target, {})
+
+    def lacks(self, target: str, name: str) -> bool:
+        """Whether a program is still to be compiled; one that ends the process is tried twice."""
+        record = self.of(target).get(name)
+        return record is None or (record["error"] is not None and record.get("attempts", 0) < TRIES)
+
+    @contextlib.contextmanager
+    def attempt(self, target: str, name: str) -> Iterator[None]:
+        """Leave a word for who starts again where a compiler's crash ends the process inside."""
+        records = self.of(target)
+        before = records.get(name, {}).get("attempts", 0)
+        records[name] = {"error": CRASHED, "attempts": before + 1}
+        self.write()
+        try:
+            yield
+        except BaseException:
+            del records[name]
+            self.write()
+            raise
 
     def write(self) -> None:
         """Write all that there is."""

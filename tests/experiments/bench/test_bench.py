@@ -209,7 +209,7 @@ def test_virtual_devices_give_the_weights_of_one(call, tmp_path):
 
 def test_a_process_that_fails_gives_the_line_that_it_wrote_last():
     with pytest.raises(RuntimeError, match=r"^AttributeError: .*no attribute 'nothing'"):
-        run_apart("peaks.nothing", cpu_devices=1)
+        run_apart("cases.nothing", cpu_devices=1)
 
 
 def test_a_profile_holds_programs_and_not_every_python_call(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 
 import jax_unlearn as ju
 from experiments.compile import command, compiling, measuring
+from experiments.compile.findings import Findings
 from experiments.compile.jobs import PROGRAMS, list_jobs, one_shot
 from experiments.compile.kernels import largest_kernel
 from experiments.compile.plain_networks import PLAIN, plain_model
@@ -176,3 +177,23 @@ def test_a_command_that_was_cut_off_goes_on_and_other_settings_are_refused(
     assert "training step b8" in (tmp_path / "compile.md").read_text()
     line = refused(command.main, *flags, "--network.dtype", "bfloat16")
     assert "holds programs of other settings or versions" in line
+
+
+def test_a_program_that_ends_the_process_is_tried_twice_and_then_left(tmp_path):
+    under_way = []
+    for attempts in (1, 2):
+        findings = Findings(tmp_path, {}, overwrite=False)
+        assert findings.lacks("t", "p")
+        under_way.append(findings.attempt("t", "p"))
+        under_way[-1].__enter__()  # and the process ends
+        record = json.loads((tmp_path / "compile.json").read_text())["programs"]["t"]["p"]
+        assert record["attempts"] == attempts
+    assert not Findings(tmp_path, {}, overwrite=False).lacks("t", "p")
+
+
+def test_an_interrupted_compilation_is_no_attempt(tmp_path):
+    findings = Findings(tmp_path, {}, overwrite=False)
+    with pytest.raises(KeyboardInterrupt), findings.attempt("t", "p"):
+        raise KeyboardInterrupt
+    assert findings.lacks("t", "p")
+    assert json.loads((tmp_path / "compile.json").read_text())["programs"]["t"] == {}
