@@ -12,11 +12,14 @@ from typing import Any, NamedTuple
 import tyro
 
 FOOTER = (
-    "--help-all explains every flag in full. --debug shows where in the code an error was raised."
+    "--help-all explains every flag and preset in full. --debug shows where in the code an error "
+    "was raised."
 )
 
 _METAVARS = {str: "STR", int: "INT", float: "FLOAT"}
 _WIDEST, _LEFT = 100, 32
+_LONG = 8
+"""Entries of a list above which it keeps their names alone."""
 
 
 class Flag(NamedTuple):
@@ -116,13 +119,16 @@ def _lines(head: str, flags: Iterable[Flag], width: int) -> str:
 
 
 def _wrapped(text: str, width: int) -> str:
-    """Fill paragraphs; lines that are indented stay as they are, those of lists are cut."""
+    """Fill paragraphs; indented lines stay, those of a list are cut or, where many, only named."""
     found = []
     for block in re.split(r"\n\s*\n", text.strip("\n")):
         lines = block.splitlines()
         if all(re.match(r"  \S+ {2,}\S", line) for line in lines):
+            names = ", ".join(line.split()[0] for line in lines)
             cut = [line if len(line) <= width else f"{line[: width - 3]}..." for line in lines]
-            found.append("\n".join(cut))
+            room = width - 2
+            named = textwrap.indent(textwrap.fill(names, room), "  ")
+            found.append("\n".join(cut) if len(lines) <= _LONG else named)
         elif any(line.startswith(" ") for line in lines):
             found.append("\n".join(lines))
         else:

@@ -149,7 +149,7 @@ def test_without_originals_power_is_unknown_and_nothing_is_judged():
     assert found.uninformative == ()
     for verdict in verdicts(found).values():
         assert verdict.outcome == CANNOT_BE_JUDGED
-        assert verdict.reason.startswith("no original is given, so no measure is known to have")
+        assert verdict.reason.startswith("no original is given, so no measure is known to tell")
 
 
 def test_a_collapsed_original_gives_no_power():
