@@ -11,6 +11,9 @@ import textwrap
 import jax
 
 import jax_unlearn as ju
+from experiments.leaderboard.page import board_page
+from experiments.leaderboard.places import make_tables
+from experiments.leaderboard.reading import read_run
 from jax_unlearn.registry import find_method
 from jax_unlearn.testing import check_method
 from jax_unlearn.validation import check_model
@@ -83,9 +86,9 @@ def test_the_table_of_methods_lists_every_method():
     }
 
 
-def measured_by(folder, row="row"):
+def measured_by(folder):
     with (folder / "audit.csv").open() as file:
-        return {(line[row], line["measure"]): line for line in csv.DictReader(file)}
+        return {(line["row"], line["measure"]): line for line in csv.DictReader(file)}
 
 
 def test_the_short_table_is_the_quickstarts():
@@ -189,19 +192,38 @@ def test_the_strong_audits_numbers_are_the_measured_ones():
         "U-LiRA AUC": "ulira_auc",
         "KLOM, 95 %": "klom_forget_p95",
     }
-    path = MEASURED / "digits_audit" / "audit.csv"
-    with path.open() as file:
-        measured = {(row["model"], row["measure"]): row for row in csv.DictReader(file)}
+    measured = measured_by(MEASURED / "digits_audit")
     band, *models = table_under(RESULTS, "strong audit")
     assert band["model"] == "null band"
     assert [row["model"] for row in models][:3] == ["original", "oracle", "natmu"]
     for shown in models:
-        marks = [row["mark"] for (model, _), row in measured.items() if model == shown["model"]]
-        judged = sum(mark != "" for mark in marks)
+        marks = [row["verdict"] for (model, _), row in measured.items() if model == shown["model"]]
+        judged = sum(mark != "uninformative" for mark in marks)
         assert shown["measures outside"] == f"{marks.count('outside')} of {judged}"
         for column, name in columns.items():
             row = measured[shown["model"], name]
             value, _, mark = shown[column].partition(" ")
             places = len(value.partition(".")[2])
             assert value == f"{float(row['value']):.{places}f}"
-            assert (mark == "*") == (row["mark"] == "outside")
+            assert (mark == "*") == (row["verdict"] == "outside")
+
+
+def test_the_leaderboard_is_that_of_the_results():
+    runs = [read_run(folder) for folder in sorted(MEASURED.glob("zoo_*"))]
+    tables = make_tables(request for run in runs for request in run)
+    shown = (MEASURED / "leaderboard.md").read_text()
+    assert board_page(tables, [run[0] for run in runs], "leaderboard") == shown
+
+
+def test_what_is_said_of_every_method_is_measured():
+    """Whose gap lies in the null band: by name on the hardest tenth, by number on the class."""
+    inside = {}
+    for slug in ("class-3", "hardest-0.1"):
+        measured = measured_by(MEASURED / "zoo_digits" / slug)
+        inside[slug] = {
+            name
+            for (name, measure), line in measured.items()
+            if measure == "gap" and line["kind"] == "method" and line["verdict"] == "inside"
+        }
+    assert inside["hardest-0.1"] == {"finetune", "amun", "sfr_on", "msg", "natmu"}
+    assert len(inside["class-3"]) == 21
