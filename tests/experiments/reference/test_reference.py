@@ -1,7 +1,6 @@
 """Reference predictions: a method of one's own gets its verdict, and nothing is retrained."""
 
 import contextlib
-import dataclasses
 import json
 import shutil
 
@@ -13,6 +12,7 @@ from experiments.reference import command as reference_command
 from experiments.run import command as run_command
 from experiments.run import own_method
 from experiments.shared import references
+from experiments.shared.network import describe_network
 from jax_unlearn.bank import RECIPE_VERSION, describe_method, open_bank
 from jax_unlearn.bank.reference import read_reference
 from jax_unlearn.core import InputError
@@ -210,7 +210,7 @@ def test_a_shipped_file_serves_its_preset_and_is_small(name):
     recipe = describe_method(experiment.training.recipe())
     augmented = {"padding": experiment.data.padding, "flip": experiment.data.flip}
     assert made["recipe"] == json.loads(json.dumps({**recipe, **augmented}))
-    assert made["network"] == dataclasses.asdict(experiment.network)
+    assert made["network"] == describe_network(experiment.network)
     assert made["version"] == RECIPE_VERSION
     assert path.stat().st_size < 7e6
 
