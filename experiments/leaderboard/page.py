@@ -22,14 +22,18 @@ python -m experiments.leaderboard runs/mine --out runs/leaderboard.md
 
 Methods stand in the order of their average gap to the oracles in accuracy on forget, retain and
 test images, in points: the row to reach is that of the held-out oracles, which are retrained. In
-brackets the places that the 95 % intervals leave open. One that leaves the forget set known has no
-place, however small its gap: its forget accuracy has not gone a quarter of the way from the
-originals' to the oracles'. FA: forget accuracy in percent. KL: divergence from the oracles on the
-forget set, in nats. Seconds are per model, on the hardware of the run. The verdict counts the
-informative measures on which a method lies outside of the oracles' null band.
+brackets the places that the 95 % intervals leave open, which are many where seeds are few: read
+the verdict, too. One that leaves the forget set known has no place, however small its gap: its
+forget accuracy has not gone a quarter of the way from the originals' to the oracles'; such methods
+are not in the figure. Rows of the library have searched hyperparameters, as many trials each. One
+of your own has those that it was run with: its defaults, or what `python -m experiments.search
+--methods my_file.py:MyMethod --preset zoo_digits` found, given as `--hyperparameters`. FA: forget
+accuracy in percent. KL: divergence from the oracles on the forget set, in nats. Seconds are per
+model, on the hardware and under the load of its run: compare them within a run. The verdict counts
+the informative measures on which a method lies outside of the oracles' null band.
 """
 
-HEAD = ("place", "method", "submitted", "gap", "FA", "KL", "seconds", "verdict", "run")
+HEAD = ("place", "method", "source", "gap", "FA", "KL", "seconds", "verdict", "run")
 
 
 def slug_of(data: str) -> str:

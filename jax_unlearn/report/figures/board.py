@@ -87,7 +87,8 @@ def gap_against_cost_figure(panels: Sequence[Panel], *, title: str) -> Figure:
         figure,
         title,
         "Lower left: nearer to retraining, sooner. Lines: 95 % intervals. Grey: the null band, as "
-        "near as oracles come to each other; a method in it is as near as retraining."
+        "near as oracles come to each other: by gap alone, so few models in it are not told apart "
+        "from retraining. Methods without a place are not drawn."
         + (" Dashed: the time of retraining." if retrain else ""),
     )
     for axes, panel in zip(grid, panels, strict=True):
