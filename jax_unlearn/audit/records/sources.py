@@ -48,9 +48,9 @@ def gather_sources(
     )
     found = [s for s in found if s.oracle]
     if not found:
-        where = oracles or ", ".join(targets)
+        name, where = ("oracles", oracles) if oracles else ("targets", ", ".join(targets))
         raise InputError(
-            f"oracles={where!r}: no oracle there; train some with python -m experiments.bank, or "
+            f"{name}={where!r}: no oracle there; train some with python -m experiments.bank, or "
             "name another place with --oracles"
         )
     found = _chosen(found, requests)

@@ -346,7 +346,8 @@ def test_a_place_without_predictions_is_refused(refused, digits, tmp_path):
 
 def test_nothing_to_audit_is_refused(refused, files):
     assert "oracles='': expected a bank" in refused(audit.main)
-    assert "no oracle there" in refused(audit.main, f"theirs={files}")
+    said = refused(audit.main, f"theirs={files}")
+    assert said.startswith(f"error: targets='theirs={files}': no oracle there")
     assert "no unlearned model" in refused(audit.main, "--oracles", files)
 
 
