@@ -3,7 +3,7 @@
 He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition", 2015, arXiv 1512.03385.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import flax.linen as nn
 import jax
@@ -40,6 +40,27 @@ class BasicBlock(nn.Module):
         return nn.relu(x + y)
 
 
+def blocks(
+    kind: Callable[..., nn.Module], counts: Sequence[int], width: int, dtype: str
+) -> Iterator[nn.Module]:
+    """The blocks of all stages, each stage twice as wide as the one before and half as large.
+
+    Args:
+      kind: constructor of a block.
+      counts: blocks of each stage.
+      width: channels of the first stage.
+      dtype: compute type.
+    """
+    for stage, count in enumerate(counts):
+        for block in range(count):
+            yield kind(
+                features=width * 2**stage,
+                stride=2 if stage > 0 and block == 0 else 1,
+                dtype=dtype,
+                name=f"layer{stage + 1}_{block}",
+            )
+
+
 class ResNet(nn.Module):
     """Stem of one 3x3 convolution at stride 1 without max-pool, stages of basic blocks, linear.
 
@@ -67,14 +88,8 @@ class ResNet(nn.Module):
         x = linen.normalize_images(images, self.normalize, self.dtype)
         x = linen.conv3x3(self.width, dtype=self.dtype, name="conv1")(x)
         x = nn.relu(linen.batch_norm(x, train=train, weight=weight, name="bn1"))
-        for stage, count in enumerate(self.blocks):
-            for block in range(count):
-                x = BasicBlock(
-                    features=self.width * 2**stage,
-                    stride=2 if stage > 0 and block == 0 else 1,
-                    dtype=self.dtype,
-                    name=f"layer{stage + 1}_{block}",
-                )(x, train=train, weight=weight)
+        for block in blocks(BasicBlock, self.blocks, self.width, self.dtype):
+            x = block(x, train=train, weight=weight)
         return linen.pooled_linear(x, self.num_classes, self.dtype)
 
 

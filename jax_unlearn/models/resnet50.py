@@ -11,6 +11,7 @@ import jax
 
 from jax_unlearn.core import Model
 from jax_unlearn.models import linen
+from jax_unlearn.models.resnet import blocks
 
 BLOCKS = (3, 4, 6, 3)
 """Number of blocks of each stage."""
@@ -74,14 +75,8 @@ class ResNet50(nn.Module):
         x = linen.conv7x7(self.width, stride=2, dtype=self.dtype, name="conv1")(x)
         x = nn.relu(linen.batch_norm(x, train=train, weight=weight, name="bn1"))
         x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
-        for stage, count in enumerate(BLOCKS):
-            for block in range(count):
-                x = Bottleneck(
-                    features=self.width * 2**stage,
-                    stride=2 if stage > 0 and block == 0 else 1,
-                    dtype=self.dtype,
-                    name=f"layer{stage + 1}_{block}",
-                )(x, train=train, weight=weight)
+        for block in blocks(Bottleneck, BLOCKS, self.width, self.dtype):
+            x = block(x, train=train, weight=weight)
         return linen.pooled_linear(x, self.num_classes, self.dtype)
 
 

@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import shutil
+import threading
 import tracemalloc
 import warnings
 
@@ -243,9 +244,12 @@ def test_a_stream_knows_that_a_file_has_changed(divided, tmp_path):
 
 def test_a_stream_that_is_left_early_ends_its_threads(divided, tmp_path):
     images = open_stream(str(divided), None, tmp_path / "cache").train.image
+    before = set(threading.enumerate())
     stream = images.batches([np.array([k % 6]) for k in range(100)])
     next(stream)
+    assert set(threading.enumerate()) > before
     stream.close()
+    assert set(threading.enumerate()) <= before
 
 
 def test_unusable_files_are_all_counted_and_named_by_what_is_wrong(divided):
