@@ -53,9 +53,9 @@ class Network:
     """The network.
 
     Attributes:
-      name: convnet, resnet8, resnet10, resnet18, resnet20, resnet34, resnet50, vgg16_bn, vit_tiny,
-        vit_small, vit_base, swin_tiny, or FILE.py:NAME, pkg.module:NAME or entry point of a
-        constructor of your own.
+      name: convnet, resnet8, resnet8_halved, resnet10, resnet18, resnet20, resnet34, resnet50,
+        vgg16_bn, vit_tiny, vit_small, vit_base, swin_tiny, or FILE.py:NAME, pkg.module:NAME or
+        entry point of a constructor of your own.
       width: channels of the first layer; 0 takes the network's own.
       dtype: what it computes in, float32 or bfloat16; weights stay float32.
       patch: height and width of a ViT's patch in pixels; 0 takes the network's own.

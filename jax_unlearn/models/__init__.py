@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from jax_unlearn.models.nnx import from_nnx, nnx_variables, update_nnx
     from jax_unlearn.models.pretrained import Pretrained, from_pretrained, save_pretrained
     from jax_unlearn.models.registry import MODELS, find_network, make_model
-    from jax_unlearn.models.resnet import resnet8, resnet10, resnet18, resnet20, resnet34
+    from jax_unlearn.models.resnet import (
+        resnet8,
+        resnet8_halved,
+        resnet10,
+        resnet18,
+        resnet20,
+        resnet34,
+    )
     from jax_unlearn.models.resnet50 import resnet50
     from jax_unlearn.models.safetensors_io import (
         load_safetensors,
@@ -45,6 +52,7 @@ __all__ = [
     "make_model",
     "nnx_variables",
     "resnet8",
+    "resnet8_halved",
     "resnet10",
     "resnet18",
     "resnet20",
@@ -69,7 +77,7 @@ _MODULES = {
     "nnx": ("from_nnx", "nnx_variables", "update_nnx"),
     "pretrained": ("Pretrained", "from_pretrained", "save_pretrained"),
     "registry": ("MODELS", "find_network", "make_model"),
-    "resnet": ("resnet8", "resnet10", "resnet18", "resnet20", "resnet34"),
+    "resnet": ("resnet8", "resnet8_halved", "resnet10", "resnet18", "resnet20", "resnet34"),
     "resnet50": ("resnet50",),
     "safetensors_io": ("load_safetensors", "safetensors_metadata", "save_safetensors"),
     "swin": ("swin_tiny",),

@@ -83,6 +83,23 @@ def conv7x7(features: int, *, stride: int, dtype: Any = jnp.float32, name: str) 
     )
 
 
+def conv4x4_halving(features: int, *, dtype: Any = jnp.float32, name: str) -> nn.Conv:
+    """4x4 convolution at stride 2 without bias, padded by one pixel on every side.
+
+    It halves even heights and widths, and every pixel enters as many of its outputs.
+    """
+    return nn.Conv(
+        features,
+        (4, 4),
+        strides=2,
+        padding=((1, 1), (1, 1)),
+        use_bias=False,
+        dtype=dtype,
+        conv_general_dilated=convolution,
+        name=name,
+    )
+
+
 def patches(images: jax.Array, patch: int, features: int, dtype: Any) -> jax.Array:
     """Tokens [B, H / patch, W / patch, features] of images [B, H, W, C]: a layer ``patch_embed``.
 

@@ -8,7 +8,14 @@ from typing import Any
 from jax_unlearn.core import InputError, Model
 from jax_unlearn.models.conv import convnet
 from jax_unlearn.models.linen import CENTRED, Normalization
-from jax_unlearn.models.resnet import resnet8, resnet10, resnet18, resnet20, resnet34
+from jax_unlearn.models.resnet import (
+    resnet8,
+    resnet8_halved,
+    resnet10,
+    resnet18,
+    resnet20,
+    resnet34,
+)
 from jax_unlearn.models.resnet50 import resnet50
 from jax_unlearn.models.swin import swin_tiny
 from jax_unlearn.models.vgg import vgg16_bn
@@ -19,6 +26,7 @@ MODELS: Mapping[str, Callable[..., Model]] = MappingProxyType(
     {
         "convnet": convnet,
         "resnet8": resnet8,
+        "resnet8_halved": resnet8_halved,
         "resnet10": resnet10,
         "resnet18": resnet18,
         "resnet20": resnet20,

@@ -64,7 +64,8 @@ def blocks(
 class ResNet(nn.Module):
     """Stem of one 3x3 convolution at stride 1 without max-pool, stages of basic blocks, linear.
 
-    Every stage after the first halves the resolution and doubles the channels.
+    Every stage after the first halves the resolution and doubles the channels. A halving stem, of
+    one 4x4 convolution at stride 2, does so before the first.
 
     Attributes:
       num_classes: number of outputs K.
@@ -72,6 +73,7 @@ class ResNet(nn.Module):
       normalize: mean and standard deviation of the pixels.
       dtype: compute type of convolutions and the linear layer.
       blocks: number of blocks of each stage.
+      halving_stem: whether the stem halves the resolution.
     """
 
     num_classes: int
@@ -79,6 +81,7 @@ class ResNet(nn.Module):
     normalize: linen.Normalization
     dtype: str
     blocks: tuple[int, ...]
+    halving_stem: bool = False
 
     @nn.compact
     def __call__(
@@ -86,7 +89,8 @@ class ResNet(nn.Module):
     ) -> jax.Array:
         """Logits float32 [B, K] of images float32 [B, H, W, C] in [0, 1]."""
         x = linen.normalize_images(images, self.normalize, self.dtype)
-        x = linen.conv3x3(self.width, dtype=self.dtype, name="conv1")(x)
+        stem = linen.conv4x4_halving if self.halving_stem else linen.conv3x3
+        x = stem(self.width, dtype=self.dtype, name="conv1")(x)
         x = nn.relu(linen.batch_norm(x, train=train, weight=weight, name="bn1"))
         for block in blocks(BasicBlock, self.blocks, self.width, self.dtype):
             x = block(x, train=train, weight=weight)
@@ -143,6 +147,24 @@ def resnet8(
     return _resnet("resnet8", (1, 1, 1), num_classes, image_shape, width, normalize, dtype)
 
 
+def resnet8_halved(
+    num_classes: int,
+    image_shape: Sequence[int],
+    *,
+    width: int = 32,
+    normalize: linen.Normalization = linen.CENTRED,
+    dtype: str = "float32",
+) -> Model:
+    """ResNet-8 behind a stem that halves the image, for training on a CPU.
+
+    Twice as wide as `resnet8` it takes the same number of operations; arguments as `resnet18`.
+    """
+    blocks = (1, 1, 1)
+    return _resnet(
+        "resnet8_halved", blocks, num_classes, image_shape, width, normalize, dtype, halving=True
+    )
+
+
 def resnet10(
     num_classes: int,
     image_shape: Sequence[int],
@@ -175,7 +197,10 @@ def _resnet(
     width: int,
     normalize: linen.Normalization,
     dtype: str,
+    *,
+    halving: bool = False,
 ) -> Model:
+    smallest = 2 ** len(blocks) // 2
     return linen.build(
         ResNet,
         name,
@@ -184,6 +209,8 @@ def _resnet(
         width=width,
         normalize=normalize,
         dtype=dtype,
-        smallest=2 ** len(blocks) // 2,
+        smallest=2 * smallest if halving else smallest,
         blocks=blocks,
+        # Unsaid where it is not so: what is known by its settings stays known.
+        **({"halving_stem": True} if halving else {}),
     )

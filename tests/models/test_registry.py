@@ -148,7 +148,8 @@ def test_a_wrong_argument_is_answered_in_one_line_that_names_it(change, message)
 
 
 @pytest.mark.parametrize(
-    ("name", "smallest"), [("convnet", 4), ("resnet8", 4), ("resnet18", 8), ("vgg16_bn", 32)]
+    ("name", "smallest"),
+    [("convnet", 4), ("resnet8", 4), ("resnet8_halved", 8), ("resnet18", 8), ("vgg16_bn", 32)],
 )
 def test_the_smallest_image_is_taken_and_one_pixel_less_refused(name, smallest):
     model = make_model(name, 10, (smallest, smallest, 3), width=2)
