@@ -183,6 +183,12 @@ class Layout:
         """The mesh on which a single model's weights are handed out."""
         return make_mesh(1, devices=list(self.mesh.devices.flat[:1])) if self.stacked else self.mesh
 
+    def first(self, count: int) -> "Layout":
+        """The layout of ``count`` models, on the first devices of this one."""
+        mesh = self.mesh
+        fewer = Mesh(mesh.devices[:count], mesh.axis_names, axis_types=mesh.axis_types)
+        return dataclasses.replace(self, mesh=fewer)
+
     def each(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Make a function of one model's trees one of this layout's trees, inside jit."""
 

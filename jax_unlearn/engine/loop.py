@@ -80,7 +80,8 @@ def run_many(
     for bit, that of the same run alone on one device. (:func:`run` compiles a program of its own,
     which XLA may fuse otherwise; it agrees to float32 rounding.) Runs of one structure (method,
     static fields, number of epochs, sizes of pool and network) share one program and go side by
-    side; their numbers may differ. Places left over repeat the first run.
+    side; their numbers may differ. Devices beyond the number of such runs are not used; where the
+    last few runs of many leave places, those repeat one of them, which needs no other program.
 
     Args:
       specs: the runs.
@@ -106,9 +107,10 @@ def run_many(
         _check_side_by_side(len(specs), len(groups), layout.num_models)
     results: dict[int, Result] = {}
     for alike in groups:
-        for start in range(0, len(alike), layout.num_models):
-            group = alike[start : start + layout.num_models]
-            made = _side_by_side([specs[index] for index in group], layout, options)
+        places = min(len(alike), layout.num_models)
+        for start in range(0, len(alike), places):
+            group = alike[start : start + places]
+            made = _side_by_side([specs[index] for index in group], layout.first(places), options)
             results.update(zip(group, made, strict=True))
             if on_done is not None:
                 on_done(len(results), len(specs))

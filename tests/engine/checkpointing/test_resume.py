@@ -257,6 +257,22 @@ def test_models_side_by_side_go_on(name, way, problem, tmp_path):
         assert_same(part, whole)
 
 
+@pytest.mark.parametrize(("before", "now"), [(4, 2), (2, 4)])
+def test_models_side_by_side_go_on_with_another_number_of_devices(before, now, problem, tmp_path):
+    jobs = [RunSpec(METHODS["retrain"], problem, jax.random.key(i)) for i in range(2)]
+
+    def start(devices, **safety):
+        return run_many(jobs, mesh=make_mesh(1, devices), **safety)
+
+    with pytest.raises(Interrupted), Checkpoints(tmp_path, {}) as checkpoints:
+        start(before, checkpoints=checkpoints, interrupted=after(3))
+    with Checkpoints(tmp_path, {}) as checkpoints:
+        parts = start(now, checkpoints=checkpoints)
+        assert checkpoints.restored == 3
+    for part, whole in zip(parts, start(now), strict=True):
+        assert_same(part, whole)
+
+
 def test_checkpoints_are_refused_for_runs_that_do_not_go_side_by_side(problem, tmp_path):
     jobs = [RunSpec(METHODS[name], problem, KEY) for name in ("finetune", "amnesiac")]
     with (
