@@ -15,8 +15,9 @@ from .composed import method_at
 from .config import Experiment
 from .dry_run import try_out
 from .hyperparameters import build_method
-from .method_checks import check_method, too_large_batch, why_unfit
+from .method_checks import check_method, why_unfit
 from .naming import as_typed
+from .refusals import Refusals
 
 
 class Fit(NamedTuple):
@@ -46,12 +47,12 @@ def check_fit(
       arguments: hyperparameters by request and row.
 
     Raises:
-      InputError: a request does not fit the data or comes twice in other words, batches are larger
-        than what they are drawn from (all of them are named), or a method cannot work on a request
-        (with ``skip_unfit``: none can work on any).
+      InputError: a request does not fit the data or comes twice in other words; or batches are
+        larger than what they are drawn from, or a method cannot work on a request (with
+        ``skip_unfit``: none can work on any), all of which are named, with flags that fit.
     """
-    size = len(dataset.train.label)
-    too_large = too_large_batch("training", experiment.training.batch_size, size, "the data")
+    batch_size = experiment.training.batch_size
+    refusals = Refusals()
     hashes: dict[str, str] = {}
     unfit: dict[str, dict[str, str]] = {}
     seen: dict[str, str] = {}
@@ -73,10 +74,8 @@ def check_fit(
                 "others; forget fewer classes"
             )
         problem = _problem(model, request, own)
-        if not too_large:
-            batch_size = experiment.training.batch_size
-            rows = len(own.train.label) - len(request.ids)
-            too_large += too_large_batch("training", batch_size, rows, f"{text}'s oracle")
+        rows = len(own.train.label) - len(request.ids)
+        refusals.batch("training", batch_size, rows, f"{text}'s oracle")
         before = data.step_before(text)
         # Where a step cannot be taken, none can that goes on from it.
         unfit[text] = {row: f"{before}: {why}" for row, why in unfit.get(before, {}).items()}
@@ -88,13 +87,12 @@ def check_fit(
             if experiment.skip_unfit and (why := why_unfit(name, method, text, problem)):
                 unfit[text][row] = why
                 continue
-            found = check_method(name, method, text, problem)
-            if name not in ju.METHODS and not found:
+            check_method(name, method, text, problem, refusals)
+            if name not in ju.METHODS:
+                # What does not fit cannot be tried out, whoever it is of.
+                refusals.check()
                 try_out(name, method, problem)
-            too_large += found
-    if too_large:
-        # A method has one row or two.
-        raise InputError("; ".join(dict.fromkeys(too_large)))
+    refusals.check()
     if all(unfit[text] and unfit[text].keys() == arguments[text].keys() for text in unfit):
         told = {f"{name}: {why}": None for rows in unfit.values() for name, why in rows.items()}
         raise InputError("; ".join(told))
@@ -121,9 +119,9 @@ def check_settings(
     problem = _problem(model, _request(spec, own), own)
     tried = set()
     for method in methods:
-        too_large = check_method(name, method, text, problem)
-        if too_large:
-            raise InputError("; ".join(too_large))
+        refusals = Refusals()
+        check_method(name, method, text, problem, refusals)
+        refusals.check()
         # Settings of one structure are one program: what it raises, it raises for all.
         program = jax.tree.structure(method)
         if name not in ju.METHODS and program not in tried:

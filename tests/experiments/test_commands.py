@@ -75,7 +75,18 @@ def refuse(call, tmp_path, images_npz):
         (["--requests", "hardest:0.1", "class:77"], "classes=77: expected"),
         (["--requests", "class:1,0", "class:0,1"], "another one has the same short name class-0-1"),
         (["--requests", "ids:none.npy"], "requests='ids:none.npy': ids='none.npy': no such file"),
-        (["--training.batch-size", 201], "training.batch_size=201: there are only 200 examples"),
+        (
+            ["--training.batch-size", 201],
+            "training.batch_size=201: there are only 150 examples to draw from for class:3's",
+        ),
+        (
+            [
+                *("--training.batch-size", 201, "--requests", "class:3", "random:80"),
+                *("--set", "finetune.batch_size=256", "natmu.num=4", "mumis.batch_size=64"),
+            ],
+            "; what fits: --training.batch-size 120 --set finetune.batch_size=120 natmu.num=1 "
+            "mumis.batch_size=50\n",
+        ),
         (["--training.batch-size", 160], "only 150 examples to draw from for class:3's oracle"),
         (["--set", "finetune.batch_size=160"], "finetune.batch_size=160: there are only 150"),
         (
