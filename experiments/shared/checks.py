@@ -1,6 +1,7 @@
 """Whether an experiment can run to its end, as far as sizes tell, before anything is trained."""
 
 import functools
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -61,6 +62,12 @@ def check_fit(
         with as_typed(f"requests={text!r}"):
             own = data.changed(spec, dataset)
             request = _request(spec, own)
+        if _may_overlap(spec):
+            warnings.warn(
+                f"requests={text!r}: which images its steps name is known only after the models "
+                "that choose them are trained; if two steps share one, the run ends there",
+                stacklevel=2,
+            )
         same = seen.setdefault(request.hash, text)
         if same != text:
             raise InputError(
@@ -140,6 +147,13 @@ def _problem(model: Model, request: data.Request, dataset: data.Dataset) -> ju.P
         num_classes=dataset.num_classes,
         validation=dataset.validation,
     )
+
+
+def _may_overlap(spec: data.RequestSpec) -> bool:
+    """Whether steps of a sequence may name an image twice, which the texts alone do not tell."""
+    strata = [step.level for step in spec.steps if step.kind == "memorization"]
+    apart = len(strata) == len(spec.steps) == len(set(strata)) and "mix" not in strata
+    return len(spec.steps) > 1 and not apart and not all(step.exact for step in spec.steps)
 
 
 def _request(spec: data.RequestSpec, dataset: data.Dataset) -> data.Request:

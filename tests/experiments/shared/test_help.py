@@ -70,7 +70,7 @@ def test_a_flag_says_its_first_clause_and_a_switch_that_is_on_turns_off(monkeypa
     assert explained(Small)["often"] == "what is said in two lines; then more."
     lines = short_help(Small, "small", "What it does.").splitlines()
     assert f"{'  --often INT':32} what is said in two lines" in lines
-    assert f"{'  --no-never':32} whether it is" in lines
+    assert f"{'  --no-never':32} turns off: it is" in lines
 
 
 def fail():

@@ -1,6 +1,7 @@
 """An error names the flag that was typed, for every setting that the library calls otherwise."""
 
 import dataclasses
+import warnings
 
 import pytest
 from PIL import Image
@@ -109,8 +110,8 @@ def test_the_flag_of_a_network_is_named(digits, tmp_path, network, message):
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
-        ("class:10", "requests='class:10': classes=10: expected"),
-        ("class:cat", "requests='class:cat': classes='cat': expected"),
+        ("class:10", "requests='class:10': class 10: expected"),
+        ("class:cat", "requests='class:cat': class 'cat': expected"),
         ("subclass:1", "requests='subclass:1': dataset='digits': has no fine labels"),
         ("random:9999", "requests='random:9999': count=9999: expected"),
         ("random:0.00001", "requests='random:0.00001': fraction=1e-05: is 0 of"),
@@ -124,6 +125,22 @@ def test_the_flag_of_a_request_is_named(digits, request_, message):
     with pytest.raises(InputError) as caught:
         check_fit(experiment, model, digits, {request_: {}})
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("request_", "warned"),
+    [
+        ("random:0.1-then-hardest:0.1", True),
+        ("class:3-then-class:5", False),
+        ("memorization:low,0.1-then-memorization:high,0.1", False),
+    ],
+)
+def test_steps_that_may_overlap_are_told_before_models_are_trained(digits, request_, warned):
+    model = ju.Model(lambda key: {}, lambda variables, images, *, train: (images, {}), "none")
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        check_fit(plain(requests=(request_,)), model, digits, {request_: {}})
+    assert any("known only after the models" in str(one.message) for one in found) == warned
 
 
 @pytest.mark.parametrize("flag", ["bank", "out"])
