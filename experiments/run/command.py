@@ -104,6 +104,7 @@ def execute(command: Command, terminal: Console) -> None:
         tracking = start_tracking(command.track if leads else "", folder, setup.settings)
         if tracking is not None:
             stack.callback(tracking.close)
+            plan = dataclasses.replace(plan, on_entry=tracking.entry)
         chosen, failed = [], []
         requests = setup.experiment.requests
         for filled in fill_requests(

@@ -43,12 +43,12 @@ class Experiment:
       oracles: how many models each request retrains, of seeds 0, 1, ...: some are the
         reference and the others are held out; 0 takes twice the number of seeds, at least 4, fewer
         than which give no verdict.
-      hyperparameters: a .json file that a search wrote (`python -m experiments.search`), or the name
-        of one that ships in experiments/configs; empty takes each method's own defaults.
+      hyperparameters: a .json file that a search wrote (`python -m experiments.search`), or the
+        name of one that ships in experiments/configs; empty takes each method's own defaults.
       set: single hyperparameters, METHOD.NAME=VALUE, over everything else and after those of the
         preset; with a prefix such as class/natmu.reinit_linear=true only for requests of that kind.
-      show_defaults: also show methods at their defaults, where they collapsed at them in the search,
-        as rows of their own.
+      show_defaults: also show methods at their defaults, where they collapsed at them in the
+        search, as rows of their own.
       skip_unfit: leave out methods that cannot take a request; their rows there say why. Otherwise
         nothing is run.
       cpu_devices: virtual devices that share a CPU's cores; 0 leaves JAX's own number. Many

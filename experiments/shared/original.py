@@ -60,9 +60,9 @@ class Network:
       dtype: what it computes in, float32 or bfloat16; weights stay float32.
       patch: height and width of a ViT's patch in pixels; 0 takes the network's own.
       image_size: side in pixels to which images are enlarged, inside the network; 0 leaves them.
-      weights: pretrained weights to start from, of originals and oracles, with a last layer of their
-        own: a .safetensors file of timm, torchvision or transformers, or a folder or hub id of a
-        network; '' draws all weights.
+      weights: pretrained weights to start from, of originals and oracles, with a last layer of
+        their own: a .safetensors file of timm, torchvision or transformers, or a folder or hub id
+        of a network; '' draws all weights.
       normalize: whose mean and deviation pixels get, cifar10 and so on, imagenet, or centred, which
         are 0.5 and 0.5; '' takes those of the data.
     """

@@ -159,7 +159,10 @@ def test_what_there_was_to_unlearn_stands_under_the_table():
         "original": {"train": 100.0, "test": 96.94},
         "oracle": {"forget": 0.0},
     }
-    line = "Originals: train 100.0 %, test 96.9 %; oracles: forget accuracy 0.0 %"
+    line = (
+        "Originals: train 100.0 %, test 96.9 %; all 16 oracles, of which 8 are held out: forget "
+        "accuracy 0.0 %"
+    )
     assert evidence(audit)[0] == f"{line}."
     audit["models"]["methods"]["mumis"]["files"] = [
         {"path": f"{i}.npz", "sha256": "", "sensitivity_ratio": value}
