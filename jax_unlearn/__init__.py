@@ -95,6 +95,7 @@ from jax_unlearn.methods.ssd import ssd
 from jax_unlearn.methods.ugradsl import ugradsl
 from jax_unlearn.methods.ugradsl_plus import ugradsl_plus
 from jax_unlearn.methods.unsir import unsir
+from jax_unlearn.progress import ProgressBar
 from jax_unlearn.registry import METHODS, find_method, register_method
 
 if TYPE_CHECKING:
@@ -133,6 +134,7 @@ __all__ = [
     "Pool",
     "Predictions",
     "Problem",
+    "ProgressBar",
     "Result",
     "RunSpec",
     "StepInfo",

@@ -183,7 +183,9 @@ def _followed(options: Options, members: Sequence[Member], on_entry: OnEntry | N
         return options
 
     def tell(place: int, number: int, entry: Mapping[str, float]) -> None:
-        on_entry(members[place].ingredients, number, entry)
+        # Places without a model of their own repeat another.
+        if place < len(members):
+            on_entry(members[place].ingredients, number, entry)
 
     return dataclasses.replace(options, callbacks=[*options.callbacks, ReportEntries(tell)])
 

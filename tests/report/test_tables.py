@@ -141,6 +141,20 @@ def test_what_needs_the_extra_says_so_in_one_line(package, name):
     )
 
 
+def test_figures_without_matplotlib_say_what_to_install():
+    code = (
+        "import sys\n"
+        "sys.modules['matplotlib'] = None\n"
+        "try:\n"
+        "    from jax_unlearn.report.figures import sweep_figure\n"
+        "except ImportError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    said = "jax_unlearn.report.figures needs matplotlib: pip install 'jax_unlearn[report]'\n"
+    assert done.stdout == said
+
+
 def test_a_method_without_a_setting_that_works_says_so_in_every_table():
     why = "no setting found that forgets"
     audit = record()
