@@ -54,6 +54,7 @@ def check_fit(
     """
     batch_size = experiment.training.batch_size
     refusals = Refusals()
+    to_try: list[tuple[str, ju.Unlearner, ju.Problem]] = []
     hashes: dict[str, str] = {}
     unfit: dict[str, dict[str, str]] = {}
     seen: dict[str, str] = {}
@@ -96,10 +97,10 @@ def check_fit(
                 continue
             check_method(name, method, text, problem, refusals)
             if name not in ju.METHODS:
-                # What does not fit cannot be tried out, whoever it is of.
-                refusals.check()
-                try_out(name, method, problem)
+                to_try.append((name, method, problem))
     refusals.check()
+    for name, method, problem in to_try:
+        try_out(name, method, problem)
     if all(unfit[text] and unfit[text].keys() == arguments[text].keys() for text in unfit):
         told = {f"{name}: {why}": None for rows in unfit.values() for name, why in rows.items()}
         raise InputError("; ".join(told))

@@ -12,6 +12,7 @@ from experiments.shared.config import Data, Experiment, Network
 from experiments.shared.execution import Execution
 from experiments.shared.loading import load_data, make_network
 from experiments.shared.naming import as_typed, naming
+from experiments.shared.original import Training
 from experiments.shared.planning import open_bank_of
 from experiments.shared.setting_up import set_up
 from experiments.shared.validation import validate
@@ -185,3 +186,32 @@ def test_options_of_a_folder_are_called_as_they_are_typed(tmp_path):
             load(name=name, **options)
     loaded = load_data(plain(data=Data(name=name, image_size=4, test_share=0.5)))
     assert loaded.train.image.shape == (2, 4, 4, 3)
+
+
+def test_all_that_does_not_fit_is_said_at_once_with_flags_that_do(digits, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from jax_unlearn.core import FORGET, RETAIN\n"
+        "from jax_unlearn.methods import Descent\n"
+        "class Mine(Descent):\n"
+        "    epochs: int = 1\n"
+        "    roles = (RETAIN, FORGET)\n"
+    )
+    mine = f"{path}:Mine"
+    training = Training(batch_size=4000)
+    experiment = plain(requests=("class:3",), methods=(mine, "natmu"), training=training)
+    given = {"class:3": {mine: {"batch_size": 5000}, "natmu": {"num": 10, "batch_size": 9000}}}
+    model = ju.Model(lambda key: {}, lambda variables, images, *, train: (images, {}), "none")
+    with pytest.raises(InputError) as caught:
+        check_fit(experiment, model, digits, given)
+    size = len(digits.train.label)
+    forget = int((digits.train.label == 3).sum())
+    # No retain image serves twice; NatMU's pool is counted with as many hybrids as fit.
+    num = (size - forget) // forget
+    hybrids = size - forget + num * forget
+    said = str(caught.value)
+    assert "natmu.num=10: expected at most 9, the number of other classes" in said
+    assert said.endswith(
+        f"; what fits: --training.batch-size {size - forget} --set {mine}.batch_size={size} "
+        f"natmu.num={num} natmu.batch_size={hybrids}"
+    )
