@@ -12,7 +12,8 @@ from jax_unlearn.core import InputError
 
 pytest.importorskip("pdoc")
 
-from experiments import docs
+from experiments.docs import command as docs
+from experiments.docs.pages import PACKAGES
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def test_a_public_name_has_its_docstring_and_its_signature(pages, name):
 
 
 def test_every_package_has_a_page_with_all_that_it_offers(pages):
-    for package in docs.PACKAGES:
+    for package in PACKAGES:
         page = pages[f"jax_unlearn/{package}.html"]
         assert f'href="jax_unlearn/{package}.html"' in pages["jax_unlearn.html"]
         module = __import__(f"jax_unlearn.{package}", fromlist=["x"])

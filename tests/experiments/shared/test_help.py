@@ -19,7 +19,7 @@ TWO_SCREENS = 2 * 50
 
 
 def main_of(name):
-    module = f"experiments.{name}" + ("" if name in ("docs", "quickstart") else ".command")
+    module = f"experiments.{name}" + ("" if name == "quickstart" else ".command")
     return importlib.import_module(module).main
 
 
