@@ -1,4 +1,19 @@
-"""Machine unlearning in JAX: methods, primitives and an audit against the retrained oracle."""
+"""Machine unlearning in JAX: methods, primitives and an audit against the retrained oracle.
+
+What is used most is here. The rest is in packages:
+
+- :mod:`jax_unlearn.data`: data sets, and requests to forget examples of them;
+- :mod:`jax_unlearn.models`: networks, their weights in and out, networks of other libraries;
+- :mod:`jax_unlearn.methods`: the classes behind the methods, and those that a new one derives from;
+- :mod:`jax_unlearn.functional`: the formulas, arrays in, arrays out;
+- :mod:`jax_unlearn.engine`: the loop that runs every method;
+- :mod:`jax_unlearn.bank`: trained models on disk, and what they predict;
+- :mod:`jax_unlearn.audit`: measures against the retrained oracle, null bands and verdicts;
+- :mod:`jax_unlearn.report`: tables, figures and pages of an audit;
+- :mod:`jax_unlearn.core`: the words that all others speak in;
+- :mod:`jax_unlearn.registry`: methods by name, also one's own;
+- :mod:`jax_unlearn.testing`: the battery of tests that every method passes.
+"""
 
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +95,7 @@ from jax_unlearn.methods.ssd import ssd
 from jax_unlearn.methods.ugradsl import ugradsl
 from jax_unlearn.methods.ugradsl_plus import ugradsl_plus
 from jax_unlearn.methods.unsir import unsir
+from jax_unlearn.progress import ProgressBar
 from jax_unlearn.registry import METHODS, find_method, register_method
 
 if TYPE_CHECKING:
@@ -118,6 +134,7 @@ __all__ = [
     "Pool",
     "Predictions",
     "Problem",
+    "ProgressBar",
     "Result",
     "RunSpec",
     "StepInfo",

@@ -59,8 +59,14 @@ entries (``'batch_stats'``) are state that ``apply`` updates; any other pytree i
 State = Any
 """What a method carries from step to step: a pytree of arrays, with a field ``variables``."""
 
-RETAIN, FORGET, HYBRID = 0, 1, 2
-"""Roles of a pool's rows: a retain example, a forget example, a blend of both (NatMU)."""
+RETAIN = 0
+"""Role of a pool's row: a retain example."""
+
+FORGET = 1
+"""Role of a pool's row: a forget example."""
+
+HYBRID = 2
+"""Role of a pool's row: a blend of a forget and a retain example (NatMU)."""
 
 
 class Augmentation(Protocol):

@@ -46,6 +46,16 @@ def test_a_command_runs_as_a_module_and_gets_what_follows_its_name(monkeypatch):
     assert ran == [("experiments.run", options, ["--out", "x"])]
 
 
+def test_a_command_that_does_not_exist_is_said_in_one_line_with_the_nearest(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["jax-unlearn", "runn"])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: command='runn': did you mean run")
+    assert said.count("\n") == 1
+
+
 def test_a_package_of_someone_elses_is_not_taken_for_the_commands(monkeypatch, tmp_path):
     other = types.SimpleNamespace(origin=str(tmp_path / "experiments" / "__init__.py"))
     monkeypatch.setattr(cli.importlib.util, "find_spec", lambda name: other)

@@ -7,7 +7,7 @@ import warnings
 
 import pytest
 
-from jax_unlearn.warn import warn_user
+from jax_unlearn.warn import warn_user, warnings_about
 
 
 def inner():
@@ -48,3 +48,12 @@ def test_a_warning_names_the_callers_file_whatever_the_depth(call):
     assert warning.filename == __file__
     line = pathlib.Path(__file__).read_text().splitlines()[warning.lineno - 1].strip()
     assert line == ("with made():" if call is enter else "call()")
+
+
+def test_a_warning_begins_with_what_it_is_about_while_that_is_set():
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        with warnings_about("natmu of seed 0"):
+            inner()
+        inner()
+    assert [str(warning.message) for warning in found] == ["natmu of seed 0: damaged", "damaged"]

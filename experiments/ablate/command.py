@@ -43,15 +43,15 @@ class Command(ExperimentCommand):
 
     Attributes:
       method: name of the method, or FILE.py:NAME or pkg.module:NAME of your own.
-      over: FIELD=VALUE,VALUE,... or, with --sample, FIELD=LOW..HIGH or FIELD=LOW..HIGH:log; once
-        for each field.
+      over: FIELD=VALUES, with commas between them; or, with --sample, FIELD=LOW..HIGH or
+        FIELD=LOW..HIGH:log; once for each field.
       study: natmu or mumis, a named study in place of --method and --over.
       sample: how many settings to draw at random; 0 takes the whole grid.
       sample_seed: randomness of that draw.
       out: folder of the run; new, or one that the same settings began.
-      bank: folder of a bank to take originals and oracles from and put them into; empty keeps them
+      bank: folder of a bank, to take originals and oracles from and put them into; empty keeps them
         in the run's own folder.
-      overwrite: empty a folder that holds a run with other settings.
+      overwrite: empty a folder of other settings.
     """
 
     method: str = ""

@@ -21,8 +21,9 @@ SHOWN = {"FA": "FA", "RA": "RA", "TA": "TA", "gap": "gap", "KL_forget": "KL to o
 """Measures of the tables to read, by name, with their heads."""
 
 SAYS = (
-    "± is half of a 95 % interval over seeds; the null band is where a row of as many further "
-    "oracles would fall, and the last but one column says on which side of it the gap lies."
+    "± is half of a 95 % interval over seeds, cut off where a range ends; the null band is where a "
+    "row of as many further oracles would fall, and the last but one column says on which side of "
+    "it the gap lies."
 )
 
 

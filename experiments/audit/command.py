@@ -42,9 +42,9 @@ class Command:
         Names the request where the oracles are .npz files.
       out: folder of the results; one inside it for each request where there are several. New, or
         that of an earlier audit, which is replaced.
-      overwrite: write there even if the folder holds something else.
+      overwrite: write there whatever the folder holds.
       protocol: choices that numbers depend on.
-      check: audit.json to compute again from the predictions that it names; where they lie
+      check: audit.json to compute again, from the predictions that it names; where they lie
         elsewhere now, --oracles and targets say where.
     """
 

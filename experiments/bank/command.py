@@ -38,11 +38,11 @@ class Command(ExperimentCommand):
     Attributes:
       count: how many originals, oracles and unlearned models of each method, of seeds 0, 1, ...;
         --oracles gives oracles a number of their own.
-      subsets: how many models trained on random halves of the data, for memorization scores.
+      subsets: how many models of random halves of the data; for memorization scores.
       probes: how many originals, oracles and unlearned models of each method to probe, for
         relearn time, linear probe, CKA and ZRF.
-      watch: record accuracies of unlearned models after every epoch, for the forget accuracy on the
-        way; models that the bank holds already are left as they are.
+      watch: record accuracies after every epoch, of unlearned models, for the forget accuracy on
+        the way; models that the bank holds already are left as they are.
       out: folder of the bank; new, or a bank of the same data.
     """
 

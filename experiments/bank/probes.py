@@ -22,6 +22,7 @@ from jax_unlearn.bank.plan import make_key
 from jax_unlearn.bank.probes import has_probe, store_probe
 from jax_unlearn.core import Model
 from jax_unlearn.engine.signals import Interrupted
+from jax_unlearn.warn import warnings_about
 
 from ..shared.config import Training
 
@@ -115,16 +116,13 @@ def take_probes(
                     continue
                 # Another process may have stored it since.
                 if not done(record):
-                    probe = take_probe(
-                        model,
-                        jax.device_put(bank.weights(record, like)),
-                        forgetting.forget,
-                        retained,
-                        untrained,
-                        recipe,
-                        key,
-                        num_classes=num_classes,
-                    )
+                    weights = jax.device_put(bank.weights(record, like))
+                    sets = (forgetting.forget, retained)
+                    with warnings_about(_name(record)):
+                        probe = take_probe(
+                            *(model, weights, *sets, untrained, recipe, key),
+                            num_classes=num_classes,
+                        )
                     store_probe(bank, request, record.address, probe._asdict(), made_of)
                     probed += 1
             there += 1
@@ -133,3 +131,10 @@ def take_probes(
             time.sleep(POLL)
         missing = left
     return probed
+
+
+def _name(record: Record) -> str:
+    """What a reader knows a model by, such as ``natmu of seed 0``."""
+    ingredients = record.ingredients
+    called = (ingredients["method"] or {}).get("name", ingredients["kind"])
+    return f"{called} of seed {ingredients['seed']}"

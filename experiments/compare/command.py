@@ -25,7 +25,7 @@ class Command:
     Attributes:
       runs: folders of runs, folders of audits, or audit.json files.
       out: page to write, ending in .html.
-      examples: how many of the examples that differ most are shown for each request; 0 for none.
+      examples: how many examples to show, of those that differ most, for each request; 0 for none.
       data_dir: folder of the runs' data, where it is not where it was.
     """
 

@@ -60,16 +60,25 @@ def _said(audits: Sequence[Audit]) -> str:
 
 
 def _titles(audits: Sequence[Audit]) -> dict[tuple[str, str], str]:
-    """How a row is called where several runs have one of its name."""
-    rows = [
-        (audit.run, row["name"], row["kind"]) for audit in audits for row in audit.record["rows"]
-    ]
-    methods = [name for _, name, kind in rows if kind == "method"]
-    titles = {}
-    for run, name, kind in rows:
-        double = methods.count(name) > 1 or (kind != "method" and len(audits) > 1)
-        titles[run, name] = f"{row_name(name)} ({run})" if double else row_name(name)
-    return titles
+    """How each row is called, by run and name; with its run where several have one of its name.
+
+    References that an earlier run has too, model by model, have no row of their own.
+    """
+    rows: dict[tuple[str, str], str] = {}
+    known = set()
+    for audit in audits:
+        for row in audit.record["rows"]:
+            name = row["name"]
+            files = (audit.record.get("files") or {}).get(name) or ()
+            models = (name, *sorted(file["sha256"] for file in files))
+            if row["kind"] == "method" or len(models) == 1 or models not in known:
+                rows[audit.run, name] = name
+            known.add(models)
+    names = list(rows.values())
+    return {
+        (run, name): f"{row_name(name)} ({run})" if names.count(name) > 1 else row_name(name)
+        for run, name in rows
+    }
 
 
 def _table(audits: Sequence[Audit], titles: Mapping[tuple[str, str], str]) -> Table:
@@ -83,6 +92,8 @@ def _table(audits: Sequence[Audit], titles: Mapping[tuple[str, str], str]) -> Ta
     for audit in audits:
         rows = sorted(audit.record["rows"], key=lambda row: row["kind"] != "method")
         for row in rows:
+            if (audit.run, row["name"]) not in titles:
+                continue
             line = _line(row, titles[audit.run, row["name"]], [m["name"] for m in chosen])
             body.append([*line, *([Cell(audit.run)] if len(audits) > 1 else [])])
     return Table(heads, body, "measures", sortable=True)
@@ -119,11 +130,8 @@ def _examples(
     try:
         found = differing(audits, titles, count)
     except InputError as error:
-        why = (
-            "examples are not shown, their predictions are not where the audit found them "
-            f"({error}); name the run's folder, with its bank"
-        )
-        return [Paragraph(f"Not shown: {why}.")], [why]
+        why = f"examples are not shown: {_why_missing(audits, error)}"
+        return [Paragraph(_sentence(why))], [why]
     images, missing = [""] * len(found.ids), []
     names: Sequence[str] = ()
     try:
@@ -136,7 +144,25 @@ def _examples(
         "farthest apart come first."
     )
     blocks: list[Block] = [Paragraph(text), _grid(found, images, names)]
-    return [*(Paragraph(f"{note[:1].upper()}{note[1:]}.") for note in missing), *blocks], missing
+    return [*(Paragraph(_sentence(note)) for note in missing), *blocks], missing
+
+
+def _why_missing(audits: Sequence[Audit], error: InputError) -> str:
+    """Why predictions are not there: results of runs are passed on without their banks."""
+    for audit in audits:
+        if audit.config.is_file() and not (audit.folder.parent / "bank").exists():
+            return (
+                f"the bank of {audit.run} is not in its folder, as of published results, which "
+                "come without; the command in its config.json makes it again"
+            )
+    return (
+        f"their predictions are not where the audit found them ({error}); name the run's folder, "
+        "with its bank"
+    )
+
+
+def _sentence(note: str) -> str:
+    return f"{note[:1].upper()}{note[1:]}."
 
 
 def _grid(found: Differing, images: Sequence[str], names: Sequence[str]) -> Table:

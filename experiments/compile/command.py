@@ -35,7 +35,7 @@ class Command(ExperimentCommand):
       programs: which programs: step; scan, the compiled loop; evaluation; bank, models side by
         side; plain, a training step of the same network in flax's own layers.
       batch: rows of every step, of training and of all methods; 0 leaves each its own.
-      fit: confirm the largest batch of each program by compiling it, too.
+      fit: compile each program's largest batch, too, to confirm it.
       out: folder of what is found; new, or one that the same settings began.
       overwrite: begin anew in a folder of other settings.
     """

@@ -23,17 +23,19 @@ class Entry:
       title: how a reader knows the method.
       submitted: ``built-in``, or the file, module or package of someone's own, with the beginning
         of its digest.
+      chosen: how its hyperparameters came about: ``searched``, ``set`` by hand, or ``defaults``.
       run: name of the run's folder.
       gap: ``value``, ``low`` and ``high`` of the average gap; all None where nothing is known.
       fa: the same of the forget accuracy, percent.
       kl: the same of the KL divergence on the forget set.
-      seconds: the same of the wall time.
+      seconds: ``value``, the median wall time of its models.
       verdict: in words.
       unranked: why it has no place, '' if it has one.
     """
 
     title: str
     submitted: str
+    chosen: str
     run: str
     gap: Mapping[str, Any]
     fa: Mapping[str, Any]
@@ -71,7 +73,12 @@ class Request:
 
 
 def make_entry(
-    run: str, name: str, row: Mapping[str, Any], settings: Mapping[str, Any], unranked: str = ""
+    run: str,
+    name: str,
+    row: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    chosen: str = "",
+    unranked: str = "",
 ) -> Entry:
     """An entry of a row of an audit whose rows go by their titles."""
     results, verdict = row["results"], row["verdict"]
@@ -81,6 +88,7 @@ def make_entry(
     return Entry(
         title=row["name"],
         submitted=_submitted(name, settings),
+        chosen=chosen,
         run=run,
         gap=results[GAP],
         fa=results[FA],
@@ -114,7 +122,31 @@ def make_absent(run: str, absent: Mapping[str, Any], settings: Mapping[str, Any]
     verdict = {"outcome": f"not run: {absent['why']}", "judged": 0}
     row = {"name": absent["title"], "results": results, "verdict": verdict}
     row |= {"seconds": unknown, "flags": []}
-    return make_entry(run, absent["name"], row, settings, "not run")
+    return make_entry(run, absent["name"], row, settings, unranked="not run")
+
+
+def how_chosen(name: str, settings: Mapping[str, Any], text: str) -> str:
+    """How the hyperparameters of a row came about, as far as its run's settings tell."""
+    if name.endswith(DEFAULTS):
+        return "defaults"
+    own = settings["experiment"]
+    given = set(settings["requests"].get(text, {}).get(name, {}).get("arguments", ()))
+    by_hand = {_field(entry) for entry in own.get("set", ()) if _is_of(entry, name)}
+    if own.get("hyperparameters") and given - by_hand:
+        return "searched"
+    # A batch size is what the data allow, and that of all others.
+    return "set" if given - {"batch_size"} else "defaults"
+
+
+def _field(entry: str) -> str:
+    """The hyperparameter that an entry of ``set`` is of."""
+    return entry.partition("=")[0].rpartition(".")[2]
+
+
+def _is_of(entry: str, name: str) -> bool:
+    """Whether an entry of ``set`` is of a row's method, whatever kind of request it is for."""
+    owner = entry.partition("=")[0].rpartition(".")[0]
+    return owner == name or owner.partition("/")[2] == name
 
 
 def _submitted(name: str, settings: Mapping[str, Any]) -> str:

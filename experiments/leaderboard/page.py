@@ -25,15 +25,15 @@ test images, in points: the row to reach is that of the held-out oracles, which 
 brackets the places that the 95 % intervals leave open, which are many where seeds are few: read
 the verdict, too. One that leaves the forget set known has no place, however small its gap: its
 forget accuracy has not gone a quarter of the way from the originals' to the oracles'; such methods
-are not in the figure. Rows of the library have searched hyperparameters, as many trials each. One
-of your own has those that it was run with: its defaults, or what `python -m experiments.search
---methods my_file.py:MyMethod --preset zoo_digits` found, given as `--hyperparameters`. FA: forget
-accuracy in percent. KL: divergence from the oracles on the forget set, in nats. Seconds are per
-model, on the hardware and under the load of its run: compare them within a run. The verdict counts
+are not in the figure. Settings are searched, with as many trials for each method of a run, or set
+by hand, or a method's defaults; yours are searched by `python -m experiments.search --methods
+my_file.py:MyMethod --preset zoo_digits` and given as `--hyperparameters`. FA: forget accuracy in
+percent. KL: divergence from the oracles on the forget set, in nats. Seconds are a model's, the
+median, on the hardware and under the load of its run: compare them within a run. The verdict counts
 the informative measures on which a method lies outside of the oracles' null band.
 """
 
-HEAD = ("place", "method", "source", "gap", "FA", "KL", "seconds", "verdict", "run")
+HEAD = ("place", "method", "source", "settings", "gap", "FA", "KL", "seconds", "verdict", "run")
 
 
 def slug_of(data: str) -> str:
@@ -80,7 +80,7 @@ def _drawn(one: Table) -> dict[str, Place]:
         gap, low, high = (finite(entry.gap[end]) for end in ("value", "low", "high"))
         seconds = finite(entry.seconds["value"])
         if math.isfinite(seconds):
-            found[entry.title] = Place(gap, low, high, seconds)
+            found[entry.title] = Place(gap, low, high, seconds, entry.run != one.first.told["run"])
     return found
 
 
@@ -104,10 +104,11 @@ def _place(placed: Placed) -> str:
 
 
 def _line(place: str, entry: Entry) -> list[str]:
-    submitted = entry.submitted if place else ""
+    submitted, chosen = (entry.submitted, entry.chosen) if place else ("", "")
     numbers = (with_half(result) for result in (entry.gap, entry.fa, entry.kl, entry.seconds))
     return [
-        escape(text) for text in (place, entry.title, submitted, *numbers, entry.verdict, entry.run)
+        escape(text)
+        for text in (place, entry.title, submitted, chosen, *numbers, entry.verdict, entry.run)
     ]
 
 

@@ -72,8 +72,14 @@ def _table(group: Sequence[Request]) -> Table:
     return Table(
         group[0],
         place_all([entry for entry in entries if not entry.unranked]),
-        tuple(entry for entry in entries if entry.unranked),
+        tuple(sorted((entry for entry in entries if entry.unranked), key=_by_reason)),
     )
+
+
+def _by_reason(entry: Entry) -> tuple[str, float]:
+    """Rows without a place stand by why they have none, then by gap; one without a gap last."""
+    gap = entry.gap["value"]
+    return entry.unranked, math.inf if gap is None else gap
 
 
 def place_all(entries: Sequence[Entry]) -> tuple[Placed, ...]:

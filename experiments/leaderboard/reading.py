@@ -2,7 +2,8 @@
 
 import json
 import pathlib
-from collections.abc import Mapping
+import statistics
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jax_unlearn.audit.records.reading import titled
@@ -12,7 +13,7 @@ from jax_unlearn.data.request_text import describe_request, parse_request
 from jax_unlearn.wording import counted
 
 from ..shared.config_file import settings_of
-from .entries import GAP, Request, make_absent, make_entry, why_unranked
+from .entries import GAP, Request, how_chosen, make_absent, make_entry, why_unranked
 
 
 def read_run(folder: pathlib.Path) -> list[Request]:
@@ -47,13 +48,19 @@ def _request(run: str, settings: Mapping[str, Any], audit: Mapping[str, Any]) ->
         "seeds": [own["seeds"], own.get("unlearning_seeds", [])],
     }
     rows = dict(zip(names, audit["rows"], strict=True))
-    original, oracle = rows["original"], rows["oracle"]
+    files = audit.get("files") or {}
+    original, oracle = (
+        rows[name] | {"seconds": _median([file["seconds"] for file in files.get(name, ())])}
+        for name in ("original", "oracle")
+    )
     methods = []
     for name, row in rows.items():
         if row["kind"] == "method":
-            failed = models["methods"][row["name"]]["failed"]
-            unranked = failed or why_unranked(name, row, original, oracle)
-            methods.append(make_entry(run, name, row, settings, unranked))
+            told = models["methods"][row["name"]]
+            unranked = told["failed"] or why_unranked(name, row, original, oracle)
+            chosen = how_chosen(name, settings, request["text"])
+            timed = row | {"seconds": _median(told["seconds"])}
+            methods.append(make_entry(run, name, timed, settings, chosen, unranked))
     methods += [make_absent(run, absent, settings) for absent in audit.get("unfit", ())]
     return Request(
         alike=digest(alike),
@@ -70,6 +77,12 @@ def _request(run: str, settings: Mapping[str, Any], audit: Mapping[str, Any]) ->
         entries=tuple(methods),
         told={"run": run, **audit["provenance"]},
     )
+
+
+def _median(seconds: Sequence[float | None]) -> dict[str, float | None]:
+    """The median time of a row's models, which one that waited for a compiler does not move."""
+    known = [one for one in seconds if one is not None]
+    return {"value": statistics.median(known) if known else None, "low": None, "high": None}
 
 
 def _band(audit: Mapping[str, Any]) -> float:

@@ -30,7 +30,7 @@ class Command(ExperimentCommand):
     """Write reference predictions; the experiment's methods are not used, and nothing is trained.
 
     Attributes:
-      bank: folder of the bank that holds the originals and oracles.
+      bank: folder of the bank, with the originals and oracles.
       out: file to write, ending in .npz.
     """
 

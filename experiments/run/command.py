@@ -41,11 +41,11 @@ class Command(ExperimentCommand):
 
     Attributes:
       out: folder of the run; new, or one that the same settings began.
-      bank: folder of a bank to take models from and put them into, which other runs may share;
+      bank: folder of a bank, to take models from and put them into, which other runs may share;
         empty keeps one in the run's own folder.
       resume: go on with the run in the folder; an error if there is none. Without it, too, a run
         that was cut off goes on, and a new one begins where there is none.
-      overwrite: empty a folder that holds a run with other settings.
+      overwrite: empty a folder of other settings.
       method: a method of your own, as FILE.py:NAME or pkg.module:NAME, alone in the run, in place
         of --methods, and in batches of training's size; its originals and oracles are taken from
         the reference predictions that ship with the preset, so that none is trained.
@@ -104,6 +104,7 @@ def execute(command: Command, terminal: Console) -> None:
         tracking = start_tracking(command.track if leads else "", folder, setup.settings)
         if tracking is not None:
             stack.callback(tracking.close)
+            plan = dataclasses.replace(plan, on_entry=tracking.entry)
         chosen, failed = [], []
         requests = setup.experiment.requests
         for filled in fill_requests(

@@ -61,7 +61,8 @@ class TensorBoard:
         """Begin event files in the run's folder."""
         from tensorboardX import SummaryWriter
 
-        writer = SummaryWriter(str(folder / "tensorboard"))
+        # A run is looked at while it goes on.
+        writer = SummaryWriter(str(folder / "tensorboard"), flush_secs=10)
         writer.add_text("config", f"```json\n{json.dumps(settings, indent=1)}\n```")
         return cls(writer)
 

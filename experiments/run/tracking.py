@@ -32,6 +32,7 @@ class Tracking:
 
     def __init__(self, name: str, start: Callable[[], Tracker]):
         self.name = name
+        self._followed: set[str] = set()
         self._tracker: Tracker | None = None
         with self._told_once():
             self._tracker = start()
@@ -50,19 +51,36 @@ class Tracking:
                 stacklevel=2,
             )
 
+    def entry(
+        self, group: str, made_of: Mapping[str, Any], number: int, entry: Mapping[str, Any]
+    ) -> None:
+        """Tell what a model under way has come to after an epoch."""
+        model = f"{group}/{seeds_of(made_of)}"
+        self._followed.add(model)
+        if self._tracker is not None:
+            with self._told_once():
+                self._tracker.metrics(_numbers(model, entry), number)
+
+    def _history(self, model: str, record: Record) -> None:
+        """Tell how a model got there that was not followed, since it was there already."""
+        if model in self._followed or self._tracker is None:
+            return
+        self._followed.add(model)
+        for number, entry in enumerate(record.outcome.get("history", ())):
+            self._tracker.metrics(_numbers(model, entry), number)
+
     def request(self, filled: RequestRecords, folder: pathlib.Path) -> None:
         """Tell what came out of a request: how its models got there, its table and its figures."""
         tracker = self._tracker
         if tracker is None:
             return
         slug = filled.forgetting.slug
-        groups = {"original": filled.originals, "oracle": filled.oracles, **filled.methods}
+        groups = {"original": filled.originals, f"{slug}/oracle": filled.oracles}
+        groups |= {f"{slug}/{name}": records for name, records in filled.methods.items()}
         with self._told_once():
-            for name, records in groups.items():
-                for place, record in enumerate(records):
-                    for step, values in enumerate(epochs(record)):
-                        named = {f"{slug}/{name}/{place}/{key}": v for key, v in values.items()}
-                        tracker.metrics(named, step)
+            for group, records in groups.items():
+                for one in records:
+                    self._history(f"{group}/{seeds_of(one.ingredients)}", one)
             record = json.loads((folder / AUDIT).read_text())
             head, *lines = summary_table(record)
             tracker.table(f"{slug}/table", head, lines)
@@ -103,10 +121,15 @@ def check_tracker(name: str) -> None:
         )
 
 
-def epochs(record: Record) -> Iterator[dict[str, float]]:
-    """The numbers of a model's history, entry by entry."""
-    for entry in record.outcome.get("history", ()):
-        yield {key: float(value) for key, value in entry.items() if _is_finite(value)}
+def seeds_of(made_of: Mapping[str, Any]) -> str:
+    """The seeds by which a model is told from others of its group: of training, of unlearning."""
+    own = (made_of["method"] or {}).get("seed")
+    return f"{made_of['seed']}" if own is None else f"{made_of['seed']}-{own}"
+
+
+def _numbers(model: str, entry: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of an entry of a history, by model and name."""
+    return {f"{model}/{key}": float(value) for key, value in entry.items() if _is_finite(value)}
 
 
 def final_values(record: Mapping[str, Any], slug: str) -> dict[str, float]:

@@ -39,11 +39,11 @@ class Command(ExperimentCommand):
     Attributes:
       out: folder for runs and, without --bank, originals and oracles; a search that was cut off
         goes on.
-      bank: folder of a bank to take originals and oracles from and put them into.
+      bank: folder of a bank, to take originals and oracles from and put them into.
       trials: per method and request.
       search_seeds: of the originals and oracles of the search; must be none of the table's.
       result: file to write; presets read experiments/configs/PRESET.json.
-      overwrite: empty a folder that holds a search with other settings.
+      overwrite: empty a folder of other settings.
     """
 
     out: str = "runs/search"

@@ -1,6 +1,7 @@
 """Whether an experiment can run to its end, as far as sizes tell, before anything is trained."""
 
 import functools
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -15,8 +16,9 @@ from .composed import method_at
 from .config import Experiment
 from .dry_run import try_out
 from .hyperparameters import build_method
-from .method_checks import check_method, too_large_batch, why_unfit
+from .method_checks import check_method, why_unfit
 from .naming import as_typed
+from .refusals import Refusals
 
 
 class Fit(NamedTuple):
@@ -46,12 +48,13 @@ def check_fit(
       arguments: hyperparameters by request and row.
 
     Raises:
-      InputError: a request does not fit the data or comes twice in other words, batches are larger
-        than what they are drawn from (all of them are named), or a method cannot work on a request
-        (with ``skip_unfit``: none can work on any).
+      InputError: a request does not fit the data or comes twice in other words; or batches are
+        larger than what they are drawn from, or a method cannot work on a request (with
+        ``skip_unfit``: none can work on any), all of which are named, with flags that fit.
     """
-    size = len(dataset.train.label)
-    too_large = too_large_batch("training", experiment.training.batch_size, size, "the data")
+    batch_size = experiment.training.batch_size
+    refusals = Refusals()
+    to_try: list[tuple[str, ju.Unlearner, ju.Problem]] = []
     hashes: dict[str, str] = {}
     unfit: dict[str, dict[str, str]] = {}
     seen: dict[str, str] = {}
@@ -60,6 +63,12 @@ def check_fit(
         with as_typed(f"requests={text!r}"):
             own = data.changed(spec, dataset)
             request = _request(spec, own)
+        if _may_overlap(spec):
+            warnings.warn(
+                f"requests={text!r}: which images its steps name is known only after the models "
+                "that choose them are trained; if two steps share one, the run ends there",
+                stacklevel=2,
+            )
         same = seen.setdefault(request.hash, text)
         if same != text:
             raise InputError(
@@ -73,10 +82,8 @@ def check_fit(
                 "others; forget fewer classes"
             )
         problem = _problem(model, request, own)
-        if not too_large:
-            batch_size = experiment.training.batch_size
-            rows = len(own.train.label) - len(request.ids)
-            too_large += too_large_batch("training", batch_size, rows, f"{text}'s oracle")
+        rows = len(own.train.label) - len(request.ids)
+        refusals.batch("training", batch_size, rows, f"{text}'s oracle")
         before = data.step_before(text)
         # Where a step cannot be taken, none can that goes on from it.
         unfit[text] = {row: f"{before}: {why}" for row, why in unfit.get(before, {}).items()}
@@ -88,13 +95,12 @@ def check_fit(
             if experiment.skip_unfit and (why := why_unfit(name, method, text, problem)):
                 unfit[text][row] = why
                 continue
-            found = check_method(name, method, text, problem)
-            if name not in ju.METHODS and not found:
-                try_out(name, method, problem)
-            too_large += found
-    if too_large:
-        # A method has one row or two.
-        raise InputError("; ".join(dict.fromkeys(too_large)))
+            check_method(name, method, text, problem, refusals)
+            if name not in ju.METHODS:
+                to_try.append((name, method, problem))
+    refusals.check()
+    for name, method, problem in to_try:
+        try_out(name, method, problem)
     if all(unfit[text] and unfit[text].keys() == arguments[text].keys() for text in unfit):
         told = {f"{name}: {why}": None for rows in unfit.values() for name, why in rows.items()}
         raise InputError("; ".join(told))
@@ -121,9 +127,9 @@ def check_settings(
     problem = _problem(model, _request(spec, own), own)
     tried = set()
     for method in methods:
-        too_large = check_method(name, method, text, problem)
-        if too_large:
-            raise InputError("; ".join(too_large))
+        refusals = Refusals()
+        check_method(name, method, text, problem, refusals)
+        refusals.check()
         # Settings of one structure are one program: what it raises, it raises for all.
         program = jax.tree.structure(method)
         if name not in ju.METHODS and program not in tried:
@@ -142,6 +148,13 @@ def _problem(model: Model, request: data.Request, dataset: data.Dataset) -> ju.P
         num_classes=dataset.num_classes,
         validation=dataset.validation,
     )
+
+
+def _may_overlap(spec: data.RequestSpec) -> bool:
+    """Whether steps of a sequence may name an image twice, which the texts alone do not tell."""
+    strata = [step.level for step in spec.steps if step.kind == "memorization"]
+    apart = len(strata) == len(spec.steps) == len(set(strata)) and "mix" not in strata
+    return len(spec.steps) > 1 and not apart and not all(step.exact for step in spec.steps)
 
 
 def _request(spec: data.RequestSpec, dataset: data.Dataset) -> data.Request:

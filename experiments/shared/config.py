@@ -35,22 +35,22 @@ class Experiment:
         duplicated:0.1; one after another: class:3-then-class:5.
       methods: names from the README's table, or FILE.py:NAME or pkg.module:NAME of your own; a
         method for each step of a sequence: finetune-then-salun.
-      seeds: of training: one original and one run of each method per seed.
-      request_seeds: of what requests draw at random: one that names no seed is made with each of
+      seeds: of training; one original and one run of each method per seed.
+      request_seeds: of what requests draw at random; one that names no seed is made with each of
         these, as a request of its own; none takes seed 0.
-      unlearning_seeds: of unlearning: every original is unlearned with each of these; none takes
+      unlearning_seeds: of unlearning; every original is unlearned with each of these; none takes
         the original's own.
-      oracles: how many models are retrained for each request, of seeds 0, 1, ...: some are the
+      oracles: how many models each request retrains, of seeds 0, 1, ...: some are the
         reference and the others are held out; 0 takes twice the number of seeds, at least 4, fewer
         than which give no verdict.
-      hyperparameters: a .json file written by `python -m experiments.search`, or the name of one
-        that ships in experiments/configs; empty takes each method's own defaults.
+      hyperparameters: a .json file that a search wrote (`python -m experiments.search`), or the
+        name of one that ships in experiments/configs; empty takes each method's own defaults.
       set: single hyperparameters, METHOD.NAME=VALUE, over everything else and after those of the
         preset; with a prefix such as class/natmu.reinit_linear=true only for requests of that kind.
-      show_defaults: whether a method that collapsed at its defaults in the search is also run at
-        them, as a row of its own.
-      skip_unfit: whether a method that cannot work on a request is left out there, and its row says
-        why; otherwise nothing is run.
+      show_defaults: also show methods at their defaults, where they collapsed at them in the
+        search, as rows of their own.
+      skip_unfit: leave out methods that cannot take a request; their rows there say why. Otherwise
+        nothing is run.
       cpu_devices: virtual devices that share a CPU's cores; 0 leaves JAX's own number. Many
         models at a time train faster on several, a batch shared among them slower; accelerators
         ignore it.

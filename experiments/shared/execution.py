@@ -20,15 +20,15 @@ class Execution:
       mesh: devices by axis, such as data=8 or model=4,data=2. A batch is spread over data; models
         that are trained side by side take one place on model each. Empty trains a model on each
         device; several processes always share the batches of one model.
-      placement: where the training set lies while it is used: device; host where it does not fit on
-        the device, its rows are then sent batch by batch; stream where it does not fit into memory
-        either, it is then read from a prepared TFDS data set as it is needed.
-      checkpoint_seconds: time between two checkpoints of a model under way.
-      keep_weights: store the weights of oracles and unlearned models, not only what they predict;
-        those of originals are always kept.
+      placement: where the training set lies, device, host or stream. On the host where it does not
+        fit on the device: its rows are then sent batch by batch. Streamed where it does not fit
+        into memory either: it is then read from where it is prepared, as it is needed.
+      checkpoint_seconds: time between checkpoints of a model under way.
+      keep_weights: whether weights are stored, of oracles and unlearned models, not only what they
+        predict; those of originals are always kept.
       profile: folder for a trace of the whole command, to be opened in Perfetto or TensorBoard.
-      coordinator: address HOST:PORT of process 0 where several processes work as one; SLURM, TPU
-        pods, Kubernetes and Open MPI give it by themselves.
+      coordinator: HOST:PORT of process 0, where several processes work as one; SLURM, TPU pods,
+        Kubernetes and Open MPI give it by themselves.
       num_processes: how many processes there are.
       process_id: number of this one, from 0.
     """

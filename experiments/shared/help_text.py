@@ -97,6 +97,8 @@ def _flags(cls: type[Any], default: Any, prefix: str = "") -> Iterator[Flag]:
         elif kind is not bool:
             shown += f" {_metavar(kind)}"
         text = texts.get(name, "")
+        if value is True:
+            text = f"turns off: {text.removeprefix('whether ')}"
         yield Flag(shown, key, text, False)
 
 
@@ -110,12 +112,18 @@ def _metavar(kind: Any) -> str:
 def _lines(head: str, flags: Iterable[Flag], width: int) -> str:
     found = [head]
     for flag in flags:
-        # The first clause says what a flag is; the others, when.
-        clause = re.split(r"[;.] | \(", flag.text)[0].rstrip(".;")
         name = f"  {flag.name}".ljust(_LEFT)
-        room = width - len(name) - 1
-        found.append(f"{name} {textwrap.shorten(clause, room, placeholder='...')}".rstrip())
+        found.append(f"{name} {_in_short(flag.text, width - len(name) - 1)}".rstrip())
     return "\n".join(found)
+
+
+def _in_short(text: str, room: int) -> str:
+    """What a text says first, in a line: the first clause says what a flag is, the others when."""
+    clause = re.split(r"[;.] | \(", text)[0].rstrip(".;")
+    # Of a clause that is too long the part that ends in a comma says something, too.
+    while len(clause) > room and "," in clause:
+        clause = clause.rpartition(",")[0]
+    return textwrap.shorten(clause, room, placeholder="...")
 
 
 def _wrapped(text: str, width: int) -> str:

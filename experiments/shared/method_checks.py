@@ -1,11 +1,13 @@
 """Whether a method can work on a request, as far as sizes tell."""
 
+import dataclasses
+
 import jax_unlearn as ju
 from jax_unlearn import data
 from jax_unlearn.core import InputError
 
 from .dry_run import of_user
-from .naming import naming
+from .refusals import Refusals
 
 
 def why_unfit(name: str, method: ju.Unlearner, text: str, problem: ju.Problem) -> str:
@@ -18,19 +20,43 @@ def why_unfit(name: str, method: ju.Unlearner, text: str, problem: ju.Problem) -
     return ""
 
 
-def check_method(name: str, method: ju.Unlearner, text: str, problem: ju.Problem) -> list[str]:
-    """Check a method on a request; what is to be said of its batch size."""
-    with naming(f"{name}."), of_user(name, "check or pool"):
-        method.check(problem, exact=data.parse_request(text).exact)
+def check_method(
+    name: str, method: ju.Unlearner, text: str, problem: ju.Problem, refusals: Refusals
+) -> None:
+    """Note what of a method does not fit a request.
+
+    Args:
+      name: the method's.
+      method: with its hyperparameters.
+      text: the request.
+      problem: what the method is to see.
+      refusals: what is noted.
+    """
+    if why := why_unfit(name, method, text, problem):
+        field = why.partition("=")[0]
+        if not hasattr(method, field):
+            refusals.say(f"requests={text!r}: {name}: {why}; --skip-unfit leaves it out there")
+            return
+        mended = _mended(name, method, field, text, problem)
+        if mended is None:
+            refusals.say(f"{name}.{why}")
+            return
+        refusals.say(f"{name}.{why}", f"{name}.{field}", getattr(mended, field))
+        method = mended
+    with of_user(name, "pool"):
         rows = method.count_rows(problem)
-    return too_large_batch(name, method.batch_size, rows, text)
+    refusals.batch(name, method.batch_size, rows, text)
 
 
-def too_large_batch(owner: str, batch_size: int, rows: int, whose: str) -> list[str]:
-    """What to say of a batch that is larger than what it is drawn from; nothing of others."""
-    if batch_size <= rows:
-        return []
-    return [
-        f"{owner}.batch_size={batch_size}: there are only {rows} examples to draw from for "
-        f"{whose}; use at most {rows}"
-    ]
+def _mended(
+    name: str, method: ju.Unlearner, field: str, text: str, problem: ju.Problem
+) -> ju.Unlearner | None:
+    """The method with the largest smaller number in a field that fits; None where none does."""
+    value = getattr(method, field)
+    # Numbers of things for each image, that is; larger ones are not to be tried one by one.
+    few = isinstance(value, int) and value <= 32
+    for smaller in range(value - 1, 0, -1) if few else ():
+        changed = dataclasses.replace(method, **{field: smaller})
+        if not why_unfit(name, changed, text, problem):
+            return changed
+    return None

@@ -37,7 +37,8 @@ def as_typed(flag: str = "", **flags: str) -> Iterator[None]:
 def _typed(message: str, flag: str, flags: dict[str, str]) -> str:
     head = re.match(r"\w+", message)
     if flag and not message.startswith(flag) and not (head and head[0] in flags):
-        message = f"{flag}: {message}"
+        # A class is a part of what was typed, and the library's word for it no flag.
+        message = f"{flag}: {re.sub(r'^(fine_)?classes=', 'class ', message)}"
     for name, typed in flags.items():
         # At the front, and where the remedy tells what to pass; elsewhere it may be Python code.
         message = re.sub(rf"(^|\b(?:pass|in) ){name}(?=[=:])", rf"\g<1>{typed}", message)

@@ -17,20 +17,20 @@ class Data:
         installed package's entry point.
       dir: folder that holds the TFDS data sets, or the original archives to prepare them from;
         digits needs none.
-      image_size: side in pixels to which the images of a folder are brought, the middle of the
-        longer side kept; 0 leaves their size, which must be one.
+      image_size: side in pixels that a folder's images get, the middle of the longer side kept; 0
+        leaves their size, which must be one.
       channels: of the images of a folder, 1, 3 or 4; 0 takes 1 where all are grey, else 3.
       test_share: share of the images that are drawn for testing, class by class, where there is no
         test split.
       split_seed: randomness of that draw.
-      columns: image and label column of a Hugging Face data set, where their types do not tell.
+      columns: image and label column, of a Hugging Face data set where their types do not tell.
       train_size: number of training images, drawn class by class; 0 takes all.
       test_size: number of test images, drawn class by class; 0 takes all.
       validation_size: number of those training images, drawn class by class, that are held out of
         all training for methods that choose by them; 0 holds out none.
       validation_seed: randomness of that draw.
-      padding: pixels by which augmentation pads before it crops; 0 crops nothing.
-      flip: whether augmentation flips images horizontally.
+      padding: pixels that augmentation pads and crops; 0 crops nothing.
+      flip: whether augmentation flips images; left to right.
     """
 
     name: str = "digits"
@@ -59,13 +59,12 @@ class Network:
       width: channels of the first layer; 0 takes the network's own.
       dtype: what it computes in, float32 or bfloat16; weights stay float32.
       patch: height and width of a ViT's patch in pixels; 0 takes the network's own.
-      image_size: height and width in pixels to which the network enlarges its images; 0 leaves
-        them.
-      weights: pretrained weights from which originals and oracles start, with a last layer of their
-        own: a .safetensors file of timm, torchvision or transformers, or a folder or hub id of a
-        network; '' draws all weights.
-      normalize: whose mean and deviation of pixels it takes: those of cifar10 and so on, imagenet,
-        or centred, which are 0.5 and 0.5; '' takes those of the data.
+      image_size: side in pixels to which images are enlarged, inside the network; 0 leaves them.
+      weights: pretrained weights to start from, of originals and oracles, with a last layer of
+        their own: a .safetensors file of timm, torchvision or transformers, or a folder or hub id
+        of a network; '' draws all weights.
+      normalize: whose mean and deviation pixels get, cifar10 and so on, imagenet, or centred, which
+        are 0.5 and 0.5; '' takes those of the data.
     """
 
     name: str = "convnet"
@@ -91,7 +90,7 @@ class Training:
       schedule: constant, cosine, cosine_by_epoch, triangle_by_epoch, or step (linear warm-up, a
         tenth at 60 % and at 80 %).
       warmup_epochs: of the step schedule.
-      augment: whether training images are cropped and flipped.
+      augment: whether images are cropped and flipped; in training.
     """
 
     epochs: int = 100

@@ -1,4 +1,4 @@
-"""Progress: bars on a terminal; elsewhere a line for each part that is finished."""
+"""Progress: bars on a terminal and in a notebook; elsewhere a line for each part that ends."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -13,6 +13,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.text import Text
+
+from jax_unlearn.progress import ProgressBar
 
 
 class _Rate(ProgressColumn):
@@ -29,6 +31,10 @@ def phases(
     Yields:
       ``phase(name)``, a context manager that gives ``on_step(done, planned)``.
     """
+    if console.is_jupyter:
+        # Rich's own bars need another package there, and a line of output for each update.
+        yield lambda name: contextlib.nullcontext(ProgressBar(name))
+        return
     bars = Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=30),

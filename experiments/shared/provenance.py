@@ -30,7 +30,7 @@ PACKAGES = (
 def provenance() -> dict[str, Any]:
     """Command, date, versions and hardware: what a number must be read with."""
     return {
-        "command": shlex.join(["python", "-m", _module_name(), *sys.argv[1:]]),
+        "command": _command(),
         "date": datetime.date.today().isoformat(),
         "versions": {
             "python": platform.python_version(),
@@ -43,6 +43,12 @@ def provenance() -> dict[str, Any]:
             "cores": os.cpu_count(),
         },
     }
+
+
+def _command() -> str:
+    """The command as it can be given again; an installed package's has a name of its own."""
+    said = shlex.join(["python", "-m", _module_name(), *sys.argv[1:]])
+    return said.replace("python -m jax_unlearn.commands.", "jax-unlearn ", 1)
 
 
 def _module_name() -> str:

@@ -74,7 +74,7 @@ class ExperimentCommand:
       preset: settings to begin with; flags given beside it change them.
       config: config.json of an earlier run to begin with, in place of a preset.
       execution: how the machine is used.
-      download: fetch a missing archive of the data from its official address.
+      download: fetch a missing archive of the data, from its official address.
     """
 
     experiment: Annotated[Experiment, tyro.conf.arg(name="")]

@@ -18,6 +18,7 @@ from jax_unlearn.bank.record import Record
 from jax_unlearn.bank.store import Bank
 from jax_unlearn.bank.together import from_leader, records_of
 from jax_unlearn.core import InputError, Model, Unlearner
+from jax_unlearn.engine.callbacks import ReportEntries
 from jax_unlearn.engine.loop import run, run_many
 from jax_unlearn.engine.run_spec import Options, Result, RunSpec, group_alike
 from jax_unlearn.hyperparameters import describe
@@ -27,6 +28,9 @@ from jax_unlearn.sharding import make_mesh
 RECIPE_VERSION = 1
 """Version of the code that training goes through; part of every address. To be raised when that
 code begins to train other models from the same settings; a golden test says so."""
+
+OnEntry = Callable[[Mapping[str, Any], int, Mapping[str, float]], None]
+"""Called with what determines a model, the number of an entry of its history, and the entry."""
 
 ORDINARY = Options()
 
@@ -88,6 +92,7 @@ def fill(
     on_done: Callable[[int, int], None] | None = None,
     on_stored: Callable[[Record], None] | None = None,
     on_resumed: Callable[[int, int], None] | None = None,
+    on_entry: OnEntry | None = None,
     keep_weights: bool = True,
     checkpoint_seconds: float = 60.0,
     **changes: Any,
@@ -115,6 +120,8 @@ def fill(
       on_stored: called with the record of each model that this process has trained.
       on_resumed: called with the number of steps done and planned of models that are taken up
         again, at their first step.
+      on_entry: called with what determines a model under way, the number of an entry of its history
+        and the entry, after each epoch.
       keep_weights: whether the weights of models trained now are stored.
       checkpoint_seconds: time between two checkpoints of models under way.
       **changes: fields of :class:`jax_unlearn.engine.Options` by name, in place of those of
@@ -157,7 +164,8 @@ def fill(
                 specs = [member.job() for member in chosen]
                 for alike in group_alike(specs):
                     some = [chosen[index] for index in alike], [specs[index] for index in alike]
-                    with _train(bank, *some, checkpoint_seconds, options, on_resumed) as results:
+                    own = _followed(options, some[0], on_entry)
+                    with _train(bank, *some, checkpoint_seconds, own, on_resumed) as results:
                         for member, spec, result in zip(*some, results, strict=True):
                             store(member, spec, result)
         missing = from_leader(functools.partial(_lacking, bank, missing))
@@ -167,6 +175,19 @@ def fill(
             time.sleep(POLL)
     # Not all records of the bank: one that is damaged is a matter of those who ask for it.
     return records_of(bank, [bank.address(member.ingredients) for member in members])
+
+
+def _followed(options: Options, members: Sequence[Member], on_entry: OnEntry | None) -> Options:
+    """Options with which each entry of the members' histories is told."""
+    if on_entry is None:
+        return options
+
+    def tell(place: int, number: int, entry: Mapping[str, float]) -> None:
+        # Places without a model of their own repeat another.
+        if place < len(members):
+            on_entry(members[place].ingredients, number, entry)
+
+    return dataclasses.replace(options, callbacks=[*options.callbacks, ReportEntries(tell)])
 
 
 def _remark(bank: Bank, members: Mapping[str, Member]) -> None:

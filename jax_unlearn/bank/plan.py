@@ -50,6 +50,9 @@ class Plan:
       keep_weights: whether weights of oracles and unlearned models are kept; originals' always are.
       phase: opens a progress bar of a title, which is called with steps done and planned.
       tell: says one line about a model that is finished, or taken up again.
+      on_entry: called after every epoch of a model under way, with the group that it belongs to,
+        such as ``class-3/natmu``, what determines it, and number and content of the new entry of
+        its history; None for nothing.
     """
 
     bank: Bank
@@ -67,6 +70,7 @@ class Plan:
     keep_weights: bool = True
     phase: Callable[[str], AbstractContextManager[OnStep]] = silent
     tell: Callable[[str], None] = lambda line: None
+    on_entry: Callable[[str, Mapping[str, Any], int, Mapping[str, float]], None] | None = None
 
     def problem(self, **parts: Any) -> Problem:
         """What a run may see: the parts given, and what all runs of the plan share."""

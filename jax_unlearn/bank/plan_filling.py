@@ -1,6 +1,7 @@
 """Filling a bank with models of a plan, with a progress bar and a line for each."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from jax_unlearn.bank.filling import Member, fill
 from jax_unlearn.bank.plan import Plan, original_member, subset_member
@@ -16,9 +17,19 @@ def fill_plan(
     members: Sequence[Member],
     watch: Callable[[Variables], dict[str, float]] | None = None,
     *,
+    group: str = "",
     keep_weights: bool = True,
 ) -> list[Record]:
-    """Train those members that the bank lacks, with a bar, and a line for each that is finished."""
+    """Train those members that the bank lacks, with a bar, and a line for each that is finished.
+
+    Args:
+      plan: what they share.
+      title: of the bar.
+      members: the models.
+      watch: see :class:`jax_unlearn.engine.Options`.
+      group: which models they are to who follows them; '' where nobody does.
+      keep_weights: whether their weights are stored.
+    """
     there = 0
     with plan.phase(title) as bar, deferred() as interrupted:
 
@@ -55,6 +66,7 @@ def fill_plan(
             on_done=on_done,
             on_stored=on_stored,
             on_resumed=on_resumed,
+            on_entry=partial(plan.on_entry, group) if plan.on_entry and group else None,
             checkpoint_seconds=plan.checkpoint_seconds,
             keep_weights=keep_weights,
         )
@@ -62,7 +74,8 @@ def fill_plan(
 
 def fill_originals(plan: Plan, seeds: Iterable[int]) -> list[Record]:
     """Originals of the seeds given."""
-    return fill_plan(plan, "original", [original_member(plan, seed) for seed in seeds])
+    members = [original_member(plan, seed) for seed in seeds]
+    return fill_plan(plan, "original", members, group="original")
 
 
 def fill_subsets(plan: Plan, count: int) -> list[Record]:

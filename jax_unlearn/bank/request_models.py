@@ -81,7 +81,8 @@ def fill_oracles(plan: Plan, forgetting: Forgetting, seeds: Iterable[int]) -> li
     """Models retrained without the forget set of a request."""
     members = [oracle_member(plan, forgetting, seed) for seed in seeds]
     title = f"{describe_request(forgetting.text)}: oracle"
-    return fill_plan(plan, title, members, keep_weights=plan.keep_weights)
+    group = f"{forgetting.slug}/oracle"
+    return fill_plan(plan, title, members, group=group, keep_weights=plan.keep_weights)
 
 
 def fill_requests(
@@ -164,7 +165,9 @@ def fill_request(
         ]
         title = f"{describe_request(text)}: {method.title}"
         unlearned[method.name] = fill_plan(
-            plan, title, members, watch, keep_weights=plan.keep_weights or followed
+            *(plan, title, members, watch),
+            group=f"{forgetting.slug}/{method.name}",
+            keep_weights=plan.keep_weights or followed,
         )
     failed = {method.name: method.failed for method in methods if method.failed}
     return RequestRecords(plan, forgetting, originals, retrained, unlearned, failed)

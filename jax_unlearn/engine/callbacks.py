@@ -1,6 +1,6 @@
 """What may happen around the steps of a run: watching, reporting, saving, ending early."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from jax_unlearn.core import Variables
@@ -58,3 +58,21 @@ class ReportSteps(Callback):
     def on_step(self, trainer: "Trainer") -> None:
         """See :class:`Callback`."""
         self._on_step(trainer.steps_done, trainer.steps_planned)
+
+
+class ReportEntries(Callback):
+    """Calls a function with every entry of the models' histories, once its epoch has ended.
+
+    A run that was taken up again begins with the entries that it had.
+    """
+
+    def __init__(self, on_entry: Callable[[int, int, Mapping[str, float]], None]):
+        self._on_entry = on_entry
+        self._told: dict[int, int] = {}
+
+    def on_epoch(self, trainer: "Trainer") -> None:
+        """Call with the model's place, the entry's number, from 0, and the entry."""
+        for place, history in enumerate(trainer.progress.histories):
+            for number in range(self._told.get(place, 0), len(history)):
+                self._on_entry(place, number, history[number])
+            self._told[place] = len(history)

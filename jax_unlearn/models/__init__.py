@@ -8,6 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jax_unlearn.models.bottleneck import resnet50
     from jax_unlearn.models.conv import convnet
     from jax_unlearn.models.equinox import from_equinox
     from jax_unlearn.models.haiku import from_haiku
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
         resnet20,
         resnet34,
     )
-    from jax_unlearn.models.resnet50 import resnet50
     from jax_unlearn.models.safetensors_io import (
         load_safetensors,
         safetensors_metadata,
@@ -70,6 +70,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "bottleneck": ("resnet50",),
     "conv": ("convnet",),
     "equinox": ("from_equinox",),
     "haiku": ("from_haiku",),
@@ -78,7 +79,6 @@ _MODULES = {
     "pretrained": ("Pretrained", "from_pretrained", "save_pretrained"),
     "registry": ("MODELS", "find_network", "make_model"),
     "resnet": ("resnet8", "resnet8_halved", "resnet10", "resnet18", "resnet20", "resnet34"),
-    "resnet50": ("resnet50",),
     "safetensors_io": ("load_safetensors", "safetensors_metadata", "save_safetensors"),
     "swin": ("swin_tiny",),
     "torch_weights": ("import_torch",),

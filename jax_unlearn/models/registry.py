@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from jax_unlearn.core import InputError, Model
+from jax_unlearn.models.bottleneck import resnet50
 from jax_unlearn.models.conv import convnet
 from jax_unlearn.models.linen import CENTRED, Normalization
 from jax_unlearn.models.resnet import (
@@ -16,7 +17,6 @@ from jax_unlearn.models.resnet import (
     resnet20,
     resnet34,
 )
-from jax_unlearn.models.resnet50 import resnet50
 from jax_unlearn.models.swin import swin_tiny
 from jax_unlearn.models.vgg import vgg16_bn
 from jax_unlearn.models.vit import vit_base, vit_small, vit_tiny

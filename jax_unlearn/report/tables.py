@@ -17,6 +17,8 @@ from jax_unlearn.report.page.words import accuracy_sentence
 if TYPE_CHECKING:
     from rich.console import Console
 
+HALF = "± is half of a 95 % interval over models, cut off where the measure's range ends."
+
 COLUMNS = (
     *("request", "row", "kind", "measure", "unit", "value", "low", "high", "n", "verdict"),
     *("band_low", "band_high", "note"),
@@ -159,9 +161,7 @@ def print_summary(record: Mapping[str, Any], console: "Console") -> None:
     console.print(printed)
     for sentence in evidence(record):
         console.print(f"- {sentence}", markup=False, highlight=False)
-    console.print(
-        "± is half of a 95 % interval over models.", markup=False, highlight=False, style="dim"
-    )
+    console.print(HALF, markup=False, highlight=False, style="dim")
 
 
 def _unplanned_ends(record: Mapping[str, Any], name: str) -> Iterable[str]:

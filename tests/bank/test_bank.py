@@ -137,16 +137,19 @@ def test_weights_are_stored_only_where_they_are_to_be_kept(tmp_path, problem):
     assert again.address == record.address
 
 
-def test_every_step_and_every_model_is_reported(tmp_path, problem):
-    steps, stored = [], []
-    filled(
+def test_every_step_entry_and_model_is_reported(tmp_path, problem):
+    steps, stored, entries = [], [], []
+    _, records = filled(
         tmp_path / "bank",
         problem,
         range(2),
         mesh=make_mesh(1),
         on_step=lambda *count: steps.append(count),
         on_stored=lambda record: stored.append(record.ingredients["seed"]),
+        on_entry=lambda made_of, *entry: entries.append((made_of["seed"], *entry)),
     )
+    histories = [(r.ingredients["seed"], r.outcome["history"]) for r in records]
+    assert entries == [(s, n, entry) for s, history in histories for n, entry in enumerate(history)]
     assert steps == [(done, 4) for done in (1, 2, 3, 4)] * 2
     assert stored == [0, 1]
 

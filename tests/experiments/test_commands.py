@@ -64,18 +64,29 @@ def refuse(call, tmp_path, images_npz):
         (["--methods"], "methods=(): expected one or more values"),
         (
             ["--requests", "class:10"],
-            "requests='class:10': classes=10: expected a whole number >= 0 and <= 3",
+            "requests='class:10': class 10: expected a whole number >= 0 and <= 3",
         ),
-        (["--requests", "class:rocket"], "classes='rocket': expected one of 0, 1, 2, 3"),
+        (["--requests", "class:rocket"], "class 'rocket': expected one of 0, 1, 2, 3"),
         (["--requests", "class:0,1,2,3"], "forgets 200 of 200 training images"),
         (["--requests", "subclass:1"], "no fine labels"),
         (["--requests", "random:0.0001"], "fraction=0.0001: is 0 of 200 training images"),
         (["--requests", "random:200"], "count=200: expected a whole number >= 1 and <= 199"),
         (["--requests", "hardest:200"], "count=200: expected"),
-        (["--requests", "hardest:0.1", "class:77"], "classes=77: expected"),
+        (["--requests", "hardest:0.1", "class:77"], "class 77: expected"),
         (["--requests", "class:1,0", "class:0,1"], "another one has the same short name class-0-1"),
         (["--requests", "ids:none.npy"], "requests='ids:none.npy': ids='none.npy': no such file"),
-        (["--training.batch-size", 201], "training.batch_size=201: there are only 200 examples"),
+        (
+            ["--training.batch-size", 201],
+            "training.batch_size=201: there are only 150 examples to draw from for class:3's",
+        ),
+        (
+            [
+                *("--training.batch-size", 201, "--requests", "class:3", "random:80"),
+                *("--set", "finetune.batch_size=256", "natmu.num=4", "mumis.batch_size=64"),
+            ],
+            "; what fits: --training.batch-size 120 --set finetune.batch_size=120 natmu.num=1 "
+            "mumis.batch_size=50\n",
+        ),
         (["--training.batch-size", 160], "only 150 examples to draw from for class:3's oracle"),
         (["--set", "finetune.batch_size=160"], "finetune.batch_size=160: there are only 150"),
         (

@@ -26,7 +26,11 @@ def test_a_notebook_runs_and_shows_what_it_makes(name):
     ]
     # Results, tables and audits are tables in a notebook, figures are pictures.
     assert any("text/markdown" in data for data in shown)
-    assert all("text/markdown" in data or "image/png" in data for data in shown)
+    bars = [data for data in shown if "<progress " in data.get("text/html", "")]
+    assert all("text/markdown" in d or "image/png" in d or d in bars for d in shown)
+    # Each has filled in its place.
+    assert len(bars) == (name == "sweep.ipynb")
+    assert all(data["text/plain"].startswith("settings: 4 of 4, ") for data in bars)
 
 
 @pytest.mark.parametrize("name", NAMES)

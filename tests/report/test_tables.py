@@ -141,6 +141,20 @@ def test_what_needs_the_extra_says_so_in_one_line(package, name):
     )
 
 
+def test_figures_without_matplotlib_say_what_to_install():
+    code = (
+        "import sys\n"
+        "sys.modules['matplotlib'] = None\n"
+        "try:\n"
+        "    from jax_unlearn.report.figures import sweep_figure\n"
+        "except ImportError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    said = "jax_unlearn.report.figures needs matplotlib: pip install 'jax_unlearn[report]'\n"
+    assert done.stdout == said
+
+
 def test_a_method_without_a_setting_that_works_says_so_in_every_table():
     why = "no setting found that forgets"
     audit = record()
@@ -159,7 +173,10 @@ def test_what_there_was_to_unlearn_stands_under_the_table():
         "original": {"train": 100.0, "test": 96.94},
         "oracle": {"forget": 0.0},
     }
-    line = "Originals: train 100.0 %, test 96.9 %; oracles: forget accuracy 0.0 %"
+    line = (
+        "Originals: train 100.0 %, test 96.9 %; all 16 oracles, of which 8 are held out: forget "
+        "accuracy 0.0 %"
+    )
     assert evidence(audit)[0] == f"{line}."
     audit["models"]["methods"]["mumis"]["files"] = [
         {"path": f"{i}.npz", "sha256": "", "sensitivity_ratio": value}

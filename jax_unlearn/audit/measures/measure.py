@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 QUICK, STANDARD, STRONG = "quick", "standard", "strong"
 LEVELS = (QUICK, STANDARD, STRONG)
+"""How much an audit asks for, least first: each takes the measures of those before it, too."""
 
 ALONE, PAIR, BANKS, DATA = "alone", "pair", "banks", "data"
 KINDS = (ALONE, PAIR, BANKS, DATA)

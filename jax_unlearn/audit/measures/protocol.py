@@ -11,11 +11,11 @@ class AuditProtocol:
     """The choices that numbers depend on; a table states them.
 
     Attributes:
-      terms: measures that the average gap and ToW are made of.
-      attack_terms: measures that the average gap with an attack is made of.
+      terms: what the average gap and ToW are made of.
+      attack_terms: what the gap with an attack is made of.
       nonmembers: 'test', or those of 'remaining' or 'forgotten' classes: the test images that
         attacks take for non-members.
-      svc_max_examples: limit to the examples of each side that train the SVC; None for no limit.
+      svc_max_examples: examples of each side for the SVC, at most; None for no limit.
       klom_variant: 'definition', or 'released' to compare with tables made by the released code.
     """
 

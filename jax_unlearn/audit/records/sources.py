@@ -1,5 +1,6 @@
 """What an audit compares: the oracles' requests, and the models that belong to each."""
 
+import glob
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,6 +49,7 @@ def gather_sources(
     )
     found = [s for s in found if s.oracle]
     if not found:
+        _check_there(targets)
         name, where = ("oracles", oracles) if oracles else ("targets", ", ".join(targets))
         raise InputError(
             f"{name}={where!r}: no oracle there; train some with python -m experiments.bank, or "
@@ -87,6 +89,15 @@ def gather_sources(
         sources.original, sources.oracle = by_seed(sources.original), by_seed(sources.oracle)
         sources.methods = {name: by_seed(items) for name, items in sources.methods.items()}
     return kept
+
+
+def _check_there(targets: Sequence[str]) -> None:
+    """Raise InputError for a target that is neither a path nor a pattern that finds something."""
+    for path in (path for target in targets for path in target.rpartition("=")[2].split(",")):
+        if not (Path(path).exists() or glob.has_magic(path)):
+            raise InputError(
+                f"targets={path!r}: no such folder or file; expected a run, a bank or .npz files"
+            )
 
 
 def _chosen(found: list[Sources], requests: Sequence[str]) -> list[Sources]:

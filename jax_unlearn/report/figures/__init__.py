@@ -1,5 +1,13 @@
 """Figures of a run: arrays in, a matplotlib figure out; drawn without any global state."""
 
+try:
+    import matplotlib as _matplotlib  # noqa: F401
+except ImportError:
+    raise ImportError(
+        "jax_unlearn.report.figures needs matplotlib: pip install 'jax_unlearn[report]'",
+        name="matplotlib",
+    ) from None
+
 from jax_unlearn.display import display_name
 from jax_unlearn.report.figures.attention import relevance_figure
 from jax_unlearn.report.figures.board import Panel, Place, gap_against_cost_figure

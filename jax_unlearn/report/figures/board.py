@@ -33,13 +33,15 @@ class Place(NamedTuple):
       gap: average gap to the oracles, percentage points.
       low: lower end of its interval; NaN where there is none.
       high: upper end.
-      seconds: mean wall time of the unlearning, seconds.
+      seconds: median wall time of the unlearning, seconds.
+      elsewhere: whether it was timed in another run than most, perhaps on another machine.
     """
 
     gap: float
     low: float
     high: float
     seconds: float
+    elsewhere: bool = False
 
 
 class Panel(NamedTuple):
@@ -83,13 +85,15 @@ def gap_against_cost_figure(panels: Sequence[Panel], *, title: str) -> Figure:
     for axes, panel in zip(grid, panels, strict=True):
         _lay_out(axes, panel)
     retrain = any(np.isfinite(panel.retrain) for panel in panels)
+    elsewhere = any(place.elsewhere for panel in panels for place in panel.places.values())
     set_title(
         figure,
         title,
         "Lower left: nearer to retraining, sooner. Lines: 95 % intervals. Grey: the null band, as "
         "near as oracles come to each other: by gap alone, so few models in it are not told apart "
         "from retraining. Methods without a place are not drawn."
-        + (" Dashed: the time of retraining." if retrain else ""),
+        + (" Dashed: the time of retraining." if retrain else "")
+        + (" Ringed: timed in another run, perhaps on another machine." if elsewhere else ""),
     )
     for axes, panel in zip(grid, panels, strict=True):
         _draw(axes, panel)
@@ -116,7 +120,7 @@ def _lay_out(axes: Axes, panel: Panel) -> None:
     if np.isfinite(panel.retrain):
         axes.axvline(panel.retrain, color=INK, ls="--", lw=1.8, zorder=2)
     axes.set_title(panel.title, size=LABEL, weight="bold", loc="left", color=INK)
-    axes.set_xlabel("seconds per model, mean (log scale)", size=SMALL)
+    axes.set_xlabel("seconds per model, median (log scale)", size=SMALL)
     axes.set_ylabel("average gap (points, log scale)", size=SMALL)
 
 
@@ -132,5 +136,7 @@ def _draw(axes: Axes, panel: Panel) -> None:
             bars.append(bar)
             axes.plot(*bar.T, color=chosen[name].colour, lw=1.1, alpha=0.5, zorder=3)
         draw_point(axes, *point, name, chosen[name], clip_on=False)
+        if place.elsewhere:
+            axes.plot(*point, "o", ms=13, mfc="none", mec=INK, mew=1.0, clip_on=False, zorder=4)
     colours = [style.colour for style in chosen.values()]
     place_labels(axes, points, list(panel.places), colours=colours, bars=bars)

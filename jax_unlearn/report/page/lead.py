@@ -10,6 +10,7 @@ from typing import Any
 from jax_unlearn.audit.comparison.verdicts import CANNOT_BE_JUDGED, FAILS, PASSES
 from jax_unlearn.core import InputError
 from jax_unlearn.data.request_text import describe_request
+from jax_unlearn.display import method_of
 from jax_unlearn.report.figures.bands import band_distance_figure, place_in_band
 from jax_unlearn.report.formats import duration, finite, percent, row_name
 from jax_unlearn.report.page.blocks import Block, Cell, Facts, Picture, Table
@@ -42,7 +43,7 @@ def outcomes(audit: Mapping[str, Any]) -> str:
     if len(told) == 1 and len(rows) > NAMED:
         none = {PASSES: "all {} methods pass", FAILS: "none of {} methods passes"}
         (only,) = told
-        return none.get(only, "none of {} methods can be judged").format(len(rows))
+        return none.get(only, "none of {} methods can be judged").format(_count(rows))
     return "; ".join(_some(outcome, some) for outcome, some in told.items())
 
 
@@ -106,7 +107,7 @@ def distance_picture(audit: Mapping[str, Any]) -> Picture | None:
             figure = band_distance_figure(places, shown={*methods[:SHOWN], "original"}, title=title)
     except InputError:
         return None
-    spoken = f"{title}: each measure's distance to its null band. {outcomes(audit)}."
+    spoken = f"{title}: each measure's distance to its null band. {sentence(outcomes(audit))}"
     return Picture("distances", spoken, figure)
 
 
@@ -122,10 +123,15 @@ def _rank(row: Mapping[str, Any]) -> tuple[int, int, float]:
     )
 
 
+def _count(rows: Sequence[Mapping[str, Any]]) -> int:
+    """How many methods rows are of: one may have a second row, at its defaults."""
+    return len({method_of(row["name"]) for row in rows})
+
+
 def _some(outcome: str, rows: Sequence[Mapping[str, Any]]) -> str:
     """Name the methods of one outcome, or count them."""
     names = [row_name(row["name"]) for row in rows]
-    who = listed(names) if len(names) <= NAMED else f"{len(names)} methods"
+    who = listed(names) if len(names) <= NAMED else f"{_count(rows)} methods"
     verb = {PASSES: agree(len(names), "passes", "pass"), FAILS: agree(len(names), "fails", "fail")}
     return f"{who} {verb.get(outcome, outcome)}"
 
@@ -135,7 +141,8 @@ def _forgotten(audit: Mapping[str, Any]) -> str:
     training = request["forget"] + request["retain"]
     data = ((audit.get("settings") or {}).get("data") or {}).get("name")
     names = [row_name(name) for name in methods]
-    by = listed(names) if len(names) <= NAMED else f"{len(names)} methods"
+    number = _count([{"name": name} for name in methods])
+    by = listed(names) if len(names) <= NAMED else f"{number} methods"
     text = (
         f"{request['forget']} of {training} training images{f' of {data}' if data else ''} "
         f"({describe_request(request['text'])}), by {by or 'no method'}"
@@ -167,7 +174,8 @@ def _how_sure(audit: Mapping[str, Any]) -> str:
     models = audit["models"]
     counts = [m["n"] - (m.get("collapsed") or 0) for m in models["methods"].values()]
     few, many = min(counts, default=0), max(counts, default=0)
-    per = f"{few}" if few == many else f"{few} to {many}"
+    # A method all of whose models collapsed is told of by its row.
+    per = f"{few}" if few == many else f"{few} to {many}" if few else f"up to {many}"
     oracles = counted(models["oracle"], "retrained model")
     chances = {row["verdict"]["chance"] for row in audit["rows"] if row["kind"] == "method"}
     known = sorted(chance for chance in chances if chance is not None)

@@ -77,10 +77,13 @@ def accuracy_sentence(audit: Mapping[str, Any]) -> str:
 
     A method that measures how sensitive the original is to true classes against others adds it.
     """
-    known = audit["models"].get("accuracies") or {}
+    models = audit["models"]
+    known = models.get("accuracies") or {}
+    # The row of the oracles is that of the held-out ones alone.
+    held_out = f", of which {models['held_out']} are held out" if models.get("held_out") else ""
     parts = {
         "Originals": _percentages(known.get("original") or {}),
-        "oracles": _percentages(
+        f"all {models['oracle']} oracles{held_out}": _percentages(
             {f"{n} accuracy": v for n, v in (known.get("oracle") or {}).items()}
         ),
     }

@@ -349,6 +349,8 @@ def test_nothing_to_audit_is_refused(refused, files):
     said = refused(audit.main, f"theirs={files}")
     assert said.startswith(f"error: targets='theirs={files}': no oracle there")
     assert "no unlearned model" in refused(audit.main, "--oracles", files)
+    said = refused(audit.main, files.parent / "nothing")
+    assert f"targets='{files.parent / 'nothing'}': no such folder or file; expected a run" in said
 
 
 def test_a_name_that_comes_twice_is_refused(refused, digits, files):

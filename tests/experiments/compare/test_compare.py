@@ -25,10 +25,10 @@ def outputs(rows, lead, rng):
     return Outputs(logits, label, DIGITS.train.id[rows])
 
 
-def write_predictions(folder, leads):
+def write_predictions(folder, leads, seed):
     """Models that lead for the true class of forget images by a number; all for the others."""
     folder.mkdir(parents=True)
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     for name, lead in leads.items():
         for seed in range(COUNTS.get(name, 2)):
             forget = outputs(np.arange(20), lead, rng)
@@ -37,9 +37,9 @@ def write_predictions(folder, leads):
             save_predictions(folder / f"{name}-{seed}.npz", predictions)
 
 
-def write_run(call, folder, leads):
+def write_run(call, folder, leads, seed):
     """A run's folder as far as a comparison reads it: its audit, predictions and settings."""
-    write_predictions(folder / "predictions", {"original": 9.0, "oracle": 1.0, **leads})
+    write_predictions(folder / "predictions", {"original": 9.0, "oracle": 1.0, **leads}, seed)
     request = ("--requests", "random:0.1", "--level", "quick")
     done = call(audit.main, folder / "predictions", *request, "--out", folder / "random-0.1")
     assert done.code == 0, done.err
@@ -52,8 +52,8 @@ def write_run(call, folder, leads):
 @pytest.fixture(scope="module")
 def runs(call, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
-    one = write_run(call, folder / "one", {"natmu": 1.0, "salun": 4.0})
-    return one, write_run(call, folder / "two", {"natmu": 9.0})
+    one = write_run(call, folder / "one", {"natmu": 1.0, "salun": 4.0}, 0)
+    return one, write_run(call, folder / "two", {"natmu": 9.0}, 1)
 
 
 @pytest.fixture(scope="module")
@@ -117,9 +117,32 @@ def test_without_the_runs_data_or_predictions_a_line_says_so(call, runs, tmp_pat
     (bare / "audit.json").write_text(text)
     done = call(compare.main, bare, "--out", out)
     assert done.code == 0
-    assert "examples are not shown, their predictions are not where the audit found" in done.out
+    assert "examples are not shown: their predictions are not where the audit found" in done.out
+    assert "<p>Examples are not shown: their" in out.read_text()
     done = call(compare.main, bare, "--out", out, "--examples", 0)
     assert done.out.count("\n") == 1
+
+
+def test_a_published_run_lacks_its_bank_and_says_so(call, runs, tmp_path):
+    folder, out = tmp_path / "published", tmp_path / "c.html"
+    (folder / "random-0.1").mkdir(parents=True)
+    for name in ("config.json", "random-0.1/audit.json"):
+        text = (runs[0] / name).read_text().replace("../predictions", "../bank")
+        (folder / name).write_text(text)
+    done = call(compare.main, folder, "--out", out)
+    assert "the bank of published is not in its folder, as of published results" in done.out
+
+
+def test_references_that_two_runs_share_stand_once(call, runs, tmp_path):
+    mine, out = tmp_path / "mine", tmp_path / "c.html"
+    mine.mkdir()
+    text = (runs[0] / "random-0.1" / "audit.json").read_text()
+    (mine / "audit.json").write_text(text.replace('"salun"', '"amun"'))
+    assert call(compare.main, runs[0], mine, "--out", out, "--examples", 0).code == 0
+    (table,) = heads_and_rows(out.read_text())
+    rows = table[table.index("run") + 1 :]
+    assert [row for row in rows if row in ("original", "oracle")] == ["original", "oracle"]
+    assert not [row for row in rows if "original (" in row or "oracle (" in row]
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def refuse(refused, tmp_path, monkeypatch):
         (["--batch", "-1"], "batch=-1: expected a whole number >= 0"),
         (["--mesh", "data=3"], "mesh='data=3': model=1 times data=3 is 3, and there are 4"),
         (["--methods", "natmuu"], "methods='natmuu': did you mean natmu"),
-        (["--data.name", "cifar10", "--requests", "class:10"], "classes=10: expected"),
+        (["--data.name", "cifar10", "--requests", "class:10"], "class 10: expected"),
         (
             ["--data.name", "imagenet2012", "--network.name", "resnet8", "--requests", "class:3"],
             "placement='device': 1281167 images of 224x224x3 take 179.6 GiB of every device",

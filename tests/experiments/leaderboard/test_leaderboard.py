@@ -34,6 +34,10 @@ def audit(rows):
         row["results"]["KL_forget"] = ends(2.0, 0.5)
     for method in found["models"]["methods"].values():
         method["failed"] = ""
+        # One of them waited for something.
+        method["seconds"] = [1.0, 1.2, 9.0]
+    timed = [{"seconds": 5.0}, {"seconds": None}]
+    found["files"] = {"original": timed, "oracle": timed}
     return found
 
 
@@ -48,6 +52,13 @@ def write_run(folder, rows, *, change=None, epochs=100):
             "training": {"epochs": epochs},
             "requests": ["class:3"],
             "seeds": [0, 1, 2],
+            "hyperparameters": "" if OWN in rows else "zoo_digits",
+            "set": [f"{name}.batch_size=50" for name in rows],
+        },
+        "requests": {
+            "class:3": {
+                name: {"arguments": {"batch_size": 50} | {"learning_rate": 0.1}} for name in rows
+            }
         },
         "data_fingerprint": "f00d",
         "sources": sources,
@@ -98,7 +109,7 @@ def board(call, results, tmp_path):
         assert (out.parent / "leaderboard-digits.png").stat().st_size > 1000
         lines = [line for line in out.read_text().splitlines() if line.startswith("| ")]
         cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-        return {row[1]: row for row in cells if len(row) == 9 and row[1] != "---"}
+        return {row[1]: row for row in cells if len(row) == 10 and row[1] != "---"}
 
     return make
 
@@ -108,8 +119,9 @@ def test_methods_stand_by_their_gap_with_the_places_that_intervals_leave_open(bo
     # 0.2 +- 0.1 and 0.4 +- 0.1 differ by more than the half of their difference's interval.
     assert (rows["MU-Mis"][0], rows["NatMU"][0]) == ("1", "2")
     assert list(rows)[:5] == ["method", "original", "oracle", "MU-Mis", "NatMU"]
-    assert rows["MU-Mis"][2:4] == ["built-in", "0.200 ±0.100"]
-    assert rows["MU-Mis"][7].startswith("fails, 1 of 2 outside")
+    assert rows["MU-Mis"][2:5] == ["built-in", "searched", "0.200 ±0.100"]
+    assert rows["MU-Mis"][8].startswith("fails, 1 of 2 outside")
+    assert (rows["MU-Mis"][7], rows["oracle"][7]) == ("1.200", "5.000")
 
 
 def test_rows_that_are_not_the_method_at_work_have_no_place_and_say_why(board, zoo):
@@ -119,14 +131,19 @@ def test_rows_that_are_not_the_method_at_work_have_no_place_and_say_why(board, z
     assert rows["fine-tune"][0] == "leaves the set known"
     assert rows["amnesiac, defaults"][0] == "at its defaults"
     assert rows["NegGrad+"][0] == "not run"
-    assert rows["NegGrad+"][7] == "not run: whole classes only"
+    # Those without a place by why they have none.
+    without = [row[0] for row in rows.values() if row[0] and not row[0][0].isdigit()]
+    assert without[1:] == sorted(without[1:])
+    assert rows["amnesiac, defaults"][3] == "defaults"
+    assert rows["NegGrad+"][8] == "not run: whole classes only"
 
 
 def test_a_method_of_one_s_own_joins_its_table_with_file_and_digest(board, zoo, tmp_path):
     rows = board(zoo, write_run(tmp_path / "mine", {OWN: (0.1, 0.05, 0.0)}))
     assert rows["Mine"][0] == "1 (1 to 2)"
     assert rows["Mine"][2] == "my\\_file.py (ab12cd34)"
-    assert rows["Mine"][8] == "mine"
+    assert rows["Mine"][3] == "set"
+    assert rows["Mine"][9] == "mine"
     assert rows["MU-Mis"][0] == "2 (1 to 2)"
 
 

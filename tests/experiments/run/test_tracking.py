@@ -16,16 +16,17 @@ from tests.report.records import record
 SETTINGS = {"experiment": {"seeds": [0, 1]}}
 
 
-def model(*accuracies):
+def model(seed, *accuracies):
     history = [{"epoch": i, "forget_accuracy": a, "note": "text"} for i, a in enumerate(accuracies)]
-    return types.SimpleNamespace(outcome={"history": history})
+    made_of = {"seed": seed, "method": None}
+    return types.SimpleNamespace(outcome={"history": history}, ingredients=made_of)
 
 
 FILLED = types.SimpleNamespace(
     forgetting=types.SimpleNamespace(slug="class-3"),
     originals=[],
-    oracles=[model(80.0)],
-    methods={"natmu": [model(100.0, 90.0), model(100.0, float("nan"))]},
+    oracles=[model(0, 80.0)],
+    methods={"natmu": [model(0, 100.0, 90.0), model(1, 100.0, float("nan"))]},
 )
 
 
@@ -91,6 +92,28 @@ def test_settings_epochs_table_final_values_and_figures_are_told(heard, folder):
     assert (name, head[0], lines[2][0]) == ("class-3/table", "model", "NatMU")
     assert tracker.said[-3][1]["class-3/natmu/FA"] == pytest.approx(96.8)
     assert tracker.said[-2][1] == "class-3/distances"
+
+
+def test_a_model_under_way_is_told_epoch_by_epoch_and_not_again(heard, folder):
+    tracker = heard()
+    told = tracking.start_tracking("heard", folder, SETTINGS)
+    made_of = {"seed": 0, "method": {"name": "natmu"}}
+    told.entry("class-3/natmu", made_of, 0, {"forget_accuracy": 100.0})
+    assert tracker.said[-1] == ("metrics", {"class-3/natmu/0/forget_accuracy": 100.0}, 0)
+    told.entry("class-3/natmu", {**made_of, "method": {"seed": 7}}, 0, {"loss": 1.0})
+    assert tracker.said[-1] == ("metrics", {"class-3/natmu/0-7/loss": 1.0}, 0)
+    told.request(FILLED, folder / "class-3")
+    named = [name for said in tracker.said if said[0] == "metrics" for name in said[1]]
+    assert named.count("class-3/natmu/0/forget_accuracy") == 1
+    assert named.count("class-3/natmu/1/forget_accuracy") == 1
+
+
+def test_a_tracker_that_fails_under_way_does_not_end_the_run(heard, folder):
+    heard("metrics")
+    told = tracking.start_tracking("heard", folder, SETTINGS)
+    with pytest.warns(UserWarning, match="goes on without it"):
+        told.entry("original", {"seed": 0, "method": None}, 0, {"loss": 1.0})
+    told.entry("original", {"seed": 0, "method": None}, 1, {"loss": 1.0})
 
 
 @pytest.mark.parametrize("failing", ["start", "metrics", "table", "figure", "close"])

@@ -33,6 +33,8 @@ def test_the_help_of_every_command_fits_two_screens_and_explains_each_flag(call,
     flags = [line for line in lines if line.startswith("  --")]
     assert flags or name == "reference"
     assert all(len(line.split("  ")[-1].strip()) > 2 for line in flags)
+    # Whole, at the width of a terminal: what follows the first clause is in --help-all.
+    assert [line for line in flags if line.endswith("...")] == []
 
 
 def test_what_is_used_most_stands_first_and_nothing_is_left_out(call, monkeypatch):
@@ -70,7 +72,7 @@ def test_a_flag_says_its_first_clause_and_a_switch_that_is_on_turns_off(monkeypa
     assert explained(Small)["often"] == "what is said in two lines; then more."
     lines = short_help(Small, "small", "What it does.").splitlines()
     assert f"{'  --often INT':32} what is said in two lines" in lines
-    assert f"{'  --no-never':32} whether it is" in lines
+    assert f"{'  --no-never':32} turns off: it is" in lines
 
 
 def fail():

@@ -1,6 +1,7 @@
 """An error names the flag that was typed, for every setting that the library calls otherwise."""
 
 import dataclasses
+import warnings
 
 import pytest
 from PIL import Image
@@ -11,6 +12,7 @@ from experiments.shared.config import Data, Experiment, Network
 from experiments.shared.execution import Execution
 from experiments.shared.loading import load_data, make_network
 from experiments.shared.naming import as_typed, naming
+from experiments.shared.original import Training
 from experiments.shared.planning import open_bank_of
 from experiments.shared.setting_up import set_up
 from experiments.shared.validation import validate
@@ -109,8 +111,8 @@ def test_the_flag_of_a_network_is_named(digits, tmp_path, network, message):
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
-        ("class:10", "requests='class:10': classes=10: expected"),
-        ("class:cat", "requests='class:cat': classes='cat': expected"),
+        ("class:10", "requests='class:10': class 10: expected"),
+        ("class:cat", "requests='class:cat': class 'cat': expected"),
         ("subclass:1", "requests='subclass:1': dataset='digits': has no fine labels"),
         ("random:9999", "requests='random:9999': count=9999: expected"),
         ("random:0.00001", "requests='random:0.00001': fraction=1e-05: is 0 of"),
@@ -124,6 +126,22 @@ def test_the_flag_of_a_request_is_named(digits, request_, message):
     with pytest.raises(InputError) as caught:
         check_fit(experiment, model, digits, {request_: {}})
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("request_", "warned"),
+    [
+        ("random:0.1-then-hardest:0.1", True),
+        ("class:3-then-class:5", False),
+        ("memorization:low,0.1-then-memorization:high,0.1", False),
+    ],
+)
+def test_steps_that_may_overlap_are_told_before_models_are_trained(digits, request_, warned):
+    model = ju.Model(lambda key: {}, lambda variables, images, *, train: (images, {}), "none")
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        check_fit(plain(requests=(request_,)), model, digits, {request_: {}})
+    assert any("known only after the models" in str(one.message) for one in found) == warned
 
 
 @pytest.mark.parametrize("flag", ["bank", "out"])
@@ -168,3 +186,32 @@ def test_options_of_a_folder_are_called_as_they_are_typed(tmp_path):
             load(name=name, **options)
     loaded = load_data(plain(data=Data(name=name, image_size=4, test_share=0.5)))
     assert loaded.train.image.shape == (2, 4, 4, 3)
+
+
+def test_all_that_does_not_fit_is_said_at_once_with_flags_that_do(digits, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from jax_unlearn.core import FORGET, RETAIN\n"
+        "from jax_unlearn.methods import Descent\n"
+        "class Mine(Descent):\n"
+        "    epochs: int = 1\n"
+        "    roles = (RETAIN, FORGET)\n"
+    )
+    mine = f"{path}:Mine"
+    training = Training(batch_size=4000)
+    experiment = plain(requests=("class:3",), methods=(mine, "natmu"), training=training)
+    given = {"class:3": {mine: {"batch_size": 5000}, "natmu": {"num": 10, "batch_size": 9000}}}
+    model = ju.Model(lambda key: {}, lambda variables, images, *, train: (images, {}), "none")
+    with pytest.raises(InputError) as caught:
+        check_fit(experiment, model, digits, given)
+    size = len(digits.train.label)
+    forget = int((digits.train.label == 3).sum())
+    # No retain image serves twice; NatMU's pool is counted with as many hybrids as fit.
+    num = (size - forget) // forget
+    hybrids = size - forget + num * forget
+    said = str(caught.value)
+    assert "natmu.num=10: expected at most 9, the number of other classes" in said
+    assert said.endswith(
+        f"; what fits: --training.batch-size {size - forget} --set {mine}.batch_size={size} "
+        f"natmu.num={num} natmu.batch_size={hybrids}"
+    )

@@ -32,6 +32,17 @@ def test_each_method_is_a_point_at_its_time_and_gap_with_its_interval():
     assert any(np.allclose(end, [0.1, 0.4]) for end in ends)
 
 
+def test_a_time_of_another_run_is_ringed_and_said():
+    places = {"NatMU": Place(0.2, 0.1, 0.4, 3.0), "Mine": Place(0.3, 0.1, 0.4, 1.0, True)}
+    figure = gap_against_cost_figure([panel(places=places)], title="all")
+    (axes,) = figure.axes
+    rings = [line.get_xydata() for line in axes.lines if line.get_markerfacecolor() == "none"]
+    np.testing.assert_allclose(rings, [[[1.0, 0.3]]])
+    assert any("another machine" in text.get_text() for text in figure.texts)
+    plain = gap_against_cost_figure([panel(3)], title="all")
+    assert not any("another machine" in text.get_text() for text in plain.texts)
+
+
 def test_the_null_band_is_shaded_up_to_its_end_and_retraining_s_time_is_marked():
     (axes,) = gap_against_cost_figure([panel(3)], title="all").axes
     (band,) = axes.patches
