@@ -38,7 +38,7 @@ def measure(job: Job, chip: Chip, dtype: str, kernel: Sequence[int]) -> Record:
         return {"error": one_line(error), **record}
     record = {"error": None, "seconds": round(time.perf_counter() - start, 1), **record}
     program = parse(compiled.as_text() or "")
-    record |= _costs(compiled, program) | memory(compiled) | describe(program, kernel)
+    record |= costs(compiled, program) | memory(compiled) | describe(program, kernel)
     room, shares = chip.memory * chip.usable, record["memory"]
     fixed = shares["total"] - shares["temporaries"]
     most = largest_batch(fixed, shares["temporaries"] / job.batch, room, job.shards)
@@ -51,7 +51,7 @@ def measure(job: Job, chip: Chip, dtype: str, kernel: Sequence[int]) -> Record:
     }
 
 
-def _costs(compiled: jax.stages.Compiled, program: Module) -> Record:
+def costs(compiled: jax.stages.Compiled, program: Module) -> Record:
     """Operations and bytes: the compiler's own count where it gives one, and ours."""
     counted = {
         "flops": sum(c.flops for c in convolutions(program)) + product_flops(program),

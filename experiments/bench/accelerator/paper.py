@@ -1,0 +1,72 @@
+"""As much of a paper's setting as fits in what is left of the time; the next session goes on."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+from ...shared.command import INTERRUPTED
+from ..benchmarks.cases import Row
+from .session import CutOffError, Part, Session
+
+PRESET, REHEARSAL = "natmu_cifar10_vgg16", "quickstart"
+
+TO_SAVE = 30.0
+"""Seconds that a run gets to save itself in."""
+
+
+def parts(session: Session) -> list[Part]:
+    """One part, the last: it takes all the time that is left."""
+    name = REHEARSAL if session.quick else PRESET
+    return [Part(name, 60, 24 * 3600, lambda limit: _measure(session, name, limit))]
+
+
+def _measure(session: Session, name: str, limit: float) -> list[Row]:
+    if name == PRESET and not session.data_dir:
+        raise RuntimeError(
+            f"CIFAR-10 is needed: pass --data-dir with the folder that {PRESET} reads"
+        )
+    folder = session.out / name
+    command = [sys.executable, "-m", f"{__package__.rsplit('.', 2)[0]}.run"]
+    command += ["--preset", name, "--out", str(folder)]
+    command += ["--data-dir", session.data_dir] if session.data_dir else []
+    code, said = run(command, session.environment, session.out / f"{name}.log", limit - TO_SAVE)
+    if code not in (0, *INTERRUPTED, -signal.SIGTERM):
+        raise RuntimeError(said)
+    models = len(list(folder.glob("bank/models/*/record.json")))
+    ended = f"cut off after {limit:.0f} s; the same command goes on" if code else f"done: {folder}"
+    row = Row(name, models, "models in the bank", ended)
+    if code:
+        raise CutOffError(row)
+    return [row]
+
+
+def run(
+    command: list[str], environment: dict[str, str], log: pathlib.Path, limit: float
+) -> tuple[int, str]:
+    """Run a command for some seconds, then have it save itself; exit code and its last line."""
+    with log.open("a") as file:
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, **environment},
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            code = process.wait(limit)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGTERM)
+            code = _saved(process)
+        finally:
+            process.kill()
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return code, lines[-1] if lines else f"exit code {code}"
+
+
+def _saved(process: subprocess.Popen) -> int:
+    """Exit code of a process that was told to end; one that does not in time has saved before."""
+    try:
+        return process.wait(TO_SAVE)
+    except subprocess.TimeoutExpired:
+        return 128 + signal.SIGTERM
