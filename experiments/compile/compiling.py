@@ -90,13 +90,16 @@ def prepare(
     devices = devices_of(target)
     chip = target.chip
     # A single model has no use for the axis model: all devices share its batch.
-    together = Layout(make_mesh(devices=devices))
+    split = execution.placement == "sharded"
+    together = Layout(make_mesh(devices=devices), splits_pool=split)
     mesh = parse_mesh(execution.mesh or f"model={len(devices)}", devices=devices)
-    on_device = execution.placement == "device"
+    on_device = execution.placement in ("device", "sharded")
     scans = on_device and settings.experiment.loop != "python"
-    jobs = list_jobs(settings, together, Layout(mesh, stacked=True), programs, scans=scans)
+    beside = Layout(mesh, stacked=True, splits_pool=split)
+    jobs = list_jobs(settings, together, beside, programs, scans=scans)
     compiling = Compiling(settings, chip, jobs)
     check_state(settings, compiling.room, where=chip.name)
     if on_device:
-        check_data(settings.training(), compiling.room, where=chip.name)
+        shares = together.batch_shards if split else 1
+        check_data(settings.training(), compiling.room, where=chip.name, shares=shares)
     return compiling

@@ -60,7 +60,7 @@ def make_plan(
         # Without a word on it each device of a process trains a model of its own.
         mesh=parse_mesh(execution.mesh or alone),
         loop=experiment.loop,
-        placement="device" if execution.placement == "device" else "host",
+        placement="host" if execution.placement == "stream" else execution.placement,
         checkpoint_seconds=execution.checkpoint_seconds,
         watch=watch,
         keep_weights=execution.keep_weights,

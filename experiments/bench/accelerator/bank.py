@@ -23,7 +23,7 @@ def parts(session: Session) -> list[Part]:
 def _measure(session: Session, limit: float) -> list[Row]:
     load = Workload(**{**session.load.to_json(), "batch": 128 if session.accelerator else 16})
     per_epoch = 8 if session.quick else 128
-    found = session.run("bank.train", limit, load=load.to_json(), per_epoch=per_epoch)
+    found = session.run("..accelerator.bank.train", limit, load=load.to_json(), per_epoch=per_epoch)
     step = found["seconds"] / found["steps"]
     hourly = 3600 / (step * EPOCHS * EPOCH_STEPS) * found["models"]
     note = (

@@ -75,9 +75,8 @@ class Session:
         }
 
     def run(self, function: str, limit: float, **given: Any) -> dict[str, Any]:
-        """Call a function of this package, MODULE.NAME, in a process that has the devices."""
-        name = f"..accelerator.{function}"
-        return run_apart(name, limit=limit, environment=self.environment, **given)
+        """As :func:`run_apart`, in a process that has the devices."""
+        return run_apart(function, limit=limit, environment=self.environment, **given)
 
 
 class Part(NamedTuple):
