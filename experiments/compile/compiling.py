@@ -2,7 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from jax_unlearn.sharding import Layout, make_mesh, parse_mesh
 
@@ -38,17 +39,22 @@ class Compiling:
         """Bytes that a device has for programs."""
         return self.chip.memory * self.chip.usable
 
-    def compile(self, job: Job, *, fit: bool) -> Record:
-        """Compile a program.
+    def compile(
+        self, job: Job, *, fit: bool, known: Mapping[str, Record] = MappingProxyType({})
+    ) -> Record:
+        """Compile a program, unless it is the very program that another is.
 
         Args:
           job: the program.
           fit: confirm the largest batch by compiling it, too.
+          known: what is compiled for these devices already, by name.
 
         Raises:
           InputError: there is no room for one image on each device.
         """
-        record = self._measure(job)
+        record = self._measure(job, known)
+        if "same_as" in record:
+            return record
         name, where = self.settings.experiment.network.name, self.chip.name
         if record["error"] is not None:
             if NO_ROOM in record["error"] and NO_ROOM in str(self._measure_one(job)["error"]):
@@ -72,10 +78,10 @@ class Compiling:
         """The program with one image on each device."""
         return self._measure(dataclasses.replace(job, batch=job.shards))
 
-    def _measure(self, job: Job) -> Record:
+    def _measure(self, job: Job, known: Mapping[str, Record] = MappingProxyType({})) -> Record:
         settings = self.settings
         kernel = largest_kernel(settings.model, settings.image_shape)
-        return measure(job, self.chip, settings.experiment.network.dtype, kernel)
+        return measure(job, self.chip, settings.experiment.network.dtype, kernel, known)
 
 
 def prepare(

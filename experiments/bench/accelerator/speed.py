@@ -32,7 +32,9 @@ def _part(session: Session, kind: str, way: str | None) -> Part:
         load, seconds = session.load, session.seconds
         given = {"load": load.to_json(), "kind": kind, "way": way, "seconds": seconds}
         scanned = session.accelerator
-        found = session.run("..accelerator.speed.take", limit, **given, device=session.kind, scanned=scanned)
+        found = session.run(
+            "..accelerator.speed.take", limit, **given, device=session.kind, scanned=scanned
+        )
         return rows(f"{load} {name}", load.batch, session.devices, found)
 
     return Part(name, 30, 120, measure)

@@ -22,7 +22,7 @@ def cases(bench: Bench) -> list[Case]:
 
 
 def _measure(bench: Bench, load: Workload) -> list[Row]:
-    given = {"load": load.to_json(), "seconds": bench.seconds}
+    given: dict[str, Any] = {"load": load.to_json(), "seconds": bench.seconds}
     found = run_apart("dispatch.take", cpu_devices=0 if bench.accelerator else 1, **given)
     return rows(load, found, compiled_by_default=bench.accelerator)
 
