@@ -10,7 +10,7 @@ from jax_unlearn.sharding import Layout, make_mesh, parse_mesh
 from ..shared.chip import Chip
 from ..shared.execution import Execution
 from .fitting import check_data, check_one_image, check_state, confirmed_batch
-from .jobs import Job, list_jobs
+from .jobs import Job, list_jobs, rows
 from .kernels import largest_kernel
 from .measuring import Record, measure
 from .settings import Settings
@@ -90,15 +90,19 @@ def prepare(
     """List what a command asks for.
 
     Raises:
-      InputError: XLA refuses the topology, the mesh does not divide its devices, or data or weights
-        do not fit on them.
+      InputError: XLA refuses the topology, the mesh does not divide its devices, the devices do
+        not divide a batch whose data are split over them, or data or weights do not fit on them.
     """
     devices = devices_of(target)
     chip = target.chip
     # A single model has no use for the axis model: all devices share its batch.
     split = execution.placement == "sharded"
     together = Layout(make_mesh(devices=devices), splits_pool=split)
-    mesh = parse_mesh(execution.mesh or f"model={len(devices)}", devices=devices)
+    alone = "" if split else f"model={len(devices)}"
+    mesh = parse_mesh(execution.mesh or alone, devices=devices)
+    if split:
+        for _, method, _ in rows(settings):
+            method.split_batches(together.batch_shards)
     on_device = execution.placement in ("device", "sharded")
     scans = on_device and settings.experiment.loop != "python"
     beside = Layout(mesh, stacked=True, splits_pool=split)

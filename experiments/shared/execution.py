@@ -21,9 +21,9 @@ class Execution:
         that are trained side by side take one place on model each. Empty trains a model on each
         device; several processes always share the batches of one model.
       placement: where the training set lies while it is used: device, all of it on each; sharded,
-        where it does not fit on each but on a model's devices together, of which each then draws
-        its part of every batch from a share of its own, so that batches depend on the number of
-        devices; host where it does not fit on devices, its rows are then sent batch by batch;
+        where it does not fit on each but on a model's devices together (without --mesh all of
+        them), of which each then draws its part of every batch from a share of its own, so that
+        batches depend on the number of devices; host where it does not fit on devices, its rows are then sent batch by batch;
         stream where it does not fit into memory either, it is then read from a prepared TFDS data
         set as it is needed.
       checkpoint_seconds: time between two checkpoints of a model under way.

@@ -56,8 +56,11 @@ def run(
         try:
             code = process.wait(limit)
         except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGTERM)
             code = _saved(process)
+        except BaseException:
+            # Ended ourselves: the run must not go on without us, and is to save itself, too.
+            _saved(process)
+            raise
         finally:
             process.kill()
     lines = log.read_text(errors="replace").strip().splitlines()
@@ -65,8 +68,9 @@ def run(
 
 
 def _saved(process: subprocess.Popen) -> int:
-    """Exit code of a process that was told to end; one that does not in time has saved before."""
+    """Tell a process to end; its exit code. One that does not in time has saved before."""
+    process.terminate()
     try:
         return process.wait(TO_SAVE)
     except subprocess.TimeoutExpired:
-        return 128 + signal.SIGTERM
+        return -signal.SIGTERM
