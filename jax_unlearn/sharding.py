@@ -237,7 +237,7 @@ class Layout:
           part: rows of a model's array, NumPy; called for those of this process's devices.
         """
 
-        def made(index: tuple[slice, ...]) -> Any:
+        def made(index: Any) -> Any:
             if not self.stacked:
                 return part(0, index[0])
             return np.stack([part(n, index[1]) for n in range(self.num_models)[index[0]]])

@@ -23,9 +23,9 @@ class Execution:
       placement: where the training set lies while it is used: device, all of it on each; sharded,
         where it does not fit on each but on a model's devices together (without --mesh all of
         them), of which each then draws its part of every batch from a share of its own, so that
-        batches depend on the number of devices; host where it does not fit on devices, its rows are then sent batch by batch;
-        stream where it does not fit into memory either, it is then read from a prepared TFDS data
-        set as it is needed.
+        batches depend on the number of devices; host where it does not fit on devices, its rows are
+        then sent batch by batch; stream where it does not fit into memory either, it is then read
+        from a prepared TFDS data set as it is needed.
       checkpoint_seconds: time between two checkpoints of a model under way.
       keep_weights: store the weights of oracles and unlearned models, not only what they predict;
         those of originals are always kept.
