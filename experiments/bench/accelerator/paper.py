@@ -34,12 +34,18 @@ def _measure(session: Session, name: str, limit: float) -> list[Row]:
     code, said = run(command, session.environment, session.out / f"{name}.log", limit - TO_SAVE)
     if code not in (0, *INTERRUPTED, -signal.SIGTERM):
         raise RuntimeError(said)
-    models = len(list(folder.glob("bank/models/*/record.json")))
-    ended = f"cut off after {limit:.0f} s; the same command goes on" if code else f"done: {folder}"
-    row = Row(name, models, "models in the bank", ended)
+    models, steps = progress(folder / "bank")
     if code:
-        raise CutOffError(row)
-    return [row]
+        note = f"cut off after {limit:.0f} s, at step {steps} of the next; the same command goes on"
+        raise CutOffError(Row(name, models, "models in the bank", note))
+    return [Row(name, models, "models in the bank", f"done: {folder}")]
+
+
+def progress(bank: pathlib.Path) -> tuple[int, int]:
+    """Number of models in a bank, and steps that are saved of those under way."""
+    # A checkpoint is a folder STEP.NUMBER.
+    saved = [int(path.name.split(".")[0]) for path in bank.glob("unfinished/*/[0-9]*.*")]
+    return len(list(bank.glob("models/*/record.json"))), max(saved, default=0)
 
 
 def run(

@@ -174,6 +174,14 @@ def test_the_paper_needs_its_data():
         parts(session())[-1].measure(60)
 
 
+def test_how_far_a_run_has_come_is_read_off_its_bank(tmp_path):
+    assert paper.progress(tmp_path) == (0, 0)
+    for place in ("models/a", "models/b", "unfinished/c/128.1", "unfinished/c/1024.0"):
+        (tmp_path / place).mkdir(parents=True)
+    (tmp_path / "models" / "a" / "record.json").touch()
+    assert paper.progress(tmp_path) == (1, 1024)
+
+
 @pytest.mark.parametrize(
     ("script", "limit", "expected"),
     [
