@@ -40,7 +40,7 @@ def rows(load: Workload, found: dict[str, float], *, compiled_by_default: bool) 
             alone - looped,
             "us a step",
             "what dispatch costs"
-            if compiled_by_default
+            if alone > looped
             else "below zero: a compiled loop's convolutions are slow on a CPU (jax issue 12868)",
         ),
     ]
