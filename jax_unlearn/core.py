@@ -10,7 +10,7 @@ import functools
 import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 import chex
 import jax
@@ -492,6 +492,28 @@ class Unlearner(Hyperparameters):
         """
         key = jax.random.fold_in(key, epoch)
         return shuffled_rows(key, np.arange(pool.label.shape[0]), self.batch_size)
+
+    def split_batches(self, devices: int) -> Self:
+        """The method with a device's share of each batch, for ``placement='sharded'``.
+
+        Its ``batch_indices`` is asked once for each device, with the device's rows as the pool; the
+        step gets their batches side by side. To be replaced where other fields, too, are numbers of
+        rows.
+
+        Raises:
+          InputError: the devices do not divide the batch.
+        """
+        return self._divided(devices, "batch_size")
+
+    def _divided(self, devices: int, *sizes: str) -> Self:
+        for name in sizes:
+            if getattr(self, name) % devices:
+                raise InputError(
+                    f"{name}={getattr(self, name)}: placement='sharded' gives each of {devices} "
+                    f"devices its share of every batch: expected a multiple of {devices}; or pass "
+                    "placement='device' or 'host'"
+                )
+        return dataclasses.replace(self, **{name: getattr(self, name) // devices for name in sizes})
 
     def step(
         self, model: Model, state: State, batch: Batch, info: StepInfo

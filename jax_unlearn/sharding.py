@@ -153,10 +153,13 @@ class Layout:
     Attributes:
       mesh: the devices, on the axes ``model`` and ``data``; of size 1 on ``model`` unless stacked.
       stacked: whether models lie side by side.
+      splits_pool: whether the rows of a model's pool are split over its devices, too, each of which
+        draws from its own; otherwise every device has them all.
     """
 
     mesh: Mesh
     stacked: bool = False
+    splits_pool: bool = False
 
     @property
     def num_models(self) -> int:
@@ -217,6 +220,37 @@ class Layout:
             check_vma=False,
         )
 
+    def apart(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """Make a function of rows one of split rows, inside :meth:`each`.
+
+        Each device applies it to its own rows, and nothing is exchanged. Where pools are not split
+        the function is as it was.
+        """
+        if not self.splits_pool:
+            return fn
+        split = PartitionSpec("data")
+        # Of models side by side the mesh is the one of the function around this one.
+        mesh = {} if self.stacked else {"mesh": self.mesh}
+        return jax.shard_map(
+            fn, **mesh, in_specs=split, out_specs=split, axis_names={"data"}, check_vma=False
+        )
+
+    def from_parts(self, shape: Sequence[int], part: Callable[[int, slice], Any]) -> jax.Array:
+        """Lay out an array of each model, split along its first axis, a part at a time.
+
+        Args:
+          shape: of one model's array.
+          part: rows of a model's array, NumPy; called for those of this process's devices.
+        """
+
+        def made(index: Any) -> Any:
+            if not self.stacked:
+                return part(0, index[0])
+            return np.stack([part(n, index[1]) for n in range(self.num_models)[index[0]]])
+
+        lead = (self.num_models,) if self.stacked else ()
+        return jax.make_array_from_callback((*lead, *shape), self._sharding("data"), made)
+
     def shard(self, trees: list[Any]) -> Any:
         """Lay out each model's tree, whole on each of the model's devices."""
         return self._shard(trees, self._sharding())
@@ -232,6 +266,17 @@ class Layout:
     def shapes_of_rows(self, tree: Any, axis: int) -> Any:
         """Shapes of what :meth:`shard_rows` lays out of trees like this one."""
         return self._shapes(tree, self._sharding(*[None] * axis, "data"))
+
+    def shapes_of_pool(self, tree: Any) -> Any:
+        """Shapes of a pool of shapes as it lies on the devices."""
+        if not self.splits_pool:
+            return self.shapes(tree)
+
+        def filled(x: Any) -> jax.ShapeDtypeStruct:
+            count = -(-x.shape[0] // self.batch_shards) * self.batch_shards
+            return jax.ShapeDtypeStruct((count, *x.shape[1:]), x.dtype)
+
+        return self.shapes_of_rows(jax.tree.map(filled, tree), 0)
 
     def _sharding(self, *axes: str | None) -> NamedSharding:
         return NamedSharding(self.mesh, PartitionSpec(*["model"] * self.stacked, *axes))

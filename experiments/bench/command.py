@@ -10,7 +10,7 @@ import time
 import jax
 from rich.console import Console
 
-from jax_unlearn.core import InputError, check_choice
+from jax_unlearn.core import InputError, check_choice, check_number
 
 from ..shared.command import console, guarded
 from ..shared.command_line import parse
@@ -24,12 +24,19 @@ class Command:
     """Run the benchmarks.
 
     Attributes:
-      only: names of the benchmarks to run; without it all: throughput, overhead, sensitivity,
-        start_up, bank, sweep, sharding, convolution.
+      only: names of the benchmarks to run; without it all: throughput, overhead, dispatch,
+        sensitivity, start_up, bank, sweep, sharding, convolution. With --accelerator names of its
+        parts.
       quick: small workloads and few repeats.
       out: folder of the figures; new, or one that the same machine began.
       overwrite: measure again what the folder holds.
-      torch_python: a Python that has PyTorch, to measure it beside; the one in use is tried first.
+      torch_python: a Python that has PyTorch, to measure it beside; without it the one in use,
+        where that has it.
+      accelerator: what tells most about a GPU or TPU, in an order that suits little time: its
+        tests; images/s beside the roofline and PyTorch; a bank's models/hour; what dispatch costs;
+        and natmu_cifar10_vgg16 as far as it goes. With --quick the CPU may stand in.
+      minutes: for --accelerator: how long it may take; what is left out the same command makes up.
+      data_dir: for --accelerator: folder of CIFAR-10, as `experiments.run` reads it.
     """
 
     only: tuple[str, ...] = ()
@@ -37,6 +44,9 @@ class Command:
     out: str = "runs/bench"
     overwrite: bool = False
     torch_python: str = ""
+    accelerator: bool = False
+    minutes: float = 8.0
+    data_dir: str = ""
 
 
 def execute(command: Command, terminal: Console) -> None:
@@ -78,6 +88,25 @@ def execute(command: Command, terminal: Console) -> None:
     terminal.print(f"figures: {pathlib.Path(command.out) / 'bench.md'}")
 
 
+def on_accelerator(command: Command, terminal: Console) -> None:
+    """Spend some minutes on a GPU or TPU. This process touches no device."""
+    from .accelerator import running
+
+    check_number("minutes", command.minutes, above=0)
+    end = time.perf_counter() + 60 * command.minutes
+    out, torch_python = pathlib.Path(command.out), _torch_python(command.torch_python)
+    session, listed = running.begin(
+        out, quick=command.quick, torch_python=torch_python, data_dir=command.data_dir
+    )
+    for name in command.only:
+        check_choice("only", name, listed)
+    figures = Figures(out, command.quick, overwrite=command.overwrite, machine=session.machine)
+    check_writable(out)
+    running.spend(end, command.only, listed, figures, terminal, again=command.overwrite)
+    show(figures, terminal)
+    terminal.print(f"figures: {out / 'bench.md'}")
+
+
 def _torch_python(given: str) -> str | None:
     if given and not (os.path.isfile(given) and os.access(given, os.X_OK)):
         raise InputError(f"torch_python={given!r}: expected a Python that can be run")
@@ -88,6 +117,7 @@ def main() -> None:
     """Read the command line and measure."""
 
     def run() -> None:
-        execute(parse(Command, "experiments.bench", description), console())
+        command = parse(Command, "experiments.bench", description)
+        (on_accelerator if command.accelerator else execute)(command, console())
 
     guarded(run)

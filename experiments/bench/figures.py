@@ -20,12 +20,25 @@ MEASURED = ("command", "date")
 class Figures:
     """What is measured so far, in ``bench.json`` and ``bench.md`` of a folder.
 
+    Args:
+      folder: which.
+      quick: whether workloads are small.
+      overwrite: take no notice of figures of other hardware, versions or workloads.
+      machine: see :func:`experiments.shared.provenance.provenance`.
+
     Attributes:
       cases: by benchmark and case, the rows, the seconds they took, and who measured when.
     """
 
-    def __init__(self, folder: pathlib.Path, quick: bool, *, overwrite: bool):
-        self._file, self._now = folder / "bench.json", {"quick": quick, **provenance()}
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        quick: bool,
+        *,
+        overwrite: bool,
+        machine: Mapping[str, Any] | None = None,
+    ):
+        self._file, self._now = folder / "bench.json", {"quick": quick, **provenance(machine)}
         self.cases: dict[str, dict[str, Any]] = {}
         if self._file.is_file():
             self._read(overwrite)

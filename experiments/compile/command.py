@@ -71,8 +71,9 @@ def execute(command: Command, terminal: Console) -> None:
         records = findings.of(text)
         for job in compiling.jobs:
             if findings.lacks(text, job.name):
+                known = {name: record for name, record in records.items() if name != job.name}
                 with findings.attempt(text, job.name):
-                    records[job.name] = compiling.compile(job, fit=command.fit)
+                    records[job.name] = compiling.compile(job, fit=command.fit, known=known)
                 findings.write()
                 say(f"{text} {job.name}: {_told(records[job.name])}")
         findings.totals[text] = totals(settings, records)
@@ -91,6 +92,8 @@ def _described(command: Command, settings: Settings) -> dict[str, Any]:
 
 
 def _told(record: Record) -> str:
+    if same := record.get("same_as"):
+        return f"the same program as {same}"
     return record["error"] or f"compiled in {record['seconds']:.0f} s"
 
 

@@ -2,14 +2,15 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from jax_unlearn.sharding import Layout, make_mesh, parse_mesh
 
 from ..shared.chip import Chip
 from ..shared.execution import Execution
 from .fitting import check_data, check_one_image, check_state, confirmed_batch
-from .jobs import Job, list_jobs
+from .jobs import Job, list_jobs, rows
 from .kernels import largest_kernel
 from .measuring import Record, measure
 from .settings import Settings
@@ -38,17 +39,22 @@ class Compiling:
         """Bytes that a device has for programs."""
         return self.chip.memory * self.chip.usable
 
-    def compile(self, job: Job, *, fit: bool) -> Record:
-        """Compile a program.
+    def compile(
+        self, job: Job, *, fit: bool, known: Mapping[str, Record] = MappingProxyType({})
+    ) -> Record:
+        """Compile a program, unless it is the very program that another is.
 
         Args:
           job: the program.
           fit: confirm the largest batch by compiling it, too.
+          known: what is compiled for these devices already, by name.
 
         Raises:
           InputError: there is no room for one image on each device.
         """
-        record = self._measure(job)
+        record = self._measure(job, known)
+        if "same_as" in record:
+            return record
         name, where = self.settings.experiment.network.name, self.chip.name
         if record["error"] is not None:
             if NO_ROOM in record["error"] and NO_ROOM in str(self._measure_one(job)["error"]):
@@ -72,10 +78,10 @@ class Compiling:
         """The program with one image on each device."""
         return self._measure(dataclasses.replace(job, batch=job.shards))
 
-    def _measure(self, job: Job) -> Record:
+    def _measure(self, job: Job, known: Mapping[str, Record] = MappingProxyType({})) -> Record:
         settings = self.settings
         kernel = largest_kernel(settings.model, settings.image_shape)
-        return measure(job, self.chip, settings.experiment.network.dtype, kernel)
+        return measure(job, self.chip, settings.experiment.network.dtype, kernel, known)
 
 
 def prepare(
@@ -84,19 +90,26 @@ def prepare(
     """List what a command asks for.
 
     Raises:
-      InputError: XLA refuses the topology, the mesh does not divide its devices, or data or weights
-        do not fit on them.
+      InputError: XLA refuses the topology, the mesh does not divide its devices, the devices do
+        not divide a batch whose data are split over them, or data or weights do not fit on them.
     """
     devices = devices_of(target)
     chip = target.chip
     # A single model has no use for the axis model: all devices share its batch.
-    together = Layout(make_mesh(devices=devices))
-    mesh = parse_mesh(execution.mesh or f"model={len(devices)}", devices=devices)
-    on_device = execution.placement == "device"
+    split = execution.placement == "sharded"
+    together = Layout(make_mesh(devices=devices), splits_pool=split)
+    alone = "" if split else f"model={len(devices)}"
+    mesh = parse_mesh(execution.mesh or alone, devices=devices)
+    if split:
+        for _, method, _ in rows(settings):
+            method.split_batches(together.batch_shards)
+    on_device = execution.placement in ("device", "sharded")
     scans = on_device and settings.experiment.loop != "python"
-    jobs = list_jobs(settings, together, Layout(mesh, stacked=True), programs, scans=scans)
+    beside = Layout(mesh, stacked=True, splits_pool=split)
+    jobs = list_jobs(settings, together, beside, programs, scans=scans)
     compiling = Compiling(settings, chip, jobs)
     check_state(settings, compiling.room, where=chip.name)
     if on_device:
-        check_data(settings.training(), compiling.room, where=chip.name)
+        shares = together.batch_shards if split else 1
+        check_data(settings.training(), compiling.room, where=chip.name, shares=shares)
     return compiling

@@ -35,22 +35,26 @@ def confirmed_batch(fits: Callable[[int], bool], guess: int, multiple: int) -> i
     return 0
 
 
-def check_data(problem: Problem, room: float, *, where: str) -> None:
-    """Raise InputError where a training set does not fit on every device.
+def check_data(problem: Problem, room: float, *, where: str, shares: int = 1) -> None:
+    """Raise InputError where a training set, or a device's share of it, does not fit there.
 
     Args:
       problem: whose retain set is the training set.
       room: bytes that a device has.
       where: the device, in words.
+      shares: among how many devices it is split.
     """
     assert problem.retain is not None
     count, *shape = problem.retain.image.shape
-    size = count * math.prod(shape)
+    size = -(-count // shares) * math.prod(shape)
     if size > room:
+        placement, each, others = "device", "every device", "sharded or host"
+        if shares > 1:
+            placement, each, others = "sharded", f"each of {shares} devices", "host"
         raise InputError(
-            f"placement='device': {count} images of {'x'.join(map(str, shape))} take "
-            f"{size / 2**30:.1f} GiB of every device, and {where} has {room / 2**30:.1f}: expected "
-            "less; pass --placement host"
+            f"placement={placement!r}: {count} images of {'x'.join(map(str, shape))} take "
+            f"{size / 2**30:.1f} GiB of {each}, and {where} has {room / 2**30:.1f}: expected less; "
+            f"pass --placement {others}"
         )
 
 

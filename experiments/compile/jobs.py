@@ -62,7 +62,7 @@ def list_jobs(
       scans: whether steps become compiled loops; data on the host is sent step by step.
     """
     jobs: dict[str, Job] = {}
-    for row, method, problem in _rows(settings):
+    for row, method, problem in rows(settings):
         batch = method.batch_size
         if "step" in programs or (row == TRAINING and "plain" in programs):
             # What a step is compared with: cross-entropy in batches of the same size.
@@ -90,7 +90,7 @@ def _keyed(job: Job) -> dict[str, Job]:
     return {job.name: job}
 
 
-def _rows(settings: Settings) -> Iterator[tuple[str, Unlearner, Problem]]:
+def rows(settings: Settings) -> Iterator[tuple[str, Unlearner, Problem]]:
     """Training and every method, on the first request that it works on."""
     yield TRAINING, settings.recipe, settings.training()
     seen = set()

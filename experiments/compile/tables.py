@@ -33,18 +33,19 @@ def _costs(name: str, record: Record, records: Mapping[str, Record]) -> list[str
     if record["error"] is not None:
         return [name, "-", record["error"], *[""] * (len(COSTS) - 3)]
     flops, moved = per_image(record)
-    size = name.rsplit(" ", 1)[1]
+    kind, size = name.split()[-2:]
+    # A loop is compared with a loop where there is one.
+    kinds = ("step",) if kind == "plain" else (kind, "step")
+    alike = next((records[n] for k in kinds if (n := f"training {k} {size}") in records), None)
     ratios = [
-        _ratio(record, records.get(f"training {kind} {size}"))
-        if name.split()[-2] in ("step", "scan", "plain")
-        else ""
-        for kind in ("step", "plain")
+        _ratio(record, other) if kind in ("step", "scan", "plain") else ""
+        for other in (alike, records.get(f"training plain {size}"))
     ]
     seconds = record["bound_seconds"]
     most = "-" if record["largest_batch"] is None else str(record["largest_batch"])
     return [
         name,
-        f"{record['seconds']:.0f}",
+        f"= {record['same_as']}" if "same_as" in record else f"{record['seconds']:.0f}",
         f"{flops / 1e9:.4g}",
         f"{moved / 1e6:.4g}",
         *ratios,

@@ -59,15 +59,14 @@ def chip_named(name: str, *, argument: str) -> Chip:
     return chips()[name]
 
 
-def peak(kind: str, dtype: str) -> float | None:
-    """Operations per second of a device at most, or None where it is not known.
+def chip_of(kind: str) -> Chip | None:
+    """The chip that a device is, or None where it is not described.
 
     Args:
       kind: JAX's name of the device, such as NVIDIA H100 80GB HBM3.
-      dtype: float32 or bfloat16.
     """
     known = [chip for chip in chips().values() if chip.kind in kind]
-    return max(known, key=lambda chip: len(chip.kind)).peak[dtype] if known else None
+    return max(known, key=lambda chip: len(chip.kind)) if known else None
 
 
 def _read(path: pathlib.Path) -> Chip:

@@ -9,7 +9,7 @@ import jax
 
 from jax_unlearn.core import InputError, check_choice, check_number
 
-PLACEMENTS = ("device", "host", "stream")
+PLACEMENTS = ("device", "sharded", "host", "stream")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -20,9 +20,12 @@ class Execution:
       mesh: devices by axis, such as data=8 or model=4,data=2. A batch is spread over data; models
         that are trained side by side take one place on model each. Empty trains a model on each
         device; several processes always share the batches of one model.
-      placement: where the training set lies, device, host or stream. On the host where it does not
-        fit on the device: its rows are then sent batch by batch. Streamed where it does not fit
-        into memory either: it is then read from where it is prepared, as it is needed.
+      placement: where the training set lies, device, sharded, host or stream. Sharded where it does
+        not fit on each device but on a model's devices together (without --mesh all of them), of
+        which each draws its part of every batch from a share of its own, so that batches depend on
+        the number of devices. On the host where it does not fit on devices: its rows are then sent
+        batch by batch. Streamed where it does not fit into memory either: it is then read from
+        where it is prepared, as it is needed.
       checkpoint_seconds: time between checkpoints of a model under way.
       keep_weights: whether weights are stored, of oracles and unlearned models, not only what they
         predict; those of originals are always kept.

@@ -48,7 +48,9 @@ def make_plan(
     experiment, execution = setup.experiment, setup.execution
     network = describe_network(experiment.network)
     source = network_source(experiment.network.name)
-    alone = f"model={jax.device_count()}" if jax.process_count() == 1 else ""
+    # Data that is split over devices needs several for a model.
+    together = jax.process_count() > 1 or execution.placement == "sharded"
+    alone = "" if together else f"model={jax.device_count()}"
     return Plan(
         bank=bank,
         dataset=setup.dataset,
@@ -60,7 +62,7 @@ def make_plan(
         # Without a word on it each device of a process trains a model of its own.
         mesh=parse_mesh(execution.mesh or alone),
         loop=experiment.loop,
-        placement="device" if execution.placement == "device" else "host",
+        placement="host" if execution.placement == "stream" else execution.placement,
         checkpoint_seconds=execution.checkpoint_seconds,
         watch=watch,
         keep_weights=execution.keep_weights,

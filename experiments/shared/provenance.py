@@ -7,6 +7,7 @@ import pathlib
 import platform
 import shlex
 import sys
+from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
@@ -27,8 +28,12 @@ PACKAGES = (
 )
 
 
-def provenance() -> dict[str, Any]:
-    """Command, date, versions and hardware: what a number must be read with."""
+def provenance(machine: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Command, date, versions and hardware: what a number must be read with.
+
+    Args:
+      machine: what :func:`hardware` gave in a process that may touch the devices; None asks here.
+    """
     return {
         "command": _command(),
         "date": datetime.date.today().isoformat(),
@@ -36,12 +41,17 @@ def provenance() -> dict[str, Any]:
             "python": platform.python_version(),
             **{name: metadata.version(name) for name in PACKAGES},
         },
-        "hardware": {
-            "platform": jax.default_backend(),
-            "devices": [str(device.device_kind) for device in jax.devices()],
-            "cpu": _cpu_name(),
-            "cores": os.cpu_count(),
-        },
+        "hardware": hardware() if machine is None else dict(machine),
+    }
+
+
+def hardware() -> dict[str, Any]:
+    """Devices and host."""
+    return {
+        "platform": jax.default_backend(),
+        "devices": [str(device.device_kind) for device in jax.devices()],
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
     }
 
 

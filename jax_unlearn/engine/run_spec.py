@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from jax_unlearn.engine.checkpointing.checkpoints import Checkpoints
 
 LOOPS = ("auto", "python", "scan")
-PLACEMENTS = ("device", "host")
+PLACEMENTS = ("device", "sharded", "host")
 
 SHOWN = 8
 """Entries of a history that a notebook shows at most."""
@@ -93,6 +93,8 @@ def _shown(value: Any) -> str:
 class Options:
     """How runs are made; a run's result does not depend on it, but for rounding.
 
+    One placement is the exception, ``'sharded'``, and is never taken unasked.
+
     Attributes:
       mesh: the devices. One run spreads its batches over all of them; several runs take one place
         each on the axis ``model``. None is all devices for one run, and for several one of this
@@ -101,9 +103,13 @@ class Options:
         ``'auto'`` takes scan on accelerators and the Python loop on CPU, where a convolution's
         weight gradient is many times slower inside a compiled loop (jax issue 12868). The steps are
         the same.
-      placement: where the data set stays: on the ``'device'``; or on the ``'host'``, from which a
-        thread sends batches ahead, for a data set too large for the device. The batches are the
-        same; the loop is the Python one.
+      placement: where the data set stays: all of it on every ``'device'``; or on the ``'host'``,
+        from which a thread sends batches ahead, for a data set too large for the device: the
+        batches are the same, the loop is the Python one. Or ``'sharded'``, for one that fits on a
+        model's devices together: each holds a share and draws its part of every batch from it, so
+        that no step moves images between devices. Every row is still seen as often as the method
+        says, in an order that the key determines, but batches depend on the number of devices,
+        which must divide the batch size.
       watch: called with the weights before the first and after every epoch; what it returns joins
         the history, where the method's ``collapsed`` may see it. Its time is not the method's. It
         must copy weights that it keeps: the next step overwrites them.
@@ -131,7 +137,7 @@ class Options:
     def __post_init__(self) -> None:
         check_choice("loop", self.loop, LOOPS)
         check_choice("placement", self.placement, PLACEMENTS)
-        if self.loop == "scan" and self.placement != "device":
+        if self.loop == "scan" and self.placement == "host":
             raise InputError(
                 "loop='scan': a compiled loop draws from data on the device; "
                 f"placement={self.placement!r}; take loop='python', or placement='device' where "
@@ -140,7 +146,7 @@ class Options:
 
     def scanned(self, platform: str) -> bool:
         """Whether many steps become one compiled loop on devices of a platform."""
-        by_itself = self.loop == "auto" and self.placement == "device" and platform != "cpu"
+        by_itself = self.loop == "auto" and self.placement != "host" and platform != "cpu"
         return self.loop == "scan" or by_itself
 
     def hooks(self) -> list[Callback]:

@@ -175,7 +175,7 @@ def lower_scan(shapes: RunShapes, layout: Layout) -> jax.stages.Lowered:
     return steps.scan.lower(
         layout.shapes(shapes.unlearner),
         layout.shapes(shapes.state),
-        layout.shapes(shapes.pool),
+        layout.shapes_of_pool(shapes.pool),
         layout.shapes_of_rows(chunk, 1),
         layout.shapes(step_info()),
         model=shapes.model,
@@ -188,7 +188,7 @@ def lower_draw(shapes: RunShapes, layout: Layout) -> jax.stages.Lowered:
     """The program that draws a step's batch from the data on the device."""
     shapes = _padded(shapes, layout)
     return steps.draw.lower(
-        layout.shapes(shapes.pool),
+        layout.shapes_of_pool(shapes.pool),
         layout.shapes_of_rows(shapes.batches, 1),
         layout.shapes(jax.ShapeDtypeStruct((), np.int32)),
         layout.shapes(step_info()),

@@ -45,7 +45,8 @@ def take_batch(
 
 
 def _gather(pool: Pool, rows: jax.Array) -> Pool:
-    return jax.tree.map(lambda x: x[jnp.maximum(rows, 0)], pool)
+    # Padding has some row, too: -1 the first one, ~row that row.
+    return jax.tree.map(lambda x: x[jnp.where(rows < 0, ~rows, rows)], pool)
 
 
 def _make_batch(
@@ -112,7 +113,7 @@ def draw(
     Args:
       pool: the rows to draw from; if ``first`` is None, those of this step, gathered already.
       rows: int32 [steps, B], positions in the pool of an epoch's steps; if ``first`` is None,
-        int32 [B], those of this step. -1 is padding.
+        int32 [B], those of this step. Negative is padding.
       first: number of the epoch's first step, int32.
       info: of this step, with the key of all steps instead of its own.
       augment: see :class:`~jax_unlearn.core.Problem`.
@@ -127,7 +128,7 @@ def draw(
     ) -> tuple[Batch, StepInfo, StepInfo]:
         if first is not None:
             rows = rows[info.step - first]
-            pool = _gather(pool, rows)
+            pool = layout.apart(_gather)(pool, rows)
         return _prepare(pool, rows, info, augment)
 
     return layout.each(one)(pool, rows, first, info)
@@ -143,7 +144,10 @@ class OnDevice:
     """
 
     def __init__(self, layout: Layout, pools: list[Pool], augment: Augmentation | None):
-        self.pool = layout.shard([_in_memory(pool) for pool in pools])
+        self._prepare(layout, layout.shard([_in_memory(pool) for pool in pools]), augment)
+
+    def _prepare(self, layout: Layout, pool: Any, augment: Augmentation | None) -> None:
+        self.pool = pool
         self._layout = layout
         self._options = {"augment": augment, "layout": layout}
         self._rows: Any = None
@@ -222,7 +226,8 @@ def scan(
     ) -> tuple[State, StepInfo, dict[str, jax.Array]]:
         def body(carry: tuple[State, StepInfo], rows: jax.Array) -> Any:
             state, info = carry
-            batch, now, following = _prepare(_gather(pool, rows), rows, info, augment)
+            gathered = layout.apart(_gather)(pool, rows)
+            batch, now, following = _prepare(gathered, rows, info, augment)
             state, reported = _update(unlearner, model, state, batch, now)
             return (state, following), reported
 

@@ -21,6 +21,7 @@ from jax_unlearn.engine.checkpointing.progress import (
 )
 from jax_unlearn.engine.from_host import OnHost
 from jax_unlearn.engine.run_spec import Options, Result, RunSpec
+from jax_unlearn.engine.shares import OnShares, Shares
 from jax_unlearn.engine.steps import OnDevice, RunKeys, run_keys
 from jax_unlearn.engine.timing import Stopwatch
 from jax_unlearn.hyperparameters import as_arrays
@@ -71,7 +72,9 @@ class Trainer:
     """
 
     def __init__(self, specs: Sequence[RunSpec], layout: Layout, options: Options):
-        self.layout, self.options = layout, options
+        split = options.placement == "sharded"
+        self.layout = layout = dataclasses.replace(layout, splits_pool=split)
+        self.options = options
         self.unlearners = [spec.unlearner for spec in specs]
         self.epoch_steps = self.steps_planned = 0
         self._callbacks = options.hooks()
@@ -84,6 +87,7 @@ class Trainer:
         self._waits = layout.platform == "cpu" and layout.communicates
         self._reported: list[dict[str, jax.Array]] = []
         self._source: Any = None
+        self._shares: list[Shares] = []
         with self._stopwatch.running(), traced_for(layout.platform):
             everywhere = replicated(layout.home)
             self.problems = [
@@ -97,8 +101,7 @@ class Trainer:
                 for unlearner, problem, keys in self._each():
                     self._pools.append(unlearner.pool(keys.pool, problem))
                     check_batch_size(unlearner, self._pools[-1].label.shape[0])
-                source = OnDevice if options.placement == "device" else OnHost
-                self._source = source(layout, self._pools, self._lead.augment)
+                self._source = self._open(self._pools)
             # A copy, since steps donate the state: the caller's weights must outlive the run.
             # (device_put's may_alias=False does not prevent sharing when the devices change.)
             states = [method.init(keys.init, problem) for method, problem, keys in self._each()]
@@ -109,6 +112,18 @@ class Trainer:
             jax.block_until_ready(state)
         count = len(specs)
         self.progress = Progress(state, state, [[] for _ in specs], [""] * count, [0] * count)
+
+    def _open(self, pools: list[Pool]) -> OnDevice | OnHost:
+        """Where batches come from."""
+        if self.layout.splits_pool:
+            devices = self.layout.batch_shards
+            self._shares = [
+                Shares(unlearner, pool, keys, devices)
+                for unlearner, pool, keys in zip(self.unlearners, pools, self._keys, strict=True)
+            ]
+            return OnShares(self.layout, pools, self._lead.augment, self._shares)
+        source = OnDevice if self.options.placement == "device" else OnHost
+        return source(self.layout, pools, self._lead.augment)
 
     def _each(self) -> Iterator[tuple[Unlearner, Problem, RunKeys]]:
         return zip(self.unlearners, self.problems, self._keys, strict=True)
@@ -170,6 +185,8 @@ class Trainer:
 
     def _rows(self) -> list[np.ndarray]:
         """Of each model, which rows of its pool the steps of the epoch see."""
+        if self._shares:
+            return [shares.order(self.progress.epoch) for shares in self._shares]
         of = zip(self.unlearners, self._keys, self._pools, strict=True)
         return [
             pad_columns(
@@ -335,7 +352,10 @@ class Trainer:
 
     @functools.cached_property
     def _identity(self) -> dict[str, str]:
-        return identity(self.unlearners, [keys.step for keys in self._keys], self.problems)
+        of = identity(self.unlearners, [keys.step for keys in self._keys], self.problems)
+        # Within an epoch no other number of devices can go on where these were.
+        split = f"shares of {self.layout.batch_shards} devices"
+        return of | {"batches": split if self.layout.splits_pool else "of all rows"}
 
     @functools.cached_property
     def _start(self) -> list[list[float]]:

@@ -1,6 +1,6 @@
 """SCRUB: away from the original on the forget set, then back to it on the retain set."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import chex
 import jax
@@ -79,6 +79,10 @@ class SCRUB(Taught):
         check_number("forget_batch_size", self.forget_batch_size, low=1, whole=True)
         for epoch in self.decay_epochs:
             check_number("decay_epochs", epoch, low=0, whole=True)
+
+    def split_batches(self, devices: int) -> Self:
+        """See :class:`~jax_unlearn.core.Unlearner`."""
+        return self._divided(devices, "batch_size", "forget_batch_size")
 
     def batch_indices(self, key: chex.PRNGKey, epoch: int, pool: Pool) -> jax.Array:
         """Rows of each step: all forget rows where the epoch begins so, then all retain rows."""

@@ -117,7 +117,7 @@ def test_options_may_be_given_as_one(problem):
     ("options", "message"),
     [
         ({"loop": "scam"}, "loop='scam': did you mean scan"),
-        ({"placement": "disk"}, "placement='disk': expected one of device, host"),
+        ({"placement": "disk"}, "placement='disk': expected one of device, host, sharded"),
         ({"loop": "scan", "placement": "host"}, "loop='scan': a compiled loop draws from data on"),
     ],
 )

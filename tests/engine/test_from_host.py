@@ -233,7 +233,9 @@ def test_a_compiled_loop_is_refused(digits):
 
 
 def test_another_place_is_refused(digits):
-    with pytest.raises(InputError, match=r"^placement='disk': expected one of device, host$"):
+    with pytest.raises(
+        InputError, match=r"^placement='disk': expected one of device, host, sharded$"
+    ):
         ju.run(short("finetune"), digits, KEY, placement="disk")
 
 

@@ -12,6 +12,7 @@ import pytest
 import jax_unlearn as ju
 from jax_unlearn.core import InputError
 from jax_unlearn.engine import Callback, steps, trainer
+from jax_unlearn.engine.run_spec import Options
 from jax_unlearn.engine.steps import run_keys, take_batch
 from jax_unlearn.methods import DescentState
 from jax_unlearn.sharding import Layout
@@ -277,6 +278,13 @@ def test_a_one_shot_method_is_only_its_init(problem):
 )
 def test_an_epoch_is_cut_into_compiled_loops_of_one_length_where_it_can_be(count, length):
     assert trainer.loop_steps(count) == length
+
+
+@pytest.mark.parametrize("placement", ["device", "sharded", "host"])
+def test_steps_become_compiled_loops_on_accelerators_where_the_data_are_there(placement):
+    options = Options(placement=placement)
+    scanned = {platform: options.scanned(platform) for platform in ("cpu", "gpu", "tpu")}
+    assert scanned == {"cpu": False, "gpu": placement != "host", "tpu": placement != "host"}
 
 
 class Ahead(Callback):

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from . import (
     convolution,
+    dispatch,
     many_models,
     overhead,
     sensitivity,
@@ -22,6 +23,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], list[Case]]] = MappingProxyType(
     {
         "throughput": throughput.cases,
         "overhead": overhead.cases,
+        "dispatch": dispatch.cases,
         "sensitivity": sensitivity.cases,
         "start_up": start_up.cases,
         "bank": many_models.bank_cases,

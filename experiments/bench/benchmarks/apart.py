@@ -16,6 +16,7 @@ LIMIT = 900
 def run_apart(
     function: str,
     *,
+    limit: float = LIMIT,
     cpu_devices: int = 0,
     keep_memory: bool = True,
     environment: dict[str, str] | None = None,
@@ -24,7 +25,9 @@ def run_apart(
     """Call a function of this package in a new process.
 
     Args:
-      function: MODULE.NAME in this package; returns JSON values.
+      function: MODULE.NAME in this package, or beside it as ..PACKAGE.MODULE.NAME; returns JSON
+        values.
+      limit: seconds after which the process is ended.
       cpu_devices: virtual devices to run on, which makes it run on the CPU; 0 takes the devices
         that this process has.
       keep_memory: see :func:`jax_unlearn.engine.cpu.use_cpu_devices`.
@@ -32,7 +35,7 @@ def run_apart(
       **given: JSON values for the function.
 
     Raises:
-      RuntimeError: the process failed; with the last line that it wrote.
+      RuntimeError: the process failed; with the last line that it wrote. Or it took too long.
     """
     message = {
         "function": function,
@@ -44,25 +47,33 @@ def run_apart(
     own = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **(environment or {})}
     if cpu_devices:
         own["JAX_PLATFORMS"] = "cpu"
-    return run_json([sys.executable, "-m", __name__], message, own)
+    return run_json([sys.executable, "-m", __name__], message, own, limit=limit)
 
 
 def run_json(
-    command: list[str], message: dict[str, Any], environment: dict[str, str]
+    command: list[str],
+    message: dict[str, Any],
+    environment: dict[str, str],
+    *,
+    limit: float = LIMIT,
 ) -> dict[str, Any]:
     """Run a program that reads one JSON value and whose last line is another.
 
     Raises:
-      RuntimeError: it failed; with the last line that it wrote.
+      RuntimeError: it failed; with the last line that it wrote. Or it took more than ``limit``
+        seconds.
     """
-    done = subprocess.run(
-        command,
-        input=json.dumps(message),
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-    )
+    try:
+        done = subprocess.run(
+            command,
+            input=json.dumps(message),
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=limit,
+        )
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"not done after {limit:.0f} s") from None
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         raise RuntimeError(lines[-1])
@@ -73,8 +84,9 @@ def main() -> None:
     """Read what to call, call it, print what it returns."""
     message = json.load(sys.stdin)
     use_cpu_devices(message["cpu_devices"], keep_memory=message["keep_memory"])
-    module, _, name = message["function"].partition(".")
-    function = getattr(importlib.import_module(f"{__package__}.{module}"), name)
+    module, _, name = message["function"].rpartition(".")
+    module = module if module.startswith(".") else f".{module}"
+    function = getattr(importlib.import_module(module, __package__), name)
     print(json.dumps(function(**message["given"])))
 
 

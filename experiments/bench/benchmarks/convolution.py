@@ -93,9 +93,12 @@ def _torch(bench: Bench, load: Workload, layout: str, last: bool) -> list[Row]:
     message = {
         "batch": load.batch,
         "side": load.side,
+        "channels": load.channels,
         "width": 16,
-        "blocks": 3,
+        "blocks": [3, 3, 3],
         "channels_last": last,
+        "bfloat16": False,
+        "compiled": False,
         "seconds": bench.seconds,
         "threads": os.cpu_count(),
     }

@@ -55,11 +55,7 @@ class Stepper:
         if self._scanned:
             count = -(-count // SCANNED) * SCANNED
             for _ in range(count // SCANNED):
-                self.state, _, _ = steps.scan(
-                    *(self._method, self.state, self._pool, self._rows, self._start),
-                    model=self._model,
-                    **self._options,
-                )
+                self.state, _, _ = steps.scan(*self._loop(), model=self._model, **self._options)
         for number in range(0 if self._scanned else count):
             if number % SCANNED == 0:
                 following = self._start
@@ -73,6 +69,13 @@ class Stepper:
             )
         jax.block_until_ready(self.state)
         return count
+
+    def _loop(self) -> tuple[Any, ...]:
+        return self._method, self.state, self._pool, self._rows, self._start
+
+    def lower(self) -> jax.stages.Lowered:
+        """The compiled loop, which holds a step once."""
+        return steps.scan.lower(*self._loop(), model=self._model, **self._options)
 
     def flops(self) -> float:
         """Floating-point operations of one step, as XLA counts them before it optimises."""

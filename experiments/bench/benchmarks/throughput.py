@@ -4,7 +4,7 @@ import functools
 
 import jax
 
-from ...shared.chip import peak
+from ...shared.chip import chip_of
 from .cases import Bench, Case, Row
 from .stepping import Stepper, per_step
 from .workloads import DIGITS, RESNET8, STEPS, Workload
@@ -41,7 +41,8 @@ def _measure(bench: Bench, load: Workload, kind: str) -> list[Row]:
     stepper = Stepper(*STEPS[kind](load), scanned=bench.accelerator)
     seconds = per_step({"step": stepper}, bench.seconds / 4)["step"]
     rate = stepper.flops() / seconds / jax.device_count()
-    most = peak(bench.kind, load.dtype)
+    chip = chip_of(bench.kind)
+    most = chip.peak[load.dtype] if chip else None
     return [
         Row(f"{load} {kind}", load.batch / seconds, "images/s", f"{1e3 * seconds:.3g} ms"),
         Row(

@@ -1,4 +1,4 @@
-"""A training step of the same three-stage ResNet in PyTorch; a script, for a Python of its own."""
+"""A training step of the same ResNet in PyTorch; a script, for a Python of its own."""
 
 import json
 import sys
@@ -28,11 +28,11 @@ class Block(nn.Module):
         return torch.relu(self.bn2(self.conv2(y)) + self.short(x))
 
 
-def resnet(width: int, blocks: int) -> nn.Module:
-    """Stem, three stages of ``blocks`` blocks, linear layer."""
-    layers = [nn.Conv2d(3, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+def resnet(channels: int, width: int, stages: list[int]) -> nn.Module:
+    """Stem, stages of so many blocks, linear layer."""
+    layers = [nn.Conv2d(channels, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
     before = width
-    for stage in range(3):
+    for stage, blocks in enumerate(stages):
         for block in range(blocks):
             after = width * 2**stage
             layers.append(Block(before, after, 2 if stage and not block else 1))
@@ -42,24 +42,48 @@ def resnet(width: int, blocks: int) -> nn.Module:
 
 
 def main() -> None:
-    """Read batch, side, network, layout, threads and seconds; print the least time of a step."""
+    """Read what to time, see `experiments.bench`; print the least time of a step."""
     given = json.load(sys.stdin)
     torch.set_num_threads(given["threads"])
+    device = torch.device(given.get("device", "cpu"))
+    # As JAX does: float32 convolutions and products in TF32.
+    torch.set_float32_matmul_precision("high")
+    torch.backends.cudnn.benchmark = True
     layout = torch.channels_last if given["channels_last"] else torch.contiguous_format
-    network = resnet(given["width"], given["blocks"]).to(memory_format=layout)
-    shape = (given["batch"], 3, given["side"], given["side"])
-    images = torch.rand(shape).to(memory_format=layout)
-    labels = torch.randint(0, 10, (given["batch"],))
+    network = resnet(given["channels"], given["width"], given["blocks"])
+    network = network.to(device, memory_format=layout)
+    shape = (given["batch"], given["channels"], given["side"], given["side"])
+    images = torch.rand(shape, device=device).to(memory_format=layout)
+    labels = torch.randint(0, 10, (given["batch"],), device=device)
     optimizer = torch.optim.SGD(network.parameters(), 0.1, momentum=0.9, weight_decay=5e-4)
+    logits = torch.compile(network) if given["compiled"] else network
+
+    def step() -> None:
+        optimizer.zero_grad()
+        with torch.autocast(device.type, torch.bfloat16, enabled=given["bfloat16"]):
+            loss = nn.functional.cross_entropy(logits(images), labels)
+        loss.backward()
+        optimizer.step()
+
+    for _ in range(3):
+        step()
+    _wait(device)
+    # On a GPU steps run behind the host: only many together can be timed.
+    stretch = 1 if device.type == "cpu" else 20
     times: list[float] = []
     end = time.perf_counter() + given["seconds"]
-    while len(times) < 3 or time.perf_counter() < end:
+    while len(times) < 2 or time.perf_counter() < end:
         start = time.perf_counter()
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(network(images), labels).backward()
-        optimizer.step()
-        times.append(time.perf_counter() - start)
-    print(json.dumps({"seconds": min(times[1:]), "version": torch.__version__}))
+        for _ in range(stretch):
+            step()
+        _wait(device)
+        times.append((time.perf_counter() - start) / stretch)
+    print(json.dumps({"seconds": min(times), "version": torch.__version__}))
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 if __name__ == "__main__":

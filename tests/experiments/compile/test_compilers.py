@@ -71,6 +71,17 @@ def test_devices_exchange_sums_alone_and_models_of_a_bank_nothing(records):
     assert records["bank"]["collectives"] == {}
 
 
+def test_of_data_that_is_split_over_devices_they_exchange_no_more(target):
+    if "scan" not in PROGRAMS.get(target.text, ("scan",)):
+        pytest.skip("its compiler ends the process on this loop")
+    split = Execution(placement="sharded")
+    compiling = prepare(settings(), target, split, ("scan",))
+    (job,) = [job for job in compiling.jobs if job.row == "training"]
+    record = compiling.compile(job, fit=False)
+    assert record["error"] is None
+    assert set(record["collectives"]) == {"all-reduce"}
+
+
 def test_nothing_of_the_cpus_is_in_it(records):
     # Three convolutions, their weight gradients and two gradients of images; where a compiler takes
     # the linear layer for a convolution, three products. Slices would be many more.

@@ -154,11 +154,11 @@ def test_a_command_that_was_cut_off_goes_on_and_other_settings_are_refused(
     monkeypatch.setattr(compiling, "devices_of", lambda target: jax.devices())
     compiled = []
 
-    def measure(job, chip, dtype, kernel):
+    def measure(job, chip, dtype, kernel, known):
         compiled.append(job.name)
         if len(compiled) == 2:
             return {"error": "cut off"}
-        return measuring.measure(job, chip, dtype, kernel)
+        return measuring.measure(job, chip, dtype, kernel, known)
 
     monkeypatch.setattr(compiling, "measure", measure)
     flags = ["--target", "tpu:v5e:2x2", "--network.width", 2, "--methods", "finetune"]

@@ -8,16 +8,20 @@ descent on the sum of squares of a 3x3 convolution of 8 to 16 channels, stride 2
 import math
 import pathlib
 
+import jax
+import jax.numpy as jnp
 import pytest
 
 from experiments.compile.convolutions import convolutions, product_flops
 from experiments.compile.fitting import confirmed_batch
 from experiments.compile.hlo import parse
-from experiments.compile.measuring import describe
+from experiments.compile.jobs import Job
+from experiments.compile.measuring import describe, measure
 from experiments.compile.program import Shape
 from experiments.compile.roofline import bound, largest_batch
-from experiments.compile.tables import per_image
+from experiments.compile.tables import costs, per_image
 from experiments.compile.traffic import bytes_accessed, collectives, custom_calls, opcodes
+from experiments.shared.chip import chip_named
 
 DEVICES = {"gpu": 2, "tpu": 4}
 TAPS = 11
@@ -146,3 +150,42 @@ def test_costs_of_an_image_are_of_all_devices_that_share_a_batch():
     record = {"flops": 10.0, "bytes": 20.0, "batch": 8, "shards": 4}
     assert per_image(record) == (5.0, 10.0)
     assert math.isclose(per_image(record | {"shards": 1})[0], 1.25)
+
+
+def test_the_very_program_that_another_is_is_not_compiled_again():
+    calls = []
+
+    def job(row, factor):
+        def lower(batch):
+            calls.append(row)
+            shape = jax.ShapeDtypeStruct((batch, 3), jnp.float32)
+            return jax.jit(lambda x: factor * x).lower(shape)
+
+        return Job(row, "step", 4, 1, 1, lower)
+
+    chip = chip_named("h100", argument="chip")
+    known = {}
+    for row, factor in (("training", 2), ("finetune", 2), ("other", 3), ("salun", 2)):
+        made = job(row, factor)
+        known[made.name] = measure(made, chip, "float32", (3, 3), known)
+    same = [record.get("same_as") for record in known.values()]
+    assert same == [None, "training step b4", None, "training step b4"]
+    first, second = (known[f"{row} step b4"] for row in ("training", "finetune"))
+    assert second == first | {"same_as": "training step b4"}
+    assert [row[1] for row in costs(known)][1::2] == ["= training step b4"] * 2
+
+
+def test_a_loop_is_compared_with_a_loop():
+    record = {"error": None, "seconds": 1.0, "batch": 8, "models": 1, "shards": 1, "flops": 4.0}
+    record |= {"bytes": 8.0, "memory": {"total": 1}, "largest_batch": None, "bound_seconds": 1.0}
+    record |= {"bound_by": "memory"}
+    double = record | {"flops": 8.0}
+    records = {"training step b8": record, "training scan b8": double, "mumis scan b8": double}
+    shown = {row[0]: row[4] for row in costs(records)}
+    assert shown == {
+        "training step b8": "1.00 / 1.00",
+        "training scan b8": "1.00 / 1.00",
+        "mumis scan b8": "1.00 / 1.00",
+    }
+    del records["training scan b8"]
+    assert costs(records)[1][4] == "2.00 / 1.00"

@@ -51,6 +51,10 @@ def refuse(refused, tmp_path, monkeypatch):
             "placement='device': 1281167 images of 224x224x3 take 179.6 GiB of every device",
         ),
         (
+            ["--placement", "sharded", "--batch", "10"],
+            "batch_size=10: placement='sharded' gives each of 4 devices its share",
+        ),
+        (
             ["--network.width", "20000"],
             "network.name='convnet': a step takes 268.2 GiB of a device with one image on each",
         ),
@@ -99,6 +103,9 @@ def test_data_and_weights_must_fit_every_device_by_themselves():
     check_data(settings.training(), size, where="it")
     with pytest.raises(InputError, match=r"^placement='device': 50000 images of 32x32x3 take 0\.1"):
         check_data(settings.training(), size - 1, where="it")
+    check_data(settings.training(), size / 4, where="it", shares=4)
+    with pytest.raises(InputError, match=r"^placement='sharded': .* GiB of each of 4 devices, and"):
+        check_data(settings.training(), size / 4 - 1, where="it", shares=4)
     # Kernels, of BatchNorm two and two, of the linear layer; and but for statistics moments.
     weights = 9 * (3 * 4 + 4 * 8 + 8 * 16) + 2 * 28 + 16 * 10 + 10
     needed = 4 * (2 * weights + 2 * 28)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.shared.chip import peak
+from experiments.shared.chip import chip_of
 
 
 @pytest.mark.parametrize(
@@ -18,4 +18,5 @@ from experiments.shared.chip import peak
     ],
 )
 def test_peaks_are_found_by_the_name_of_the_device(kind, dtype, expected):
-    assert peak(kind, dtype) == expected
+    chip = chip_of(kind)
+    assert (chip and chip.peak[dtype]) == expected
