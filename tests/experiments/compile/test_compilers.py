@@ -28,7 +28,7 @@ def settings(method="finetune"):
     # Convolutions of a size that a CPU would slice, see jax_unlearn.models.convolution.
     return settle(
         Experiment(
-            data=Data(name="cifar10", train_size=1000, test_size=100),
+            data=Data(name="cifar10", train_size=2000, test_size=100),
             network=Network(name="convnet", width=8),
             training=Training(epochs=1),
             methods=(method,),
