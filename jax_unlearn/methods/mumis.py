@@ -129,8 +129,8 @@ class MUMis(Stretches):
       differentiate: ``'mixed'`` (a gradient's derivative along the input gradient), ``'reverse'``
         (gradient of a gradient), ``'forward'`` (a forward-mode product inside a gradient), all the
         same numbers, see :func:`~jax_unlearn.functional.mumis_terms`; or ``'auto'``: forward on a
-        CPU, where it was measured faster than reverse, mixed elsewhere, whose compiled program has
-        the fewest operations and bytes of the three.
+        CPU, where it was measured faster than reverse, mixed elsewhere: compiled for an H100 it has
+        the fewest operations and bytes of the three, for a TPU as few operations as reverse.
       terms: ``'both'``, or for ablations ``'target'`` or ``'irrelevant'`` alone.
 
     With ``train_mode`` an example's gradient also goes through its batch's statistics.
