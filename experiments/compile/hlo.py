@@ -6,7 +6,7 @@ from .program import Computation, Instruction, Module, Shape
 
 _COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\{$")
 _INSTRUCTION = re.compile(r"^\s+(ROOT )?%?([\w.\-]+) = ")
-_SHAPE = re.compile(r"\b([a-z]\w*)\[([\d,]*)\]")
+_SHAPE = re.compile(r"\b([a-z]\w*)\[([\d,]*)\](?:\{([^}]*)\})?")
 _NAME = re.compile(r"%([\w.\-]+)")
 
 
@@ -36,7 +36,10 @@ def _instruction(text: str, name: str, *, is_root: bool) -> Instruction:
     return Instruction(
         name=name,
         opcode=opcode,
-        shapes=tuple(Shape(t, _numbers(d)) for t, d in _SHAPE.findall(kind)),
+        shapes=tuple(
+            Shape(dtype, _numbers(dims), _on_chip(layout))
+            for dtype, dims, layout in _SHAPE.findall(kind)
+        ),
         operands=tuple(_NAME.findall(operands)),
         rest=rest,
         is_root=is_root,
@@ -51,6 +54,11 @@ def _closing(text: str) -> int:
         if not depth:
             return index + 1
     return len(text)
+
+
+def _on_chip(layout: str) -> bool:
+    """Whether a layout says so; one with tiles, since on a GPU space 1 is part of its memory."""
+    return "T(" in layout and "S(1)" in layout
 
 
 def _numbers(text: str) -> tuple[int, ...]:

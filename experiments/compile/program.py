@@ -21,10 +21,12 @@ class Shape:
     Attributes:
       dtype: as XLA writes it, such as ``bf16``.
       dims: its dimensions.
+      on_chip: whether it lies in a TPU's own memory, beside the device's main one.
     """
 
     dtype: str
     dims: tuple[int, ...]
+    on_chip: bool = False
 
     @property
     def size(self) -> int:
@@ -38,6 +40,11 @@ class Shape:
             return 0
         digits = re.search(r"\d+", self.dtype)
         return -(-self.size * (int(digits[0]) if digits else 8) // 8)
+
+    @property
+    def moved(self) -> int:
+        """Bytes that go to or from the device's main memory where it is written or read."""
+        return 0 if self.on_chip else self.bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +71,11 @@ class Instruction:
     def bytes(self) -> int:
         """Bytes of the result."""
         return sum(shape.bytes for shape in self.shapes)
+
+    @property
+    def moved(self) -> int:
+        """Bytes of the result that go to or from the device's main memory."""
+        return sum(shape.moved for shape in self.shapes)
 
     @functools.cached_property
     def called(self) -> tuple[str, ...]:

@@ -103,7 +103,10 @@ def notes(records: Mapping[str, Record], totals: Mapping[str, Any]) -> list[str]
             "and results of the kernels: this compiler counts neither."
         )
     if any(record["counted_by"] == "compiler" for record in sound):
-        said.append("Operations and bytes are the compiler's own count.")
+        said.append(
+            "Operations are the compiler's own count, and bytes those that its kernels and copies "
+            "move to and from the device's memory."
+        )
     if "models_per_hour" in totals:
         said.append(f"A bank at the bound: {totals['models_per_hour']:.4g} models an hour.")
     if "minutes" in totals:

@@ -3,7 +3,7 @@
 import collections
 from collections.abc import Iterator, Mapping
 
-from .program import Computation, Instruction, Module
+from .program import Computation, Instruction, Module, Shape
 
 COLLECTIVES = (
     "all-reduce",
@@ -35,13 +35,17 @@ FREE = (
 PICKING = ("slice", "dynamic-slice", "gather")
 """Operations that read of their first operand no more than they give."""
 
+CONCATENATED = "ConcatBitcast"
+"""Custom call by which a TPU takes arrays that lie behind one another for one; it moves nothing."""
+
 
 def bytes_accessed(module: Module) -> int:
-    """Bytes read and written by the kernels that run, a loop's body once.
+    """Bytes of the main memory that are read and written by what runs, a loop's body once.
 
     Of every kernel (a fusion, a library's call, an operation on its own) the operands and the
     result, each once. Of an operand of which a fusion only picks parts, those parts; of a result
-    that updates a part of an operand in place, that part. Caches are not modelled.
+    that updates a part of an operand in place, that part. Caches are not modelled; what a TPU's
+    compiler places in the chip's own memory counts where it is copied there, or from there.
     """
     return sum(_moved(module, *one) for one in module.executed())
 
@@ -71,19 +75,34 @@ def custom_calls(module: Module) -> dict[str, int]:
 
 def _moved(module: Module, instruction: Instruction, within: Computation) -> int:
     opcode = instruction.opcode
-    if opcode in FREE or opcode.endswith("-done"):
+    if opcode in FREE or opcode.endswith("-done") or instruction.target == CONCATENATED:
         return 0
     if opcode == "fusion":
         inner = module.computations.get(instruction.called[0], {})
         return _read_by_fusion(inner) + _written_by_fusion(inner)
     if opcode in PICKING:
-        return 2 * instruction.bytes
+        return _part(instruction, within, instruction.shapes[0])
     if opcode == "dynamic-update-slice":
-        return 2 * _bytes_of(instruction.operands[1], within)
+        part = within[instruction.operands[1]].shapes[0]
+        return part.moved + (0 if instruction.shapes[0].on_chip else part.bytes)
+    # The result of what is started lists the operand, too.
+    if opcode == "slice-start":
+        return _part(instruction, within, instruction.shapes[1])
+    if opcode == "copy-start":
+        return _moved_of(instruction.operands[0], within) + instruction.shapes[0].moved
     if opcode.endswith("-start"):
-        # Its result lists the operand again.
-        return 2 * _read(instruction, within)
-    return _read(instruction, within) + instruction.bytes
+        return 2 * sum(_moved_of(name, within) for name in instruction.operands)
+    return sum(_moved_of(name, within) for name in instruction.operands) + instruction.moved
+
+
+def _part(instruction: Instruction, within: Computation, part: Shape) -> int:
+    """Bytes of a part that is read from the first operand and written elsewhere."""
+    source = within[instruction.operands[0]].shapes[0]
+    return part.moved + (0 if source.on_chip else part.bytes)
+
+
+def _moved_of(name: str, within: Computation) -> int:
+    return within[name].moved if name in within else 0
 
 
 def _read(instruction: Instruction, within: Computation) -> int:
@@ -106,8 +125,8 @@ def _read_of(parameter: Instruction, inner: Computation) -> int:
         if user.opcode in PICKING and first:
             picked += user.bytes
         elif not (user.opcode == "dynamic-update-slice" and first):
-            return parameter.bytes
-    return min(picked, parameter.bytes)
+            return parameter.moved
+    return min(picked, parameter.moved)
 
 
 def _written_by_fusion(inner: Computation) -> int:
@@ -120,9 +139,9 @@ def _written_by_fusion(inner: Computation) -> int:
 
 def _written(result: Instruction, inner: Computation) -> int:
     origin = inner[_source(result.name, inner)]
-    if origin.opcode == "dynamic-update-slice":
+    if origin.opcode == "dynamic-update-slice" and not result.shapes[0].on_chip:
         return _bytes_of(origin.operands[1], inner)
-    return result.bytes
+    return result.moved
 
 
 def _users(name: str, inner: Computation) -> Iterator[Instruction]:

@@ -40,7 +40,7 @@ def first_target(problem):
     return norms[problem.forget.label].mean()
 
 
-@pytest.mark.parametrize("differentiate", ["reverse", "forward"])
+@pytest.mark.parametrize("differentiate", ["mixed", "reverse", "forward"])
 @pytest.mark.parametrize("terms", ["both", "target", "irrelevant"])
 @pytest.mark.parametrize("body_rate", [1.0, 0.0])
 def test_a_step_on_a_linear_model_is_the_closed_form_over_its_first_target_term(

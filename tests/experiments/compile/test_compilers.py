@@ -24,27 +24,31 @@ BATCH = 128
 
 
 @functools.cache
-def settings():
+def settings(method="finetune"):
     # Convolutions of a size that a CPU would slice, see jax_unlearn.models.convolution.
     return settle(
         Experiment(
-            data=Data(name="cifar10", train_size=1000, test_size=100),
+            data=Data(name="cifar10", train_size=2000, test_size=100),
             network=Network(name="convnet", width=8),
             training=Training(epochs=1),
-            methods=("finetune",),
+            methods=(method,),
         ),
         batch=BATCH,
     )
 
 
-@pytest.fixture(scope="module", params=TARGETS)
-def target(request):
-    target = parse_target(request.param)
+def known(text):
+    target = parse_target(text)
     try:
         check_compiler(target)
     except InputError as error:
         pytest.skip(str(error))
     return target
+
+
+@pytest.fixture(scope="module", params=TARGETS)
+def target(request):
+    return known(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -90,15 +94,33 @@ def test_nothing_of_the_cpus_is_in_it(records):
         assert record["oversized"] == {}
 
 
-def test_operations_are_those_of_the_convolutions_and_the_linear_layer(records):
+def forward_flops():
+    """Of each convolution, for one image."""
+
     def taps(side, stride):
         # A window at either edge loses a column; at stride 2 only the first one does.
         return 3 * (side // stride) - (2 if stride == 1 else 1)
 
     layers = ((32, 1, 3, 8), (32, 2, 8, 16), (16, 2, 16, 32))
-    forward = [2 * taps(side, stride) ** 2 * a * b for side, stride, a, b in layers]
+    return [2 * taps(side, stride) ** 2 * a * b for side, stride, a, b in layers]
+
+
+def test_operations_are_those_of_the_convolutions_and_the_linear_layer(records):
+    forward = forward_flops()
     linear = 2 * 32 * 10
     expected = BATCH * (3 * sum(forward) - forward[0] + 3 * linear)
     for record in records.values():
         found = record["counted"]["flops"] * record["shards"]
         assert found == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("text", ["gpu:h100:2", "tpu:v5e:2x2"])
+def test_mumis_goes_seven_times_through_the_network_and_has_its_windows_alone(text):
+    compiling = prepare(settings("mumis"), known(text), Execution(), ("step",))
+    (record,) = (compiling.compile(j, fit=False) for j in compiling.jobs if j.row == "mumis")
+    assert record["error"] is None
+    assert record["oversized"] == {}
+    # Forwards once; for each of two classes back, forwards along the gradient, and to the weights.
+    assert record["convolutions"]["3x3"] == 7 * 3
+    found = record["counted"]["flops"] * record["shards"]
+    assert found == pytest.approx(BATCH * 7 * sum(forward_flops()), rel=1e-3)

@@ -118,6 +118,31 @@ def test_products_count_two_operations_for_each_of_three_sizes():
     assert bytes_accessed(program) == 2 * (read + whole) + 9 + 2 * part + 2 * part + 2 * whole
 
 
+ON_CHIP = """HloModule kept
+
+ENTRY %main (a: bf16[8,128]) -> bf16[8,128] {
+  %a = bf16[8,128]{1,0:T(8,128)(2,1)} parameter(0)
+  %copying = (bf16[8,128]{1,0:T(8,128)(2,1)S(1)}, bf16[8,128]{1,0:T(8,128)(2,1)}, u32[]{:S(2)}) copy-start(%a)
+  %here = bf16[8,128]{1,0:T(8,128)(2,1)S(1)} copy-done(%copying)
+  %slicing = ((bf16[8,128]{1,0:T(8,128)(2,1)}), bf16[2,128]{1,0:T(8,128)(2,1)S(1)}, s32[]{:S(2)}) slice-start(%a), slice={[0:2], [0:128]}
+  %part = bf16[2,128]{1,0:T(8,128)(2,1)S(1)} slice-done(%slicing)
+  %whole = bf16[8,128]{1,0:T(8,128)(2,1)S(1)} custom-call(%part, %part, %part, %part), custom_call_target="ConcatBitcast"
+  %sum = bf16[8,128]{1,0:T(8,128)(2,1)S(1)} add(%here, %whole)
+  ROOT %product = bf16[8,128]{1,0:T(8,128)(2,1)} multiply(%sum, %a)
+}
+"""  # noqa: E501
+
+
+def test_what_a_tpu_keeps_on_the_chip_moves_where_it_comes_there_or_leaves_it():
+    whole, part = 8 * 128 * 2, 2 * 128 * 2
+    copied, result = whole, 2 * whole
+    assert bytes_accessed(parse(ON_CHIP)) == copied + part + result
+    # On a GPU, whose layouts have no tiles, the space is part of its memory.
+    elsewhere = ON_CHIP.replace("T(8,128)(2,1)", "")
+    added, multiplied = 3 * whole, 3 * whole
+    assert bytes_accessed(parse(elsewhere)) == 2 * whole + 2 * part + added + multiplied
+
+
 @pytest.mark.parametrize(
     ("flops", "moved", "expected"),
     [(100.0, 10.0, (10.0, "compute")), (10.0, 100.0, (20.0, "memory")), (0.0, 0.0, (0, "compute"))],
