@@ -16,8 +16,7 @@ from jax_unlearn.bank import filling
 from jax_unlearn.bank.record import digest
 from jax_unlearn.bank.store import OUTPUTS, WEIGHTS
 
-# Its models, one of each kind, train for longer than their few programs take to compile.
-pytestmark = [pytest.mark.runs_long, pytest.mark.usefixtures("one_device")]
+pytestmark = pytest.mark.usefixtures("one_device")
 
 SETTINGS = (
     *("--data.train-size", 200, "--data.test-size", 60, "--data.padding", 0, "--data.no-flip"),
