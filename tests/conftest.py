@@ -62,6 +62,9 @@ NOT_OPTIMISED = (
     "test_task_vectors.py",
 )
 
+# Where test_full_optimisation.py looks for what is marked so.
+OPTIMISED_APART = ("functional", "models")
+
 # optax's Adam relies on implicit promotion, so what goes through it cannot be held to this.
 STRICT_TYPES = ("functional", "data", "models")
 
@@ -113,8 +116,8 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker("optimised")
     yield
     starts = [item for item in items if item.path.name == "test_full_optimisation.py"]
-    folders = [item.callspec.params["folder"] for item in starts if COMPILES_FAST]
-    twice = [i for i in items if "optimised" in i.keywords and folder_of(i.path) in folders]
+    apart = OPTIMISED_APART if starts and COMPILES_FAST else ()
+    twice = [i for i in items if "optimised" in i.keywords and folder_of(i.path) in apart]
     config.hook.pytest_deselected(items=twice)
     left_out = set(twice)
     items[:] = in_order([item for item in items if item not in left_out])
@@ -152,6 +155,12 @@ def few_programs():
     yield
     if MAPS.exists() and MAPS.read_bytes().count(b"\n") > MANY_MAPS:
         jax.clear_caches()
+
+
+@pytest.fixture
+def optimised_apart():
+    """Folders of tests that a process of their own runs with all optimisations."""
+    return OPTIMISED_APART
 
 
 def make_examples(count, first=0, side=4, classes=5, seed=0):

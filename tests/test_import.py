@@ -22,12 +22,21 @@ FORBIDDEN = (
     "huggingface_hub",
 )
 
+STEPS = {
+    "the package": "import jax_unlearn",
+    "its parts": "import jax_unlearn.audit, jax_unlearn.data, jax_unlearn.engine, "
+    "jax_unlearn.methods",
+    "adapters": "jax_unlearn.from_haiku, jax_unlearn.from_equinox, jax_unlearn.from_pretrained",
+}
+
 PROBE = """
 import json, sys
-import jax_unlearn
-{more}
-from jax._src import xla_bridge
-print(json.dumps([sorted(sys.modules), bool(xla_bridge._backends)]))
+found = {}
+for name, code in json.loads(sys.argv[1]).items():
+    exec(code)
+    from jax._src import xla_bridge
+    found[name] = [sorted(sys.modules), bool(xla_bridge._backends)]
+print(json.dumps(found))
 """
 
 BLOCKED = """
@@ -49,31 +58,34 @@ print(ju.train(recipe, model, examples, jax.random.key(0), num_classes=3).status
 """
 
 
-def python(code):
+def python(code, *arguments):
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-@pytest.mark.parametrize(
-    "more",
-    [
-        "",
-        "import jax_unlearn.audit, jax_unlearn.data, jax_unlearn.engine, jax_unlearn.methods",
-    ],
-)
-def test_importing_loads_no_optional_dependency_and_no_backend(more):
-    modules, backend = json.loads(python(PROBE.format(more=more)))
+@pytest.fixture(scope="module")
+def imported():
+    """The modules loaded after each step, and whether a backend was started."""
+    return json.loads(python(PROBE, json.dumps(STEPS)))
+
+
+@pytest.mark.parametrize("step", ["the package", "its parts"])
+def test_importing_loads_no_optional_dependency_and_no_backend(step, imported):
+    modules, backend = imported[step]
     loaded = [name for name in FORBIDDEN if name in modules]
     assert not loaded
     assert not backend
 
 
-def test_asking_for_an_adapter_loads_no_library_of_networks_but_flax():
-    more = "jax_unlearn.from_haiku, jax_unlearn.from_equinox, jax_unlearn.from_pretrained"
-    modules, _ = json.loads(python(PROBE.format(more=more)))
+def test_asking_for_an_adapter_loads_no_library_of_networks_but_flax(imported):
+    modules, _ = imported["adapters"]
     assert not {"haiku", "equinox", "huggingface_hub"}.intersection(modules)
 
 

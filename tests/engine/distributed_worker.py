@@ -26,7 +26,6 @@ DEVICES = 4
 # Four devices divide neither these batches nor the last ones of a pass.
 SHORT = {
     "retrain": {"epochs": 6, "batch_size": 30, "learning_rate": 0.05, "warmup_epochs": 0.0},
-    "finetune": {"epochs": 2, "batch_size": 30},
     "bad_teacher": {"epochs": 2, "batch_size": 30, "learning_rate": 0.01, "optimizer": "sgd"},
     "salun": {"epochs": 2, "batch_size": 30},
     "natmu": {"epochs": 2, "batch_size": 30, "learning_rate": 0.01, "optimizer": "sgd"},
@@ -201,6 +200,17 @@ def endless():
     ju.run(method, problem, jax.random.key(0), on_step=on_step)
 
 
+def compute(rank, number, folder):
+    """All results of one of so many processes."""
+    return {
+        **trainings(),
+        **interrupted_training(pathlib.Path(folder) / f"checkpoints-{number}"),
+        **local_runs(rank, number),
+        "devices": np.array([jax.device_count(), jax.local_device_count()]),
+        "leader": np.array(distributed.is_leader()),
+    }
+
+
 def main(coordinator, num_processes, process_id, task, folder):
     """Join the other processes and do the task."""
     number, rank = int(num_processes), int(process_id)
@@ -219,14 +229,7 @@ def main(coordinator, num_processes, process_id, task, folder):
     )
     if task == "endless":
         endless()
-    results = {
-        **trainings(),
-        **interrupted_training(pathlib.Path(folder) / f"checkpoints-{number}"),
-        **local_runs(rank, number),
-        "devices": np.array([jax.device_count(), jax.local_device_count()]),
-        "leader": np.array(distributed.is_leader()),
-    }
-    np.savez(pathlib.Path(folder) / f"{rank}-of-{number}.npz", **results)
+    np.savez(pathlib.Path(folder) / f"{rank}.npz", **compute(rank, number, folder))
     distributed.wait_for_others("end")
 
 

@@ -8,11 +8,10 @@ from jax_unlearn.functional import soft_threshold, top_share_mask, where_mask
 
 
 def _scores(seed=0):
-    keys = jax.random.split(jax.random.key(seed), 3)
-    return {
-        "conv": jax.random.uniform(keys[0], (3, 3, 4, 5)),
-        "dense": [jax.random.uniform(keys[1], (7, 2)) * 10, jax.random.uniform(keys[2], ())],
-    }
+    rng = np.random.default_rng(seed)
+    drawn = (rng.random((3, 3, 4, 5)), 10 * rng.random((7, 2)), rng.random())
+    conv, kernel, bias = (jnp.asarray(scores, jnp.float32) for scores in drawn)
+    return {"conv": conv, "dense": [kernel, bias]}
 
 
 def _flat(tree):

@@ -88,11 +88,12 @@ def test_input_sensitivity_equals_golden(which):
 
 
 def _linear_case():
-    keys = jax.random.split(jax.random.key(0), 4)
-    weights = jax.random.normal(keys[0], (12, 5))
-    images = jax.random.uniform(keys[1], (8, 2, 3, 2))
-    labels = jax.random.randint(keys[2], (8,), 0, 5)
-    return weights, images, labels, draw_irrelevant(keys[3], labels, 5)
+    rng = np.random.default_rng(0)
+    weights, images = rng.normal(size=(12, 5)), rng.random((8, 2, 3, 2))
+    labels = rng.integers(0, 5, 8)
+    irrelevant = (labels + rng.integers(1, 5, 8)) % 5
+    floats = (jnp.asarray(x, jnp.float32) for x in (weights, images))
+    return *floats, *(jnp.asarray(x, jnp.int32) for x in (labels, irrelevant))
 
 
 def _linear(weights):

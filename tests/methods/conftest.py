@@ -128,11 +128,10 @@ def lab():
 
 
 @pytest.fixture(scope="session")
-def convnet_lab():
-    """600 digits and the convolutional network."""
-    model = ju.make_model("convnet", 10, (8, 8, 1), width=8)
+def large_lab():
+    """600 digits and the small network."""
     parts = (digits(range(*ends)) for ends in ((0, 600), (600, 1200), (1200, 1400)))
-    return make_lab(model, *parts, epochs=8, batch_size=50)
+    return make_lab(small_network(), *parts, epochs=15, batch_size=50)
 
 
 @pytest.fixture(scope="session")

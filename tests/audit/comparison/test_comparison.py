@@ -61,6 +61,14 @@ def strong():
     return audit(oracles=40, models=20)
 
 
+@pytest.fixture(scope="module")
+def uneven():
+    """Models of which one row is a bank and one is not, and their strong audit."""
+    methods = {"like": runs(18, 2.0, 2000), "few": runs(3, 2.3, 3000)}
+    models = gather_models(runs(34, 2.0, 1000), methods, runs(16, 4.5, 4000))
+    return models, compare(models, level="strong")
+
+
 def row(comparison, name):
     return next(r for r in comparison.rows if r.group.name == name)
 
@@ -222,9 +230,8 @@ def test_the_quick_level_looks_at_four_models_a_row():
     assert len(comparison.reference) == 2
 
 
-def test_a_row_with_few_models_says_what_a_bank_needs(strong):
-    methods = {"like": runs(18, 2.0, 2000), "few": runs(3, 2.0, 3000)}
-    comparison = compare(gather_models(runs(34, 2.0, 1000), methods))
+def test_a_row_with_few_models_says_what_a_bank_needs(strong, uneven):
+    comparison = uneven[1]
     cell = row(comparison, "few").results["ulira_auc"]
     assert math.isnan(cell.value)
     assert cell.note == "needs 16 models, there are 3: left out"
@@ -301,10 +308,9 @@ def test_shared_seeds_make_small_differences_visible():
     assert [len(r.tied) for r in apart if r.measure == "KL_forget"] == [1]
 
 
-def test_a_row_is_allowed_what_chance_does_on_the_measures_it_was_judged_on():
-    methods = {"like": runs(16, 2.0, 2000), "few": runs(3, 2.3, 3000)}
-    models = gather_models(runs(34, 2.0, 1000), methods, runs(16, 4.5, 4000))
-    strong, standard = (compare(models, level=level) for level in ("strong", "standard"))
+def test_a_row_is_allowed_what_chance_does_on_the_measures_it_was_judged_on(uneven):
+    models, strong = uneven
+    standard = compare(models, level="standard")
     assert row(strong, "few").verdict == row(standard, "few").verdict
     assert row(strong, "like").verdict.judged > row(strong, "few").verdict.judged
     record = to_record(strong, dict.fromkeys(("hash", "text", "ids_hash"), ""))

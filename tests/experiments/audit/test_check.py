@@ -16,6 +16,9 @@ from jax_unlearn.audit.records.stores import Item, Sources, files_in
 from jax_unlearn.bank import open_bank
 from jax_unlearn.report.figures.roc import roc_figure
 
+# The models of its bank train for long beside the time that their few programs take to compile.
+pytestmark = pytest.mark.runs_long
+
 COUNT = 5
 
 

@@ -15,6 +15,9 @@ from jax_unlearn.audit.records.sources import gather_sources
 from jax_unlearn.bank import open_bank
 from jax_unlearn.display import display_name
 
+# Later starts run what the first one compiled.
+pytestmark = pytest.mark.runs_long
+
 SLUGS = ("class-3", "random-0.1")
 METHODS = ("finetune", "natmu", "mumis")
 
@@ -243,15 +246,15 @@ def easy_npz(tmp_path):
     return tmp_path / "easy.npz"
 
 
-def test_a_file_of_ids_that_has_changed_is_another_run(call, tiny, tmp_path, easy_npz):
+def test_a_file_of_ids_that_has_changed_is_another_run(call, tiny, tmp_path, copy):
     ids, out = tmp_path / "ids.txt", tmp_path / "out"
-    flags = [*tiny[:-5], "--data.name", easy_npz, "--requests", f"ids:{ids}", "--out", out]
-    flags += ["--data.train-size", 0, "--data.test-size", 40]
-    flags += ["--methods", "finetune", "--oracles", 1, "--set", "finetune.batch_size=50"]
-    ids.write_text("1\n2\n3\n")
+    flags = [*tiny, "--requests", f"ids:{ids}", "--bank", copy / "bank", "--out", out]
+    flags += ["--methods", "finetune", "--seeds", 0, "--oracles", 1]
+    known = [f"{image}\n" for image in open_bank(copy / "bank").train.id]
+    ids.write_text("".join(known[:3]))
     first = call(run_command.main, *flags)
     assert first.code == 0, first.err
-    ids.write_text("4\n5\n6\n")
+    ids.write_text("".join(known[3:6]))
     second = call(run_command.main, *flags)
     assert second.code == 2
     assert "other settings" in second.err
@@ -281,13 +284,14 @@ class Gentle(ju.Descent):
 """
 
 
-def test_a_user_s_own_method_and_network_run_by_name_until_their_source_changes(
-    call, refused, tiny, tmp_path
+def test_a_user_s_own_method_network_and_data_run_by_name_until_their_source_changes(
+    call, refused, tiny, tmp_path, easy_npz
 ):
     file = tmp_path / "mine.py"
     file.write_text(OWN)
     start = tiny.index("--network.width")
     flags = [*tiny[:start], *tiny[start + 2 :], "--network.name", f"{file}:flat"]
+    flags += ["--data.name", easy_npz, "--data.train-size", 0, "--data.test-size", 40]
     flags += ["--requests", "class:3", "--methods", f"{file}:Gentle", "--oracles", 1]
     flags += ["--set", f"{file}:Gentle.epochs=2", "--out", tmp_path / "run"]
     done = call(run_command.main, *flags)

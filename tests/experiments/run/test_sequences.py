@@ -18,6 +18,9 @@ from jax_unlearn.data import load, subset
 from jax_unlearn.display import display_name
 from jax_unlearn.models import make_model
 
+# Its models, one of each kind, train for longer than their few programs take to compile.
+pytestmark = [pytest.mark.runs_long, pytest.mark.usefixtures("one_device")]
+
 TEXT = "class:0-then-class:1"
 RUM = "gradient_ascent-then-finetune"
 FLAGS = (
