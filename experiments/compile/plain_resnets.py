@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import flax.linen as nn
 import jax
 
-from jax_unlearn.models.resnet50 import BLOCKS, EXPANSION
+from jax_unlearn.models.bottleneck import BLOCKS, EXPANSION
 
 from .plain_layers import Plain
 
