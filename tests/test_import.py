@@ -63,7 +63,7 @@ def python(code, *arguments):
         [sys.executable, "-c", code, *arguments],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=3600,
         check=False,
     )
     assert done.returncode == 0, done.stderr

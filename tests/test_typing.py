@@ -46,7 +46,7 @@ def reported(tmp_path_factory):
         cwd=TYPED.parents[1],
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=3600,
     )
     assert done.returncode in (0, 1), done.stdout + done.stderr
     return [line for line in done.stdout.splitlines() if ": error: " in line]

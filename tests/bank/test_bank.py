@@ -274,8 +274,8 @@ def test_two_processes_share_the_work_and_train_nothing_twice(tmp_path):
     ]
     for worker in workers:
         worker.start()
-    results = [queue.get(timeout=120) for _ in workers]
+    results = [queue.get(timeout=3600) for _ in workers]
     for worker in workers:
-        worker.join(timeout=60)
+        worker.join(timeout=3600)
     assert sorted(seed for built, _ in results for seed in built) == list(range(12))
     assert [count for _, count in results] == [12, 12]

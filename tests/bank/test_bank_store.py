@@ -521,7 +521,7 @@ def train_all(path, first):
 def test_processes_train_every_model_exactly_once(tmp_path):
     path = tmp_path / "bank"
     processes = [start("train_all", path, first) for first in (0, 0, 8)]
-    trained = [json.loads(process.communicate(timeout=120)[0]) for process in processes]
+    trained = [json.loads(process.communicate(timeout=3600)[0]) for process in processes]
     assert sorted(itertools.chain(*trained)) == list(range(24))
     bank = open_bank(path)
     assert [record.ingredients["seed"] for record in bank.records()] == list(range(24))
@@ -538,7 +538,7 @@ def store_without_claims(path):
 
 def test_processes_without_claims_do_no_harm(bank):
     processes = [start("store_without_claims", bank.path) for _ in range(2)]
-    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    assert [process.wait(timeout=3600) for process in processes] == [0, 0]
     assert [record.ingredients["seed"] for record in bank.records()] == list(range(24))
     assert all(bank.sound(record.address) for record in bank.records())
 
@@ -591,7 +591,7 @@ def store_with_little_room(path):
 
 def test_a_full_disk_is_said_and_the_others_stay_intact(bank):
     put(bank, 1)
-    said = start("store_with_little_room", bank.path).communicate(timeout=120)[0]
+    said = start("store_with_little_room", bank.path).communicate(timeout=3600)[0]
     assert said.startswith(f"bank='{bank.path}': cannot write model ")
     assert said.count("\n") == 1
     assert "make room" in said

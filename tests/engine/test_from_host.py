@@ -296,7 +296,7 @@ def test_each_of_several_processes_gathers_only_the_rows_of_its_own_devices():
         for number in range(2)
     ]
     try:
-        results = [process.communicate(timeout=120) for process in processes]
+        results = [process.communicate(timeout=3600) for process in processes]
     finally:
         for process in processes:
             process.kill()

@@ -132,7 +132,7 @@ except Interrupted as stopped:
 """
     # The limit is for a loop that no signal ends.
     run = [sys.executable, "-c", code]
-    done = subprocess.run(run, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(run, capture_output=True, text=True, timeout=3600)
     assert (done.returncode, done.stdout) == (143, "step done\n")
 
 
