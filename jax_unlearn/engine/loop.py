@@ -80,8 +80,9 @@ def run_many(
     for bit, that of the same run alone on one device. (:func:`run` compiles a program of its own,
     which XLA may fuse otherwise; it agrees to float32 rounding.) Runs of one structure (method,
     static fields, number of epochs, sizes of pool and network) share one program and go side by
-    side; their numbers may differ. Devices beyond the number of such runs are not used; where the
-    last few runs of many leave places, those repeat one of them, which needs no other program.
+    side; their numbers may differ. Places left over repeat the first run, so that another number of
+    runs needs no other program; with checkpoints they stay empty, so that these hold the runs alone
+    and another number of devices goes on from them.
 
     Args:
       specs: the runs.
@@ -107,7 +108,9 @@ def run_many(
         _check_side_by_side(len(specs), len(groups), layout.num_models)
     results: dict[int, Result] = {}
     for alike in groups:
-        places = min(len(alike), layout.num_models)
+        places = layout.num_models
+        if options.checkpoints is not None:
+            places = min(len(alike), places)
         for start in range(0, len(alike), places):
             group = alike[start : start + places]
             made = _side_by_side([specs[index] for index in group], layout.first(places), options)

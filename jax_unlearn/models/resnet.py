@@ -4,6 +4,7 @@ He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition", 2015, ar
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -201,6 +202,8 @@ def _resnet(
     halving: bool = False,
 ) -> Model:
     smallest = 2 ** len(blocks) // 2
+    # Unsaid where it is not so: what is known by its settings stays known.
+    stem: dict[str, Any] = {"halving_stem": True} if halving else {}
     return linen.build(
         ResNet,
         name,
@@ -211,6 +214,5 @@ def _resnet(
         dtype=dtype,
         smallest=2 * smallest if halving else smallest,
         blocks=blocks,
-        # Unsaid where it is not so: what is known by its settings stays known.
-        **({"halving_stem": True} if halving else {}),
+        **stem,
     )

@@ -166,6 +166,7 @@ def _curved(w):
 def test_mixed_and_reverse_agree_on_networks_that_curve_and_mix_examples():
     with jax.enable_x64(True):
         weights, images, labels, irrelevant = _linear_case()
+        weights, images = weights.astype(float), images.astype(float)
 
         def gradients(mode):
             def loss(w, images):
