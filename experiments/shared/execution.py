@@ -6,8 +6,10 @@ import pathlib
 from collections.abc import Iterator
 
 import jax
+from jax.sharding import Mesh
 
 from jax_unlearn.core import InputError, check_choice, check_number
+from jax_unlearn.sharding import parse_mesh
 
 PLACEMENTS = ("device", "sharded", "host", "stream")
 
@@ -55,6 +57,19 @@ class Execution:
 
 ORDINARY = Execution()
 """All devices, everything on them, a checkpoint a minute."""
+
+
+def mesh_of(execution: Execution) -> Mesh:
+    """The devices as the settings arrange them.
+
+    Without a word on it each device of a process trains a model of its own, unless the data are
+    split over those of a model, or there are several processes: all then work on one.
+
+    Raises:
+      InputError: the settings' text does not arrange the devices that there are.
+    """
+    together = jax.process_count() > 1 or execution.placement == "sharded"
+    return parse_mesh(execution.mesh or ("" if together else f"model={jax.device_count()}"))
 
 
 @contextlib.contextmanager

@@ -1,12 +1,18 @@
 """Whether a method can work on a request, as far as sizes tell."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import jax_unlearn as ju
 from jax_unlearn import data
 from jax_unlearn.core import InputError
 
+from .composed import method_at
+from .config import Experiment
 from .dry_run import of_user
+from .hyperparameters import build_method
+from .naming import naming
 from .refusals import Refusals
 
 
@@ -60,3 +66,24 @@ def _mended(
         if not why_unfit(name, changed, text, problem):
             return changed
     return None
+
+
+def check_split(
+    experiment: Experiment, arguments: Mapping[str, Mapping[str, Mapping[str, Any]]], devices: int
+) -> None:
+    """Raise InputError where devices that each hold a share of the data do not divide a batch.
+
+    Args:
+      experiment: the settings.
+      arguments: hyperparameters by request and row.
+      devices: number of devices of a model.
+    """
+    with naming("training."):
+        experiment.training.recipe().split_batches(devices)
+    for text, rows in arguments.items():
+        for row, given in rows.items():
+            name = method_at(row, text)
+            method = build_method(name, given)
+            if method.num_epochs:
+                with naming(f"{name}."):
+                    method.split_batches(devices)

@@ -4,15 +4,13 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-import jax
-
 from jax_unlearn import data
 from jax_unlearn.bank import Bank, describe_data, open_bank
 from jax_unlearn.bank.data import check_data
 from jax_unlearn.bank.plan import Plan
 from jax_unlearn.bank.together import from_leader
-from jax_unlearn.sharding import parse_mesh
 
+from .execution import mesh_of
 from .naming import as_typed
 from .network import describe_network
 from .setting_up import Setup
@@ -48,9 +46,6 @@ def make_plan(
     experiment, execution = setup.experiment, setup.execution
     network = describe_network(experiment.network)
     source = network_source(experiment.network.name)
-    # Data that is split over devices needs several for a model.
-    together = jax.process_count() > 1 or execution.placement == "sharded"
-    alone = "" if together else f"model={jax.device_count()}"
     return Plan(
         bank=bank,
         dataset=setup.dataset,
@@ -59,8 +54,7 @@ def make_plan(
         recipe=experiment.training.recipe(),
         padding=experiment.data.padding,
         flip=experiment.data.flip,
-        # Without a word on it each device of a process trains a model of its own.
-        mesh=parse_mesh(execution.mesh or alone),
+        mesh=mesh_of(execution),
         loop=experiment.loop,
         placement="host" if execution.placement == "stream" else execution.placement,
         checkpoint_seconds=execution.checkpoint_seconds,

@@ -11,14 +11,14 @@ from jax_unlearn.core import Model
 from jax_unlearn.engine import distributed
 from jax_unlearn.engine.agreement import check_same, same_everywhere
 from jax_unlearn.engine.cpu import use_cpu_devices
-from jax_unlearn.sharding import parse_mesh
 
 from .checks import check_fit
 from .config import Experiment
 from .config_json import to_json
-from .execution import Execution
+from .execution import Execution, mesh_of
 from .hyperparameters import failed_methods, method_arguments, name_method
 from .loading import load_data, make_network
+from .method_checks import check_split
 from .naming import as_typed
 from .sources import digests, packages
 from .validation import validate
@@ -94,7 +94,9 @@ def set_up(
     streamed = execution.placement == "stream"
     with same_everywhere():
         with as_typed(f"mesh={execution.mesh!r}"):
-            parse_mesh(execution.mesh)
+            mesh = mesh_of(execution)
+        if execution.placement == "sharded":
+            check_split(experiment, arguments, mesh.shape["data"])
         if leads:
             # Process 0 first: what it downloads and prepares, the others find.
             dataset = load_data(experiment, download=download, streamed=streamed)

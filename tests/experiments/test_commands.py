@@ -88,6 +88,10 @@ def refuse(call, tmp_path, images_npz):
             "mumis.batch_size=50\n",
         ),
         (["--training.batch-size", 160], "only 150 examples to draw from for class:3's oracle"),
+        (
+            ["--placement", "sharded", "--training.batch-size", 30],
+            "training.batch_size=30: placement='sharded' gives each of 4 devices its share",
+        ),
         (["--set", "finetune.batch_size=160"], "finetune.batch_size=160: there are only 150"),
         (
             ["--set", "mumis.batch_size=64"],
