@@ -135,14 +135,17 @@ def make_key(seed: int, *words: str) -> jax.Array:
 
 def ingredients(plan: Plan, kind: str, seed: int, removed: np.ndarray | None, **more: Any) -> dict:
     """What determines a model, see :func:`jax_unlearn.bank.record.address_of`."""
-    recipe = describe_method(plan.recipe)
+    recipe = {**describe_method(plan.recipe), "padding": plan.padding, "flip": plan.flip}
+    if plan.placement == "sharded":
+        # Each device draws from rows of its own: the batches are others on each number of them.
+        recipe["batch_shares"] = plan.mesh.shape["data"]
     return {
         "kind": kind,
         "data": plan.dataset.fingerprint,
         "removed": None if removed is None else ids_digest(removed),
         "request": None,
         "network": dict(plan.network),
-        "recipe": {**recipe, "padding": plan.padding, "flip": plan.flip},
+        "recipe": recipe,
         "seed": seed,
         "version": RECIPE_VERSION,
         "method": None,
