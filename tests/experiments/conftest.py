@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from experiments.bank import command as bank
-from experiments.shared import auditing, planning
+from experiments.shared import auditing, execution
 from jax_unlearn.bank import filling
 from jax_unlearn.report import audit_report
 from jax_unlearn.sharding import make_mesh
@@ -100,7 +100,7 @@ def one_device():
     devices compute it.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(planning, "parse_mesh", lambda text: make_mesh(1))
+        patch.setattr(execution, "parse_mesh", lambda text: make_mesh(1))
         yield
 
 
