@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 from experiments.bank import command as bank
-from experiments.shared import auditing, execution
+from experiments.shared import auditing
 from jax_unlearn.bank import filling
 from jax_unlearn.report import audit_report
-from jax_unlearn.sharding import make_mesh
 
 
 class Result(NamedTuple):
@@ -90,18 +89,6 @@ def fill_bank(call, tmp_path_factory):
         return path
 
     return fill
-
-
-@pytest.fixture(scope="module")
-def one_device():
-    """Let a file's commands take one of the devices.
-
-    They train as many models side by side as there are devices. Where there is one of a kind, all
-    devices compute it.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(execution, "parse_mesh", lambda text: make_mesh(1))
-        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

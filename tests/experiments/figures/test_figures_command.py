@@ -16,8 +16,6 @@ from jax_unlearn.bank import filling
 from jax_unlearn.bank.record import digest
 from jax_unlearn.bank.store import OUTPUTS, WEIGHTS
 
-pytestmark = pytest.mark.usefixtures("one_device")
-
 SETTINGS = (
     *("--data.train-size", 200, "--data.test-size", 60, "--data.padding", 0, "--data.no-flip"),
     *("--network.width", 4, "--training.epochs", 12, "--training.batch-size", 50, "--oracles", 2),

@@ -16,8 +16,6 @@ from jax_unlearn.bank.forgetting import FIRST_SCORING_SEED
 from jax_unlearn.core import Examples, Outputs
 from jax_unlearn.data import Dataset, make_request, parse_request
 
-pytestmark = pytest.mark.usefixtures("one_device")
-
 OFFICIAL = Path(__file__).parents[4] / "shared" / "forget_indices"
 
 

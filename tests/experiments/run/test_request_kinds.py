@@ -19,7 +19,7 @@ from jax_unlearn.bank.changed import banks_in
 from jax_unlearn.data import memorization, memorization_strata
 
 # Its models, one of each kind, train for longer than their few programs take to compile.
-pytestmark = [pytest.mark.runs_long, pytest.mark.usefixtures("one_device")]
+pytestmark = pytest.mark.runs_long
 
 CHANGED = ("confused:3,5,0.5", "backdoor:0,0.1", "duplicated:0.1")
 SCORED = ("memorization:high,0.1", "worst:0.1", "entangled:high,0.1")

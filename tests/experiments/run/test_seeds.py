@@ -14,7 +14,7 @@ from jax_unlearn.bank import open_bank
 from jax_unlearn.core import InputError
 
 # Its models, one of each kind, train for longer than their few programs take to compile.
-pytestmark = [pytest.mark.runs_long, pytest.mark.usefixtures("one_device")]
+pytestmark = pytest.mark.runs_long
 
 FLAGS = (
     *("--data.train-size", 200, "--data.test-size", 60, "--data.padding", 0, "--data.no-flip"),

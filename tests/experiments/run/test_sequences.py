@@ -19,7 +19,7 @@ from jax_unlearn.display import display_name
 from jax_unlearn.models import make_model
 
 # Its models, one of each kind, train for longer than their few programs take to compile.
-pytestmark = [pytest.mark.runs_long, pytest.mark.usefixtures("one_device")]
+pytestmark = pytest.mark.runs_long
 
 TEXT = "class:0-then-class:1"
 RUM = "gradient_ascent-then-finetune"
