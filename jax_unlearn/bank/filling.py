@@ -183,9 +183,7 @@ def _followed(options: Options, members: Sequence[Member], on_entry: OnEntry | N
         return options
 
     def tell(place: int, number: int, entry: Mapping[str, float]) -> None:
-        # Places without a model of their own repeat another.
-        if place < len(members):
-            on_entry(members[place].ingredients, number, entry)
+        on_entry(members[place].ingredients, number, entry)
 
     return dataclasses.replace(options, callbacks=[*options.callbacks, ReportEntries(tell)])
 

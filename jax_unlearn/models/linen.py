@@ -56,31 +56,13 @@ def conv3x3(
     features: int, *, stride: int = 1, bias: bool = False, dtype: Any = jnp.float32, name: str
 ) -> nn.Conv:
     """3x3 convolution padded by one pixel on every side, at stride 2 too, as in PyTorch."""
-    return nn.Conv(
-        features,
-        (3, 3),
-        strides=stride,
-        # 'SAME' pads the far side only at stride 2.
-        padding=((1, 1), (1, 1)),
-        use_bias=bias,
-        dtype=dtype,
-        conv_general_dilated=convolution,
-        name=name,
-    )
+    # 'SAME' pads the far side only at stride 2.
+    return _conv(features, 3, stride=stride, padding=1, bias=bias, dtype=dtype, name=name)
 
 
 def conv7x7(features: int, *, stride: int, dtype: Any = jnp.float32, name: str) -> nn.Conv:
     """7x7 convolution without bias, padded by three pixels on every side: ImageNet's stem."""
-    return nn.Conv(
-        features,
-        (7, 7),
-        strides=stride,
-        padding=((3, 3), (3, 3)),
-        use_bias=False,
-        dtype=dtype,
-        conv_general_dilated=convolution,
-        name=name,
-    )
+    return _conv(features, 7, stride=stride, padding=3, dtype=dtype, name=name)
 
 
 def conv4x4_halving(features: int, *, dtype: Any = jnp.float32, name: str) -> nn.Conv:
@@ -88,16 +70,12 @@ def conv4x4_halving(features: int, *, dtype: Any = jnp.float32, name: str) -> nn
 
     It halves even heights and widths, and every pixel enters as many of its outputs.
     """
-    return nn.Conv(
-        features,
-        (4, 4),
-        strides=2,
-        padding=((1, 1), (1, 1)),
-        use_bias=False,
-        dtype=dtype,
-        conv_general_dilated=convolution,
-        name=name,
-    )
+    return _conv(features, 4, stride=2, padding=1, dtype=dtype, name=name)
+
+
+def conv1x1(features: int, *, stride: int = 1, dtype: Any = jnp.float32, name: str) -> nn.Conv:
+    """1x1 convolution without bias."""
+    return _conv(features, 1, stride=stride, dtype=dtype, name=name)
 
 
 def patches(images: jax.Array, patch: int, features: int, dtype: Any) -> jax.Array:
@@ -105,25 +83,26 @@ def patches(images: jax.Array, patch: int, features: int, dtype: Any) -> jax.Arr
 
     Call it inside a module's compact ``__call__``.
     """
-    return nn.Conv(
-        features,
-        (patch, patch),
-        strides=patch,
-        padding="VALID",
-        dtype=dtype,
-        conv_general_dilated=convolution,
-        name="patch_embed",
-    )(images)
+    return _conv(features, patch, stride=patch, bias=True, dtype=dtype, name="patch_embed")(images)
 
 
-def conv1x1(features: int, *, stride: int = 1, dtype: Any = jnp.float32, name: str) -> nn.Conv:
-    """1x1 convolution without bias."""
+def _conv(
+    features: int,
+    side: int,
+    *,
+    stride: int,
+    padding: int = 0,
+    bias: bool = False,
+    dtype: Any,
+    name: str,
+) -> nn.Conv:
+    """Square convolution, padded by as many pixels on every side."""
     return nn.Conv(
         features,
-        (1, 1),
+        (side, side),
         strides=stride,
-        padding="VALID",
-        use_bias=False,
+        padding=((padding, padding), (padding, padding)),
+        use_bias=bias,
         dtype=dtype,
         conv_general_dilated=convolution,
         name=name,
