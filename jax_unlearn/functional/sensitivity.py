@@ -19,6 +19,9 @@ import numpy as np
 from jax_unlearn.core import InputError, at_least_float32, check_choice, check_labels, check_number
 from jax_unlearn.functional.losses import weighted_mean
 
+DIFFERENTIATIONS = ("mixed", "reverse", "forward")
+"""How the gradient of a squared input gradient is computed, see :func:`mumis_terms`."""
+
 LogitsFn = Callable[[jax.Array], jax.Array]
 
 
@@ -82,7 +85,7 @@ def mumis_terms(
     Raises:
       InputError: for another ``differentiate``.
     """
-    check_choice("differentiate", differentiate, ("mixed", "reverse", "forward"))
+    check_choice("differentiate", differentiate, DIFFERENTIATIONS)
     chex.assert_rank([labels, irrelevant], 1)
     chex.assert_equal_shape([labels, irrelevant])
     if differentiate == "mixed":

@@ -32,7 +32,7 @@ from jax_unlearn.core import (
     static,
     to_unit,
 )
-from jax_unlearn.functional.sensitivity import LogitsFn
+from jax_unlearn.functional.sensitivity import DIFFERENTIATIONS, LogitsFn
 from jax_unlearn.methods.constructors import constructor
 from jax_unlearn.methods.descent import Forward, needs_examples
 from jax_unlearn.methods.last_layer import last_linear_layer, scale_outside
@@ -40,7 +40,6 @@ from jax_unlearn.methods.stretches import Stretches
 from jax_unlearn.sharding import batch_sharding
 from jax_unlearn.warn import warn_user
 
-DIFFERENTIATIONS = ("auto", "mixed", "reverse", "forward")
 STOP_CLASSES = ("one", "all")
 TERMS = ("both", "target", "irrelevant")
 
@@ -176,7 +175,7 @@ class MUMis(Stretches):
         scales = self.input_scale if isinstance(self.input_scale, tuple) else (self.input_scale,)
         for scale in scales:
             check_number("input_scale", scale, above=0)
-        check_choice("differentiate", self.differentiate, DIFFERENTIATIONS)
+        check_choice("differentiate", self.differentiate, ("auto", *DIFFERENTIATIONS))
         check_choice("terms", self.terms, TERMS)
 
     def check(self, problem: Problem, *, exact: bool = True) -> None:

@@ -6,6 +6,8 @@ bytes over the bandwidth, whichever takes longer.
 
 from typing import Any
 
+from jax_unlearn.functional.sensitivity import DIFFERENTIATIONS
+
 from ...compile.hlo import parse
 from ...compile.measuring import costs
 from ...compile.roofline import bound
@@ -15,13 +17,10 @@ from ..benchmarks.stepping import Stepper, per_step
 from ..benchmarks.workloads import STEPS, Workload, suppression
 from .session import Part, Session
 
-WAYS = ("reverse", "forward")
-"""In which MU-Mis is differentiated."""
-
 
 def parts(session: Session) -> list[Part]:
     """A part for each kind of step."""
-    kinds = [("training", None), ("NatMU", None), *(("MU-Mis", way) for way in WAYS)]
+    kinds = [("training", None), ("NatMU", None), *(("MU-Mis", way) for way in DIFFERENTIATIONS)]
     return [_part(session, kind, way) for kind, way in kinds]
 
 
