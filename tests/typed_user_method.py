@@ -1,4 +1,4 @@
-"""Methods as a user writes them, fully typed; read by mypy in test_typing.py, never run."""
+"""Methods as a user writes them, fully typed; read by mypy, never run."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
