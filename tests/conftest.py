@@ -60,6 +60,8 @@ OPTIMISED = ("functional",)
 NOT_OPTIMISED = (
     *("test_attacks.py", "test_curvature.py", "test_importances.py", "test_noise.py"),
     "test_task_vectors.py",
+    # Whole numbers, which no optimisation changes.
+    "test_partners.py",
 )
 
 # Where test_full_optimisation.py looks for what is marked so.
@@ -112,7 +114,8 @@ def pytest_addoption(parser):
 def pytest_collection_modifyitems(config, items):
     """Mark folders, and leave to `test_full_optimisation.py` what it runs anyway."""
     for item in items:
-        if folder_of(item.path) in OPTIMISED and item.path.name not in NOT_OPTIMISED:
+        formula = folder_of(item.path) in OPTIMISED and item.path.name not in NOT_OPTIMISED
+        if formula and "any_compiler" not in item.keywords:
             item.add_marker("optimised")
     yield
     starts = [item for item in items if item.path.name == "test_full_optimisation.py"]

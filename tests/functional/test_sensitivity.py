@@ -63,7 +63,7 @@ def test_values_and_parameter_gradients_equal_golden(mode, dtype, tolerance):
             )
             return jnp.mean(terms[0] - terms[1]), terms
 
-        logits = _small_net(params, stats, images)
+        logits = jax.jit(_small_net)(params, stats, images)
         (value, terms), gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))(params)
     np.testing.assert_allclose(logits, data["logits"], rtol=10 * tolerance)
     assert value.dtype == dtype
@@ -81,9 +81,9 @@ def test_values_and_parameter_gradients_equal_golden(mode, dtype, tolerance):
 @pytest.mark.parametrize("which", ["label", "irrelevant"])
 def test_input_sensitivity_equals_golden(which):
     params, stats, images, classes, data = _golden("float32")
-    value = input_sensitivity(
-        lambda x: _small_net(params, stats, x), images, classes[which == "irrelevant"]
-    )
+    network = lambda x: _small_net(params, stats, x)  # noqa: E731
+    sensitivity = jax.jit(lambda images, label: input_sensitivity(network, images, label))
+    value = sensitivity(images, classes[which == "irrelevant"])
     np.testing.assert_allclose(value, data[f"sensitivity_{which}"], rtol=1e-5)
 
 
@@ -126,6 +126,7 @@ def test_sensitivity_equals_example_by_example_gradients():
     np.testing.assert_allclose(value, expected, rtol=1e-5)
 
 
+@pytest.mark.any_compiler
 @pytest.mark.parametrize("terms", ["both", "target", "irrelevant"])
 def test_all_ways_to_differentiate_give_one_value_and_one_gradient(terms):
     params, stats, images, (labels, irrelevant), _ = _golden("float32")
@@ -163,6 +164,7 @@ def _curved(w):
     return logits_fn
 
 
+@pytest.mark.any_compiler
 def test_mixed_and_reverse_agree_on_networks_that_curve_and_mix_examples():
     with jax.enable_x64(True):
         weights, images, labels, irrelevant = _linear_case()
@@ -181,6 +183,7 @@ def test_mixed_and_reverse_agree_on_networks_that_curve_and_mix_examples():
             np.testing.assert_allclose(found, expected, rtol=1e-10)
 
 
+@pytest.mark.any_compiler
 def test_mixed_derivatives_are_differentiable_again_and_for_several_networks_at_once():
     weights, images, labels, irrelevant = _linear_case()
 
@@ -192,7 +195,7 @@ def test_mixed_derivatives_are_differentiable_again_and_for_several_networks_at_
 
     several = jnp.stack([weights, 0.1 * weights])
     found, expected = (
-        jax.vmap(jax.grad(lambda w, mode=mode: slope(w, mode)))(several)
+        jax.jit(jax.vmap(jax.grad(lambda w, mode=mode: slope(w, mode))))(several)
         for mode in ("mixed", "reverse")
     )
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
@@ -234,10 +237,16 @@ def test_mixed_derivatives_have_no_window_larger_than_a_kernel_over_a_dilated_im
 
 def test_the_loss_is_the_sum_of_its_one_sided_ablations():
     params, stats, images, (labels, irrelevant), data = _golden("float32")
-    both, target, other = (
-        mumis_loss(lambda x: _small_net(params, stats, x), images, labels, irrelevant, terms=terms)
-        for terms in ("both", "target", "irrelevant")
-    )
+
+    @jax.jit
+    def losses(images, labels, irrelevant):
+        network = lambda x: _small_net(params, stats, x)  # noqa: E731
+        return [
+            mumis_loss(network, images, labels, irrelevant, terms=terms)
+            for terms in ("both", "target", "irrelevant")
+        ]
+
+    both, target, other = losses(images, labels, irrelevant)
     np.testing.assert_allclose(target, data["sensitivity_label"].mean(), rtol=1e-5)
     np.testing.assert_allclose(other, -data["sensitivity_irrelevant"].mean(), rtol=1e-5)
     np.testing.assert_allclose(both, target + other, rtol=1e-4)
@@ -302,7 +311,7 @@ def test_mean_irrelevant_sensitivity_is_the_mean_over_all_other_classes():
     of_class = jax.jit(lambda c: input_sensitivity(logits_fn, images, jnp.full(9, c)))
     every = np.stack([of_class(c) for c in range(7)])
     other = np.arange(7)[:, None] != np.asarray(labels)[None]
-    value = mean_irrelevant_sensitivity(logits_fn, images, labels, 7)
+    value = jax.jit(lambda x, y: mean_irrelevant_sensitivity(logits_fn, x, y, 7))(images, labels)
     assert value.shape == (9,)
     np.testing.assert_allclose(value, np.sum(every * other, axis=0) / 6, rtol=1e-5)
 
