@@ -30,9 +30,7 @@ SHORT = {
     "salun": {"epochs": 2, "batch_size": 30},
     "natmu": {"epochs": 2, "batch_size": 30, "learning_rate": 0.01, "optimizer": "sgd"},
     "mumis": {"max_steps": 4, "check_every": 2, "batch_size": 7, "stop_ratio": 100.0},
-    "ssd": {"alpha": 1.0},
     "fisher_forgetting": {"alpha": 1e-5},
-    "influence": {"damping": 1.0},
 }
 
 

@@ -33,12 +33,9 @@ OPEN_MPI = {
 }
 TPU = {"TPU_ML_PLATFORM": "JAX"}
 # One method for each way of taking a step: descent, a teacher beside the network, a mask over its
-# weights, mixed images, sensitivity to the input; and of editing once: by importances, by drawn
-# numbers, by a solver. The run that is cut off is fine-tuning.
-METHODS = (
-    *("retrain", "bad_teacher", "salun", "natmu", "mumis"),
-    *("ssd", "fisher_forgetting", "influence"),
-)
+# weights, mixed images, sensitivity to the input; and of editing once: by importances and drawn
+# numbers. Other edits make the same passes. The run that is cut off is fine-tuning.
+METHODS = ("retrain", "bad_teacher", "salun", "natmu", "mumis", "fisher_forgetting")
 
 
 def start(coordinator, number, rank, task, folder):
