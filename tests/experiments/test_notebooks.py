@@ -15,12 +15,26 @@ def read(name):
     return nbformat.read(FOLDER / name, as_version=4)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_notebook_runs_and_shows_what_it_makes(name):
+@pytest.fixture(scope="module")
+def kernel():
+    """One kernel for all notebooks: half of what each costs is a kernel's imports."""
     nbclient = pytest.importorskip("nbclient")
+    nbformat = pytest.importorskip("nbformat")
     pytest.importorskip("ipykernel")
+    empty = nbformat.v4.new_notebook()
+    client = nbclient.NotebookClient(empty, timeout=3600, kernel_name="python3")
+    with client.setup_kernel():
+        yield client.km
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_runs_and_shows_what_it_makes(name, kernel):
+    nbclient = pytest.importorskip("nbclient")
+    nbformat = pytest.importorskip("nbformat")
     notebook = read(name)
-    nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    # Nothing of the one before is left.
+    notebook.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))
+    nbclient.NotebookClient(notebook, timeout=3600, km=kernel).execute()
     shown = [
         o.data for c in notebook.cells if c.cell_type == "code" for o in c.outputs if "data" in o
     ]
