@@ -77,8 +77,6 @@ def cifar100(tmp_path_factory):
 
 # The published networks take ten seconds to compile. That presets name them is test_config's.
 SMALL = ("--network.name", "convnet")
-# ResNet-18 with one block a stage in place of two.
-RESNET = ("--network.name", "resnet10")
 
 
 class Made(NamedTuple):
@@ -171,7 +169,8 @@ def test_samples_of_cifar100_are_forgotten(carry_out, cifar100, tmp_path):
 
 
 def test_a_class_of_cifar100_is_forgotten_with_a_new_linear_layer(carry_out, cifar100):
-    found = carry_out("natmu_cifar100_class", cifar100, "class:rocket", flags=RESNET)
+    flags = (*SMALL, "--network.width", 4)
+    found = carry_out("natmu_cifar100_class", cifar100, "class:rocket", flags=flags)
     (made,) = found.values()
     np.testing.assert_array_equal(made.forget.id, [69, 169])
     np.testing.assert_array_equal(np.flatnonzero(made.test_forgotten), [69])
