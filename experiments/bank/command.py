@@ -36,8 +36,8 @@ class Command(ExperimentCommand):
     """Fill a bank of models; the training seeds of the experiment are not used.
 
     Attributes:
-      count: how many originals, oracles and unlearned models of each method, of seeds 0, 1, ...;
-        --oracles gives oracles a number of their own.
+      count: how many originals, oracles and unlearned models of each method; of seeds 0, 1 and
+        so on; --oracles gives oracles a number of their own.
       subsets: how many models of random halves of the data; for memorization scores.
       probes: how many originals, oracles and unlearned models of each method to probe, for
         relearn time, linear probe, CKA and ZRF.

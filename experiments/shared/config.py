@@ -33,14 +33,14 @@ class Experiment:
         memorization:high,0.1, entangled:high,0.1, worst:0.1, ids:PATH (.npy, .txt or .json); what
         was wrong with the data, and originals of that data: confused:3,5,0.5, backdoor:0,0.1,
         duplicated:0.1; one after another: class:3-then-class:5.
-      methods: names from the README's table, or FILE.py:NAME or pkg.module:NAME of your own; a
+      methods: names from the README's table, or FILE.py:NAME of your own; or pkg.module:NAME; a
         method for each step of a sequence: finetune-then-salun.
       seeds: of training; one original and one run of each method per seed.
       request_seeds: of what requests draw at random; one that names no seed is made with each of
         these, as a request of its own; none takes seed 0.
       unlearning_seeds: of unlearning; every original is unlearned with each of these; none takes
         the original's own.
-      oracles: how many models each request retrains, of seeds 0, 1, ...: some are the
+      oracles: how many models each request retrains; of seeds 0, 1 and so on; some are the
         reference and the others are held out; 0 takes twice the number of seeds, at least 4, fewer
         than which give no verdict.
       hyperparameters: a .json file that a search wrote (`python -m experiments.search`), or the

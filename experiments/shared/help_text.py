@@ -16,6 +16,9 @@ FOOTER = (
     "was raised."
 )
 
+MORE = ", ..."
+"""What follows the entries of a list for which a line has room."""
+
 _METAVARS = {str: "STR", int: "INT", float: "FLOAT"}
 _WIDEST, _LEFT = 100, 32
 _LONG = 8
@@ -29,12 +32,14 @@ class Flag(NamedTuple):
       name: as typed, with what it takes.
       key: the name alone, without dashes.
       text: what it does.
+      value: its default, as typed; empty where that says nothing.
       nested: whether it is one of a group's, such as ``--data.name``.
     """
 
     name: str
     key: str
     text: str
+    value: str
     nested: bool
 
 
@@ -99,7 +104,14 @@ def _flags(cls: type[Any], default: Any, prefix: str = "") -> Iterator[Flag]:
         text = texts.get(name, "")
         if value is True:
             text = f"turns off: {text.removeprefix('whether ')}"
-        yield Flag(shown, key, text, False)
+        yield Flag(shown, key, text, _typed(value), False)
+
+
+def _typed(value: Any) -> str:
+    """A default as it is typed; nothing of those that stand for "none" or "as it comes"."""
+    if isinstance(value, tuple):
+        return " ".join(map(str, value))
+    return str(value) if value and not isinstance(value, bool) else ""
 
 
 def _metavar(kind: Any) -> str:
@@ -113,7 +125,9 @@ def _lines(head: str, flags: Iterable[Flag], width: int) -> str:
     found = [head]
     for flag in flags:
         name = f"  {flag.name}".ljust(_LEFT)
-        found.append(f"{name} {_in_short(flag.text, width - len(name) - 1)}".rstrip())
+        line = f"{name} {_in_short(flag.text, width - len(name) - 1)}".rstrip()
+        value = f" [{flag.value}]"
+        found.append(line + value if flag.value and len(line + value) <= width else line)
     return "\n".join(found)
 
 
@@ -121,9 +135,14 @@ def _in_short(text: str, room: int) -> str:
     """What a text says first, in a line: the first clause says what a flag is, the others when."""
     clause = re.split(r"[;.] | \(", text)[0].rstrip(".;")
     # Of a clause that is too long the part that ends in a comma says something, too.
-    while len(clause) > room and "," in clause:
-        clause = clause.rpartition(",")[0]
-    return textwrap.shorten(clause, room, placeholder="...")
+    kept = clause
+    while len(kept) > room and "," in kept:
+        kept = kept.rpartition(",")[0]
+    # A list that is cut must not look whole.
+    listed = re.search(r"\b(or|and)\b", clause[len(kept) :])
+    if listed and len(kept) + len(MORE) > room and "," in kept:
+        kept = kept.rpartition(",")[0]
+    return textwrap.shorten(f"{kept}{MORE if listed else ''}", room, placeholder="...")
 
 
 def _wrapped(text: str, width: int) -> str:

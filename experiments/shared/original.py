@@ -10,11 +10,12 @@ class Data:
     """The data set.
 
     Attributes:
-      name: digits, cifar10, cifar20, cifar100, svhn, tiny_imagenet200; any data set that TFDS
-        prepared (NAME, NAME/CONFIG, NAME:VERSION); the path of a folder with a folder of images for
-        each class, in train and test or without them, or of an .npz file; hf:USER/NAME or hf:PATH,
-        which Hugging Face's datasets reads; or your own as FILE.py:NAME, pkg.module:NAME or an
-        installed package's entry point.
+      name: digits, cifar10, svhn, a folder of images, hf:PATH, FILE.py:NAME and so on. By name:
+        digits, cifar10, cifar20, cifar100, svhn, tiny_imagenet200; any data set that TFDS prepared
+        (NAME, NAME/CONFIG, NAME:VERSION); the path of a folder with a folder of images for each
+        class, in train and test or without them, or of an .npz file; hf:USER/NAME or hf:PATH, which
+        Hugging Face's datasets reads; or your own as FILE.py:NAME, pkg.module:NAME or an installed
+        package's entry point.
       dir: folder that holds the TFDS data sets, or the original archives to prepare them from;
         digits needs none.
       image_size: side in pixels that a folder's images get, the middle of the longer side kept; 0
@@ -53,9 +54,10 @@ class Network:
     """The network.
 
     Attributes:
-      name: convnet, resnet8, resnet8_halved, resnet10, resnet18, resnet20, resnet34, resnet50,
-        vgg16_bn, vit_tiny, vit_small, vit_base, swin_tiny, or FILE.py:NAME, pkg.module:NAME or
-        entry point of a constructor of your own.
+      name: convnet, resnet18, vgg16_bn, vit_tiny, swin_tiny, FILE.py:NAME and so on. By name:
+        convnet, resnet8, resnet8_halved, resnet10, resnet18, resnet20, resnet34, resnet50,
+        vgg16_bn, vit_tiny, vit_small, vit_base, swin_tiny; a constructor of your own as
+        FILE.py:NAME, pkg.module:NAME or entry point.
       width: channels of the first layer; 0 takes the network's own.
       dtype: what it computes in, float32 or bfloat16; weights stay float32.
       patch: height and width of a ViT's patch in pixels; 0 takes the network's own.

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import math
+import re
 import sys
 from pathlib import Path
 
@@ -33,8 +34,9 @@ def test_the_help_of_every_command_fits_two_screens_and_explains_each_flag(call,
     flags = [line for line in lines if line.startswith("  --")]
     assert flags or name == "reference"
     assert all(len(line.split("  ")[-1].strip()) > 2 for line in flags)
-    # Whole, at the width of a terminal: what follows the first clause is in --help-all.
-    assert [line for line in flags if line.endswith("...")] == []
+    # Whole, at the width of a terminal: what follows the first clause is in --help-all, and of a
+    # list whole entries.
+    assert [line for line in flags if re.search(r"(?<!, )\.\.\.($| \[)", line)] == []
 
 
 def test_what_is_used_most_stands_first_and_nothing_is_left_out(call, monkeypatch):
@@ -61,18 +63,29 @@ class Small:
       often: what is
         said in two lines; then more.
       never: whether it is.
+      kind: first, second, third, fourth, fifth, sixth, seventh or eighth.
+      place: where it lies, however far from here that may be, in a folder.
     """
 
     often: int = 3
     never: bool = True
+    kind: str = ""
+    place: str = ""
 
 
 def test_a_flag_says_its_first_clause_and_a_switch_that_is_on_turns_off(monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     assert explained(Small)["often"] == "what is said in two lines; then more."
     lines = short_help(Small, "small", "What it does.").splitlines()
-    assert f"{'  --often INT':32} what is said in two lines" in lines
+    assert f"{'  --often INT':32} what is said in two lines [3]" in lines
     assert f"{'  --no-never':32} turns off: it is" in lines
+
+
+def test_a_list_that_is_cut_says_so(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = short_help(Small, "small", "What it does.").splitlines()
+    assert f"{'  --kind STR':32} first, second, third, fourth, fifth, sixth, ..." in lines
+    assert f"{'  --place STR':32} where it lies" in lines
 
 
 def fail():
