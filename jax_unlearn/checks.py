@@ -59,11 +59,19 @@ def check_labels(
         )
 
 
-def check_choice(name: str, value: Any, choices: Any) -> None:
-    """Raise InputError unless ``value`` is one of ``choices``, naming those that come near."""
+def check_choice(name: str, value: Any, choices: Any, also: str = "") -> None:
+    """Raise InputError unless ``value`` is one of ``choices``, naming those that come near.
+
+    Args:
+      name: of the argument.
+      value: as given.
+      choices: what is taken.
+      also: what could have been given in their place, in words.
+    """
     choices = sorted(map(str, choices))
     if value in choices:
         return
     near = difflib.get_close_matches(str(value), choices, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
-    raise InputError(f"{name}={value!r}: {hint}expected one of {', '.join(choices)}")
+    other = f", or {also}" if also else ""
+    raise InputError(f"{name}={value!r}: {hint}expected one of {', '.join(choices)}{other}")

@@ -98,7 +98,7 @@ def find_object(text: str, known: Mapping[str, Any], group: str, *, argument: st
         return load_object(text, argument=argument)
     offered = offered_by_packages(group)
     if text not in offered:
-        check_choice(argument, text, [*known, *offered])
+        check_choice(argument, text, [*known, *offered], "your own as FILE.py:NAME")
     try:
         return offered[text].load()
     except Exception as error:  # importing a package can raise anything

@@ -38,8 +38,7 @@ def compare_page(
       The page, and a line for each part that is missing.
     """
     sections, notes = [], []
-    for audits in groups:
-        text = describe_request(audits[0].record["request"]["text"])
+    for audits, text in zip(groups, _headings(groups), strict=True):
         titles = _titles(audits)
         blocks: list[Block] = [Paragraph(_said(audits)), _table(audits, titles)]
         sections.append(Section(text, blocks))
@@ -51,11 +50,21 @@ def compare_page(
     return html_page(f"Compared: {listed(runs)}", sections), notes
 
 
+def _headings(groups: Sequence[Sequence[Audit]]) -> list[str]:
+    """Each request in words; with its runs where one of these words forgets other examples."""
+    words = [describe_request(audits[0].record["request"]["text"]) for audits in groups]
+    runs = [listed([audit.run for audit in audits]) for audits in groups]
+    return [
+        f"{text} of {whose}" if words.count(text) > 1 else text
+        for text, whose in zip(words, runs, strict=True)
+    ]
+
+
 def _said(audits: Sequence[Audit]) -> str:
     """What came out, run by run."""
     told = [f"{audit.run}: {outcomes(audit.record)}" for audit in audits]
     if len(audits) == 1:
-        told = [outcomes(audits[0].record)]
+        return f"{_sentence(outcomes(audits[0].record))} {COMPARED}"
     return f"{'; '.join(told)}. {COMPARED}"
 
 

@@ -107,7 +107,7 @@ def settle(experiment: Experiment, *, batch: int = 0) -> Settings:
     dataset = stand_in(experiment)
     model = make_network(experiment, dataset)
     arguments = {text: method_arguments(experiment, text) for text in experiment.requests}
-    _, unfit = check_fit(experiment, model, dataset, arguments)
+    found = check_fit(experiment, model, dataset, arguments)
     network = experiment.network
     plain = plain_model(
         network.name,
@@ -117,7 +117,8 @@ def settle(experiment: Experiment, *, batch: int = 0) -> Settings:
         normalize=NORMALIZATIONS.get(dataset.name, CENTRED),
         dtype=network.dtype,
     )
-    return Settings(experiment, dataset, model, plain, arguments, unfit)
+    given = found.completed(arguments)
+    return Settings(experiment, dataset, model, plain, given, found.unfit)
 
 
 def with_batch(experiment: Experiment, batch: int) -> Experiment:

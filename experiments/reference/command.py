@@ -43,6 +43,11 @@ def execute(command: Command, terminal: Console) -> None:
     out = pathlib.Path(command.out)
     if out.suffix != ".npz" or out.is_dir():
         raise InputError(f"out={command.out!r}: expected the name of a file that ends in .npz")
+    if not pathlib.Path(command.bank).is_dir():
+        raise InputError(
+            f"bank={command.bank!r}: no such folder: expected a bank; python -m experiments.bank "
+            "fills one"
+        )
     experiment = command.experiment
     setup = set_up(experiment, command.execution, out=command.out, download=command.download)
     requests = setup.experiment.requests

@@ -27,10 +27,26 @@ class Fit(NamedTuple):
     Attributes:
       hashes: hash of each request whose ids lie in a file: its text does not say which they are.
       unfit: by request and row why its method cannot work there.
+      batches: by request and row the size of batches where a method's default is more than there
+        are examples, and nobody asked for it.
     """
 
     hashes: dict[str, str]
     unfit: dict[str, dict[str, str]]
+    batches: dict[str, dict[str, int]]
+
+    def completed(
+        self, arguments: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    ) -> dict[str, dict[str, dict[str, Any]]]:
+        """Hyperparameters by request and row, with the sizes of batches that were found."""
+        sizes = {
+            text: {row: {"batch_size": size} for row, size in rows.items()}
+            for text, rows in self.batches.items()
+        }
+        return {
+            text: {row: {**given, **sizes[text].get(row, {})} for row, given in rows.items()}
+            for text, rows in arguments.items()
+        }
 
 
 def check_fit(
@@ -57,6 +73,7 @@ def check_fit(
     to_try: list[tuple[str, ju.Unlearner, ju.Problem]] = []
     hashes: dict[str, str] = {}
     unfit: dict[str, dict[str, str]] = {}
+    batches: dict[str, dict[str, int]] = {}
     seen: dict[str, str] = {}
     for text in experiment.requests:
         spec = data.parse_request(text)
@@ -87,6 +104,7 @@ def check_fit(
         before = data.step_before(text)
         # Where a step cannot be taken, none can that goes on from it.
         unfit[text] = {row: f"{before}: {why}" for row, why in unfit.get(before, {}).items()}
+        batches[text] = {}
         for row, given in arguments[text].items():
             if row in unfit[text]:
                 continue
@@ -95,7 +113,10 @@ def check_fit(
             if experiment.skip_unfit and (why := why_unfit(name, method, text, problem)):
                 unfit[text][row] = why
                 continue
-            check_method(name, method, text, problem, refusals)
+            asked = "batch_size" in given
+            if size := check_method(name, method, text, problem, refusals, asked=asked):
+                batches[text][row] = size
+                method = build_method(name, {**given, "batch_size": size})
             if name not in ju.METHODS:
                 to_try.append((name, method, problem))
     refusals.check()
@@ -104,7 +125,19 @@ def check_fit(
     if all(unfit[text] and unfit[text].keys() == arguments[text].keys() for text in unfit):
         told = {f"{name}: {why}": None for rows in unfit.values() for name, why in rows.items()}
         raise InputError("; ".join(told))
-    return Fit(hashes, unfit)
+    _tell_batches(batches)
+    return Fit(hashes, unfit, batches)
+
+
+def _tell_batches(batches: Mapping[str, Mapping[str, int]]) -> None:
+    """Say which methods take smaller batches than they do by default."""
+    for text, rows in batches.items():
+        if rows:
+            told = ", ".join(f"{row}.batch_size={size}" for row, size in rows.items())
+            warnings.warn(
+                f"{told} for {text}: all examples there are, fewer than a batch of its default",
+                stacklevel=2,
+            )
 
 
 def check_settings(

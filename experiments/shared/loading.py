@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import re
 from collections.abc import Iterator
 
 from jax_unlearn import data
@@ -13,7 +14,7 @@ from .network import build_network
 
 OPTIONS = dataclasses.fields(data.ImageOptions)
 
-FLAGS = {"dataset": "data.name", "data_dir": "data.dir"} | {
+FLAGS = {"dataset": "data.name", "data_dir": "data.dir", "cache_dir": "data.dir"} | {
     field.name: f"data.{field.name}" for field in OPTIONS
 }
 """Arguments of :func:`jax_unlearn.data.load` by what they are called on the command line."""
@@ -32,7 +33,7 @@ def load_data(
     settings = experiment.data
     load = data.open_stream if streamed else data.load
     given = {field.name: getattr(settings, field.name) for field in OPTIONS}
-    with as_typed(**FLAGS), _naming_the_switch():
+    with _as_flags(), as_typed(**FLAGS):
         options = data.ImageOptions(**given)
         dataset = load(settings.name, settings.dir, download=download, options=options)
     with naming("data."):
@@ -49,8 +50,14 @@ def make_network(experiment: Experiment, dataset: data.Dataset) -> Model:
 
 
 @contextlib.contextmanager
-def _naming_the_switch() -> Iterator[None]:
+def _as_flags() -> Iterator[None]:
+    """Write what an error says to pass as it is typed."""
     try:
         yield
     except InputError as error:
-        raise InputError(str(error).replace("download=True", "--download")) from error
+        text = str(error).replace("download=True", "--download")
+        raise InputError(re.sub(r"\bpass data\.(\w+)=", _flag, text)) from error
+
+
+def _flag(found: re.Match[str]) -> str:
+    return f"pass --data.{found[1].replace('_', '-')} "

@@ -27,8 +27,14 @@ def why_unfit(name: str, method: ju.Unlearner, text: str, problem: ju.Problem) -
 
 
 def check_method(
-    name: str, method: ju.Unlearner, text: str, problem: ju.Problem, refusals: Refusals
-) -> None:
+    name: str,
+    method: ju.Unlearner,
+    text: str,
+    problem: ju.Problem,
+    refusals: Refusals,
+    *,
+    asked: bool = True,
+) -> int:
     """Note what of a method does not fit a request.
 
     Args:
@@ -37,21 +43,29 @@ def check_method(
       text: the request.
       problem: what the method is to see.
       refusals: what is noted.
+      asked: whether somebody asked for the size of its batches. Where nobody did, all there is
+        makes one.
+
+    Returns:
+      The size of batches to take instead of the method's own; 0 where its own will do.
     """
     if why := why_unfit(name, method, text, problem):
         field = why.partition("=")[0]
         if not hasattr(method, field):
             refusals.say(f"requests={text!r}: {name}: {why}; --skip-unfit leaves it out there")
-            return
+            return 0
         mended = _mended(name, method, field, text, problem)
         if mended is None:
             refusals.say(f"{name}.{why}")
-            return
+            return 0
         refusals.say(f"{name}.{why}", f"{name}.{field}", getattr(mended, field))
         method = mended
     with of_user(name, "pool"):
         rows = method.count_rows(problem)
+    if not asked and 0 < rows < method.batch_size:
+        return rows
     refusals.batch(name, method.batch_size, rows, text)
+    return 0
 
 
 def _mended(

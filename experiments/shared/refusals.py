@@ -40,8 +40,8 @@ class Refusals:
             raise InputError("; ".join([*self._said.values(), *self._remedy()]))
 
     def _remedy(self) -> list[str]:
-        """The flags that mend all of it, to paste; none where one setting alone was wrong."""
-        if len(self._said) < 2 or not self._most:
+        """The flags that mend all of it, to paste; none where that is not known."""
+        if not self._most:
             return []
         most = dict(self._most)
         training = most.pop("training.batch_size", 0)

@@ -104,7 +104,8 @@ def set_up(
         if not leads:
             dataset = load_data(experiment, download=download, streamed=streamed)
         model = make_network(experiment, dataset)
-        hashes, unfit = check_fit(experiment, model, dataset, arguments)
+        found = check_fit(experiment, model, dataset, arguments)
+    hashes, unfit, arguments = found.hashes, found.unfit, found.completed(arguments)
     check_same({"data_fingerprint": dataset.fingerprint, "request_hashes": hashes})
     if execution.profile is not None:
         with same_everywhere():

@@ -280,7 +280,8 @@ def _unknown(name: str, base: Path, wanted: Wanted) -> InputError:
         )
     names = {*SOURCES, *COARSE, *_names(base)}
     try:
-        check_choice("dataset", name, names)
+        also = "the path of a folder of images or of an .npz, hf:NAME, or FILE.py:NAME"
+        check_choice("dataset", name, names, also)
     except InputError as error:
         return error
     raise AssertionError(f"{name} is among {sorted(names)} and was not found")

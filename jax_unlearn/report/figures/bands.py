@@ -14,7 +14,7 @@ from jax_unlearn.report.figures.style import (
     LIGHT,
     SMALL,
     draw_point,
-    legend_below,
+    legend_above,
     new_figure,
     set_title,
     styles,
@@ -90,7 +90,8 @@ def band_distance_figure(
             else:
                 label = f"{others} other{'s' if others > 1 else ''}"
                 axes.plot(x, line, ".", color=GREY, ms=4, alpha=0.7, label=label, clip_on=False)
-    legend_below(figure)
+    # Above: of a strong audit the lines fill more than a screen.
+    legend_above(axes)
     set_title(
         figure,
         title,

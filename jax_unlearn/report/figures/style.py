@@ -197,23 +197,34 @@ def set_title(figure: Figure, title: str, subtitle: str = "") -> float:
 
 def legend_below(figure: Figure) -> None:
     """Name under the figure what its panels show, each label once, in columns that fit."""
+    figure.legend(loc="outside lower center", **_entries(figure))
+
+
+def legend_above(axes: Axes) -> None:
+    """Name between heading and axes what a figure of one panel shows, where it is long."""
+    figure = axes.figure.get_figure(root=True)
+    assert figure is not None
+    axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), borderaxespad=0.0, **_entries(figure))
+
+
+def _entries(figure: Figure) -> dict[str, Any]:
+    """What a legend says and how it looks."""
     handles: dict[str, object] = {}
     for axes in figure.axes:
         pairs = zip(*axes.get_legend_handles_labels(), strict=True)
         handles |= {label: handle for handle, label in pairs}
     longest = max(map(len, handles), default=1)
     room = 72 * float(figure.get_figwidth()) / (longest * _LETTER + 3 * SMALL)
-    figure.legend(
-        handles=list(handles.values()),
-        labels=list(handles),
-        loc="outside lower center",
-        ncols=max(1, min(3, int(room))),
-        columnspacing=1.0,
-        handletextpad=0.5,
-        handlelength=1.8,
-        frameon=False,
-        fontsize=SMALL,
-    )
+    return {
+        "handles": list(handles.values()),
+        "labels": list(handles),
+        "ncols": max(1, min(3, int(room))),
+        "columnspacing": 1.0,
+        "handletextpad": 0.5,
+        "handlelength": 1.8,
+        "frameon": False,
+        "fontsize": SMALL,
+    }
 
 
 def tidy(axes: Axes, *, grid: Literal["both", "x", "y"] = "both") -> None:

@@ -18,6 +18,7 @@ from jax_unlearn.report.page.blocks import MARKS, Block, Picture, Section
 
 _SORT = Path(__file__).parents[1] / "templates" / "sort.js"
 
+_PERCENT = re.compile(r"(?<=\d) %")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 
@@ -32,6 +33,12 @@ def html_page(title: str, sections: Sequence[Section]) -> str:
 def printable(text: object) -> object:
     """Replace the characters that no page may hold; what is no text stays as it is."""
     return _UNPRINTABLE.sub("\ufffd", text) if type(text) is str else text
+
+
+def _set(text: object) -> object:
+    """Make a text printable, its numbers on one line with the sign of percent."""
+    text = printable(text)
+    return _PERCENT.sub("\u00a0%", text) if type(text) is str else text
 
 
 def inline_svg(picture: Picture) -> Markup:
@@ -73,7 +80,7 @@ def _templates() -> jinja2.Environment:
         loader=jinja2.PackageLoader("jax_unlearn.report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
-        finalize=printable,
+        finalize=_set,
         keep_trailing_newline=True,
     )
     environment.globals.update(marks=MARKS, svg=inline_svg, groups=_groups, digest=_digest)

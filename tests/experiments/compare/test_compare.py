@@ -8,6 +8,8 @@ import pytest
 
 from experiments.audit import command as audit
 from experiments.compare import command as compare
+from experiments.compare.page import compare_page
+from experiments.compare.reading import alike, read_audits
 from experiments.shared.config import Experiment
 from experiments.shared.config_json import to_json
 from jax_unlearn import data
@@ -82,6 +84,19 @@ def test_every_row_stands_once_and_says_whose_it_is(compared):
     ]
     assert "one: " in text
     assert "sha256-" in text
+
+
+def test_one_name_for_other_examples_stands_with_its_run(runs, tmp_path):
+    one, two = runs
+    other = tmp_path / "three" / "random-0.1"
+    other.mkdir(parents=True)
+    record = json.loads((two / "random-0.1" / "audit.json").read_text())
+    record["request"]["ids_hash"] = "0" * 64
+    (other / "audit.json").write_text(json.dumps(record))
+    groups = alike([*read_audits(one), *read_audits(other.parent)])
+    text, _ = compare_page(groups, 0, None)
+    heads = re.findall("<h2>(.*?)</h2>", text)
+    assert heads == ["random 10\u00a0% of one", "random 10\u00a0% of random-0.1"]
 
 
 def test_examples_stand_with_a_column_for_each_row_and_their_images(compared):

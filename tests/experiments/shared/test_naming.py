@@ -178,7 +178,7 @@ def test_options_of_a_folder_are_called_as_they_are_typed(tmp_path):
             Image.new("RGB", (4 + k, 5)).save(path)
     name = str(tmp_path / "pets")
     for options, message in (
-        ({}, "data.name='.*': images have 2 .*pass data.image_size=N"),
+        ({}, "data.name='.*': images have 2 .*pass --data.image-size N to"),
         ({"channels": 9}, "data.channels='9': expected one of 0, 1, 2"),
         ({"dir": "/"}, "data.dir='/': .*pets is a path of its own"),
     ):
@@ -215,3 +215,17 @@ def test_all_that_does_not_fit_is_said_at_once_with_flags_that_do(digits, tmp_pa
         f"; what fits: --training.batch-size {size - forget} --set {mine}.batch_size={size} "
         f"natmu.num={num} natmu.batch_size={hybrids}"
     )
+
+
+def test_a_default_batch_that_is_too_large_is_all_there_is_and_one_asked_for_is_refused(digits):
+    experiment = plain(requests=("class:3",), methods=("gradient_ascent",))
+    model = ju.Model(lambda key: {}, lambda variables, images, *, train: (images, {}), "none")
+    forget = int((digits.train.label == 3).sum())
+    with pytest.warns(UserWarning, match=f"gradient_ascent.batch_size={forget} for class:3: all"):
+        fit = check_fit(experiment, model, digits, {"class:3": {"gradient_ascent": {}}})
+    completed = fit.completed({"class:3": {"gradient_ascent": {"epochs": 2}}})
+    assert completed == {"class:3": {"gradient_ascent": {"epochs": 2, "batch_size": forget}}}
+    given = {"class:3": {"gradient_ascent": {"batch_size": 256}}}
+    flags = f"what fits: --set gradient_ascent.batch_size={forget}$"
+    with pytest.raises(InputError, match=flags):
+        check_fit(experiment, model, digits, given)

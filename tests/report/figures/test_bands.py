@@ -45,7 +45,7 @@ def test_chosen_rows_have_their_style_and_the_others_are_counted():
         "Average gap": {"NatMU": math.inf, "original": 3.0, "SalUn": 1.5, "mine": 7.0},
     }
     figure = band_distance_figure(places, shown={"NatMU", "original"}, title="t")
-    labels = {text.get_text() for text in figure.legends[0].get_texts()}
+    labels = {text.get_text() for text in figure.axes[0].get_legend().get_texts()}
     assert labels == {"NatMU", "original", "2 others"}
     axes = figure.axes[0]
     # Beyond the last decade lies the end of the axis.
