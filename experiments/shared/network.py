@@ -1,16 +1,23 @@
 """The network of an experiment, and what a bank knows it by."""
 
 import dataclasses
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from jax_unlearn.core import Model, check_choice, check_number
+import jax
+
+from jax_unlearn.core import InputError, Model, check_choice, check_number
 from jax_unlearn.models import CENTRED, NORMALIZATIONS, Normalization, make_model
 from jax_unlearn.models.linen import DTYPES
-from jax_unlearn.models.registry import find_network
+from jax_unlearn.models.registry import MODELS, find_network
+from jax_unlearn.validation import check_model
 
 from .naming import as_typed
 from .original import Network
+
+LONGEST = 200
+"""Characters of an exception's message that are shown: JAX's fill a screen."""
 
 FLAGS = {part: f"network.{part}" for part in ("width", "dtype", "patch", "normalize")} | {
     "side": "network.image_size",
@@ -64,7 +71,28 @@ def build_network(
             from jax_unlearn.models.starting import resized
 
             model = resized(model, side)
+    if name not in MODELS:
+        with as_typed(f"network.name={name!r}"):
+            _try_out(model, num_classes, image_shape)
     return model
+
+
+def _try_out(model: Model, num_classes: int, image_shape: Sequence[int]) -> None:
+    """Trace a user's own network once, before anything is trained or written.
+
+    Raises:
+      InputError: it fails, or gives something else than a Model's functions do.
+    """
+    try:
+        variables = jax.eval_shape(lambda seed: model.init(jax.random.key(seed)), 0)
+    except InputError:
+        raise
+    except Exception as error:  # a user's code can raise anything
+        said = textwrap.shorten(f"{type(error).__name__}: {error}", LONGEST, placeholder=" ...")
+        raise InputError(
+            f"its init fails ({said}): expected init(key) -> variables; mend it"
+        ) from error
+    check_model(model, variables, tuple(image_shape), num_classes)
 
 
 def describe_network(network: Network) -> dict[str, Any]:

@@ -102,3 +102,26 @@ def test_pixels_are_normalised_as_asked():
     ]
     assert models[0] is models[1]
     assert models[2] is ju.make_model("convnet", 3, (4, 4, 3), width=2)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (
+            "ju.Model(lambda key: {'w': 1 / 0}, lambda variables, images, *, train: images)",
+            "its init fails (ZeroDivisionError: division by zero)",
+        ),
+        (
+            "ju.Model(lambda key: {}, lambda variables, images, *, train: images.nothing)",
+            "apply fails on images float32[2, 8, 8, 1] with train=False (AttributeError",
+        ),
+    ],
+)
+def test_a_network_of_ones_own_is_traced_before_anything_is_written(tmp_path, body, message):
+    file = tmp_path / "mine.py"
+    text = f"import jax_unlearn as ju\ndef net(num_classes, image_shape):\n    return {body}\n"
+    file.write_text(text)
+    with pytest.raises(InputError) as caught:
+        build(Network(name=f"{file}:net"))
+    assert str(caught.value).startswith(f"network.name='{file}:net': ")
+    assert message in str(caught.value)
