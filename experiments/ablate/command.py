@@ -136,7 +136,8 @@ def main() -> None:
 
     def run() -> None:
         begun = begin_with(sys.argv[1:])
-        command = read_command(Command, "experiments.ablate", description, begun=begun)
+        used = ("method", "over", "study", "sample")
+        command = read_command(Command, "experiments.ablate", description, begun, used)
         first = len(starting_settings(sys.argv[1:], begun).set)
         execute(command, console(), fixed=command.experiment.set[first:])
 

@@ -127,4 +127,9 @@ def _probe(plan: Plan, training: Training, filled: RequestRecords, records: list
 
 def main() -> None:
     """Read the command line and fill a bank."""
-    guarded(lambda: execute(read_command(Command, "experiments.bank", description), console()))
+    used = ("count", "probes", "subsets")
+    guarded(
+        lambda: execute(
+            read_command(Command, "experiments.bank", description, first=used), console()
+        )
+    )

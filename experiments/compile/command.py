@@ -115,6 +115,7 @@ def main() -> None:
     def run() -> None:
         # Whatever accelerators there are: nothing is executed on them.
         jax.config.update("jax_platforms", "cpu")
-        execute(read_command(Command, "experiments.compile", description), console())
+        used = ("target", "programs", "batch")
+        execute(read_command(Command, "experiments.compile", description, first=used), console())
 
     guarded(run)

@@ -123,6 +123,9 @@ def execute(command: Command, terminal: Console) -> None:
 
 def main() -> None:
     """Read the command line and search."""
+    used = ("trials", "search-seeds")
     guarded(
-        lambda: execute(read_command(Command, "experiments.search", description or ""), console())
+        lambda: execute(
+            read_command(Command, "experiments.search", description, first=used), console()
+        )
     )

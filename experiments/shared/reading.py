@@ -6,6 +6,7 @@ import dataclasses
 import json
 import pathlib
 import sys
+from collections.abc import Sequence
 from typing import Annotated, TypeVar
 
 import tyro
@@ -89,7 +90,11 @@ _C = TypeVar("_C", bound=ExperimentCommand)
 
 
 def read_command(
-    cls: type[_C], module: str, description: str | None, begun: Experiment | None = None
+    cls: type[_C],
+    module: str,
+    description: str | None,
+    begun: Experiment | None = None,
+    first: Sequence[str] = (),
 ) -> _C:
     """Read a command whose experiment begins with a preset's or an earlier run's settings.
 
@@ -98,11 +103,13 @@ def read_command(
       module: name of the command's module.
       description: shown by ``--help``, before the presets.
       begun: settings to begin with where neither is given; None for the defaults.
+      first: flags of its own that it is called for; the help shows them after ``--preset``.
     """
     begun = starting_settings(sys.argv[1:], begun)
     default = cls(experiment=dataclasses.replace(begun, set=()))
     text = f"{description or ''}\n\nPresets:\n\n{describe_presets()}"
-    command = parse(cls, module, text, default=default, first=MOST_USED)
+    used = tuple(dict.fromkeys((MOST_USED[0], *first, *MOST_USED[1:])))
+    command = parse(cls, module, text, default=default, first=used)
     given = command.experiment
     data = given.data
     if command.data_dir is not None:

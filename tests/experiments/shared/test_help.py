@@ -49,6 +49,14 @@ def test_what_is_used_most_stands_first_and_nothing_is_left_out(call, monkeypatc
     assert "--help-all" in done.out.splitlines()[-2]
 
 
+def test_what_a_command_is_called_for_stands_before_what_it_shares_with_others(call, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = call(main_of("ablate"), "--help").out.splitlines()
+    flags = [line.split()[0] for line in lines if line.startswith("  --")]
+    assert flags[:5] == ["--preset", "--method", "--over", "--study", "--sample"]
+    assert len(flags) == len(set(flags))
+
+
 def test_help_all_is_the_long_one(call):
     done = call(main_of("leaderboard"), "--help-all")
     assert done.code == 0
