@@ -18,6 +18,9 @@ from ..shared.writable import check_writable
 from . import __doc__ as description
 from .figures import Figures, cells, show
 
+MINUTES = 8.0
+"""How long an accelerator is used where nobody says it."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
@@ -35,7 +38,8 @@ class Command:
       accelerator: what tells most about a GPU or TPU, in an order that suits little time: its
         tests; images/s beside the roofline and PyTorch; a bank's models/hour; what dispatch costs;
         and natmu_cifar10_vgg16 as far as it goes. With --quick the CPU may stand in.
-      minutes: for --accelerator: how long it may take; what is left out the same command makes up.
+      minutes: for --accelerator: how long it may take, 8 where not given; what is left out the same
+        command makes up.
       data_dir: for --accelerator: folder of CIFAR-10, as `experiments.run` reads it.
     """
 
@@ -45,7 +49,7 @@ class Command:
     overwrite: bool = False
     torch_python: str = ""
     accelerator: bool = False
-    minutes: float = 8.0
+    minutes: float | None = None
     data_dir: str = ""
 
 
@@ -55,6 +59,9 @@ def execute(command: Command, terminal: Console) -> None:
     from .benchmarks import BENCHMARKS
     from .benchmarks.cases import Bench, Row
 
+    for name, given in (("minutes", command.minutes), ("data_dir", command.data_dir or None)):
+        if given is not None:
+            raise InputError(f"{name}={given!r}: expected with --accelerator alone; add it")
     for name in command.only:
         check_choice("only", name, BENCHMARKS)
     figures = Figures(pathlib.Path(command.out), command.quick, overwrite=command.overwrite)
@@ -92,8 +99,9 @@ def on_accelerator(command: Command, terminal: Console) -> None:
     """Spend some minutes on a GPU or TPU. This process touches no device."""
     from .accelerator import running
 
-    check_number("minutes", command.minutes, above=0)
-    end = time.perf_counter() + 60 * command.minutes
+    minutes = MINUTES if command.minutes is None else command.minutes
+    check_number("minutes", minutes, above=0)
+    end = time.perf_counter() + 60 * minutes
     out, torch_python = pathlib.Path(command.out), _torch_python(command.torch_python)
     session, listed = running.begin(
         out, quick=command.quick, torch_python=torch_python, data_dir=command.data_dir

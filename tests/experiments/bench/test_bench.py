@@ -62,6 +62,8 @@ def fake(monkeypatch, call, tmp_path):
         (["--only", "throughputt"], "only='throughputt': did you mean throughput? expected one of"),
         (["--torch-python", "nowhere"], "torch_python='nowhere': expected a Python"),
         (["--quik"], "--quik"),
+        (["--minutes", 3], "minutes=3.0: expected with --accelerator alone"),
+        (["--data-dir", "data"], "data_dir='data': expected with --accelerator alone"),
     ],
 )
 def test_bad_flags_end_in_one_line_and_leave_nothing(flags, message, call, tmp_path):
