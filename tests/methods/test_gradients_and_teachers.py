@@ -1,6 +1,7 @@
 """Gradient ascent, NegGrad+, fine-tuning, retraining and Bad Teacher."""
 
 import dataclasses
+import functools
 
 import chex
 import jax
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from stepping import one_update
 
 import jax_unlearn as ju
 from jax_unlearn import functional
@@ -16,13 +18,19 @@ KEY = jax.random.key(0)
 
 
 def mean_loss(problem, variables, examples):
-    logits = problem.model.logits(variables, jnp.asarray(examples.image, jnp.float32) / 255)
-    return float(jnp.mean(functional.cross_entropy(logits, jnp.asarray(examples.label))))
+    return float(
+        _mean_loss(problem.model, variables, np.float32(examples.image) / 255, examples.label)
+    )
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def _mean_loss(model, variables, image, label):
+    return jnp.mean(functional.cross_entropy(model.logits(variables, image), label))
 
 
 def step_with(unlearner, problem, batch, step_info, key=KEY):
     state = unlearner.init(key, problem)
-    return unlearner.step(problem.model, state, batch, step_info._replace(key=key))
+    return one_update(unlearner, problem.model, state, batch, step_info._replace(key=key))
 
 
 def both(batch_of, problem):

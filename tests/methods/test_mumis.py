@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from stepping import one_update
 
 import jax_unlearn as ju
 from jax_unlearn import functional
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:sensitivity_ratio=")
 
 def one_step(unlearner, problem, batch, step_info, key):
     state = unlearner.init(key, problem)
-    return unlearner.step(problem.model, state, batch, step_info._replace(key=key))
+    return one_update(unlearner, problem.model, state, batch, step_info._replace(key=key))
 
 
 def closed_form(weight, label, irrelevant, terms):
@@ -71,7 +72,7 @@ def test_momentum_is_that_of_a_heavy_ball(linear_problem, batch_of, step_info):
     expected = np.asarray(linear_problem.variables["weight"], np.float64)
     velocity = 0
     for _ in range(3):
-        state, _ = unlearner.step(linear_problem.model, state, batch, step_info)
+        state, _ = one_update(unlearner, linear_problem.model, state, batch, step_info)
         label = np.asarray(batch.label)
         gradient = closed_form(expected, label, label, "target")[1] / first_target(linear_problem)
         velocity = 0.5 * velocity + gradient
@@ -418,12 +419,12 @@ def test_a_body_rate_multiplies_the_gradient_outside_the_last_layer_before_momen
         info = ju.StepInfo(*(jnp.int32(n) for n in (step, 3, 0, 1)), jax.random.key(step))
         at = plain.init(jax.random.key(0), lab.problem)
         at = at._replace(variables={**state.variables, "params": params})
-        after, _ = plain.step(lab.problem.model, at, batch, info)
+        after, _ = one_update(plain, lab.problem.model, at, batch, info)
         gradient = jax.tree.map(lambda a, b: a - b, params, after.variables["params"])
         gradient["first"] = jax.tree.map(lambda g: 0.25 * g, gradient["first"])
         velocity = jax.tree.map(lambda v, g: momentum * v + g, velocity, gradient)
         params = jax.tree.map(lambda p, v: p - 1e-3 * v, params, velocity)
-        state, _ = method.step(lab.problem.model, state, batch, info)
+        state, _ = one_update(method, lab.problem.model, state, batch, info)
     chex.assert_trees_all_close(state.variables["params"], params, rtol=1e-4, atol=1e-6)
 
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from stepping import one_update
 
 import jax_unlearn as ju
 from jax_unlearn import functional
@@ -48,8 +49,12 @@ def test_amnesiac_labels_are_drawn_once(lab, batch_of, step_info):
         state = unlearner.init(KEY, lab.problem)
         infos[relabel] = {
             float(
-                unlearner.step(
-                    lab.problem.model, state, batch, step_info._replace(key=jax.random.key(k))
+                one_update(
+                    unlearner,
+                    lab.problem.model,
+                    state,
+                    batch,
+                    step_info._replace(key=jax.random.key(k)),
                 )[1]["loss"]
             )
             for k in range(3)
@@ -76,7 +81,7 @@ def test_fresh_labels_may_be_the_true_class_or_not_and_leave_retain_rows_alone(
         # What was drawn for the pool is no true class.
         shown = jnp.full(rows, int(role == ju.FORGET) * 3)
         batch = ju.Batch(image, shown, jnp.full(rows, role), weight, own)
-        _, info = unlearner.step(linear_problem.model, state, batch, step_info)
+        _, info = one_update(unlearner, linear_problem.model, state, batch, step_info)
         assert 1 - float(info["loss"]) / 50 == pytest.approx(share, abs=0.03 if share else 1e-6)
 
 
@@ -173,7 +178,7 @@ def test_the_proximal_form_returns_a_share_of_the_weights_that_falls_to_none(
     for step, share in ((0, 0.6), (1, 0.4), (3, 0.0)):
         state = unlearner.init(KEY, problem)
         info = step_info._replace(step=jnp.int32(step))
-        state, _ = unlearner.step(problem.model, state, batch_of(problem.forget), info)
+        state, _ = one_update(unlearner, problem.model, state, batch_of(problem.forget), info)
         pairs = zip(jax.tree.leaves(state.variables["params"]), jax.tree.leaves(start), strict=True)
         same = np.concatenate([np.ravel(np.asarray(a) == np.asarray(b)) for a, b in pairs])
         # A few weights have no gradient, and are where they were without being pulled.
@@ -205,16 +210,17 @@ def test_the_mask_ranks_the_summed_batch_gradients_of_the_forget_set_in_eval_mod
     unlearner = ju.salun(keep=0.25, batch_size=10)
     mask = np.concatenate([np.ravel(x) for x in jax.tree.leaves(unlearner.extra(KEY, problem))])
 
-    def loss(params, chosen):
-        variables = {**problem.variables, "params": params}
-        image = jnp.asarray(problem.forget.image[chosen], jnp.float32) / 255
-        logits = problem.model.logits(variables, image)
-        label = jnp.asarray(problem.forget.label[chosen])
+    @jax.jit
+    @jax.grad
+    def slope(params, image, label):
+        logits = problem.model.logits({**problem.variables, "params": params}, image)
         return jnp.mean(functional.cross_entropy(logits, label))
 
+    images = np.float32(problem.forget.image) / 255
     total = 0
     for start in range(0, len(problem.forget.label), 10):
-        gradient = jax.grad(loss)(problem.variables["params"], slice(start, start + 10))
+        rows = slice(start, start + 10)
+        gradient = slope(problem.variables["params"], images[rows], problem.forget.label[rows])
         total = total + np.concatenate([np.ravel(x) for x in jax.tree.leaves(gradient)])
     chosen = np.argsort(-np.abs(total))[: int(mask.sum())]
     assert mask.sum() == int(0.25 * mask.size)
