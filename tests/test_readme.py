@@ -168,7 +168,8 @@ def test_the_numbers_of_cifar10_are_those_of_the_results():
     shown = table_under(RESULTS, "cifar10_cpu table")
     for request, slug in (("class:0", "class-0"), ("random:0.1", "random-0.1")):
         folder = MEASURED / "cifar10_cpu" / slug
-        rows, measured = json.loads((folder / "audit.json").read_text())["rows"], measured_by(folder)
+        rows = json.loads((folder / "audit.json").read_text())["rows"]
+        measured = measured_by(folder)
         lines = [line for line in shown if line["request"] == request]
         assert [line["model"] for line in lines] == [row["name"] for row in rows]
         for line, row in zip(lines, rows, strict=True):
