@@ -1,4 +1,4 @@
-"""5,000 CIFAR-10 images on two CPU cores: one class, and the hardest tenth; every method.
+"""18,000 CIFAR-10 images on two CPU cores: one class, and the hardest tenth; every method.
 
 Run: ``python -m experiments.run --preset zoo_cifar10_cpu --data-dir DATA``; a run that was cut off
 goes on. Network and training are those of ``cifar10_cpu``; as many images are learnt as there, and
