@@ -14,7 +14,7 @@ EXPERIMENT = Experiment(
         epochs=13, batch_size=64, learning_rate=0.1, weight_decay=2e-3, schedule="cosine"
     ),
     requests=("class:0", "random:0.1"),
-    seeds=(0, 1, 2),
+    seeds=(0, 1, 2, 3),
     hyperparameters="cifar10_cpu",
     set=(
         "finetune.batch_size=64",
