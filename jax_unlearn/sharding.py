@@ -14,8 +14,14 @@ from jax_unlearn.backend import traced_for
 from jax_unlearn.core import InputError
 from jax_unlearn.wording import agree, counted
 
+_LAYOUT = jax.make_user_context(default_value=None)
+"""Layout of the models whose program is being traced; part of the key of jit."""
+
 AXES = ("model", "data")
 """``data`` splits the rows of a batch; ``model`` holds models that are independent."""
+
+
+_ROWS = PartitionSpec("data")
 
 
 def make_mesh(
@@ -196,7 +202,7 @@ class Layout:
         """Make a function of one model's trees one of this layout's trees, inside jit."""
 
         def traced(*trees: Any) -> Any:
-            with traced_for(self.platform):
+            with traced_for(self.platform), _LAYOUT(self):
                 return fn(*trees)
 
         if not self.stacked:
@@ -226,13 +232,13 @@ class Layout:
         Each device applies it to its own rows, and nothing is exchanged. Where pools are not split
         the function is as it was.
         """
-        if not self.splits_pool:
-            return fn
-        split = PartitionSpec("data")
+        return self._over_rows(fn, _ROWS) if self.splits_pool else fn
+
+    def _over_rows(self, fn: Callable[..., Any], in_specs: Any) -> Callable[..., Any]:
         # Of models side by side the mesh is the one of the function around this one.
         mesh = {} if self.stacked else {"mesh": self.mesh}
         return jax.shard_map(
-            fn, **mesh, in_specs=split, out_specs=split, axis_names={"data"}, check_vma=False
+            fn, **mesh, in_specs=in_specs, out_specs=_ROWS, axis_names={"data"}, check_vma=False
         )
 
     def from_parts(self, shape: Sequence[int], part: Callable[[int, slice], Any]) -> jax.Array:
@@ -309,6 +315,24 @@ class Layout:
         return jax.tree.map(
             lambda x: np.asarray(x) if self.stacked else np.asarray(x)[None], jax.device_get(tree)
         )
+
+
+def split_rows(fn: Callable[[Any, Any], Any], rows: jax.Array, whole: jax.Array) -> Any:
+    """Apply a function of rows, each by itself, where they lie; inside :meth:`Layout.each`.
+
+    Each device applies it to its own rows, and derivatives of what it has whole are summed over
+    devices in the type in which they leave the function. Elsewhere, and where devices do not divide
+    the rows, it is the plain call.
+
+    Args:
+      fn: ``fn(rows, whole)``, an array of as many rows.
+      rows: [B, ...].
+      whole: what all rows share.
+    """
+    layout: Layout | None = _LAYOUT.value
+    if layout is None or not layout.communicates or len(rows) % layout.batch_shards:
+        return fn(rows, whole)
+    return layout._over_rows(fn, (_ROWS, PartitionSpec()))(rows, whole)
 
 
 def _stack(*leaves: Any) -> Any:

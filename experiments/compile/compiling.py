@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+from jax_unlearn.models.mixed import compute_type
 from jax_unlearn.sharding import Layout, make_mesh, parse_mesh
 
 from ..shared.chip import Chip
@@ -81,7 +82,8 @@ class Compiling:
     def _measure(self, job: Job, known: Mapping[str, Record] = MappingProxyType({})) -> Record:
         settings = self.settings
         kernel = largest_kernel(settings.model, settings.image_shape)
-        return measure(job, self.chip, settings.experiment.network.dtype, kernel, known)
+        dtype = compute_type(settings.experiment.network.dtype)
+        return measure(job, self.chip, dtype, kernel, known)
 
 
 def prepare(

@@ -10,6 +10,7 @@ from jax_unlearn import data
 from jax_unlearn.core import Model, Problem, Unlearner, check_number
 from jax_unlearn.data.augment import crop_and_flip
 from jax_unlearn.models import CENTRED, NORMALIZATIONS
+from jax_unlearn.models.mixed import compute_type
 
 from ..shared.checks import check_fit
 from ..shared.composed import method_at, methods_in
@@ -115,7 +116,7 @@ def settle(experiment: Experiment, *, batch: int = 0) -> Settings:
         dataset.train.image.shape[1:],
         width=network.width or None,
         normalize=NORMALIZATIONS.get(dataset.name, CENTRED),
-        dtype=network.dtype,
+        dtype=compute_type(network.dtype),
     )
     given = found.completed(arguments)
     return Settings(experiment, dataset, model, plain, given, found.unfit)

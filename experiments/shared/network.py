@@ -9,7 +9,7 @@ import jax
 
 from jax_unlearn.core import InputError, Model, check_choice, check_number
 from jax_unlearn.models import CENTRED, NORMALIZATIONS, Normalization, make_model
-from jax_unlearn.models.linen import DTYPES
+from jax_unlearn.models.mixed import DTYPES
 from jax_unlearn.models.registry import MODELS, find_network
 from jax_unlearn.validation import check_model
 

@@ -95,7 +95,7 @@ def resnet50(
       image_shape: height, width and channels.
       width: channels of the stem; 32 times as many reach the linear layer.
       normalize: mean and standard deviation of the pixels.
-      dtype: compute type, ``'float32'`` or ``'bfloat16'``; weights and logits stay float32.
+      dtype: one of :data:`jax_unlearn.models.mixed.DTYPES`; weights and logits stay float32.
 
     Raises:
       InputError: if an argument is out of range.

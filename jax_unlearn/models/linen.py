@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jax_unlearn.core import InputError, Model, Variables, check_choice, check_number
+from jax_unlearn.models import mixed
 from jax_unlearn.models.adapting import check_image_shape, mode_keywords, name_of
-from jax_unlearn.models.convolution import convolution
 from jax_unlearn.models.initial import torch_weights
 
 Normalization = tuple[tuple[float, ...], tuple[float, ...]]
@@ -37,35 +37,33 @@ NORMALIZATIONS: Mapping[str, Normalization] = MappingProxyType(
 )
 """The training sets' own statistics by data set; where a name is missing use ``CENTRED``."""
 
-DTYPES = ("float32", "bfloat16")
 
-
-def normalize_images(images: jax.Array, normalization: Normalization, dtype: Any) -> jax.Array:
-    """Subtract the mean and divide by the deviation in float32, then cast to ``dtype``.
+def normalize_images(images: jax.Array, normalization: Normalization, dtype: str) -> jax.Array:
+    """Subtract the mean and divide by the deviation in float32, then cast.
 
     Args:
       images: float32 [B, H, W, C] in [0, 1].
       normalization: mean and standard deviation, of length C or 1 each.
-      dtype: what the network computes in.
+      dtype: what the network computes in, one of :data:`jax_unlearn.models.mixed.DTYPES`.
     """
     mean, std = (np.asarray(x, np.float32).reshape(1, 1, 1, -1) for x in normalization)
-    return ((images - mean) / std).astype(dtype)
+    return ((images - mean) / std).astype(mixed.compute_type(dtype))
 
 
 def conv3x3(
-    features: int, *, stride: int = 1, bias: bool = False, dtype: Any = jnp.float32, name: str
+    features: int, *, stride: int = 1, bias: bool = False, dtype: str = "float32", name: str
 ) -> nn.Conv:
     """3x3 convolution padded by one pixel on every side, at stride 2 too, as in PyTorch."""
     # 'SAME' pads the far side only at stride 2.
     return _conv(features, 3, stride=stride, padding=1, bias=bias, dtype=dtype, name=name)
 
 
-def conv7x7(features: int, *, stride: int, dtype: Any = jnp.float32, name: str) -> nn.Conv:
+def conv7x7(features: int, *, stride: int, dtype: str = "float32", name: str) -> nn.Conv:
     """7x7 convolution without bias, padded by three pixels on every side: ImageNet's stem."""
     return _conv(features, 7, stride=stride, padding=3, dtype=dtype, name=name)
 
 
-def conv4x4_halving(features: int, *, dtype: Any = jnp.float32, name: str) -> nn.Conv:
+def conv4x4_halving(features: int, *, dtype: str = "float32", name: str) -> nn.Conv:
     """4x4 convolution at stride 2 without bias, padded by one pixel on every side.
 
     It halves even heights and widths, and every pixel enters as many of its outputs.
@@ -73,12 +71,12 @@ def conv4x4_halving(features: int, *, dtype: Any = jnp.float32, name: str) -> nn
     return _conv(features, 4, stride=2, padding=1, dtype=dtype, name=name)
 
 
-def conv1x1(features: int, *, stride: int = 1, dtype: Any = jnp.float32, name: str) -> nn.Conv:
+def conv1x1(features: int, *, stride: int = 1, dtype: str = "float32", name: str) -> nn.Conv:
     """1x1 convolution without bias."""
     return _conv(features, 1, stride=stride, dtype=dtype, name=name)
 
 
-def patches(images: jax.Array, patch: int, features: int, dtype: Any) -> jax.Array:
+def patches(images: jax.Array, patch: int, features: int, dtype: str) -> jax.Array:
     """Tokens [B, H / patch, W / patch, features] of images [B, H, W, C]: a layer ``patch_embed``.
 
     Call it inside a module's compact ``__call__``.
@@ -93,18 +91,17 @@ def _conv(
     stride: int,
     padding: int = 0,
     bias: bool = False,
-    dtype: Any,
+    dtype: str,
     name: str,
 ) -> nn.Conv:
     """Square convolution, padded by as many pixels on every side."""
-    return nn.Conv(
+    return mixed.conv(
         features,
         (side, side),
         strides=stride,
         padding=((padding, padding), (padding, padding)),
         use_bias=bias,
         dtype=dtype,
-        conv_general_dilated=convolution,
         name=name,
     )
 
@@ -126,7 +123,7 @@ def batch_norm(
     return layer(x.astype(jnp.float32), mask=mask).astype(x.dtype)
 
 
-def pooled_linear(features: jax.Array, num_classes: int, dtype: Any) -> jax.Array:
+def pooled_linear(features: jax.Array, num_classes: int, dtype: str) -> jax.Array:
     """Global average pool and linear layer ``fc``: [B, H, W, F] to float32 logits [B, K].
 
     Call it inside a module's compact ``__call__``. The average is taken in float32.
@@ -134,9 +131,9 @@ def pooled_linear(features: jax.Array, num_classes: int, dtype: Any) -> jax.Arra
     return last_linear(jnp.mean(features.astype(jnp.float32), axis=(1, 2)), num_classes, dtype)
 
 
-def last_linear(features: jax.Array, num_classes: int, dtype: Any) -> jax.Array:
+def last_linear(features: jax.Array, num_classes: int, dtype: str) -> jax.Array:
     """Linear layer ``fc``: [B, F] to float32 logits [B, K]."""
-    return nn.Dense(num_classes, dtype=dtype, name="fc")(features).astype(jnp.float32)
+    return mixed.dense(num_classes, dtype=dtype, name="fc")(features).astype(jnp.float32)
 
 
 @functools.lru_cache(maxsize=256)
@@ -250,7 +247,7 @@ def build(
       image_shape: height, width and channels.
       width: channels of the first layer, at least 1.
       normalize: mean and standard deviation of the pixels.
-      dtype: compute type, ``'float32'`` or ``'bfloat16'``; weights and logits stay float32.
+      dtype: one of :data:`jax_unlearn.models.mixed.DTYPES`; weights and logits stay float32.
       smallest: least height and width that the network can take.
       weights: draws the initial weights.
       **structure: further fields of the module.
@@ -260,7 +257,7 @@ def build(
     """
     check_number("num_classes", num_classes, low=2, whole=True)
     check_number("width", width, low=1, whole=True)
-    check_choice("dtype", dtype, DTYPES)
+    check_choice("dtype", dtype, mixed.DTYPES)
     shape = _checked_shape(name, image_shape, smallest)
     fields = {
         "num_classes": int(num_classes),

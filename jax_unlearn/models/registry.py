@@ -86,7 +86,7 @@ def make_model(
       image_shape: height, width and channels.
       width: channels of the first layer; None means the network's own default.
       normalize: mean and standard deviation of the pixels; see ``NORMALIZATIONS``.
-      dtype: compute type, ``'float32'`` or ``'bfloat16'``; weights and logits stay float32.
+      dtype: one of :data:`jax_unlearn.models.mixed.DTYPES`; weights and logits stay float32.
       patch: height and width of a vision transformer's patch in pixels; None means the network's
         own.
 

@@ -159,7 +159,7 @@ def swin_tiny(
       image_shape: height, width and channels.
       width: channels of the first stage; the last has eight times as many.
       normalize: mean and standard deviation of the pixels.
-      dtype: compute type, ``'float32'`` or ``'bfloat16'``; weights and logits stay float32.
+      dtype: one of :data:`jax_unlearn.models.mixed.DTYPES`; weights and logits stay float32.
       window: height and width of a window in tokens, of 4 pixels each at first; in a stage that
         has fewer tokens, a window holds them all. None takes 7, as published, or the next smaller
         one of which every stage has whole ones.

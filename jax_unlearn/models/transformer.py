@@ -4,13 +4,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jax_unlearn.models import mixed
+
 HEAD = 64
 """Channels of a head in ViT."""
 
 
 def dense(features: int, *, dtype: str, bias: bool = True, name: str) -> nn.Dense:
     """Linear layer of a token."""
-    return nn.Dense(features, use_bias=bias, dtype=dtype, name=name)
+    return mixed.dense(features, use_bias=bias, dtype=dtype, name=name)
 
 
 def layer_norm(x: jax.Array, *, epsilon: float, name: str) -> jax.Array:

@@ -71,7 +71,7 @@ def vgg16_bn(
       image_shape: height, width and channels.
       width: channels of the first stage; the last two have eight times as many.
       normalize: mean and standard deviation of the pixels.
-      dtype: compute type, ``'float32'`` or ``'bfloat16'``; weights and logits stay float32.
+      dtype: one of :data:`jax_unlearn.models.mixed.DTYPES`; weights and logits stay float32.
 
     Raises:
       InputError: if an argument is out of range.

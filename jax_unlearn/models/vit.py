@@ -117,7 +117,7 @@ def vit_tiny(
       image_shape: height, width and channels.
       width: channels of a token.
       normalize: mean and standard deviation of the pixels.
-      dtype: compute type, ``'float32'`` or ``'bfloat16'``; weights and logits stay float32.
+      dtype: one of :data:`jax_unlearn.models.mixed.DTYPES`; weights and logits stay float32.
       patch: height and width of a patch in pixels.
       depth: number of blocks.
       heads: number of heads, of which the width is a multiple; None takes one for 64 channels.

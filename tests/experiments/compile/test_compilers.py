@@ -24,12 +24,12 @@ BATCH = 128
 
 
 @functools.cache
-def settings(method="finetune"):
+def settings(method="finetune", dtype="float32"):
     # Convolutions of a size that a CPU would slice, see jax_unlearn.models.convolution.
     return settle(
         Experiment(
             data=Data(name="cifar10", train_size=2000, test_size=100),
-            network=Network(name="convnet", width=8),
+            network=Network(name="convnet", width=8, dtype=dtype),
             training=Training(epochs=1),
             methods=(method,),
         ),
@@ -84,6 +84,23 @@ def test_of_data_that_is_split_over_devices_they_exchange_no_more(target):
     record = compiling.compile(job, fit=False)
     assert record["error"] is None
     assert set(record["collectives"]) == {"all-reduce"}
+
+
+WEIGHTS = 9 * (3 * 8 + 8 * 16 + 16 * 32) + 32 * 10
+"""Of the convolutions and the linear layer; the rest of what is summed is float32 anyhow."""
+
+
+@pytest.mark.parametrize("text", ["gpu:h100:2", "tpu:v5e:2x2"])
+def test_a_bfloat16_networks_gradients_are_summed_in_float32_unless_told_otherwise(text):
+    sizes = {}
+    for dtype in ("float32", "bfloat16", "bfloat16_sums"):
+        compiling = prepare(settings(dtype=dtype), known(text), Execution(), ("step",))
+        (job,) = [job for job in compiling.jobs if job.row == "training"]
+        record = compiling.compile(job, fit=False)
+        assert record["error"] is None
+        sizes[dtype] = record["collectives"]["all-reduce"]["bytes"]
+    assert sizes["bfloat16"] == pytest.approx(sizes["float32"], rel=0.01)
+    assert sizes["float32"] - sizes["bfloat16_sums"] == pytest.approx(2 * WEIGHTS, rel=0.2)
 
 
 def test_nothing_of_the_cpus_is_in_it(records):
