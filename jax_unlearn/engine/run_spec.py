@@ -100,9 +100,10 @@ class Options:
         each on the axis ``model``. None is all devices for one run, and for several one of this
         process's devices each.
       loop: ``'scan'`` compiles many steps into one loop; ``'python'`` calls the compiled step;
-        ``'auto'`` takes scan on accelerators and the Python loop on CPU, where a convolution's
-        weight gradient is many times slower inside a compiled loop (jax issue 12868). The steps are
-        the same.
+        ``'auto'`` takes scan on accelerators and the Python loop on CPU, where gradients of JAX's
+        own convolution are many times slower inside a compiled loop (jax issue 12868); the
+        library's networks, and others with :func:`jax_unlearn.models.convolution.convolution`, are
+        no slower there. The steps are the same.
       placement: where the data set stays: all of it on every ``'device'``; or on the ``'host'``,
         from which a thread sends batches ahead, for a data set too large for the device: the
         batches are the same, the loop is the Python one. Or ``'sharded'``, for one that fits on a

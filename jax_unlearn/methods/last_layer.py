@@ -31,7 +31,7 @@ _CHOICES = ("slice", "dynamic_slice", "gather")
 _UNARY = (*_SHAPES, "convert_element_type", "reduce_sum", "neg", "sharding_constraint")
 _SUMS = ("add", "sub", "add_any", "concatenate", "pad")
 _FACTORS, _LEARNED = ("mul", "div"), ("parameter", "weights")
-_PRODUCTS = ("dot_general", "conv_general_dilated")
+_PRODUCTS = ("dot_general", "conv_general_dilated", "canonical_convolution")
 
 
 class _Value(NamedTuple):

@@ -1,13 +1,15 @@
 """A convolution that costs less where a CPU computes it.
 
-On a CPU a step spends more time around its convolutions than in them, for two reasons. To compute a
-weight gradient XLA rearranges the input, and recomputes for each element all that led to it since
+On a CPU a step spends more time around its convolutions than in them, for three reasons. To compute
+a weight gradient XLA rearranges the input, and recomputes for each element all that led to it since
 the previous convolution (a normalisation, a sum with the block's own input), in an order that
-defeats the cache: here inputs and their gradients are kept in memory. And XLA runs a convolution of
+defeats the cache: here inputs and their gradients are kept in memory. XLA runs a convolution of
 more than a few channels on one core, whatever the others do meanwhile: here it is split into slices
-of the batch, which are spread over all cores.
+of the batch, which are spread over all cores. And within compiled loops it has no kernel for JAX's
+derivatives of a convolution: here they are those of :mod:`jax_unlearn.models.canonical`.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -15,6 +17,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jax_unlearn.backend import platform
+from jax_unlearn.models.canonical import AXES, How, convolve, takes
 
 SLICES = 12
 """XLA hands work to another core only where more than 8 pieces wait behind the one it takes, so 10
@@ -38,10 +41,10 @@ def convolution(
 
     Values are those of the plain convolution; gradients differ by the order of a sum and, in
     bfloat16, by the rounding of each slice. It is the plain convolution unless what is traced is
-    said to be for a CPU (:func:`jax_unlearn.backend.traced_for`, as in every run on one), over
-    other than two axes, for small inputs and for kernels that are large beside their input. Where
-    there are several devices, which have a core each, and where the batch has fewer rows than
-    ``SLICES``, it stays whole.
+    said to be for a CPU (:func:`jax_unlearn.backend.traced_for`, as in every run on one), and over
+    other than two axes. It stays whole for small inputs, for kernels that are large beside their
+    input, where there are several devices, which have a core each, and where the batch has fewer
+    rows than ``SLICES``.
 
     The choice is made while tracing: one at lowering would put a conditional around every
     derivative.
@@ -54,8 +57,11 @@ def convolution(
       **options: its further arguments, with ``dimension_numbers`` for these axes; without
         ``batch_group_count``.
     """
+    how = _canonical(images, kernel, strides, padding, options) if platform() == "cpu" else None
 
     def plain(x: jax.Array) -> jax.Array:
+        if how is not None:
+            return convolve(x, kernel, how)
         return lax.conv_general_dilated(x, kernel, strides, padding, **options)
 
     count = _slices(images, kernel)
@@ -69,6 +75,30 @@ def convolution(
     # What leaves is divided, too, so that the gradient that comes back is kept for both its uses.
     # Slices that are each divided are no faster, and take twice as long to compile.
     return keep(jnp.concatenate([plain(x) for x in jnp.array_split(keep(images), count)]))
+
+
+def _canonical(
+    images: jax.Array, kernel: jax.Array, strides: Any, padding: Any, options: Mapping[str, Any]
+) -> How | None:
+    """How the same convolution goes in :mod:`jax_unlearn.models.canonical`; None if it does not."""
+    given = {name: value for name, value in options.items() if value is not None}
+    if kernel.ndim != 4 or given.pop("feature_group_count", 1) != 1:
+        return None
+    axes = lax.conv_dimension_numbers(images.shape, kernel.shape, given.pop("dimension_numbers"))
+    if axes != lax.conv_dimension_numbers(images.shape, kernel.shape, AXES):
+        return None
+    dilations = [tuple(given.pop(name, (1, 1))) for name in ("lhs_dilation", "rhs_dilation")]
+    if given:
+        return None
+    if isinstance(padding, str):
+        reach, window = (
+            [(n - 1) * step + 1 for n, step in zip(shape, steps, strict=True)]
+            for shape, steps in zip((images.shape[1:3], kernel.shape[:2]), dilations, strict=True)
+        )
+        padding = lax.padtype_to_pads(reach, window, strides, padding)
+    pairs = tuple((int(before), int(after)) for before, after in padding)
+    how = How(tuple(strides), pairs, *dilations)
+    return how if takes(images, kernel, how) else None
 
 
 def _slices(images: jax.Array, kernel: jax.Array) -> int:

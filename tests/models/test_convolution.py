@@ -50,7 +50,8 @@ def pair(layer, *, rows=SLICES, dtype=jnp.float32):
 
 
 def convolutions(function, *arguments):
-    return str(jax.make_jaxpr(function)(*arguments)).count("conv_general_dilated[")
+    text = str(jax.make_jaxpr(function)(*arguments))
+    return text.count("conv_general_dilated[") + text.count("canonical_convolution[")
 
 
 @pytest.mark.parametrize("layer", LAYERS)
