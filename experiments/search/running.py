@@ -3,6 +3,7 @@
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from jax_unlearn.bank import Record
@@ -84,15 +85,20 @@ class Bench:
         for alike in group_alike(specs):
             for start in range(0, len(alike), places):
                 some, began = alike[start : start + places], time.monotonic()
-                made = []
                 results = self._unlearn([specs[index] for index in some], report)
-                for index, result in zip(some, results, strict=True):
-                    trial, seed = missing[index]
-                    what = self._forgetting.slug, name, trial, seed, points[trial]
-                    made.append((what, self._yardstick.measure(seed, result)))
+                tried = [missing[index] for index in some]
+                with ThreadPoolExecutor(len(some)) as threads:
+                    seeds = (seed for _, seed in tried)
+                    measured = list(threads.map(self._yardstick.measure, seeds, results))
                 seconds = (time.monotonic() - began) / len(some)
+                slug = self._forgetting.slug
                 self._file.add(
-                    [MeasuredRun(*what, **found, seconds=seconds) for what, found in made]
+                    [
+                        MeasuredRun(
+                            slug, name, trial, seed, points[trial], **found, seconds=seconds
+                        )
+                        for (trial, seed), found in zip(tried, measured, strict=True)
+                    ]
                 )
                 done += len(some)
 
