@@ -46,7 +46,7 @@ class Bottleneck(nn.Module):
         if self.stride != 1 or x.shape[-1] != out:
             x = linen.conv1x1(out, stride=self.stride, dtype=self.dtype, name="downsample_conv")(x)
             x = linen.batch_norm(x, train=train, weight=weight, name="downsample_bn")
-        return nn.relu(x + y)
+        return linen.rectified_sum(x, y)
 
 
 class ResNet50(nn.Module):

@@ -38,7 +38,7 @@ class BasicBlock(nn.Module):
                 self.features, stride=self.stride, dtype=self.dtype, name="downsample_conv"
             )(x)
             x = linen.batch_norm(x, train=train, weight=weight, name="downsample_bn")
-        return nn.relu(x + y)
+        return linen.rectified_sum(x, y)
 
 
 def blocks(
