@@ -20,8 +20,8 @@ _LAYOUT = jax.make_user_context(default_value=None)
 AXES = ("model", "data")
 """``data`` splits the rows of a batch; ``model`` holds models that are independent."""
 
-
 _ROWS = PartitionSpec("data")
+"""An array whose first axis is split over ``data``."""
 
 
 def make_mesh(
@@ -331,6 +331,10 @@ def split_rows(fn: Callable[[Any, Any], Any], rows: jax.Array, whole: jax.Array)
     """
     layout: Layout | None = _LAYOUT.value
     if layout is None or not layout.communicates or len(rows) % layout.batch_shards:
+        return fn(rows, whole)
+    around = jax.sharding.get_abstract_mesh()
+    if dict(zip(around.axis_names, around.axis_types, strict=True)).get("data") == AxisType.Manual:
+        # These are a device's own rows already.
         return fn(rows, whole)
     return layout._over_rows(fn, (_ROWS, PartitionSpec()))(rows, whole)
 

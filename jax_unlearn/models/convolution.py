@@ -42,9 +42,10 @@ def convolution(
     Values are those of the plain convolution; gradients differ by the order of a sum and, in
     bfloat16, by the rounding of each slice. It is the plain convolution unless what is traced is
     said to be for a CPU (:func:`jax_unlearn.backend.traced_for`, as in every run on one), and over
-    other than two axes. It stays whole for small inputs, for kernels that are large beside their
-    input, where there are several devices, which have a core each, and where the batch has fewer
-    rows than ``SLICES``.
+    other than two axes. Derivatives are JAX's own with groups, a precision or a result's type of
+    their own, and for what :func:`jax_unlearn.models.canonical.takes` does not. It stays whole for
+    small inputs, for kernels that are large beside their input, where there are several devices,
+    which have a core each, and where the batch has fewer rows than ``SLICES``.
 
     The choice is made while tracing: one at lowering would put a conditional around every
     derivative.
@@ -84,18 +85,19 @@ def _canonical(
     given = {name: value for name, value in options.items() if value is not None}
     if kernel.ndim != 4 or given.pop("feature_group_count", 1) != 1:
         return None
-    axes = lax.conv_dimension_numbers(images.shape, kernel.shape, given.pop("dimension_numbers"))
+    named = given.pop("dimension_numbers", None)
+    axes = lax.conv_dimension_numbers(images.shape, kernel.shape, named)
     if axes != lax.conv_dimension_numbers(images.shape, kernel.shape, AXES):
         return None
     dilations = [tuple(given.pop(name, (1, 1))) for name in ("lhs_dilation", "rhs_dilation")]
-    if given:
+    if given or jax.config.jax_default_matmul_precision is not None:  # type: ignore[attr-defined]
         return None
     if isinstance(padding, str):
-        reach, window = (
-            [(n - 1) * step + 1 for n, step in zip(shape, steps, strict=True)]
-            for shape, steps in zip((images.shape[1:3], kernel.shape[:2]), dilations, strict=True)
-        )
-        padding = lax.padtype_to_pads(reach, window, strides, padding)
+        if dilations[0] != (1, 1):
+            # JAX says what is wrong.
+            return None
+        window = [(n - 1) * step + 1 for n, step in zip(kernel.shape, dilations[1], strict=False)]
+        padding = lax.padtype_to_pads(images.shape[1:3], window, strides, padding)
     pairs = tuple((int(before), int(after)) for before, after in padding)
     how = How(tuple(strides), pairs, *dilations)
     return how if takes(images, kernel, how) else None

@@ -17,9 +17,10 @@ from jax_unlearn.models.convolution import convolution
 from jax_unlearn.sharding import split_rows
 
 DTYPES = ("float32", "bfloat16", "bfloat16_sums")
-"""What networks compute in. Weights, statistics and logits are float32. Weight gradients are summed
-over devices in float32, too; with ``'bfloat16_sums'`` in bfloat16, which is half of what devices
-send each other."""
+"""What networks compute in. Weights, statistics and logits are float32. Kernels' gradients are
+summed over devices in float32, too; with ``'bfloat16_sums'`` as XLA has them, in bfloat16, which is
+half of what devices send each other. Those of biases and embeddings, of little size, are summed as
+XLA has them in either case."""
 
 
 def compute_type(dtype: str) -> str:

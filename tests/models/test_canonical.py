@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from jax.sharding import AxisType
 
 from jax_unlearn.models.canonical import AXES, How, convolve, takes
 
@@ -136,6 +137,16 @@ def test_it_runs_outside_of_jit_and_keeps_bfloat16():
     assert convolve(x, w, how).dtype == jnp.bfloat16
     assert {g.dtype for g in first(convolve, how, x, w)} == {jnp.dtype(jnp.bfloat16)}
     np.testing.assert_array_equal(convolve(x, w, how), plain(x, w, how))
+
+
+def test_nothing_and_explicit_axes_are_not_taken():
+    x, w = arrays()
+    assert not takes(x[:, :2], w, How((1, 1), ((0, 0), (0, 0))))
+    mesh = jax.make_mesh(
+        (1,), ("data",), axis_types=(AxisType.Explicit,), devices=jax.devices()[:1]
+    )
+    with jax.set_mesh(mesh):
+        assert not takes(x, w, How((1, 1), PADDINGS[0]))
 
 
 def test_arrays_that_do_not_fit_are_not_taken():

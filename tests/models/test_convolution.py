@@ -182,6 +182,43 @@ def test_the_type_asked_for_and_groups_are_as_of_the_plain_convolution():
     chex.assert_trees_all_close(ours, plain, rtol=1e-6, atol=1e-6)
 
 
+def test_a_gradient_of_nothing_is_zero():
+    x, w = jnp.ones((2, 2, 2, 2)), jnp.ones((3, 3, 2, 3))
+
+    def total(w):
+        return convolution(x, w, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")).sum()
+
+    np.testing.assert_array_equal(jax.grad(total)(w), jnp.zeros_like(w))
+
+
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+@pytest.mark.parametrize("dilation", [(1, 1), (2, 1)])
+def test_padding_in_words_is_as_of_the_plain_convolution(padding, dilation):
+    _, _, x, w = pair("3x3")
+    options = {"dimension_numbers": ("NHWC", "HWIO", "NHWC"), "rhs_dilation": dilation}
+    ours, plain = (
+        jax.vjp(lambda x, w, f=f: f(x, w, (2, 1), padding, **options), x, w)
+        for f in (convolution, lax.conv_general_dilated)
+    )
+    np.testing.assert_allclose(ours[0], plain[0], rtol=1e-5, atol=1e-5)
+    chex.assert_trees_all_close(ours[1](ours[0]), plain[1](ours[0]), rtol=1e-4, atol=1e-4)
+
+
+def test_what_jax_refuses_is_refused():
+    x, w = jnp.ones((2, 4, 4, 2)), jnp.ones((3, 3, 2, 3))
+    options = {"dimension_numbers": ("NHWC", "HWIO", "NHWC"), "lhs_dilation": (2, 2)}
+    with pytest.raises(ValueError, match="String padding is not implemented"):
+        convolution(x, w, (2, 2), "SAME", **options)
+
+
+def test_axes_without_names_and_a_default_precision_are_as_of_the_plain_convolution():
+    x, w = jnp.ones((2, 3, 4, 4)), jnp.ones((5, 3, 3, 3))
+    assert convolution(x, w, (1, 1), "SAME").shape == (2, 5, 4, 4)
+    new, _, x, w = pair("3x3")
+    with jax.default_matmul_precision("highest"):
+        assert "HIGHEST" in jax.jit(new).lower(x, w).as_text()
+
+
 def mesh():
     return jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:4])
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
+from jax.sharding import PartitionSpec
 
 import jax_unlearn as ju
 from jax_unlearn.models import mixed
@@ -127,6 +128,21 @@ def test_rows_that_devices_do_not_divide_are_computed_all_the_same():
     found = jax.jit(layout.each(gradient))(*layout.shard([(weights, x, factors)]))
     expected = jax.jit(gradient)(weights, x, factors)
     np.testing.assert_allclose(kernel_of(found), kernel_of(expected), rtol=0.02, atol=0.02)
+
+
+def test_rows_that_are_a_devices_own_are_not_split_again():
+    module, weights, x, _ = layer("convolution", "bfloat16")
+    rows, whole = PartitionSpec("data"), PartitionSpec()
+    x = jnp.concatenate([x, -x])
+    mesh = make_mesh(4)
+
+    def local(weights, x):
+        return jax.shard_map(
+            module.apply, mesh=mesh, in_specs=(whole, rows), out_specs=rows, check_vma=False
+        )(weights, x)
+
+    found = over(mesh, local)(weights, x)
+    np.testing.assert_array_equal(found, jax.jit(module.apply)(weights, x))
 
 
 @pytest.mark.parametrize("differentiate", ["forward", "reverse"])
