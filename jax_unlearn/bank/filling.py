@@ -119,7 +119,7 @@ def fill(
       on_done: called with the number of members there and asked for.
       on_stored: called with the record of each model that this process has trained.
       on_resumed: called with the number of steps done and planned of models that are taken up
-        again, at their first step.
+        again, at their first step, or when they are done where none was left.
       on_entry: called with what determines a model under way, the number of an entry of its history
         and the entry, after each epoch.
       keep_weights: whether the weights of models trained now are stored.
@@ -254,6 +254,9 @@ def _train(
         else:
             # A model's batches are spread over the devices of all processes.
             results = [run(*specs[0], options=own)]
+        if not told and checkpoints.restored is not None:
+            # All steps had been taken: none was left to be told of.
+            report(checkpoints.restored, checkpoints.restored)
     yield results
     if jax.process_index() == 0:
         # Renamed first: half a folder of checkpoints would be refused for ever.
