@@ -58,8 +58,7 @@ def takes(images: jax.Array, kernel: jax.Array, how: How) -> bool:
         return False
     given = jax.typeof(images), jax.typeof(kernel)
     try:
-        told = _parameters(images.shape, kernel.shape, images.dtype, how)
-        found, _ = lax.conv_general_dilated_p.abstract_eval(*given, **told)
+        found, _ = _shape(*given, how=how)
     except (TypeError, ValueError):
         return False
     return 0 not in found.shape
@@ -74,28 +73,42 @@ def _spread(length: int, dilation: int) -> int:
     return (length - 1) * dilation + 1
 
 
+def _spans(
+    images: tuple[int, ...], kernel: tuple[int, ...], found: tuple[int, ...], how: How
+) -> list[tuple[int, int, int, int]]:
+    """By spatial axis the padding before it, and what kernel, images and result span."""
+    return [
+        (
+            before,
+            _spread(kernel[axis], how.rhs_dilation[axis]),
+            _spread(images[axis + 1], how.lhs_dilation[axis]),
+            _spread(found[axis + 1], how.strides[axis]),
+        )
+        for axis, (before, _) in enumerate(how.padding)
+    ]
+
+
 def _to_images(found: jax.Array, images: Any, kernel: jax.Array, *, how: How) -> jax.Array:
     """Transpose in the images: the kernel, turned round, over what came back."""
-    padding = []
-    for axis, (before, _) in enumerate(how.padding):
-        reach = _spread(kernel.shape[axis], how.rhs_dilation[axis])
-        length = _spread(images.aval.shape[axis + 1], how.lhs_dilation[axis])
-        given = _spread(found.shape[axis + 1], how.strides[axis])
-        padding.append((reach - 1 - before, length - given + before))
+    padding = tuple(
+        (reach - 1 - before, length - given + before)
+        for before, reach, length, given in _spans(
+            images.aval.shape, kernel.shape, found.shape, how
+        )
+    )
     turned = jnp.swapaxes(lax.rev(kernel, (0, 1)), 2, 3)
-    back = How(how.lhs_dilation, tuple(padding), how.strides, how.rhs_dilation)
-    return convolve(found, turned, back)
+    return convolve(found, turned, How(how.lhs_dilation, padding, how.strides, how.rhs_dilation))
 
 
 def _to_kernel(found: jax.Array, images: jax.Array, kernel: Any, *, how: How) -> jax.Array:
     """Transpose in the kernel: what came back as a kernel, over images that lie as channels."""
-    padding = []
-    for axis, (before, _) in enumerate(how.padding):
-        reach = _spread(kernel.aval.shape[axis], how.rhs_dilation[axis])
-        length = _spread(images.shape[axis + 1], how.lhs_dilation[axis])
-        given = _spread(found.shape[axis + 1], how.strides[axis])
-        padding.append((before, reach + given - 1 - length - before))
-    back = How(how.rhs_dilation, tuple(padding), how.lhs_dilation, how.strides)
+    padding = tuple(
+        (before, reach + given - 1 - length - before)
+        for before, reach, length, given in _spans(
+            images.shape, kernel.aval.shape, found.shape, how
+        )
+    )
+    back = How(how.rhs_dilation, padding, how.lhs_dilation, how.strides)
     gradient = convolve(images.transpose(3, 1, 2, 0), found.transpose(1, 2, 0, 3), back)
     return gradient.transpose(1, 2, 0, 3)
 
