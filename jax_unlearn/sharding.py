@@ -317,26 +317,37 @@ class Layout:
         )
 
 
-def split_rows(fn: Callable[[Any, Any], Any], rows: jax.Array, whole: jax.Array) -> Any:
-    """Apply a function of rows, each by itself, where they lie; inside :meth:`Layout.each`.
+def split_rows(
+    fn: Callable[[Any, Any], Any], rows: Any, whole: Any, *, mesh: Mesh | None = None
+) -> Any:
+    """Apply a function of rows, each by itself, where they lie.
 
     Each device applies it to its own rows, and derivatives of what it has whole are summed over
-    devices in the type in which they leave the function. Elsewhere, and where devices do not divide
-    the rows, it is the plain call.
+    devices in the type in which they leave the function. Outside :meth:`Layout.each`, and where
+    devices do not divide the rows, it is the plain call, unless a mesh is given.
 
     Args:
-      fn: ``fn(rows, whole)``, an array of as many rows.
-      rows: [B, ...].
-      whole: what all rows share.
+      fn: ``fn(rows, whole)``, a pytree of arrays of as many rows.
+      rows: pytree of arrays [B, ...].
+      whole: pytree of what all rows share.
+      mesh: whose axis ``data`` splits the rows, outside :meth:`Layout.each`.
     """
-    layout: Layout | None = _LAYOUT.value
-    if layout is None or not layout.communicates or len(rows) % layout.batch_shards:
-        return fn(rows, whole)
     around = jax.sharding.get_abstract_mesh()
     if dict(zip(around.axis_names, around.axis_types, strict=True)).get("data") == AxisType.Manual:
         # These are a device's own rows already.
         return fn(rows, whole)
+    if mesh is not None:
+        return jax.shard_map(
+            fn, mesh=mesh, in_specs=(_ROWS, PartitionSpec()), out_specs=_ROWS, check_vma=False
+        )(rows, whole)
+    layout: Layout | None = _LAYOUT.value
+    if layout is None or not layout.communicates or _length(rows) % layout.batch_shards:
+        return fn(rows, whole)
     return layout._over_rows(fn, (_ROWS, PartitionSpec()))(rows, whole)
+
+
+def _length(rows: Any) -> int:
+    return len(jax.tree.leaves(rows)[0])
 
 
 def _stack(*leaves: Any) -> Any:

@@ -6,9 +6,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import NamedSharding
 
 from jax_unlearn.batching import fold_batches
 from jax_unlearn.core import Variables, at_least_float32, split_variables, with_params
+from jax_unlearn.sharding import split_rows
 
 LossFn = Callable[..., jax.Array]
 """``loss_fn(variables, *rows) -> losses [B]``, float, of rows [B, ...] that do not see each other
@@ -21,24 +23,35 @@ def zeros_like_trained(variables: Variables) -> Any:
     return jax.tree.map(lambda x: jnp.zeros_like(at_least_float32(x)), params)
 
 
-def per_example_gradients(loss_fn: LossFn, variables: Variables, *rows: jax.Array) -> Any:
+def per_example_gradients(
+    loss_fn: LossFn,
+    variables: Variables,
+    *rows: jax.Array,
+    sharding: NamedSharding | None = None,
+) -> Any:
     """Return the gradient of every example's loss, all at once.
 
-    It holds B times as many numbers as the network has weights.
+    It holds B times as many numbers as the network has weights. In a step of a run each device
+    computes those of its own rows. Elsewhere it must be told of rows that lie on several devices:
+    left to itself, the compiler splits a convolution's gradients of each example wrongly (JAX
+    0.10.2, seen on CPU devices).
 
     Args:
       loss_fn: the loss of each row.
       variables: weights; of a mapping with ``'params'`` those are differentiated.
       *rows: arrays [B, ...], such as images and labels.
+      sharding: of rows that are split outside a run, as of
+        :func:`~jax_unlearn.functional.fold_batches`; its devices must divide B.
 
     Returns:
       A pytree like what is trained, each leaf [B, ...], float32 at least.
     """
 
-    def of_one(*row: jax.Array) -> Any:
+    def of_one(row: tuple[jax.Array, ...], variables: Variables) -> Any:
         return gradient(lambda given: loss_fn(given, *(x[None] for x in row))[0], variables)
 
-    return jax.vmap(of_one)(*rows)
+    mesh = None if sharding is None else sharding.mesh
+    return split_rows(jax.vmap(of_one, (0, None)), rows, variables, mesh=mesh)
 
 
 def gradient(fn: Callable[[Variables], jax.Array], variables: Variables) -> Any:
