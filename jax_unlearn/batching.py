@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jax_unlearn.backend import platform_of, traced_for
@@ -61,16 +62,20 @@ def map_batches(
         devices, each of them computes the whole batch.
 
     Returns:
-      A pytree of NumPy arrays [N, ...].
+      A pytree of NumPy arrays [N, ...], or of JAX's where the call is traced.
 
     Raises:
       InputError: for a batch size below 1, no rows, or arrays of different lengths.
     """
     with traced_for(platform_of(sharding)):
         found = [(fn(*batch), weight) for batch, weight in _batches(arrays, batch_size, sharding)]
-    results, weights = zip(*jax.tree.map(to_host, found), strict=True)
-    real = np.concatenate(weights) > 0
-    return jax.tree.map(lambda *parts: np.concatenate(parts)[real], *results)
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(found)):
+        join = jnp.concatenate
+    else:
+        found, join = jax.tree.map(to_host, found), np.concatenate
+    results, weights = zip(*found, strict=True)
+    real = np.flatnonzero(np.concatenate(weights))
+    return jax.tree.map(lambda *parts: join(parts)[real], *results)
 
 
 def fold_batches(

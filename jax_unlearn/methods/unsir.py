@@ -98,7 +98,7 @@ class UNSIR(Optimized):
         noise = make_images(
             functional.error_maximizing_noise,
             problem,
-            (np.asarray(jax.random.normal(key, shape, dtype)), labels),
+            (jax.random.normal(key, shape, dtype), labels),
             self.batch_size,
             numbers={"rate": self.noise_rate, "penalty": self.noise_penalty},
             count=self.noise_images,

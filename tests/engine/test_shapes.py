@@ -1,5 +1,7 @@
 """What is lowered for devices that are not there is what a run calls on those that are."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -93,3 +95,17 @@ def test_a_method_that_looks_at_numbers_is_given_the_sample_and_keeps_the_proble
     found = shapes.run_shapes(teacher, problem, sample=sample)
     assert found.pool.label.shape == (70,)
     assert found.pool == shapes.run_shapes(teacher, problem).pool
+
+
+@pytest.mark.parametrize("name", ["amun", "l2ul", "negmerge", "salun", "ssd", "unsir"])
+def test_what_a_method_makes_of_the_original_is_not_made_for_its_shape(name):
+    problem = small_problem(whole_classes=True)
+    model, unlearner = problem.model, small(ju.METHODS[name])
+    expected = jax.eval_shape(lambda: unlearner.init(jax.random.key(0), problem))
+
+    def init(key):
+        assert isinstance(key, jax.core.Tracer), "weights were made"
+        return model.init(key)
+
+    unseen = dataclasses.replace(problem, model=dataclasses.replace(model, init=init))
+    assert shapes.state_shapes(unlearner, unseen, jax.random.key(0)) == expected

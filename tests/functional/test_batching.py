@@ -22,6 +22,13 @@ def test_mapping_batches_equals_one_call_on_all_rows(rows, as_jax):
     np.testing.assert_array_equal(results["image"], images)
 
 
+@pytest.mark.parametrize("rows", [1, 6, 7])
+def test_mapping_batches_is_traced_where_the_call_is(rows):
+    values = np.arange(rows, dtype=np.float32)
+    found = jax.jit(lambda scale: map_batches(lambda x: {"x": x * scale}, (values,), 3))(2.0)
+    np.testing.assert_array_equal(found["x"], 2 * values)
+
+
 def test_batches_of_one_length_compile_once():
     sizes = []
 
