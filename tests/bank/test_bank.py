@@ -173,6 +173,20 @@ def test_a_training_that_is_taken_up_again_is_reported(tmp_path, problem):
     )
 
 
+def test_a_training_with_no_step_left_is_reported_too(tmp_path, problem, monkeypatch):
+    def killed(*given):
+        raise SystemExit
+
+    resumed = []
+    given = {"mesh": make_mesh(1), "checkpoint_seconds": 0.0}
+    with monkeypatch.context() as patched, pytest.raises(SystemExit):
+        patched.setattr(bank.Bank, "store", killed)
+        filled(tmp_path / "bank", problem, [0], **given)
+    note = lambda *count: resumed.append(count)  # noqa: E731
+    filled(tmp_path / "bank", problem, [0], on_resumed=note, **given)
+    assert resumed == [(4, 4)]
+
+
 @pytest.mark.parametrize("placement", ["device", "host"])
 def test_models_are_the_same_wherever_the_data_lie(tmp_path, problem, placement):
     stored, (record,) = filled(tmp_path / "bank", problem, [0], placement=placement)
