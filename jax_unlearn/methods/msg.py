@@ -1,6 +1,5 @@
 """MSG: re-initialise what matters to neither set more than the other, then fine-tune."""
 
-import functools
 from typing import Any, ClassVar
 
 import chex
@@ -8,25 +7,21 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jax_unlearn import functional
 from jax_unlearn.core import (
     RETAIN,
-    Examples,
-    Model,
     Problem,
     SearchRange,
     Variables,
     check_number,
     split_variables,
     static,
-    to_unit,
     with_params,
 )
 from jax_unlearn.data.dataset import take
 from jax_unlearn.methods.constructors import constructor
 from jax_unlearn.methods.convolutions import check_convolutions, redraw_kernels, smallest_share
-from jax_unlearn.methods.descent import Descent, DescentState, Schedule, as_before, needs_examples
-from jax_unlearn.sharding import batch_sharding
+from jax_unlearn.methods.descent import Descent, DescentState, Schedule, needs_examples
+from jax_unlearn.methods.train_gradients import add_gradients
 
 
 class MSG(Descent):
@@ -95,7 +90,7 @@ class MSG(Descent):
         # The permutation has split 0 and 1 off the key.
         for number, (examples, sign) in enumerate(sets, start=2):
             drawn = jax.random.fold_in(key, number)
-            carry = add_scores(problem.model, carry, examples, sign, self.batch_size, key=drawn)
+            carry = add_gradients(problem.model, carry, examples, sign, self.batch_size, key=drawn)
         return carry
 
     def transform(
@@ -108,55 +103,6 @@ class MSG(Descent):
             return jax.tree.map(lambda m, g: jnp.where(m, g, self.scale * g), extra, updates)
 
         return optax.chain(optax.stateless(update), optimizer)
-
-
-def add_scores(
-    model: Model,
-    carry: tuple[Any, Variables],
-    examples: Examples,
-    sign: float,
-    batch_size: int,
-    *,
-    key: chex.PRNGKey | None = None,
-) -> tuple[Any, Variables]:
-    """Add a set's signed gradients, batch by batch in train mode.
-
-    Args:
-      model: the network.
-      carry: scores so far, a pytree like the parameters; and the variables, whose statistics each
-        batch moves.
-      examples: the set; images are not augmented.
-      sign: what the gradients are multiplied by.
-      batch_size: rows at a time; each batch counts as its mean.
-      key: randomness of a network that draws in train mode.
-    """
-    add, arrays = functools.partial(_add_batch, model, sign), (examples.image, examples.label)
-    sharding = batch_sharding(carry[1])
-    key = key if model.takes_key else None
-    *carry, _ = functional.fold_batches(add, (*carry, key), arrays, batch_size, sharding=sharding)
-    return tuple(carry)
-
-
-@functools.partial(jax.jit, static_argnames="model")
-def _add_batch(
-    model: Model,
-    sign: float,
-    carry: tuple[Any, Variables, chex.PRNGKey | None],
-    images: jax.Array,
-    labels: jax.Array,
-    weight: jax.Array,
-) -> tuple[Any, Variables, chex.PRNGKey | None]:
-    total, variables, key = carry
-    now, following = (None, None) if key is None else jax.random.split(key)
-
-    def objective(params: Any) -> tuple[jax.Array, Variables]:
-        before = with_params(variables, params)
-        logits, after = model.forward(before, to_unit(images), train=True, weight=weight, key=now)
-        losses = functional.cross_entropy(logits, labels)
-        return sign * functional.weighted_mean(losses, weight), after
-
-    gradients, after = jax.grad(objective, has_aux=True)(split_variables(variables)[0])
-    return jax.tree.map(jnp.add, total, gradients), as_before(after, variables), following
 
 
 msg = constructor(MSG)

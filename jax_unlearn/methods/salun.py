@@ -74,19 +74,21 @@ class SalUn(RandomLabel):
         With ``'proximal'`` the original's parameters instead.
         """
         del key
-        forget = needs_examples("forget", problem.forget)
-        params, _ = split_variables(problem.variables)
         if self.masking == "proximal":
-            return params
+            return split_variables(problem.variables)[0]
+        return functional.top_share_mask(self.saliency(problem), self.keep)
+
+    def saliency(self, problem: Problem) -> Any:
+        """Saliency of every weight, a pytree like the parameters, divided by how many batches."""
         mean = functional.batch_importance(
             EvalLoss(problem.model, functional.cross_entropy),
             problem.variables,
-            as_rows(forget),
+            as_rows(needs_examples("forget", problem.forget)),
             self.batch_size,
             measure=_signed,
             **over_devices(problem),
         )
-        return functional.top_share_mask(jax.tree.map(jnp.abs, mean), self.keep)
+        return jax.tree.map(jnp.abs, mean)
 
     def transform(
         self, optimizer: optax.GradientTransformation, extra: Any

@@ -179,9 +179,10 @@ def test_a_training_with_no_step_left_is_reported_too(tmp_path, problem, monkeyp
 
     resumed = []
     given = {"mesh": make_mesh(1), "checkpoint_seconds": 0.0}
-    with monkeypatch.context() as patched, pytest.raises(SystemExit):
-        patched.setattr(bank.Bank, "store", killed)
+    monkeypatch.setattr(bank.Bank, "store", killed)
+    with pytest.raises(SystemExit):
         filled(tmp_path / "bank", problem, [0], **given)
+    monkeypatch.undo()
     note = lambda *count: resumed.append(count)  # noqa: E731
     filled(tmp_path / "bank", problem, [0], on_resumed=note, **given)
     assert resumed == [(4, 4)]

@@ -133,11 +133,19 @@ class Golden:
 
 
 def find(folders):
-    """Files of golden numbers by ``folder/name``, each path of the first folder that has it."""
+    """Files of golden numbers by ``folder/name``, each path of the first folder that has it.
+
+    Raises:
+      FileNotFoundError: there is none, and a test without one would pass.
+    """
     found = {}
     for folder in folders:
         for path in sorted(Path(folder).glob("*/*.npz")):
             found.setdefault(f"{path.parent.name}/{path.stem}", path)
+    if not found:
+        raise FileNotFoundError(
+            f"{' and '.join(map(str, folders))}: no golden numbers; expected FOLDER/NAME.npz below"
+        )
     return found
 
 

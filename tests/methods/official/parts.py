@@ -6,7 +6,7 @@ import numpy as np
 
 import jax_unlearn as ju
 from jax_unlearn.methods.convolutions import smallest_share
-from jax_unlearn.methods.msg import add_scores
+from jax_unlearn.methods.train_gradients import add_gradients
 
 from .golden import LAYERS
 from .network import network
@@ -40,10 +40,19 @@ def _last_blocks(golden, make, initial):
         **arguments,
     )
     problem = golden.problem(network(), initial=initial)
-    rows = golden.rows("retain", method.epochs)
-    # That one's loss holds the pull to the start, which is part of the optimizer here.
-    losses = None if golden.variant == "small_eval" else golden["loss"]
+    rows, losses = golden.rows("retain", method.epochs), golden["loss"]
+    if golden.variant == "small_eval":
+        # That one's loss holds the pull to the start, which is part of the optimizer here.
+        start = method.init(KEY, problem).variables["params"]
+        losses = losses - pulls(golden, start, golden.number("l2_to_start"))
     replay(golden, method, problem, rows, epochs=method.epochs, losses=losses)
+
+
+def pulls(golden, start, strength):
+    """Half the strength times the squared distance to the start, before each update: [T]."""
+    before = [start, *(golden.after(t)["params"] for t in range(golden.updates - 1))]
+    squares = (jax.tree.map(lambda a, b: jnp.sum((a - b) ** 2), start, now) for now in before)
+    return strength / 2 * np.array([sum(jax.tree.leaves(square)) for square in squares])
 
 
 @case("others/cf_k", "small_eval", "large_train", "goel")
@@ -92,7 +101,7 @@ def msg(golden):
     carry = (jax.tree.map(jnp.zeros_like, problem.variables["params"]), problem.variables)
     for rows, sign, batch_size in sets:
         chosen = ju.Examples(*(field[rows] for field in examples))
-        carry = add_scores(problem.model, carry, chosen, sign, batch_size)
+        carry = add_gradients(problem.model, carry, chosen, sign, batch_size)
     scores, scored = carry
     close(scores, golden.params("snip_grad_"))
     close(scored["batch_stats"], golden.statistics("snip_stats_"))

@@ -76,6 +76,10 @@ def same_mask(ours, theirs):
     close(jax.tree.map(lambda x: x.astype(int), ours), theirs)
 
 
+def halves(tree):
+    return jax.tree.map(lambda x: x / 2, tree)
+
+
 @case("salun_family/salun", "release_2026", "release_old")
 def salun(golden):
     """The mask from all forget rows in batches of 4 and 3; updates on four of them."""
@@ -92,6 +96,8 @@ def salun(golden):
         for keep in (0.1, 0.3, 0.5, 0.9, 1.0):
             ours = ju.salun(keep=keep, batch_size=batch_size).extra(None, problem)
             same_mask(ours, golden.params(f"mask_batch{batch_size}_share{keep}_"))
+    # Theirs is the sum over both batches of the forget set.
+    close(method.saliency(problem), halves(golden.params("saliency_batch4_")), "saliency")
     relabel(golden, method, problem)
 
 

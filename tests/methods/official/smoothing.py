@@ -1,9 +1,14 @@
 """Methods with draws or an order of their own: JiT and SFR-on."""
 
+import dataclasses
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 import jax_unlearn as ju
+from jax_unlearn import functional
+from jax_unlearn.methods.edit import EvalLoss
 
 from .network import network
 from .replay import KEY, case, close, replay
@@ -59,11 +64,39 @@ def sfr_on(golden):
         batch_size=golden.number("batch_size"),
     )
     problem = golden.problem(network())
-    close(method.mask(problem), golden.params("mask_"), "mask")
+    same_fisher(method, problem, golden, "")
+    same_fisher(dataclasses.replace(method, batch_size=5), problem, golden, "batch5_")
     # The method's own order has the two kinds of step where the file has them.
     pool = golden.pool()
     epochs = range(method.num_epochs)
     rows = np.concatenate([method.batch_indices(KEY, epoch, pool)[:, 0] for epoch in epochs])
     shown = np.asarray(pool.role)[rows]
     np.testing.assert_array_equal(shown == ju.FORGET, golden["is_forget_update"])
-    replay(golden, method, problem, golden["index"][: golden.updates], labels=golden["target"])
+    rows, labels = golden["index"][: golden.updates], golden["target"]
+    replay(golden, method, problem, rows, labels=labels, losses=losses_of_both_kinds(golden))
+
+
+def same_fisher(method, problem, golden, size):
+    """The Fisher information of both sets, from batches of one size, and the mask that it makes."""
+    examples, forget = golden.examples
+    # The same for all variants, which begin with the same weights, and stored once.
+    stored = golden.shared("default_ema1")
+    loss = EvalLoss(problem.model, functional.cross_entropy)
+    for name, chosen in (("forget", forget), ("remain", ~forget)):
+        rows = (examples.image[chosen], examples.label[chosen])
+        fisher = functional.batch_importance(loss, problem.variables, rows, method.batch_size)
+        close(fisher, stored.params(f"fisher_{name}_{size}"), f"Fisher information of {name}")
+    close(method.mask(problem), golden.params(f"mask_{size}"), "mask")
+
+
+def losses_of_both_kinds(golden):
+    """Cross-entropy of retain rows; of forget rows its weighted sum, times minus alpha."""
+    losses, iteration = golden["ce"].copy(), 0
+    every = golden.number("forget_freq")
+    for update in np.flatnonzero(golden["is_forget_update"]):
+        log_probability = jax.nn.log_softmax(golden["logits"][update])
+        each = -np.take_along_axis(log_probability, golden["target"][update][:, None], 1)[:, 0]
+        weighted = np.sum(golden["adaptive_weight"][update] * each)
+        losses[update] = -golden["alpha_t"][iteration] * weighted
+        iteration += every
+    return losses
