@@ -10,6 +10,7 @@ from jax_unlearn import functional
 from jax_unlearn.core import (
     FORGET,
     Batch,
+    Problem,
     SearchRange,
     StepInfo,
     Variables,
@@ -18,7 +19,8 @@ from jax_unlearn.core import (
     static,
 )
 from jax_unlearn.methods.constructors import constructor
-from jax_unlearn.methods.descent import Descent, Forward, as_before
+from jax_unlearn.methods.descent import Descent, Forward, as_before, needs_examples
+from jax_unlearn.methods.input_scale import InputScale, check_channels, check_scale
 
 REDUCTIONS = ("sum", "mean")
 GRADIENTS = ("clean", "both")
@@ -37,11 +39,13 @@ class JiT(Descent):
     takes g_1 + ... + g_k, which is ``momentum=1``; and it leaves the network in train mode, where
     each of the 1 + ``samples`` passes moves BatchNorm's statistics, which is ``train_mode=True``.
 
-    Sigma is in units of pixels in [0, 1]; the released code's are of normalised pixels, about five
-    times as small on CIFAR-10, and so are its slopes.
+    The published numbers are of normalised pixels, so noise and distances are in units of
+    ``input_scale``.
 
     Attributes:
-      sigma: standard deviation of the noise, > 0.
+      sigma: standard deviation of the noise, > 0, in units of ``input_scale``.
+      input_scale: unit of the input, one number or one per channel: a data set's standard
+        deviation, which is about 0.25 on CIFAR-10.
       samples: draws of noise for each example at every step; in eval mode all go through the
         network at once, without gradients unless ``gradient='both'``.
       reduction: over a batch's examples, ``'sum'`` or ``'mean'``.
@@ -60,6 +64,7 @@ class JiT(Descent):
     train_mode: bool = False
     augment: bool = False
     sigma: float = 0.01
+    input_scale: InputScale = 0.25
     samples: int = static(25)
     reduction: str = "sum"
     gradient: str = "clean"
@@ -76,9 +81,15 @@ class JiT(Descent):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_number("sigma", self.sigma, above=0)
+        check_scale(self.input_scale)
         check_number("samples", self.samples, low=1, whole=True)
         check_choice("reduction", self.reduction, REDUCTIONS)
         check_choice("gradient", self.gradient, GRADIENTS)
+
+    def check(self, problem: Problem, *, exact: bool = True) -> None:
+        """Raise InputError where the unit's numbers are not those of the channels."""
+        super().check(problem, exact=exact)
+        check_channels(self.input_scale, needs_examples("forget", problem.forget))
 
     def noise(self, batch: Batch, info: StepInfo) -> jax.Array:
         """Standard normal numbers [B, samples, H, W, C] for this step."""
@@ -91,12 +102,15 @@ class JiT(Descent):
         """Sum or mean over the batch of the examples' mean slopes."""
         del extra
         weight = batch.weight if self.clip else None
-        noisy = functional.perturb(batch.image, self.noise(batch, info), self.sigma, weight)
+        unit = jnp.asarray(self.input_scale, batch.image.dtype)
+        noise = unit * self.noise(batch, info)
+        noisy = functional.perturb(batch.image, noise, self.sigma, weight)
         logits = forward(batch)
         others = _logits_of_all(forward, batch, noisy)
         if self.gradient == "clean":
             others = jax.lax.stop_gradient(others)
-        slopes = functional.local_lipschitz(logits, others, batch.image, noisy).mean(axis=1)
+        slopes = functional.local_lipschitz(logits, others, batch.image / unit, noisy / unit)
+        slopes = slopes.mean(axis=1)
         loss = functional.weighted_mean(slopes, batch.weight)
         if self.reduction == "sum":
             loss = loss * batch.weight.sum().astype(loss.dtype)

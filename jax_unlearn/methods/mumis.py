@@ -35,6 +35,7 @@ from jax_unlearn.core import (
 from jax_unlearn.functional.sensitivity import DIFFERENTIATIONS, LogitsFn
 from jax_unlearn.methods.constructors import constructor
 from jax_unlearn.methods.descent import Forward, needs_examples
+from jax_unlearn.methods.input_scale import InputScale, check_channels, check_scale
 from jax_unlearn.methods.last_layer import last_linear_layer, scale_outside
 from jax_unlearn.methods.stretches import Stretches
 from jax_unlearn.sharding import batch_sharding
@@ -70,7 +71,7 @@ def _sensitivities(
 
 
 def _in_units(
-    logits_fn: LogitsFn, images: jax.Array, scale: float | tuple[float, ...]
+    logits_fn: LogitsFn, images: jax.Array, scale: InputScale
 ) -> tuple[LogitsFn, jax.Array]:
     """Change the unit of the input, uint8 or float in [0, 1], from 1 to ``scale``."""
     images = to_unit(images) if images.dtype == jnp.uint8 else images
@@ -151,7 +152,7 @@ class MUMis(Stretches):
     stop_classes: str = "one"
     body_rate: float = 0.03
     last_layer: str = ""
-    input_scale: float | tuple[float, ...] = 1.0
+    input_scale: InputScale = 1.0
     differentiate: str = "auto"
     terms: str = "both"
 
@@ -172,9 +173,7 @@ class MUMis(Stretches):
         check_number("check_examples", self.check_examples, low=0, whole=True)
         check_choice("stop_classes", self.stop_classes, STOP_CLASSES)
         check_number("body_rate", self.body_rate, low=0)
-        scales = self.input_scale if isinstance(self.input_scale, tuple) else (self.input_scale,)
-        for scale in scales:
-            check_number("input_scale", scale, above=0)
+        check_scale(self.input_scale)
         check_choice("differentiate", self.differentiate, ("auto", *DIFFERENTIATIONS))
         check_choice("terms", self.terms, TERMS)
 
@@ -183,13 +182,7 @@ class MUMis(Stretches):
         super().check(problem, exact=exact)
         if self.body_rate != 1:
             last_linear_layer(problem, self.last_layer)
-        scales = np.size(self.input_scale)
-        channels = _forget(problem).image.shape[-1]
-        if scales not in (1, channels):
-            raise InputError(
-                f"input_scale={self.input_scale}: {scales} numbers for images of {channels} "
-                "channels; expected one, or one per channel"
-            )
+        check_channels(self.input_scale, _forget(problem))
 
     def batch_indices(self, key: chex.PRNGKey, epoch: int, pool: Pool) -> jax.Array:
         """The next ``check_every`` steps of passes over the forget set, fewer at the limit."""

@@ -311,7 +311,14 @@ PUBLISHED = {
     },
     "jit": {
         **{"optimizer": "sgd", "momentum": 0.0, "weight_decay": 0.0, "learning_rate": 3e-4},
-        **{"epochs": 1, "sigma": 0.01, "samples": 25, "reduction": "sum", "gradient": "clean"},
+        **{
+            "epochs": 1,
+            "sigma": 0.01,
+            "input_scale": 0.25,
+            "samples": 25,
+            "reduction": "sum",
+            "gradient": "clean",
+        },
         **{"clip": True, "train_mode": False, "augment": False},
     },
     "boundary_shrink": {
@@ -463,6 +470,7 @@ BAD = {
     "jit": {
         **DESCENT,
         **{"sigma": (NAN, 0), "samples": (0, 1.5), "reduction": ("max",), "gradient": ("noisy",)},
+        **{"input_scale": (NAN, 0)},
     },
     "boundary_shrink": {"bound": (NAN, -0.1)},
     "boundary_expand": {"new_weights": ("normal",)},

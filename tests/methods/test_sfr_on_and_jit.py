@@ -107,6 +107,24 @@ def test_jits_sum_is_its_mean_times_the_number_of_examples():
     np.testing.assert_allclose(of["sum"], 7 * of["mean"], rtol=1e-5)
 
 
+@pytest.mark.parametrize("unit", [0.2, (0.2,)])
+def test_jits_noise_and_distances_are_in_units_of_the_input_scale(unit):
+    batch, info = next(batches(ju.jit(batch_size=10)))
+    losses = []
+    for scale, sigma in ((1.0, 0.06), (unit, 0.3)):
+        method = ju.jit(batch_size=10, input_scale=scale, sigma=sigma)
+        state = method.init(KEY, PROBLEM)
+        losses.append(one_update(method, PROBLEM.model, state, batch, info)[1]["loss"])
+    np.testing.assert_allclose(losses[1], 0.2 * losses[0], rtol=1e-5)
+
+
+def test_jit_wants_one_scale_or_one_per_channel():
+    with pytest.raises(
+        ju.InputError, match=r"^input_scale=\(0.2, 0.3\): 2 numbers for images of 1 "
+    ):
+        ju.jit(input_scale=(0.2, 0.3)).check(PROBLEM)
+
+
 def test_through_both_branches_jit_has_another_gradient_and_the_same_loss():
     batch, info = next(batches(ju.jit(batch_size=10)))
     ways = []

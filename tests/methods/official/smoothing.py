@@ -23,6 +23,8 @@ def _just_in_time(golden, **options):
         learning_rate=golden.number("lr"),
         sigma=golden.number("sigma"),
         samples=golden.number("n_samples"),
+        # The file's images are as the network sees them.
+        input_scale=1.0,
         **options,
     )
     rows = golden.rows("forget")
