@@ -1,5 +1,7 @@
 """The unit of the input: pixels are in [0, 1], and published numbers often of normalised ones."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jax_unlearn.core import Examples, InputError, check_number
@@ -22,3 +24,8 @@ def check_channels(scale: InputScale, examples: Examples) -> None:
             f"input_scale={scale}: {numbers} numbers for images of {channels} channels; expected "
             "one, or one per channel"
         )
+
+
+def unit_for(images: jax.Array, scale: InputScale) -> jax.Array:
+    """The unit as an array that images [..., C], or what is shaped like them, are divided by."""
+    return jnp.asarray(scale, images.dtype).reshape((1,) * (images.ndim - 1) + (-1,))

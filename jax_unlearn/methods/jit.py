@@ -20,7 +20,7 @@ from jax_unlearn.core import (
 )
 from jax_unlearn.methods.constructors import constructor
 from jax_unlearn.methods.descent import Descent, Forward, as_before, needs_examples
-from jax_unlearn.methods.input_scale import InputScale, check_channels, check_scale
+from jax_unlearn.methods.input_scale import InputScale, check_channels, check_scale, unit_for
 
 REDUCTIONS = ("sum", "mean")
 GRADIENTS = ("clean", "both")
@@ -102,15 +102,15 @@ class JiT(Descent):
         """Sum or mean over the batch of the examples' mean slopes."""
         del extra
         weight = batch.weight if self.clip else None
-        unit = jnp.asarray(self.input_scale, batch.image.dtype)
-        noise = unit * self.noise(batch, info)
+        noise = self.noise(batch, info)
+        noise = noise * unit_for(noise, self.input_scale)
         noisy = functional.perturb(batch.image, noise, self.sigma, weight)
         logits = forward(batch)
         others = _logits_of_all(forward, batch, noisy)
         if self.gradient == "clean":
             others = jax.lax.stop_gradient(others)
-        slopes = functional.local_lipschitz(logits, others, batch.image / unit, noisy / unit)
-        slopes = slopes.mean(axis=1)
+        here, there = (x / unit_for(x, self.input_scale) for x in (batch.image, noisy))
+        slopes = functional.local_lipschitz(logits, others, here, there).mean(axis=1)
         loss = functional.weighted_mean(slopes, batch.weight)
         if self.reduction == "sum":
             loss = loss * batch.weight.sum().astype(loss.dtype)

@@ -35,7 +35,7 @@ from jax_unlearn.core import (
 from jax_unlearn.functional.sensitivity import DIFFERENTIATIONS, LogitsFn
 from jax_unlearn.methods.constructors import constructor
 from jax_unlearn.methods.descent import Forward, needs_examples
-from jax_unlearn.methods.input_scale import InputScale, check_channels, check_scale
+from jax_unlearn.methods.input_scale import InputScale, check_channels, check_scale, unit_for
 from jax_unlearn.methods.last_layer import last_linear_layer, scale_outside
 from jax_unlearn.methods.stretches import Stretches
 from jax_unlearn.sharding import batch_sharding
@@ -75,8 +75,8 @@ def _in_units(
 ) -> tuple[LogitsFn, jax.Array]:
     """Change the unit of the input, uint8 or float in [0, 1], from 1 to ``scale``."""
     images = to_unit(images) if images.dtype == jnp.uint8 else images
-    units = jnp.asarray(scale, images.dtype).reshape((1,) * (images.ndim - 1) + (-1,))
-    return (lambda x: logits_fn(x * units)), images / units
+    unit = unit_for(images, scale)
+    return (lambda x: logits_fn(x * unit)), images / unit
 
 
 class MUMis(Stretches):
