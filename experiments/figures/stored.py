@@ -1,6 +1,5 @@
 """Figures of what the bank has stored: predictions, histories and times."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -79,19 +78,18 @@ def _pooled(models: Sequence[Predictions]) -> Predictions:
 
 def time(run: Finished, chosen: Chosen, title: str) -> Drawing:
     """Unlearning time per method, without compilation."""
-    del run
-    seconds = {name: _seconds(records) for name, records in chosen.methods.items()}
+    seconds = {name: _seconds(run, records) for name, records in chosen.methods.items()}
     if not seconds:
         raise Missing("needs a method of which not every model collapsed")
-    retrain = _seconds(chosen.oracles)
+    retrain = _seconds(run, chosen.oracles)
     if not np.isfinite(retrain).any():
         raise Missing("needs oracles that were trained here, not taken from a reference")
     figure = time_figure(seconds, retrain=retrain, title=title)
     return Drawing([Picture(f"{chosen.stem}-time", title, figure)])
 
 
-def _seconds(records: Sequence[Record]) -> list[float]:
-    return [float(record.outcome.get("run_seconds", math.nan)) for record in records]
+def _seconds(run: Finished, records: Sequence[Record]) -> list[float]:
+    return [run.bank.run_seconds(record) for record in records]
 
 
 def mumis_course(run: Finished, chosen: Chosen, title: str) -> Drawing:

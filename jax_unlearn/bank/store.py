@@ -21,6 +21,7 @@ once, and what is read is compared with the digests that were stored with it.
 import contextlib
 import io
 import json
+import math
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -131,6 +132,20 @@ class Bank:
           InputError: there is no such model, or its record is damaged.
         """
         return self._read_record(address)[0]
+
+    def run_seconds(self, record: Record) -> float:
+        """Time of a model's steps; NaN where it is not known.
+
+        In a sequence it is that of all steps: they all had to be taken to come to this model.
+        """
+        seconds = float(record.outcome.get("run_seconds", math.nan))
+        before = record.ingredients["original"]
+        if before is None or not self.has(before):
+            return seconds
+        begun = self.record(before)
+        if begun.ingredients["kind"] != "unlearned":
+            return seconds
+        return seconds + self.run_seconds(begun)
 
     def records(self, kind: str | None = None, request: str | None = None) -> list[Record]:
         """Records of the models stored, in the order of kind, seed and address.

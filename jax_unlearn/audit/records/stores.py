@@ -330,7 +330,7 @@ def bank_items(bank: Bank, records: Iterable[Record], request: str) -> list[Item
         Item(
             bank.path / "models" / record.address / "outputs.npz",
             record.ingredients["seed"],
-            float(record.outcome.get("run_seconds", math.nan)),
+            bank.run_seconds(record),
             str(record.outcome.get("note") or record.outcome.get("status", "")),
             _course(record.outcome.get("history", [])),
             probes[record.address] if probes[record.address].is_file() else None,

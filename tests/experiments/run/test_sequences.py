@@ -81,6 +81,15 @@ def test_the_second_step_goes_on_from_the_model_that_the_first_left(path):
     assert not bank.has_weights(second)
 
 
+def test_a_sequences_time_is_that_of_all_its_steps(path):
+    bank, by_text, (first, second) = records(path)
+    seconds = [record.outcome["run_seconds"] for record in (first, second)]
+    assert bank.run_seconds(first) == seconds[0] > 0
+    assert bank.run_seconds(second) == sum(seconds)
+    sources = {one.text: one for one in gather_sources([], str(path), [], [])}
+    assert sources[TEXT].methods["finetune"][0].seconds == sum(seconds)
+
+
 def test_each_step_may_have_a_method_of_its_own(path):
     _, _, (first, second) = records(path, RUM)
     assert second.ingredients["original"] == first.address
