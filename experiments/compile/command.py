@@ -17,6 +17,7 @@ from ..shared.reading import ExperimentCommand, read_command
 from ..shared.writable import check_writable
 from . import __doc__ as description
 from .compiling import prepare
+from .derived import derive
 from .findings import Findings
 from .jobs import PROGRAMS, one_shot
 from .measuring import Record
@@ -52,6 +53,8 @@ def execute(command: Command, terminal: Console) -> None:
     """Compile what the folder lacks and print it all."""
     if not command.target:
         raise InputError("target='': expected one or more, such as gpu:h100:8 or tpu:v5e:2x2")
+    if not command.programs:
+        raise InputError(f"programs='': expected one or more of {', '.join(PROGRAMS)}")
     for name in command.programs:
         check_choice("programs", name, PROGRAMS)
     targets = [parse_target(text) for text in command.target]
@@ -76,6 +79,7 @@ def execute(command: Command, terminal: Console) -> None:
                     records[job.name] = compiling.compile(job, fit=command.fit, known=known)
                 findings.write()
                 say(f"{text} {job.name}: {_told(records[job.name])}")
+        derive(records)
         findings.totals[text] = totals(settings, records)
         findings.write()
     _report(settings, findings, out, terminal)

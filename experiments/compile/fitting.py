@@ -13,26 +13,36 @@ from .settings import Settings
 TRIES = 4
 """Programs that a search compiles at most."""
 
-SHRINK = 0.9
-"""Factor of a batch that does not fit, to the next one that is tried."""
+STEP = 0.9
+"""Between a batch that is tried and the next: this factor downwards, one over it upwards."""
 
 
 def confirmed_batch(fits: Callable[[int], bool], guess: int, multiple: int) -> int:
-    """The guess, or the first of a few smaller batches that fits; 0 where none of them does.
+    """The largest of a few batches that fits: from the guess on upwards, or else downwards.
+
+    It is 0 where none of them does.
 
     Args:
       fits: whether a program of a batch compiles and has room.
       guess: rows of the first that is tried.
       multiple: number of devices that share a batch.
     """
-    batch = guess
+    batch, most = guess, 0
     for _ in range(TRIES):
         if batch < multiple:
             break
         if fits(batch):
-            return batch
-        batch = int(batch * SHRINK) // multiple * multiple
-    return 0
+            most = batch
+            if batch < guess:
+                break
+            batch = int(batch / STEP) // multiple * multiple
+        elif most:
+            break
+        else:
+            batch = int(batch * STEP) // multiple * multiple
+        if batch == most:
+            break
+    return most
 
 
 def check_data(problem: Problem, room: float, *, where: str, shares: int = 1) -> None:

@@ -103,6 +103,9 @@ def settle(experiment: Experiment, *, batch: int = 0) -> Settings:
     check_number("batch", batch, low=0, whole=True)
     experiment = with_batch(experiment, batch) if batch else experiment
     validate(experiment)
+    # What weights a network begins with changes no program, and they may be far away.
+    network = dataclasses.replace(experiment.network, weights="")
+    experiment = dataclasses.replace(experiment, network=network)
     drawn = data.with_seeds(experiment.requests, experiment.request_seeds)
     experiment = dataclasses.replace(experiment, requests=data.with_steps(drawn))
     dataset = stand_in(experiment)

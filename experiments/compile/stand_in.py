@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Iterable
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -85,21 +86,39 @@ def stand_in(experiment: Experiment) -> data.Dataset:
     fine = [
         np.arange(n, dtype=np.int32) % sizes.fine for n in (sizes.train, sizes.test) if sizes.fine
     ]
+    asked = [step for text in experiment.requests for step in data.parse_request(text).steps]
+    fine_asked, coarse_asked = (
+        [c for step in asked if (step.kind == "subclass") == of_fine for c in step.classes]
+        for of_fine in (True, False)
+    )
     made: data.Dataset = StandIn(
         name=settings.name,
         train=train,
         test=test,
         num_classes=sizes.classes,
-        class_names=tuple(map(str, range(sizes.classes))),
+        class_names=_names(sizes.classes, coarse_asked),
         train_fine=fine[0] if fine else None,
         test_fine=fine[1] if fine else None,
-        fine_names=tuple(map(str, range(sizes.fine))),
+        fine_names=_names(sizes.fine, fine_asked),
     )
     with naming("data."):
         made = data.subset(made, settings.train_size or None, settings.test_size or None)
         if not settings.validation_size:
             return made
         return data.hold_out(made, settings.validation_size, settings.validation_seed)
+
+
+def _names(count: int, asked: Iterable[int | str]) -> tuple[str, ...]:
+    """Numbers for names, and from the last class on the names that are asked for.
+
+    Which class has which name changes no size.
+    """
+    names = [str(number) for number in range(count)]
+    known = set(names)
+    for place, name in enumerate(dict.fromkeys(str(c) for c in asked if str(c) not in known)):
+        if place < count:
+            names[-1 - place] = name
+    return tuple(names)
 
 
 def _examples(count: int, sizes: Sizes) -> Examples:

@@ -18,52 +18,35 @@ COSTS = (
 PARTS = ("program", "collectives", "convolutions", "oversized", "copies", "transposes")
 
 
-def per_image(record: Record) -> tuple[float, float]:
-    """Operations and bytes for each image, over all devices that share a batch."""
-    share = record["shards"] / record["batch"]
-    return record["flops"] * share, record["bytes"] * share
-
-
 def costs(records: Mapping[str, Record]) -> list[list[str]]:
-    """Rows of the table of costs."""
-    return [_costs(name, record, records) for name, record in records.items()]
+    """Rows of the table of costs, of records with what is derived from them."""
+    return [_costs(name, record) for name, record in records.items()]
 
 
-def _costs(name: str, record: Record, records: Mapping[str, Record]) -> list[str]:
+def _costs(name: str, record: Record) -> list[str]:
     if record["error"] is not None:
         return [name, "-", record["error"], *[""] * (len(COSTS) - 3)]
-    flops, moved = per_image(record)
-    kind, size = name.split()[-2:]
-    # A loop is compared with a loop where there is one.
-    kinds = ("step",) if kind == "plain" else (kind, "step")
-    alike = next((records[n] for k in kinds if (n := f"training {k} {size}") in records), None)
-    ratios = [
-        _ratio(record, other) if kind in ("step", "scan", "plain") else ""
-        for other in (alike, records.get(f"training plain {size}"))
-    ]
-    seconds = record["bound_seconds"]
+    per_image, seconds = record["per_image"], record["bound_seconds"]
     most = "-" if record["largest_batch"] is None else str(record["largest_batch"])
+    memory = f"{record['memory']['total'] / 2**30:.3g}"
+    bound = [f"{1e3 * seconds:.3g} ({record['bound_by']})", f"{record['images_per_second']:.4g}"]
+    if not record["fits"]:
+        memory += f", does not fit {record['room'] / 2**30:.3g}"
+        bound = ["", ""]
     return [
         name,
         f"= {record['same_as']}" if "same_as" in record else f"{record['seconds']:.0f}",
-        f"{flops / 1e9:.4g}",
-        f"{moved / 1e6:.4g}",
-        *ratios,
-        f"{record['memory']['total'] / 2**30:.3g}",
+        f"{per_image['flops'] / 1e9:.4g}",
+        f"{per_image['bytes'] / 1e6:.4g}",
+        *(_ratio(record.get(other)) for other in ("of_cross_entropy", "of_plain")),
+        memory,
         most if record.get("confirmed") else f"~{most}",
-        f"{1e3 * seconds:.3g} ({record['bound_by']})",
-        f"{record['batch'] * record['models'] / seconds:.4g}",
+        *bound,
     ]
 
 
-def _ratio(record: Record, other: Record | None) -> str:
-    """Operations and bytes for an image as multiples of another program's."""
-    if other is None or other["error"] is not None:
-        return ""
-    return " / ".join(
-        f"{mine / theirs:.2f}"
-        for mine, theirs in zip(per_image(record), per_image(other), strict=True)
-    )
+def _ratio(found: Mapping[str, float] | None) -> str:
+    return "" if found is None else f"{found['flops']:.2f} / {found['bytes']:.2f}"
 
 
 def parts(records: Mapping[str, Record]) -> list[list[str]]:
@@ -110,9 +93,10 @@ def notes(records: Mapping[str, Record], totals: Mapping[str, Any]) -> list[str]
     if "models_per_hour" in totals:
         said.append(f"A bank at the bound: {totals['models_per_hour']:.4g} models an hour.")
     if "minutes" in totals:
+        missing = f"; without {', '.join(totals['without'])}" if totals["without"] else ""
         said.append(
-            f"The whole setting at the bound, its {totals['models']} models one after another: "
-            f"{totals['minutes']:.4g} minutes."
+            f"The whole setting at the bound, {totals['models']} models one after another, each "
+            f"batch shared by all devices: {totals['minutes']:.4g} minutes{missing}."
         )
     if "images_per_second" in totals:
         said.append(

@@ -33,13 +33,19 @@ def totals(settings: Settings, records: Mapping[str, Record]) -> dict[str, Any]:
     """What follows from the bounds of a target's programs; what is not compiled is left out.
 
     ``models_per_hour`` of a bank; ``minutes`` of originals, oracles and unlearned models of the
-    whole setting, one after another with all devices sharing each batch, evaluation included, and
-    for how many models; ``images_per_second`` and bytes per second that training takes in.
+    whole setting, one after another with all devices sharing each batch, evaluation included, for
+    how many models, and ``without`` which rows; ``images_per_second`` and bytes per second that
+    training takes in. Models that only choose a request's examples are not counted.
     """
     best: dict[str, Record] = {}
     for name, record in records.items():
         row, program, _ = name.rsplit(" ", 2)
-        if record["error"] is None and program in ("step", "scan", "evaluation", "bank"):
+        if record["error"] is not None or not record["fits"]:
+            continue
+        if program in ("step", "scan", "evaluation", "bank"):
+            if row == TRAINING and record["batch"] != _padded(settings, record):
+                # What methods with another batch are compared with.
+                continue
             key = row if program in ("step", "scan") else program
             # The loop is what an accelerator runs; it comes after the step.
             best[key] = record
@@ -56,25 +62,31 @@ def totals(settings: Settings, records: Mapping[str, Record]) -> dict[str, Any]:
     return found
 
 
+def _padded(settings: Settings, record: Record) -> int:
+    """Rows of a training batch, with what fills it up for the devices that share it."""
+    return -(-settings.recipe.batch_size // record["shards"]) * record["shards"]
+
+
 def _minutes(settings: Settings, best: Mapping[str, Record], training: int) -> dict[str, Any]:
-    """Minutes of a whole setting; nothing where a method's program is missing."""
+    """Minutes of a whole setting, for how many models, and the rows that it is without."""
     experiment = settings.experiment
     requests = experiment.requests
     trained = len(experiment.seeds) + len(requests) * count_oracles(
         experiment.runs, experiment.oracles
     )
     seconds, models = trained * training * best[TRAINING]["bound_seconds"], trained
+    without: dict[str, None] = {}
     for request in requests:
         for row, method in settings.methods(request).items():
-            models += experiment.runs
-            if not method.num_epochs:
-                continue
+            # An edit takes no steps; of others the program may be missing.
             if row not in best:
-                return {}
+                without[row] = None
+                continue
+            models += experiment.runs
             steps = planned_steps(method, settings.unlearning(request, method))
             seconds += experiment.runs * steps * best[row]["bound_seconds"]
     if "evaluation" in best:
         images = len(settings.dataset.train.label) + len(settings.dataset.test.label)
         batches = -(-images // best["evaluation"]["batch"])
         seconds += models * batches * best["evaluation"]["bound_seconds"]
-    return {"minutes": seconds / 60, "models": models}
+    return {"minutes": seconds / 60, "models": models, "without": list(without)}

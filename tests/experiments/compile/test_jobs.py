@@ -15,6 +15,7 @@ from experiments.compile.plain_networks import PLAIN, plain_model
 from experiments.compile.settings import settle
 from experiments.compile.stand_in import SIZES, stand_in
 from experiments.compile.totals import planned_steps, totals
+from experiments.configs import preset, preset_names
 from experiments.shared.config import Experiment
 from experiments.shared.original import Data, Network, Training
 from jax_unlearn.sharding import Layout
@@ -63,6 +64,13 @@ def test_a_batch_of_ones_own_is_every_methods(settings):
     assert {job.batch for job in jobs_of(settle(SMALL, batch=20), ("step", "bank"))} == {20}
 
 
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_is_settled_without_its_data(name):
+    found = settle(preset(name))
+    assert found.arguments.keys() >= set(preset(name).requests)
+    assert found.experiment.network.weights == ""
+
+
 def test_planned_steps_are_those_that_a_run_takes(settings):
     assert planned_steps(settings.recipe, settings.training()) == 3 * 13
     methods = settings.methods("class:3")
@@ -76,7 +84,8 @@ def test_planned_steps_are_those_that_a_run_takes(settings):
 
 def test_totals_add_up_bounds_times_steps(settings):
     def record(seconds, batch, models=1):
-        return {"error": None, "bound_seconds": seconds, "batch": batch, "models": models}
+        given = {"error": None, "fits": True, "shards": 4}
+        return {**given, "bound_seconds": seconds, "batch": batch, "models": models}
 
     found = totals(
         settings,
@@ -84,6 +93,8 @@ def test_totals_add_up_bounds_times_steps(settings):
             "training step b40": record(9.0, 40),
             "training scan b40": record(1.0, 40),
             "finetune scan b40": record(2.0, 40),
+            # MU-Mis' batches are others, and so is what they are compared with.
+            "training step b32": record(77.0, 32),
             "mumis step b32": record(0.5, 32),
             "predictions evaluation b200": record(0.25, 200),
             "training bank b40": record(2.0, 40, 4),
@@ -94,8 +105,9 @@ def test_totals_add_up_bounds_times_steps(settings):
     assert found["models_per_hour"] == pytest.approx(4 * 3600 / (39 * 2.0))
     assert found["images_per_second"] == 40
     assert found["input_bytes_per_second"] == 40 * 32 * 32 * 3
-    # Two originals and four oracles of two requests; of both methods a model for each.
-    trained, models = 2 + 2 * 4, 2 + 2 * 4 + 2 * 3 * 2
+    # Two originals and four oracles of two requests; of both methods a model for each. SSD edits.
+    trained, models = 2 + 2 * 4, 2 + 2 * 4 + 2 * 2 * 2
+    assert found["without"] == ["ssd"]
     finetune = 24 + 2 * 12  # a tenth is forgotten by either request
     mumis = 2 * 200
     seconds = trained * 39 * 1.0 + 2 * (finetune * 2.0 + mumis * 0.5) + models * 3 * 0.25

@@ -5,7 +5,6 @@ descent on the sum of squares of a 3x3 convolution of 8 to 16 channels, stride 2
 16 images of 8x8, which are gathered from 100. They lack metadata.
 """
 
-import math
 import pathlib
 
 import jax
@@ -13,13 +12,14 @@ import jax.numpy as jnp
 import pytest
 
 from experiments.compile.convolutions import convolutions, product_flops
+from experiments.compile.derived import derive
 from experiments.compile.fitting import confirmed_batch
 from experiments.compile.hlo import parse
 from experiments.compile.jobs import Job
 from experiments.compile.measuring import describe, measure
 from experiments.compile.program import Shape
 from experiments.compile.roofline import bound, largest_batch
-from experiments.compile.tables import costs, per_image
+from experiments.compile.tables import costs
 from experiments.compile.traffic import bytes_accessed, collectives, custom_calls, opcodes
 from experiments.shared.chip import chip_named
 
@@ -167,14 +167,23 @@ def test_a_batch_is_confirmed_by_a_few_tries_that_become_smaller():
 
     assert confirmed_batch(fits, 1000, 8) == 800
     assert tried == [1000, 896, 800]
+    tried.clear()
+    assert confirmed_batch(fits, 640, 8) == 776
+    assert tried == [640, 704, 776, 856]
     assert confirmed_batch(lambda batch: False, 1000, 8) == 0
     assert confirmed_batch(lambda batch: True, 4, 8) == 0
+    assert confirmed_batch(lambda batch: True, 8, 8) == 8
 
 
 def test_costs_of_an_image_are_of_all_devices_that_share_a_batch():
-    record = {"flops": 10.0, "bytes": 20.0, "batch": 8, "shards": 4}
-    assert per_image(record) == (5.0, 10.0)
-    assert math.isclose(per_image(record | {"shards": 1})[0], 1.25)
+    record = {"error": None, "flops": 10.0, "bytes": 20.0, "batch": 8, "shards": 4, "models": 3}
+    record |= {"memory": {"total": 7}, "room": 8.0, "bound_seconds": 0.5}
+    records = {"a step b8": record, "b step b8": record | {"shards": 1, "room": 6.0}}
+    derive(records)
+    assert records["a step b8"]["per_image"] == {"flops": 5.0, "bytes": 10.0}
+    assert records["b step b8"]["per_image"] == {"flops": 1.25, "bytes": 2.5}
+    assert [one["fits"] for one in records.values()] == [True, False]
+    assert record["images_per_second"] == 48.0
 
 
 def test_the_very_program_that_another_is_is_not_compiled_again():
@@ -197,15 +206,17 @@ def test_the_very_program_that_another_is_is_not_compiled_again():
     assert same == [None, "training step b4", None, "training step b4"]
     first, second = (known[f"{row} step b4"] for row in ("training", "finetune"))
     assert second == first | {"same_as": "training step b4"}
+    derive(known)
     assert [row[1] for row in costs(known)][1::2] == ["= training step b4"] * 2
 
 
 def test_a_loop_is_compared_with_a_loop():
     record = {"error": None, "seconds": 1.0, "batch": 8, "models": 1, "shards": 1, "flops": 4.0}
     record |= {"bytes": 8.0, "memory": {"total": 1}, "largest_batch": None, "bound_seconds": 1.0}
-    record |= {"bound_by": "memory"}
+    record |= {"bound_by": "memory", "room": 2}
     double = record | {"flops": 8.0}
-    records = {"training step b8": record, "training scan b8": double, "mumis scan b8": double}
+    records = {"training step b8": record, "training scan b8": double, "mumis scan b8": {**double}}
+    derive(records)
     shown = {row[0]: row[4] for row in costs(records)}
     assert shown == {
         "training step b8": "1.00 / 1.00",
@@ -213,4 +224,14 @@ def test_a_loop_is_compared_with_a_loop():
         "mumis scan b8": "1.00 / 1.00",
     }
     del records["training scan b8"]
+    derive(records)
     assert costs(records)[1][4] == "2.00 / 1.00"
+
+
+def test_what_does_not_fit_is_marked_and_bounds_nothing():
+    record = {"error": None, "seconds": 1.0, "batch": 8, "models": 1, "shards": 1, "flops": 4.0}
+    record |= {"bytes": 8.0, "memory": {"total": 3 * 2**30}, "room": 2 * 2**30}
+    records = {"salun step b8": record | {"largest_batch": 5, "bound_seconds": 1, "bound_by": ""}}
+    derive(records)
+    (row,) = costs(records)
+    assert row[-4:] == ["3, does not fit 2", "~5", "", ""]

@@ -82,7 +82,7 @@ def test_the_second_step_goes_on_from_the_model_that_the_first_left(path):
 
 
 def test_a_sequences_time_is_that_of_all_its_steps(path):
-    bank, by_text, (first, second) = records(path)
+    bank, _, (first, second) = records(path)
     seconds = [record.outcome["run_seconds"] for record in (first, second)]
     assert bank.run_seconds(first) == seconds[0] > 0
     assert bank.run_seconds(second) == sum(seconds)
