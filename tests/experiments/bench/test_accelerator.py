@@ -58,6 +58,8 @@ def test_a_machine_without_accelerator_is_refused_in_one_line(begin, tmp_path):
     ("flags", "message"),
     [
         (["--minutes", 0], "minutes=0.0: expected a number"),
+        (["--minutes", "abc"], "abc"),
+        (["--data-dir", "/nowhere"], "data_dir='/nowhere': no such folder"),
         (["--only", "tast"], "only='tast': did you mean test?"),
     ],
 )
@@ -100,6 +102,9 @@ def test_parts_that_fail_or_do_not_fit_are_a_line_each_and_are_made_up_for(begin
     assert notes["accelerator/fails"] == "failed: no room"
     assert notes["accelerator/long"].startswith("not begun: it needs 100 s, and ")
     assert "| speed | 12 | images/s |" in (tmp_path / "out" / "bench.md").read_text()
+
+    # Where nothing at all is measured, the exit code says it.
+    assert begin(GPU, listed[:2], "--minutes", 1, "--only", "fails", "long").code == 1
 
     del begun[:]
     listed[0] = part("fails", 1, [row])
