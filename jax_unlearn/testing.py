@@ -37,6 +37,7 @@ from jax_unlearn.engine.steps import run_keys, take_batch
 from jax_unlearn.methods.constructors import method_class
 from jax_unlearn.sharding import make_mesh
 from jax_unlearn.validation import same_structure
+from jax_unlearn.warn import warn_user
 
 SMALL = {
     **{"batch_size": 10, "epochs": 2, "optimizer": "sgd"},
@@ -129,6 +130,9 @@ def check_method(constructor: Callable[..., Unlearner], **arguments: Any) -> Non
     pad a batch change nothing; the state's types stay; the original's weights are left alone and
     the unlearned ones are finite and of the same structure; missing or empty sets are refused
     before anything runs, or not needed; what diverges ends as collapsed, with sound weights.
+    Of a method that edits once it is what applies: same bits, devices, placement, the original left
+    alone, nothing compiled anew for other numbers, missing sets. With a single device a warning
+    says that several are not tried.
 
     Args:
       constructor: the method's class or constructor.
@@ -337,6 +341,11 @@ def _loops_agree(b: _Battery) -> None:
 def _devices_agree(b: _Battery) -> None:
     count = max(n for n in (1, 2, 4, 8) if n <= jax.device_count())
     if count == 1:
+        warn_user(
+            f"{b.name}: with one device it is not checked that several give the same weights; "
+            "expected more, such as jax.config.update('jax_num_cpu_devices', 4) before the first "
+            "array"
+        )
         return
     spread = b.run(mesh=make_mesh(count))
     b.require(
@@ -492,7 +501,7 @@ def _numbers_compile_once(b: _Battery) -> None:
     if floats:
         b.run(unlearner=b.changed(**floats))
         names = ", ".join(floats)
-        b.require(len(b.traces) == once, f"other values of {names} compile the step anew")
+        b.require(len(b.traces) == once, f"other values of {names} compile anew")
 
 
 def _takes_traced_numbers(b: _Battery) -> None:
@@ -578,6 +587,8 @@ _ONE_SHOT = (
     _leaves_the_original_alone,
     _follows_its_key,
     _devices_agree,
+    _placements_agree,
+    _numbers_compile_once,
     _missing_sets,
 )
 _CHECKS = (

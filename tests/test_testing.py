@@ -36,6 +36,32 @@ def test_a_one_shot_method_passes():
     check_method(Shrink)
 
 
+def test_a_one_shot_method_that_compiles_for_every_number_is_found():
+    class Looks(ju.Unlearner):
+        share: float = 0.9
+
+        def init(self, key, problem):
+            share = float(self.share)
+
+            @jax.jit
+            def shrunk(params):
+                logits = problem.model.logits(ju.with_params(problem.variables, params), images)
+                return jax.tree.map(lambda x: share * x + 0 * logits.sum(), params)
+
+            images = ju.core.to_unit(problem.forget.image)
+            params = shrunk(ju.split_variables(problem.variables)[0])
+            return DescentState(ju.with_params(problem.variables, params), ())
+
+    with pytest.raises(AssertionError, match=r"^Looks: other values of share compile anew$"):
+        check_method(Looks)
+
+
+def test_with_one_device_it_says_that_several_are_not_tried(monkeypatch):
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
+    with pytest.warns(UserWarning, match="^Sound: with one device it is not checked"):
+        check_method(Sound, epochs=1)
+
+
 class Keyless(Sound):
     """The same order whatever the key."""
 
