@@ -72,8 +72,23 @@ def test_a_wheel_holds_one_package(names):
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"jax_unlearn"}
 
 
-def test_a_wheel_holds_no_results_and_no_pictures(names):
-    assert [name for name in names if "results/" in name or name.endswith(".png")] == []
+def test_of_results_a_wheel_holds_what_a_method_of_ones_own_is_ranked_among(names):
+    results = {name for name in names if "results/" in name}
+    folders = (ROOT / "experiments" / "results").glob("zoo_*")
+    kept = {path for folder in folders for path in folder.rglob("*.json")}
+    root = "jax_unlearn/commands"
+    expected = {f"{root}/{path.relative_to(ROOT / 'experiments').as_posix()}" for path in kept}
+    assert results == expected
+    assert f"{root}/results/zoo_digits/config.json" in results
+    assert not [name for name in names if name.endswith(".png")]
+
+
+def test_the_installed_package_makes_the_leaderboard(installed, tmp_path):
+    done = installed("leaderboard", "--out", str(tmp_path / "board.md"))
+    assert done.returncode == 0, done.stderr
+    board = (tmp_path / "board.md").read_text()
+    assert "## digits, class 3" in board
+    assert "NegGrad+" in board
 
 
 def test_a_wheel_holds_all_that_is_no_python_file(names):

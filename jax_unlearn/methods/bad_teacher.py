@@ -39,7 +39,7 @@ class BadTeacher(Descent):
       temperature: softens both distributions, > 0.
       retain_fraction: share of the retain set that is shown, drawn once, in (0, 1].
       reduction: ``'batch'`` averages over examples; ``'batch_and_classes'`` also divides by the
-        number of classes, as some released codes do.
+        number of classes, as the authors' code does.
 
     Sources: Chundawat et al., "Can Bad Teaching Induce Forgetting?", AAAI 2023, arXiv 2205.08096;
     the five-epoch AdamW frame of arXiv 2405.15495 is reached through the arguments.
