@@ -430,6 +430,9 @@ class Unlearner(Hyperparameters):
     whole_classes: ClassVar[bool] = False
     """Whether it forgets whole classes alone: none of their examples may be retained."""
 
+    samples_only: ClassVar[bool] = False
+    """Whether it forgets single examples alone: of each of their classes some must be retained."""
+
     keeps_structure: ClassVar[bool] = True
     """Whether the unlearned weights have the structure, shapes and types of the original's."""
 
@@ -468,6 +471,8 @@ class Unlearner(Hyperparameters):
         """
         if self.whole_classes:
             _check_whole_classes(type(self).__name__, problem, exact=exact)
+        if self.samples_only and exact:
+            _check_samples(type(self).__name__, problem)
 
     def count_rows(self, problem: Problem) -> int:
         """Number of rows of the pool; ``batch_size`` must not exceed it. Nothing is computed."""
@@ -567,6 +572,18 @@ def _check_whole_classes(name: str, problem: Problem, *, exact: bool) -> None:
         raise InputError(
             f"forget: {told}: expected whole classes, which are all that {name} can forget; "
             "ask for class:NAME, or take another method"
+        )
+
+
+def _check_samples(name: str, problem: Problem) -> None:
+    """Raise InputError where the retain set lacks a class of the forget set."""
+    if problem.forget is None or problem.retain is None:
+        return
+    gone = np.setdiff1d(problem.forget.label, problem.retain.label)
+    if len(gone):
+        raise InputError(
+            f"forget: no example of class {gone[0]} is retained: expected single examples, which "
+            f"are all that {name} can forget; ask for random:SHARE, or take another method"
         )
 
 

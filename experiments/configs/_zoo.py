@@ -12,8 +12,8 @@ METHODS = tuple(name for name in ju.METHODS if name != "retrain")
 def with_every_method(begun: Experiment, validation_size: int) -> Experiment:
     """Settings with every registered method, each in batches of the size that training takes.
 
-    Methods that can take whole classes alone, or only requests that are none, stay out of the
-    others; one that collapses at its published defaults is shown at them, too.
+    Methods that can take whole classes alone, or single examples alone, stay out of the other
+    requests; one that collapses at its published defaults is shown at them, too.
 
     Args:
       begun: data, network, training, and what of published hyperparameters must be adapted to them.

@@ -199,6 +199,18 @@ def test_a_method_of_ones_own_for_whole_classes_refuses_samples_whatever_else_it
         OfClasses().check(small_problem())
 
 
+@pytest.mark.parametrize("name", ["boundary_expand", "fisher_forgetting", "mumis"])
+def test_a_method_of_ones_own_for_samples_refuses_whole_classes(name):
+    class OfSamples(method_class(ju.METHODS[name])):
+        samples_only = True
+
+    OfSamples().check(small_problem())
+    with pytest.raises(InputError, match=r"^forget: no example of class 0 is retained: expected"):
+        OfSamples().check(small_problem(whole_classes=True))
+    # Of what is not chosen yet the labels say nothing.
+    OfSamples().check(small_problem(whole_classes=True), exact=False)
+
+
 def test_unsir_shows_noise_of_each_class_and_a_part_of_the_retain_set_then_that_part_alone():
     problem = small_problem(whole_classes=True)
     method = ju.unsir(**NOISE, copies=2)
