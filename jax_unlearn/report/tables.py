@@ -8,6 +8,7 @@ import io
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from jax_unlearn.audit.measures.focus import FOCUS_NAMES
 from jax_unlearn.audit.records.reading import check_record, titled, titles_of
 from jax_unlearn.data.request_text import describe_request
 from jax_unlearn.report.formats import with_half
@@ -90,9 +91,10 @@ def summary_table(record: Mapping[str, Any]) -> list[tuple[str, ...]]:
       InputError: if ``record`` is of another format or lacks a part.
     """
     record = titled(record)
-    lines = [("model", *_SHOWN.values(), "seconds", "verdict", "flags")]
+    shown = _shown(record)
+    lines = [("model", *shown.values(), "seconds", "verdict", "flags")]
     for row in record["rows"]:
-        values = (row["results"].get(name) for name in _SHOWN)
+        values = (row["results"].get(name) for name in shown)
         flags = [*row["flags"], *_unplanned_ends(record, row["name"])]
         lines.append(
             (
@@ -102,10 +104,21 @@ def summary_table(record: Mapping[str, Any]) -> list[tuple[str, ...]]:
                 "; ".join(flags),
             )
         )
-    hyphens = ("-",) * (len(_SHOWN) + 1)
+    hyphens = ("-",) * (len(shown) + 1)
     for absent in record.get("unfit", ()):
         lines.append((absent["title"], *hyphens, "not run", absent["why"]))
     return lines
+
+
+def _shown(record: Mapping[str, Any]) -> dict[str, str]:
+    """Measures of the table by name, with their heads: what a request asks for of its own first."""
+    own = {m["name"]: m["title"] for m in record["measures"] if m["name"] in FOCUS_NAMES}
+    taken = {
+        name: title
+        for name, title in own.items()
+        if any(row["results"][name]["value"] is not None for row in record["rows"])
+    }
+    return {**taken, **_SHOWN}
 
 
 def evidence(record: Mapping[str, Any]) -> list[str]:

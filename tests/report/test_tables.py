@@ -72,6 +72,19 @@ def test_the_table_of_verdicts_shows_measures_time_verdict_and_flags():
     assert mumis[6] == "-"
 
 
+def test_what_a_request_asks_for_of_its_own_comes_first():
+    audit = record()
+    audit["measures"].append({**audit["measures"][0], "name": "confusion", "title": "Confusion"})
+    for place, row in enumerate(audit["rows"]):
+        row["results"]["confusion"] = cell(10.0 * (place + 1), "", 8, "")
+    head, *lines = summary_table(audit)
+    assert head[:3] == ("model", "Confusion", "RA")
+    assert [line[1].split()[0] for line in lines] == ["10.0", "20.0", "30.0", "40.0"]
+    for row in audit["rows"]:
+        row["results"]["confusion"]["value"] = None
+    assert summary_table(audit)[0][:2] == ("model", "RA")
+
+
 def test_rows_with_the_same_evidence_share_a_line():
     assert evidence(record()) == [
         "original: 8 models against 8 oracles: 2 of 3 informative measures outside, at most 0 by "

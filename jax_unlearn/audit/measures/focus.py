@@ -66,3 +66,8 @@ TWIN_ACCURACY = _measure(
     higher="fewer copies are lost with the images that are forgotten",
     source="this library",
 )
+
+FOCUS_NAMES = tuple(
+    measure.name for measure in (ATTACK_SUCCESS, CONFUSION, ADJACENT_ACCURACY, TWIN_ACCURACY)
+)
+"""All of them, as an audit's record names them."""
