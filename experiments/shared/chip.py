@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import pathlib
+import re
 import tomllib
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -59,14 +60,24 @@ def chip_named(name: str, *, argument: str) -> Chip:
     return chips()[name]
 
 
+FORMS = re.compile(r"NVL|PCIe|PCIE")
+"""Words by which GPUs of one name are others, with other figures."""
+
+
 def chip_of(kind: str) -> Chip | None:
     """The chip that a device is, or None where it is not described.
 
     Args:
       kind: JAX's name of the device, such as NVIDIA H100 80GB HBM3.
     """
-    known = [chip for chip in chips().values() if chip.kind in kind]
+    known = [chip for chip in chips().values() if _is(kind, chip.kind)]
     return max(known, key=lambda chip: len(chip.kind)) if known else None
+
+
+def _is(kind: str, described: str) -> bool:
+    """Whether a device's name has a word that begins so, and says no form that is not described."""
+    there = re.search(rf"(?<!\w){re.escape(described)}", kind)
+    return there is not None and set(FORMS.findall(kind)) <= set(FORMS.findall(described))
 
 
 def _read(path: pathlib.Path) -> Chip:

@@ -14,6 +14,10 @@ from experiments.shared.chip import chip_of
         ("NVIDIA A100-SXM4-80GB", "float32", 156e12),
         ("TPU v5 lite", "bfloat16", 197e12),
         ("TPU v5p", "bfloat16", 459e12),
+        # Others by the same name, whose figures are not these.
+        ("NVIDIA H100 NVL", "bfloat16", None),
+        ("NVIDIA GH200 480GB", "bfloat16", None),
+        ("NVIDIA A100-PCIE-40GB", "bfloat16", None),
         ("cpu", "float32", None),
     ],
 )
