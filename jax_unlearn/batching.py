@@ -69,6 +69,7 @@ def map_batches(
     """
     with traced_for(platform_of(sharding)):
         found = [(fn(*batch), weight) for batch, weight in _batches(arrays, batch_size, sharding)]
+    join: Callable[..., Any]
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(found)):
         join = jnp.concatenate
     else:

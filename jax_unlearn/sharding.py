@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jax_unlearn.backend import traced_for
 from jax_unlearn.core import InputError
@@ -318,7 +318,11 @@ class Layout:
 
 
 def split_rows(
-    fn: Callable[[Any, Any], Any], rows: Any, whole: Any, *, mesh: Mesh | None = None
+    fn: Callable[[Any, Any], Any],
+    rows: Any,
+    whole: Any,
+    *,
+    mesh: Mesh | AbstractMesh | None = None,
 ) -> Any:
     """Apply a function of rows, each by itself, where they lie.
 
