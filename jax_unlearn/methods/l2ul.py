@@ -27,6 +27,7 @@ from jax_unlearn.methods.constructors import constructor
 from jax_unlearn.methods.descent import Forward, needs_examples
 from jax_unlearn.methods.edit import EvalLoss, over_devices
 from jax_unlearn.methods.made_images import MADE, made_rows, make_images, show_made, with_made
+from jax_unlearn.methods.turns import apart, in_turn
 from jax_unlearn.methods.until_forgotten import UntilForgotten
 
 
@@ -121,7 +122,7 @@ class L2UL(UntilForgotten):
         return concatenate_pools(with_made(pool_rows(forget, FORGET, augment=self.augment)), made)
 
     def batch_indices(self, key: chex.PRNGKey, epoch: int, pool: Pool) -> jax.Array:
-        """Rows of the next steps: int32 [steps, adversarial_batch_size + batch_size]."""
+        """Rows of the next steps in turn: int32 [steps, adversarial_batch_size + batch_size]."""
         made, keys = np.asarray(pool.extra[MADE]) >= 0, jax.random.split(key)
         start, steps = self.steps_of(epoch)
 
@@ -130,19 +131,18 @@ class L2UL(UntilForgotten):
 
         adversarial = deal(keys[0], made, self.adversarial_batch_size)
         forget = deal(keys[1], ~made, self.batch_size)
-        return jnp.asarray(np.concatenate([adversarial, forget], axis=1))
+        return jnp.asarray(in_turn(adversarial, forget))
 
     def loss(
         self, forward: Forward, batch: Batch, extra: Any, info: StepInfo
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Adversarial images go through the network first, forget rows after them."""
         batch = show_made(batch, extra["image"], extra["target"])
-        middle, end = self.adversarial_batch_size, self.adversarial_batch_size + self.batch_size
-        kept, forget = (
-            jax.tree.map(lambda x, i=i, j=j: x[i:j], batch) for i, j in ((0, middle), (middle, end))
-        )
+        sizes = (self.adversarial_batch_size, self.batch_size)
+        kept, forget = (jax.tree.map(lambda x, k=k: apart(x, *sizes)[k], batch) for k in (0, 1))
         down, up = (functional.cross_entropy(forward(x), x.label) for x in (kept, forget))
-        loss = functional.weighted_mean(jnp.concatenate([down, -up]), batch.weight[:end])
+        losses, weight = map(jnp.concatenate, ([down, -up], [kept.weight, forget.weight]))
+        loss = functional.weighted_mean(losses, weight)
         distance = functional.weighted_distance(forward.params, extra["start"], extra["held"])
         return loss + self.pull * distance, {"distance": distance}
 

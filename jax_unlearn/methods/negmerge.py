@@ -99,24 +99,26 @@ class NegMerge(Descent):
         rates = self.learning_rate * jnp.asarray(self.spread) ** jnp.asarray(ends)
         own = jax.tree.map(self._in_turn, batch)
 
-        def update(
-            rate: jax.Array, key: jax.Array, variables: Variables, moments: Any, batch: Batch
-        ) -> Any:
+        def update(_: None, given: tuple[Any, ...]) -> tuple[None, Any]:
+            rate, key, variables, moments, batch = given
             method = dataclasses.replace(self, learning_rate=rate)  # type: ignore[arg-type]
             before = DescentState(variables, moments)
             now = info._replace(key=key)
             after, scalars = super(NegMerge, method).step(model, before, batch, now)
-            return after.variables, after.opt_state, scalars
+            return None, (after.variables, after.opt_state, scalars)
 
         keys = jax.random.split(info.key, self.models)
-        updates = jax.vmap(update, in_axes=(0, 0, 0, 0, 1))
-        variables, moments, scalars = updates(rates, keys, state.variables, state.opt_state, own)
+        # One after another: all at once their weight gradients would be convolutions of groups,
+        # with windows as large as the images, for which accelerators have no fast kernels.
+        given = (rates, keys, state.variables, state.opt_state, own)
+        _, (variables, moments, scalars) = jax.lax.scan(update, None, given)
         means = {name: values.mean() for name, values in scalars.items()}
         return DescentState(variables, moments, state.extra), means
 
     def _in_turn(self, x: jax.Array) -> jax.Array:
-        """[batch_size * models, ...], and padding behind it, as [batch_size, models, ...]."""
-        return x[: self.batch_size * self.models].reshape(-1, self.models, *x.shape[1:])
+        """[batch_size * models, ...], and padding behind it, as [models, batch_size, ...]."""
+        of_all = x[: self.batch_size * self.models].reshape(-1, self.models, *x.shape[1:])
+        return jnp.moveaxis(of_all, 1, 0)
 
     def finish(self, state: DescentState, history: Sequence[Mapping[str, float]]) -> Variables:
         """The original minus the merged vector."""

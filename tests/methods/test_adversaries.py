@@ -13,6 +13,7 @@ from jax_unlearn.core import InputError
 from jax_unlearn.engine.steps import take_batch
 from jax_unlearn.methods import DescentState, made_images, method_class
 from jax_unlearn.methods.extra_output import draw_xavier, extended_logits, new_output
+from jax_unlearn.methods.turns import apart, in_turn
 from jax_unlearn.models.predict import predict_logits
 from jax_unlearn.testing import small_problem
 
@@ -277,6 +278,20 @@ def test_l2uls_pull_acts_on_the_weights_that_are_held(problem):
     near, far = (one_update(method, problem.model, s, batch, INFO)[0] for s in (state, away))
     pulled = jax.tree.map(lambda x, y: x - y, near.variables["params"], far.variables["params"])
     same(pulled, jax.tree.map(lambda held: 0.1 * 3 * held, extra["held"]), atol=1e-5)
+
+
+@pytest.mark.parametrize("sizes", [(8, 5), (8, 4), (6, 6), (5, 1), (4, 6, 2)])
+def test_rows_in_turn_come_apart_again_and_padding_stays_out(sizes):
+    parts = [100 * k + np.arange(3 * size).reshape(3, size) for k, size in enumerate(sizes)]
+    for step, row in enumerate(in_turn(*parts)):
+        found = apart(jnp.asarray([*row, -1, -1])[:, None], *sizes)
+        for part, of_kind in zip(parts, found, strict=True):
+            np.testing.assert_array_equal(of_kind[:, 0], part[step])
+
+
+def test_each_of_several_devices_has_its_share_of_every_kind():
+    rows = in_turn(np.zeros((1, 256), int), np.ones((1, 32), int))
+    assert rows.reshape(8, -1).sum(axis=1).tolist() == [4] * 8
 
 
 # --- NegMerge ---

@@ -8,6 +8,7 @@ import jax_unlearn as ju
 from jax_unlearn import functional
 from jax_unlearn.methods import DescentState
 from jax_unlearn.methods.edit import EvalLoss
+from jax_unlearn.methods.turns import in_turn
 
 from .golden import Golden
 from .network import network
@@ -49,7 +50,7 @@ def ascend(golden, held, pull):
     made["target"] = jnp.asarray(golden["adv_targets"], jnp.int32)
     state = state._replace(extra={**state.extra, **made})
     first = len(golden["forget_labels"]) + size * golden["step_adv_batch"]
-    rows = np.concatenate([first[:, None] + np.arange(size), batch[golden["step_forget_batch"]]], 1)
+    rows = in_turn(first[:, None] + np.arange(size), batch[golden["step_forget_batch"]])
     given = {"pool": method.pool(KEY, problem), "state": state, "losses": golden["loss"]}
     replay(golden, method, problem, rows, **given)
 
