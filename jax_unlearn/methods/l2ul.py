@@ -53,8 +53,7 @@ class L2UL(UntilForgotten):
       adversarial_batch_size: adversarial images of a step.
       adversaries: made of each forget image; 200 for the paper's data sets but CIFAR-10.
       radius: of the attack's L2 ball, > 0; pixels are in [0, 1].
-      attack_step: length of each of the attack's ``attack_steps``, > 0.
-      attack_steps: their number.
+      attack_step: length of each of the attack's ``attack_steps`` steps, > 0.
       pull: weight of the distance, >= 0.
 
     Source: Cha et al., "Learning to Unlearn: Instance-wise Unlearning for Pre-trained Classifiers",
@@ -100,8 +99,8 @@ class L2UL(UntilForgotten):
             numbers={"radius": self.radius, "step": self.attack_step},
             steps=self.attack_steps,
         )
-        held = {"start": split_variables(problem.variables)[0], "held": self.held(problem)}
-        return {"image": images, "target": targets, **held}
+        start, _ = split_variables(problem.variables)
+        return {"image": images, "target": targets, "start": start, "held": self.held(problem)}
 
     def held(self, problem: Problem) -> Any:
         """How much each weight is held, in [0, 1]: a pytree like the parameters."""
@@ -129,22 +128,23 @@ class L2UL(UntilForgotten):
         def deal(key: chex.PRNGKey, chosen: np.ndarray, size: int) -> jax.Array:
             return shuffled_rows(key, np.flatnonzero(chosen), size, start=start, steps=steps)
 
-        adversarial = deal(keys[0], made, self.adversarial_batch_size)
-        forget = deal(keys[1], ~made, self.batch_size)
-        return jnp.asarray(in_turn(adversarial, forget))
+        sizes = (self.adversarial_batch_size, self.batch_size)
+        return jnp.asarray(in_turn(*map(deal, keys, (made, ~made), sizes)))
 
     def loss(
         self, forward: Forward, batch: Batch, extra: Any, info: StepInfo
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """Adversarial images go through the network first, forget rows after them."""
+        """Adversarial images first, then forget rows; devices exchange rows of neither."""
         batch = show_made(batch, extra["image"], extra["target"])
-        sizes = (self.adversarial_batch_size, self.batch_size)
-        kept, forget = (jax.tree.map(lambda x, k=k: apart(x, *sizes)[k], batch) for k in (0, 1))
+        kept, forget = apart(batch, self.adversarial_batch_size, self.batch_size)
         down, up = (functional.cross_entropy(forward(x), x.label) for x in (kept, forget))
-        losses, weight = map(jnp.concatenate, ([down, -up], [kept.weight, forget.weight]))
-        loss = functional.weighted_mean(losses, weight)
+        # Not one mean of all rows: to join them, devices would send theirs around.
+        down, up = (
+            functional.weighted_mean(x, of.weight) for x, of in ((down, kept), (up, forget))
+        )
+        share = jnp.divide(*(x.weight.sum().astype(down.dtype) for x in (kept, batch)))
         distance = functional.weighted_distance(forward.params, extra["start"], extra["held"])
-        return loss + self.pull * distance, {"distance": distance}
+        return share * down - (1 - share) * up + self.pull * distance, {"distance": distance}
 
 
 l2ul = constructor(L2UL)

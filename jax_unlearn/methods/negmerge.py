@@ -101,7 +101,7 @@ class NegMerge(Descent):
 
         def update(_: None, given: tuple[Any, ...]) -> tuple[None, Any]:
             rate, key, variables, moments, batch = given
-            method = dataclasses.replace(self, learning_rate=rate)  # type: ignore[arg-type]
+            method = dataclasses.replace(self, learning_rate=rate)
             before = DescentState(variables, moments)
             now = info._replace(key=key)
             after, scalars = super(NegMerge, method).step(model, before, batch, now)

@@ -1,5 +1,6 @@
 """Rows of several kinds in one batch, in turn, so that each of several devices has its share."""
 
+import functools
 import itertools
 import math
 from typing import Any
@@ -23,16 +24,24 @@ def in_turn(*parts: Any) -> np.ndarray:
     return np.concatenate(dealt, axis=2).reshape(len(parts[0]), -1)
 
 
-def apart(x: jax.Array, *sizes: int) -> list[jax.Array]:
+def apart(batch: Any, *sizes: int) -> list[Any]:
     """Take the rows of every kind out of a batch of :func:`in_turn`; padding stays out.
 
     Args:
-      x: [B, ...], rows of the batch.
+      batch: pytree of arrays [B, ...].
       *sizes: number B_k of the rows of each kind.
+
+    Returns:
+      A pytree of arrays [B_k, ...] for each kind.
     """
     groups, total = math.gcd(*sizes), sum(sizes)
-    of_group = x[:total].reshape(groups, total // groups, *x.shape[1:])
     ends = np.cumsum([0, *sizes]) // groups
+
+    def taken(x: jax.Array, start: int, end: int) -> jax.Array:
+        of_group = x[:total].reshape(groups, total // groups, *x.shape[1:])
+        return of_group[:, start:end].reshape(-1, *x.shape[1:])
+
     return [
-        of_group[:, start:end].reshape(-1, *x.shape[1:]) for start, end in itertools.pairwise(ends)
+        jax.tree.map(functools.partial(taken, start=start, end=end), batch)
+        for start, end in itertools.pairwise(ends)
     ]
