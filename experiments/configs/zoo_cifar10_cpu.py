@@ -28,8 +28,7 @@ EXPERIMENT = with_every_method(
     dataclasses.replace(
         CIFAR10_CPU,
         requests=("class:0", "hardest:0.1"),
-        # No search has been finished for these.
-        hyperparameters="",
+        hyperparameters="zoo_cifar10_cpu",
         set=(
             *CIFAR10_CPU.set,
             *(f"{name}.epochs=1" for name in ONE_PASS),
