@@ -53,7 +53,8 @@ class L2UL(UntilForgotten):
       adversarial_batch_size: adversarial images of a step.
       adversaries: made of each forget image; 200 for the paper's data sets but CIFAR-10.
       radius: of the attack's L2 ball, > 0; pixels are in [0, 1].
-      attack_step: length of each of the attack's ``attack_steps`` steps, > 0.
+      attack_step: length of each of the attack's steps, > 0.
+      attack_steps: their number.
       pull: weight of the distance, >= 0.
 
     Source: Cha et al., "Learning to Unlearn: Instance-wise Unlearning for Pre-trained Classifiers",
@@ -115,7 +116,6 @@ class L2UL(UntilForgotten):
 
     def pool(self, key: chex.PRNGKey, problem: Problem) -> Pool:
         """The forget rows, then a row for each adversarial image, which lies in the state."""
-        del key
         forget = needs_examples("forget", problem.forget)
         made = made_rows(np.repeat(forget.label, self.adversaries), forget.image)
         return concatenate_pools(with_made(pool_rows(forget, FORGET, augment=self.augment)), made)
