@@ -127,7 +127,8 @@ def _of_method(row: str, kind: str, method: Unlearner, problem: Problem, layout:
             of_step = kind in ("step", "plain")
             return (shapes.lower_step if of_step else shapes.lower_scan)(found, layout)
 
-    batch, shards = _padded(method.batch_size, layout), layout.batch_shards
+    shards = layout.batch_shards
+    batch = padded(method.batch_size, shards)
     return Job(row, kind, batch, layout.num_models, shards, lower)
 
 
@@ -138,10 +139,11 @@ def shapes_of(method: Unlearner, problem: Problem) -> RunShapes:
 
 def _evaluation(settings: Settings, layout: Layout) -> Job:
     lower = functools.partial(shapes.lower_evaluation, settings.model, settings.image_shape, layout)
-    batch = _padded(BATCH_SIZE, layout)
     shards = layout.batch_shards
+    batch = padded(BATCH_SIZE, shards)
     return Job("predictions", "evaluation", batch, 1, shards, lambda size: lower(batch_size=size))
 
 
-def _padded(batch: int, layout: Layout) -> int:
-    return -(-batch // layout.batch_shards) * layout.batch_shards
+def padded(batch: int, shards: int) -> int:
+    """Rows of a batch, with what fills it up for the devices that share it."""
+    return -(-batch // shards) * shards

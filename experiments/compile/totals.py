@@ -13,7 +13,7 @@ from jax_unlearn.core import Problem, Unlearner
 from jax_unlearn.engine import shapes
 from jax_unlearn.engine.steps import run_keys
 
-from .jobs import TRAINING
+from .jobs import TRAINING, padded
 from .measuring import Record
 from .settings import Settings
 from .stand_in import sample
@@ -43,7 +43,8 @@ def totals(settings: Settings, records: Mapping[str, Record]) -> dict[str, Any]:
         if record["error"] is not None or not record["fits"]:
             continue
         if program in ("step", "scan", "evaluation", "bank"):
-            if row == TRAINING and record["batch"] != _padded(settings, record):
+            own = padded(settings.recipe.batch_size, record["shards"])
+            if row == TRAINING and record["batch"] != own:
                 # What methods with another batch are compared with.
                 continue
             key = row if program in ("step", "scan") else program
@@ -60,11 +61,6 @@ def totals(settings: Settings, records: Mapping[str, Record]) -> dict[str, Any]:
         found["input_bytes_per_second"] = rate * float(np.prod(settings.image_shape))
         found |= _minutes(settings, best, steps())
     return found
-
-
-def _padded(settings: Settings, record: Record) -> int:
-    """Rows of a training batch, with what fills it up for the devices that share it."""
-    return -(-settings.recipe.batch_size // record["shards"]) * record["shards"]
 
 
 def _minutes(settings: Settings, best: Mapping[str, Record], training: int) -> dict[str, Any]:

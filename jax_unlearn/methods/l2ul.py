@@ -116,6 +116,7 @@ class L2UL(UntilForgotten):
 
     def pool(self, key: chex.PRNGKey, problem: Problem) -> Pool:
         """The forget rows, then a row for each adversarial image, which lies in the state."""
+        del key
         forget = needs_examples("forget", problem.forget)
         made = made_rows(np.repeat(forget.label, self.adversaries), forget.image)
         return concatenate_pools(with_made(pool_rows(forget, FORGET, augment=self.augment)), made)
@@ -137,11 +138,9 @@ class L2UL(UntilForgotten):
         """Adversarial images first, then forget rows; devices exchange rows of neither."""
         batch = show_made(batch, extra["image"], extra["target"])
         kept, forget = apart(batch, self.adversarial_batch_size, self.batch_size)
-        down, up = (functional.cross_entropy(forward(x), x.label) for x in (kept, forget))
+        each = [(functional.cross_entropy(forward(x), x.label), x.weight) for x in (kept, forget)]
         # Not one mean of all rows: to join them, devices would send theirs around.
-        down, up = (
-            functional.weighted_mean(x, of.weight) for x, of in ((down, kept), (up, forget))
-        )
+        down, up = (functional.weighted_mean(*part) for part in each)
         share = jnp.divide(*(x.weight.sum().astype(down.dtype) for x in (kept, batch)))
         distance = functional.weighted_distance(forward.params, extra["start"], extra["held"])
         return share * down - (1 - share) * up + self.pull * distance, {"distance": distance}

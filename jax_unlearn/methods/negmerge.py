@@ -27,6 +27,7 @@ from jax_unlearn.core import (
 )
 from jax_unlearn.methods.constructors import constructor
 from jax_unlearn.methods.descent import Descent, DescentState
+from jax_unlearn.methods.turns import in_turn
 
 
 class NegMerge(Descent):
@@ -88,8 +89,7 @@ class NegMerge(Descent):
         orders = [
             shuffled_rows(k, rows, self.batch_size) for k in jax.random.split(key, self.models)
         ]
-        # In turn, so that each of several devices has its share of every model's.
-        return jnp.asarray(np.stack(orders, axis=2).reshape(len(orders[0]), -1))
+        return jnp.asarray(in_turn(*orders))
 
     def step(
         self, model: Model, state: DescentState, batch: Batch, info: StepInfo

@@ -9,6 +9,7 @@ import numpy as np
 
 from jax_unlearn.core import FORGET, RETAIN, Batch, Pool, check_choice, shuffled_rows
 from jax_unlearn.methods.descent import Descent, Forward
+from jax_unlearn.methods.turns import in_turn
 
 PASSES = ("separate", "joint")
 
@@ -49,9 +50,7 @@ class Paired(Descent):
             role: pace if role == self.paced_by else deal(role, len(pace))
             for role in (RETAIN, FORGET)
         }
-        # In turn, so that each of several devices has its share of both.
-        rows = np.stack([dealt[RETAIN], dealt[FORGET]], axis=2)
-        return jnp.asarray(rows.reshape(len(pace), -1))
+        return jnp.asarray(in_turn(dealt[RETAIN], dealt[FORGET]))
 
     def pair(
         self, forward: Forward, batch: Batch
