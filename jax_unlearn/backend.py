@@ -1,4 +1,4 @@
-"""For which kind of device a program is traced."""
+"""For which kind of device a program is traced, and whether example by example."""
 
 import contextlib
 from collections.abc import Iterator
@@ -8,6 +8,9 @@ import jax
 
 _TRACED_FOR = jax.make_user_context(default_value="")
 """Platform of the program that is being traced; part of the key under which jit keeps programs."""
+
+_EXAMPLES_APART = jax.make_user_context(default_value=False)
+"""Whether what is traced is of each example by itself; part of that key, too."""
 
 
 def platform() -> str:
@@ -28,6 +31,18 @@ def traced_for(name: str) -> Iterator[None]:
         yield
         return
     with _TRACED_FOR(name):
+        yield
+
+
+def examples_apart() -> bool:
+    """Whether gradients of each example are traced, in which a layer may take another form."""
+    return _EXAMPLES_APART.value
+
+
+@contextlib.contextmanager
+def tracing_examples_apart() -> Iterator[None]:
+    """Trace what is mapped over examples, each of which has gradients of its own."""
+    with _EXAMPLES_APART(True):
         yield
 
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding
 
+from jax_unlearn.backend import tracing_examples_apart
 from jax_unlearn.batching import fold_batches
 from jax_unlearn.core import Variables, at_least_float32, split_variables, with_params
 from jax_unlearn.sharding import split_rows
@@ -51,7 +52,8 @@ def per_example_gradients(
         return gradient(lambda given: loss_fn(given, *(x[None] for x in row))[0], variables)
 
     mesh = None if sharding is None else sharding.mesh
-    return split_rows(jax.vmap(of_one, (0, None)), rows, variables, mesh=mesh)
+    with tracing_examples_apart():
+        return split_rows(jax.vmap(of_one, (0, None)), rows, variables, mesh=mesh)
 
 
 def gradient(fn: Callable[[Variables], jax.Array], variables: Variables) -> Any:

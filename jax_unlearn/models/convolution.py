@@ -1,4 +1,4 @@
-"""A convolution that costs less where a CPU computes it.
+"""A convolution that costs less on a CPU, and where each example has its own gradient.
 
 On a CPU a step spends more time around its convolutions than in them, for three reasons. To compute
 a weight gradient XLA rearranges the input, and recomputes for each element all that led to it since
@@ -7,6 +7,10 @@ defeats the cache: here inputs and their gradients are kept in memory. XLA runs 
 more than a few channels on one core, whatever the others do meanwhile: here it is split into slices
 of the batch, which are spread over all cores. And within compiled loops it has no kernel for JAX's
 derivatives of a convolution: here they are those of :mod:`jax_unlearn.models.canonical`.
+
+On accelerators it is the plain convolution, but for gradients of each example by itself
+(:func:`jax_unlearn.functional.per_example_gradients`). JAX's own are convolutions in groups with
+windows as large as the image, for which no library has fast kernels; here they are products.
 """
 
 from collections.abc import Mapping
@@ -16,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jax_unlearn.backend import platform
+from jax_unlearn.backend import examples_apart, platform
 from jax_unlearn.models.canonical import AXES, How, convolve, takes
 
 SLICES = 12
@@ -41,11 +45,12 @@ def convolution(
 
     Values are those of the plain convolution; gradients differ by the order of a sum and, in
     bfloat16, by the rounding of each slice. It is the plain convolution unless what is traced is
-    said to be for a CPU (:func:`jax_unlearn.backend.traced_for`, as in every run on one), and over
-    other than two axes. Derivatives are JAX's own with groups, a precision or a result's type of
-    their own, and for what :func:`jax_unlearn.models.canonical.takes` does not. It stays whole for
-    small inputs, for kernels that are large beside their input, where there are several devices,
-    which have a core each, and where the batch has fewer rows than ``SLICES``.
+    said to be for a CPU (:func:`jax_unlearn.backend.traced_for`, as in every run on one), or is
+    example by example; and over other than two axes. Derivatives are JAX's own with groups, with a
+    precision or a result's type that is said, and for what
+    :func:`jax_unlearn.models.canonical.takes` does not. It stays whole for small inputs, for
+    kernels that are large beside their input, where there are several devices, which have a core
+    each, and where the batch has fewer rows than ``SLICES``.
 
     The choice is made while tracing: one at lowering would put a conditional around every
     derivative.
@@ -58,7 +63,8 @@ def convolution(
       **options: its further arguments, with ``dimension_numbers`` for these axes; without
         ``batch_group_count``.
     """
-    how = _canonical(images, kernel, strides, padding, options) if platform() == "cpu" else None
+    own = platform() == "cpu" or examples_apart()
+    how = _canonical(images, kernel, strides, padding, options) if own else None
 
     def plain(x: jax.Array) -> jax.Array:
         if how is not None:

@@ -12,6 +12,7 @@ import pytest
 from jax import lax
 from jax.sharding import AxisType
 
+from jax_unlearn.backend import traced_for
 from jax_unlearn.models.canonical import AXES, How, convolve, takes
 
 KERNELS = ((1, 1), (3, 3), (4, 2))
@@ -102,8 +103,15 @@ def test_every_convolution_of_a_derivative_is_canonical(derivative):
     assert orders(functools.partial(derivative, plain, how), *arrays()) != canonical
 
 
+@pytest.fixture(params=["cpu", "gpu"])
+def platform(request):
+    """What programs are traced for; all of them run on this machine."""
+    with traced_for(request.param):
+        yield request.param
+
+
 @pytest.mark.parametrize("axes", [(0, None), (None, 0), (0, 0), (1, 3)])
-def test_under_vmap_it_is_the_plain_convolution(axes):
+def test_under_vmap_it_is_the_plain_convolution(axes, platform):
     how = How((2, 1), PADDINGS[0])
     x, w = arrays()
     many = [
@@ -118,17 +126,47 @@ def test_under_vmap_it_is_the_plain_convolution(axes):
         chex.assert_trees_all_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_each_examples_gradient_is_the_plain_convolutions():
-    how = How((1, 1), PADDINGS[0])
-    x, w = arrays()
+def of_each_example(conv, how, x, w):
+    """Gradients of each example in the kernel."""
 
-    def of_each(conv):
-        def own(w, x):
-            return jnp.sum(jnp.tanh(conv(x[None], w, how)))
+    def own(w, x):
+        return jnp.sum(jnp.tanh(conv(x[None], w, how)))
 
-        return jax.vmap(jax.grad(own), (None, 0))(w, x)
+    return jax.vmap(jax.grad(own), (None, 0))(w, x)
 
-    chex.assert_trees_all_close(of_each(convolve), of_each(plain), rtol=1e-4, atol=1e-5)
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("dilations", DILATIONS)
+def test_each_examples_gradient_is_the_plain_convolutions(kernel, dilations):
+    hows = [How(*given, *dilations) for given in zip(STRIDES, PADDINGS, strict=True)]
+
+    @functools.partial(jax.jit, static_argnames="conv")
+    def gradients(x, w, conv):
+        return [of_each_example(conv, how, x, w) for how in hows]
+
+    with jax.enable_x64(True), traced_for("gpu"):
+        given = arrays(kernel, jnp.float64)
+        found, expected = (gradients(*given, conv) for conv in (convolve, plain))
+    chex.assert_trees_all_close(found, expected, rtol=1e-10, atol=1e-10)
+
+
+def windows(fn, *args):
+    """Heights and widths of the windows of a program's convolutions."""
+    text = jax.jit(fn).lower(*args).as_text()
+    lines = re.findall(r"stablehlo.convolution.*tensor<(\d+)x(\d+)x\d+x\d+x\w+>\) ->", text)
+    assert lines
+    return {(int(height), int(width)) for height, width in lines}
+
+
+@pytest.mark.parametrize("strides", STRIDES)
+def test_no_window_is_as_large_as_an_image_on_accelerators(strides):
+    how = How(strides, PADDINGS[0])
+    given = [functools.partial(of_each_example, conv, how) for conv in (convolve, plain)]
+    with traced_for("gpu"):
+        ours, theirs = (windows(fn, *arrays()) for fn in given)
+    assert ours == {(3, 3)}
+    # What is mended: JAX's own are.
+    assert theirs != {(3, 3)}
 
 
 def test_it_runs_outside_of_jit_and_keeps_bfloat16():
