@@ -1,7 +1,9 @@
 """Loops over batches outside of training: evaluation, importances, measures."""
 
+import contextlib
+import contextvars
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +11,38 @@ import numpy as np
 
 from jax_unlearn.backend import platform_of, traced_for
 from jax_unlearn.core import InputError, check_number
-from jax_unlearn.sharding import shard, to_host
+from jax_unlearn.sharding import batch_sharding, shard, to_host
+
+
+class Instead(NamedTuple):
+    """What is done in place of folding, by those who want to know what would be run.
+
+    Attributes:
+      sharding: that batches would have.
+      fold: ``fold(fn, carry, arrays, batch_size, sharding) -> carry``.
+    """
+
+    sharding: jax.sharding.NamedSharding
+    fold: Callable[..., Any]
+
+
+_INSTEAD: contextvars.ContextVar[Instead | None] = contextvars.ContextVar("instead", default=None)
+
+
+@contextlib.contextmanager
+def folding(instead: Instead) -> Iterator[None]:
+    """Have something else done where :func:`fold_batches` is called inside."""
+    token = _INSTEAD.set(instead)
+    try:
+        yield
+    finally:
+        _INSTEAD.reset(token)
+
+
+def sharding_beside(variables: Any) -> jax.sharding.NamedSharding | None:
+    """The sharding of a batch beside variables; see :func:`jax_unlearn.sharding.batch_sharding`."""
+    instead = _INSTEAD.get()
+    return batch_sharding(variables) if instead is None else instead.sharding
 
 
 def _batches(
@@ -107,6 +140,8 @@ def fold_batches(
     Raises:
       InputError: for a batch size below 1, no rows, or arrays of different lengths.
     """
+    if (instead := _INSTEAD.get()) is not None:
+        return instead.fold(fn, carry, arrays, batch_size, sharding)
     with traced_for(platform_of(sharding)):
         for batch, weight in _batches(arrays, batch_size, sharding):
             carry = fn(carry, *batch, weight)

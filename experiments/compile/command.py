@@ -19,7 +19,7 @@ from . import __doc__ as description
 from .compiling import prepare
 from .derived import derive
 from .findings import Findings
-from .jobs import PROGRAMS, one_shot
+from .jobs import PROGRAMS, edits
 from .measuring import Record
 from .settings import Settings, settle
 from .tables import markdown, notes, show
@@ -33,8 +33,9 @@ class Command(ExperimentCommand):
 
     Attributes:
       target: what to compile for, PLATFORM:CHIP:TOPOLOGY: gpu:h100:8, tpu:v5e:2x2, tpu:v4:2x2x2.
-      programs: which programs: step; scan, the compiled loop; evaluation; bank, models side by
-        side; plain, a training step of the same network in flax's own layers.
+      programs: which programs: step; scan, the compiled loop; pass, what a one-shot edit does with
+        a chunk of a data set; evaluation; bank, models side by side; plain, a training step of the
+        same network in flax's own layers.
       batch: rows of every step, of training and of all methods; 0 leaves each its own.
       fit: compile each program's largest batch, too, to confirm it.
       out: folder of what is found; new, or one that the same settings began.
@@ -105,8 +106,8 @@ def _report(settings: Settings, findings: Findings, out: pathlib.Path, terminal:
     texts = ["# Compiled, not run\n"]
     for target, records in findings.records.items():
         said = notes(records, findings.totals.get(target, {}))
-        if edits := one_shot(settings):
-            said.append(f"Without a step of their own, since they edit once: {', '.join(edits)}.")
+        if names := [row for row, *_ in edits(settings)]:
+            said.append(f"Without a step of their own, since they edit once: {', '.join(names)}.")
         show(target, records, said, terminal)
         texts.append(markdown(target, records, said))
     write_whole(out / "compile.md", "\n".join(texts))

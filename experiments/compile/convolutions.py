@@ -21,12 +21,14 @@ class Convolution:
       window: positions of the kernel along each axis of the image.
       outputs: positions of the result along each axis; of one that a library computes as a
         gradient, those of the convolution whose gradient it is.
+      met: along each axis how many positions of the kernel an output meets at most.
       by_library: whether cuDNN computes it, which has a kernel of its own for each gradient.
       flops: multiplications and additions; positions in the padding are not counted.
     """
 
     window: tuple[int, ...]
     outputs: tuple[int, ...]
+    met: tuple[int, ...]
     by_library: bool
     flops: float
 
@@ -35,11 +37,13 @@ class Convolution:
         """What counts as its kernel's size.
 
         A plain convolution of the optimised program may be a weight gradient: its window is then
-        the whole image, and its result has the kernel's size.
+        the whole image, and its result has the kernel's size. Along an axis of a batch, or of a
+        product's rows, each output meets a single position of a window of any size.
         """
         if self.by_library:
             return self.window
-        return tuple(map(min, self.window, self.outputs))
+        sizes = zip(self.window, self.outputs, self.met, strict=True)
+        return tuple(1 if met <= 1 else min(window, outputs) for window, outputs, met in sizes)
 
 
 def convolutions(module: Module) -> list[Convolution]:
@@ -103,7 +107,9 @@ def _convolution(
     ]
     channels = kernel.dims[labels[2].index("i")]
     rest = output.size / math.prod(outputs)
-    return Convolution(window, outputs, by_library, 2.0 * rest * channels * math.prod(taps))
+    flops = 2.0 * rest * channels * math.prod(int(each.sum()) for each in taps)
+    met = tuple(int(each.max()) for each in taps)
+    return Convolution(window, outputs, met, by_library, flops)
 
 
 def _windows(rest: str) -> Iterator[tuple[int, int, int, int]]:
@@ -120,12 +126,12 @@ def _windows(rest: str) -> Iterator[tuple[int, int, int, int]]:
         )
 
 
-def _taps(size: int, window: int, outputs: int, given: tuple[int, int, int, int]) -> int:
-    """Pairs of an output and a window's position, along an axis, that meet an input's element."""
+def _taps(size: int, window: int, outputs: int, given: tuple[int, int, int, int]) -> np.ndarray:
+    """How many of a window's positions, along an axis, meet an input's element, by output."""
     stride, before, image_dilation, window_dilation = given
     at = np.arange(outputs)[:, None] * stride + np.arange(window) * window_dilation - before
     inside = (at >= 0) & (at <= (size - 1) * image_dilation) & (at % image_dilation == 0)
-    return int(inside.sum())
+    return np.asarray(inside.sum(1))
 
 
 def _operands(instruction: Instruction, within: Computation) -> tuple[Shape, Shape]:

@@ -9,6 +9,7 @@ import jax
 
 from jax_unlearn.core import Problem, Unlearner
 from jax_unlearn.engine import shapes
+from jax_unlearn.engine.passes import Pass, list_passes
 from jax_unlearn.engine.shapes import RunShapes
 from jax_unlearn.models.predict import BATCH_SIZE
 from jax_unlearn.sharding import Layout
@@ -16,9 +17,10 @@ from jax_unlearn.sharding import Layout
 from .settings import Settings
 from .stand_in import sample
 
-PROGRAMS = ("step", "scan", "evaluation", "bank", "plain")
-"""One step; the compiled loop of many, which accelerators run; predictions; the loop of models that
-are trained side by side; a training step of the same network written plainly."""
+PROGRAMS = ("step", "scan", "pass", "evaluation", "bank", "plain")
+"""One step; the compiled loop of many, which accelerators run; what a one-shot edit does with a
+chunk of a data set; predictions; the loop of models that are trained side by side; a training step
+of the same network written plainly."""
 
 TRAINING = "training"
 
@@ -70,6 +72,10 @@ def list_jobs(
         for kind in ("step", "scan") if scans else ("step",):
             if kind in programs:
                 jobs |= _keyed(_of_method(row, kind, method, problem, together))
+    if "pass" in programs:
+        for row, method, problem in edits(settings):
+            for one in _passes(method, problem, together):
+                jobs |= _keyed(_of_pass(row, one, together))
     if "evaluation" in programs:
         jobs |= _keyed(_evaluation(settings, together))
     if "bank" in programs and scans:
@@ -91,24 +97,23 @@ def _keyed(job: Job) -> dict[str, Job]:
 
 
 def rows(settings: Settings) -> Iterator[tuple[str, Unlearner, Problem]]:
-    """Training and every method, on the first request that it works on."""
+    """Training and every method that takes steps, on the first request that it works on."""
     yield TRAINING, settings.recipe, settings.training()
+    yield from _methods(settings, edits=False)
+
+
+def edits(settings: Settings) -> Iterator[tuple[str, Unlearner, Problem]]:
+    """Methods that edit the weights once and so have no step, likewise."""
+    yield from _methods(settings, edits=True)
+
+
+def _methods(settings: Settings, *, edits: bool) -> Iterator[tuple[str, Unlearner, Problem]]:
     seen = set()
     for request in settings.experiment.requests:
         for row, method in settings.methods(request).items():
-            if row not in seen and method.num_epochs:
+            if row not in seen and (method.num_epochs == 0) == edits:
                 seen.add(row)
                 yield row, method, settings.unlearning(request, method)
-
-
-def one_shot(settings: Settings) -> list[str]:
-    """Rows of methods that edit the weights once and so have no step."""
-    rows = {
-        row: method.num_epochs
-        for request in settings.experiment.requests
-        for row, method in settings.methods(request).items()
-    }
-    return [row for row, epochs in rows.items() if not epochs]
 
 
 def _training(settings: Settings, kind: str, batch: int, layout: Layout) -> Job:
@@ -130,6 +135,33 @@ def _of_method(row: str, kind: str, method: Unlearner, problem: Problem, layout:
     shards = layout.batch_shards
     batch = padded(method.batch_size, shards)
     return Job(row, kind, batch, layout.num_models, shards, lower)
+
+
+def _passes(method: Unlearner, problem: Problem, layout: Layout) -> list[Pass]:
+    """What few examples and fresh weights tell of an edit's passes."""
+    variables = problem.model.init(jax.random.key(0))
+    given = dataclasses.replace(sample(problem), variables=variables, initial=variables)
+    with warnings.catch_warnings():
+        # Of what made-up numbers lead to.
+        warnings.simplefilter("ignore")
+        try:
+            return list_passes(method, given, layout)
+        except Exception as error:
+            # An edit of one's own may not bear them; the table then says so.
+            return [Pass("edit", padded(method.batch_size, layout.batch_shards), _raising(error))]
+
+
+def _raising(error: Exception) -> Callable[[int], jax.stages.Lowered]:
+    def lower(batch: int) -> jax.stages.Lowered:
+        raise error
+
+    return lower
+
+
+def _of_pass(row: str, one: Pass, layout: Layout) -> Job:
+    # Several passes of a method have names of their own.
+    name = f"{row} {one.name.strip('_')}"
+    return Job(name, "pass", one.batch, 1, layout.batch_shards, one.lower)
 
 
 def shapes_of(method: Unlearner, problem: Problem) -> RunShapes:

@@ -8,8 +8,8 @@ import chex
 import jax
 import numpy as np
 
+from jax_unlearn.batching import sharding_beside
 from jax_unlearn.core import Examples, Model, Problem, Unlearner, Variables, to_unit
-from jax_unlearn.sharding import batch_sharding
 
 
 class Edited(NamedTuple):
@@ -70,4 +70,4 @@ def as_rows(examples: Examples) -> tuple[Any, np.ndarray]:
 
 def over_devices(problem: Problem) -> dict[str, Any]:
     """How a pass over a data set is spread: the argument ``sharding`` of each."""
-    return {"sharding": batch_sharding(problem.variables)}
+    return {"sharding": sharding_beside(problem.variables)}

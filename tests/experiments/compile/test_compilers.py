@@ -146,3 +146,14 @@ def test_mumis_goes_seven_times_through_the_network_and_has_its_windows_alone(te
     assert record["convolutions"]["3x3"] == 7 * 3
     found = record["counted"]["flops"] * record["shards"]
     assert found == pytest.approx(BATCH * 7 * sum(forward_flops()), rel=1e-3)
+
+
+@pytest.mark.parametrize("text", ["gpu:h100:2", "tpu:v5e:2x2"])
+def test_an_edits_pass_exchanges_sums_alone_and_has_no_oversized_window(text):
+    compiling = prepare(settings("ssd"), known(text), Execution(), ("pass",))
+    (job,) = compiling.jobs
+    record = compiling.compile(job, fit=False)
+    assert record["error"] is None
+    assert set(record["collectives"]) == {"all-reduce"}
+    assert record["collectives"]["all-reduce"]["count"] <= 2
+    assert record["oversized"] == {}

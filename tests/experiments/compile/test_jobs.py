@@ -9,7 +9,7 @@ import pytest
 import jax_unlearn as ju
 from experiments.compile import command, compiling, measuring
 from experiments.compile.findings import Findings
-from experiments.compile.jobs import PROGRAMS, list_jobs, one_shot
+from experiments.compile.jobs import PROGRAMS, edits, list_jobs
 from experiments.compile.kernels import largest_kernel
 from experiments.compile.plain_networks import PLAIN, plain_model
 from experiments.compile.settings import settle
@@ -48,16 +48,27 @@ def test_every_program_of_a_run_is_listed_once_with_what_it_is_compared_to(setti
         *("training step b40", "training plain b40", "training scan b40"),
         *("finetune step b40", "finetune scan b40"),
         *("training step b32", "training plain b32", "mumis step b32", "mumis scan b32"),
-        *("predictions evaluation b256", "training bank b40"),
+        *("ssd add_examples pass b1024", "predictions evaluation b256", "training bank b40"),
     ]
     assert jobs["training bank b40"].models == 4
     assert jobs["training step b40"].shards == 4
-    assert one_shot(settings) == ["ssd"]
+    assert [row for row, *_ in edits(settings)] == ["ssd"]
+
+
+def test_an_edit_that_does_not_bear_made_up_numbers_says_so(settings, monkeypatch):
+    def refuse(*_):
+        raise ValueError("not positive")
+
+    monkeypatch.setattr(ju.METHODS["ssd"].method_class, "edit", refuse)
+    (job,) = jobs_of(settings, ("pass",))
+    assert job.name == "ssd edit pass b40"
+    with pytest.raises(ValueError, match="not positive"):
+        job.lower(40)
 
 
 def test_data_that_is_sent_from_the_host_has_no_compiled_loop(settings):
     found = {job.program for job in jobs_of(settings, scans=False)}
-    assert found == {"step", "plain", "evaluation"}
+    assert found == {"step", "plain", "pass", "evaluation"}
 
 
 def test_a_batch_of_ones_own_is_every_methods(settings):

@@ -69,6 +69,24 @@ def test_a_weight_gradient_of_the_tpus_has_the_image_as_window_and_a_librarys_ha
     assert windows == ({(3, 3)} if platform == "gpu" else {(3, 3), (4, 4)})
 
 
+PRODUCT = """HloModule product
+
+ENTRY %main (a: bf16[256,16,16,16,1], b: bf16[256,9,8,16,16]) -> f32[256,16,9,8,1] {
+  %a = bf16[256,16,16,16,1]{2,3,1,4,0} parameter(0)
+  %b = bf16[256,9,8,16,16]{4,1,3,2,0} parameter(1)
+  ROOT %c = f32[256,16,9,8,1]{2,1,4,3,0} convolution(%a, %b), window={size=256x8x16 \
+stride=255x1x1 pad=0_0x7_7x0_0 lhs_dilate=256x1x1 rhs_reversal=0x1x0}, dim_labels=02fb1_0o12i->0bf12
+}
+"""
+"""As a TPU's compiler writes 256 products of [16, 16 * 16] and [16 * 16, 9 * 8]."""
+
+
+def test_a_product_that_is_written_as_a_convolution_reaches_nowhere():
+    (found,) = convolutions(parse(PRODUCT))
+    assert found.reach == (1, 1, 1)
+    assert found.flops == 2 * 256 * 16 * (16 * 16) * (9 * 8)
+
+
 def test_what_is_exchanged_is_the_gradient(program):
     assert collectives(program) == {"all-reduce": {"count": 1, "bytes": 2304}}
 
