@@ -7,7 +7,6 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -78,9 +77,7 @@ class _Fold:
             return run.lower(*given)
 
 
-def list_passes(
-    edit: Unlearner, problem: Problem, layout: Layout, key: chex.PRNGKey | None = None
-) -> list[Pass]:
+def list_passes(edit: Unlearner, problem: Problem, layout: Layout) -> list[Pass]:
     """List the programs in which an edit goes over data sets; none of them is run.
 
     What it does with :func:`~jax_unlearn.functional.fold_batches` counts, in jitted functions.
@@ -89,7 +86,6 @@ def list_passes(
       edit: a method whose work is done in ``init``.
       problem: with weights; a few examples of each set suffice.
       layout: the devices, which share each chunk.
-      key: randomness of the edit, which changes no program.
     """
     folds: dict[str, tuple[_Fold, int]] = {}
 
@@ -103,7 +99,8 @@ def list_passes(
 
     sharding = NamedSharding(layout.mesh, PartitionSpec("data"))
     with folding(Instead(sharding, record)):
-        edit.init(jax.random.key(0) if key is None else key, problem)
+        # No program depends on the key.
+        edit.init(jax.random.key(0), problem)
 
     def lower(name: str) -> Callable[[int], jax.stages.Lowered]:
         fold, _ = folds[name]
