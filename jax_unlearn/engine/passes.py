@@ -94,9 +94,11 @@ def list_passes(edit: Unlearner, problem: Problem, layout: Layout) -> list[Pass]
         batch += -batch % layout.batch_shards if fold.splits_rows else 0
         for name in fold.calls(batch):
             folds.setdefault(name, (fold, batch))
-        # An edit may look at what it gets, and go on or not. Of zeros a solver would make nothing.
-        return jax.tree.map(jnp.ones_like, carry)
+        # An edit may look at what it gets, and go on or not. Of zeros a solver would make nothing,
+        # as of the difference of two means that are equal.
+        return jax.tree.map(lambda x: jnp.asarray(draw.uniform(1, 2, x.shape), x.dtype), carry)
 
+    draw = np.random.default_rng(0)
     sharding = NamedSharding(layout.mesh, PartitionSpec("data"))
     with folding(Instead(sharding, record)):
         # No program depends on the key.

@@ -1,8 +1,8 @@
 """The Hessian and its inverse, as products with a vector: neither is ever written down.
 
 XLA's memory analysis of a ResNet-18 (float32, 32x32 images, compiled for one CPU device, jax
-0.10.2), temporary buffers in MiB: a product with the Hessian at batch 32, 440, at batch 128, 1,621;
-12 examples of :func:`woodfisher`, 794; a training step at batch 128, 980.
+0.10.2), temporary buffers in MiB: a product with the Hessian at batch 32, 499; 8 examples of
+:func:`woodfisher`, 508; a training step at batch 128, 980.
 """
 
 import functools

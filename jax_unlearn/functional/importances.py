@@ -2,9 +2,10 @@
 
 A per-example gradient is as large as the network, so the examples go through in chunks: of a chunk
 all gradients are in memory, by default at most half a GiB of them on each device. That is less than
-training takes. XLA's memory analysis of a ResNet-18 (float32, 32x32 images, compiled for one CPU
-device, jax 0.10.2), temporary buffers in MiB: a training step at batch 128, 980; the 12 examples of
-a chunk of :func:`exact_importance`, 705; a batch of 128 of :func:`batch_importance`, 943.
+training takes, and a batch's one gradient as much. XLA's memory analysis of a ResNet-18 (float32,
+32x32 images, compiled for one CPU device, jax 0.10.2), temporary buffers in MiB: a training step at
+batch 128, 980; the 12 examples of a chunk of :func:`exact_importance`, 742; a batch of 128 of
+:func:`batch_importance`, 984.
 """
 
 import dataclasses

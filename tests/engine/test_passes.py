@@ -1,5 +1,6 @@
 """What is lowered of an edit for devices that are not there is what it calls on those that are."""
 
+import dataclasses
 import re
 
 import jax
@@ -73,3 +74,11 @@ def test_passes_are_those_of_a_run(monkeypatch, name, devices):
     assert sorted(found) == sorted(called)
     for function, one in called.items():
         assert text(found[function].lower(one.rows), devices) == one.program
+
+
+def test_a_solver_is_listed_where_both_sets_are_equal():
+    """Their mean gradients differ by nothing then, and an edit would have nothing to solve."""
+    problem = small_problem()
+    problem = dataclasses.replace(problem, retain=problem.forget)
+    found = list_passes(ju.influence(batch_size=5), problem, Layout(ju.make_mesh(1)))
+    assert [one.name for one in found] == ["_add_gradient", "_add_product"]
