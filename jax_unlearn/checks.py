@@ -6,6 +6,9 @@ from typing import Any
 import jax
 import numpy as np
 
+LARGEST = 2**63
+"""Above every whole number that arrays and files hold."""
+
 
 class InputError(ValueError):
     """A value that a user gave is wrong: one line with the argument, its value and the remedy."""
@@ -21,6 +24,8 @@ def check_number(
     whole: bool = False,
 ) -> None:
     """Raise InputError unless ``value`` is a finite number in range; traced values pass unseen.
+
+    Whole numbers that 64 bits do not hold are out of any range.
 
     Args:
       name: the argument's name, for the message.
@@ -39,8 +44,11 @@ def check_number(
     kind = "a whole number" if whole else "a number"
     limits = ((">=", low), (">", above), ("<=", high))
     bounds = [f"{sign} {limit:g}" for sign, limit in limits if np.isfinite(limit)]
+    fits = not isinstance(value, int) or abs(value) < LARGEST
+    if not fits:
+        bounds.append("of at most 63 bits")
     expected = " ".join([kind, " and ".join(bounds)]).strip()
-    if not (number and np.isfinite(value) and low <= value <= high and value > above):
+    if not (number and fits and np.isfinite(value) and low <= value <= high and value > above):
         raise InputError(f"{name}={value!r}: expected {expected}")
 
 

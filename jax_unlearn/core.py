@@ -389,11 +389,14 @@ def _deal(
     per_pass = -(-rows.shape[0] // batch_size)
     pad = jnp.full(per_pass * batch_size - rows.shape[0], -1, jnp.int32)
     rows = rows.astype(jnp.int32)
-    passes = [
-        jnp.concatenate([jax.random.permutation(jax.random.fold_in(key, first + p), rows), pad])
-        for p in range(1 + -(-(steps - 1) // per_pass) if steps else 1)
-    ]
-    dealt = jnp.concatenate(passes).reshape(-1, batch_size)
+
+    def one_pass(number: jax.Array) -> jax.Array:
+        order = jax.random.permutation(jax.random.fold_in(key, number), rows)
+        return jnp.concatenate([order, pad])
+
+    # A loop: few rows go round hundreds of times, and each written out takes its time to compile.
+    count = 1 + -(-(steps - 1) // per_pass) if steps else 1
+    dealt = jax.lax.map(one_pass, first + jnp.arange(count)).reshape(-1, batch_size)
     return jax.lax.dynamic_slice_in_dim(dealt, offset, steps)
 
 

@@ -6,6 +6,7 @@ Needs no test runner: a fact that does not hold raises AssertionError with a sen
         jax_unlearn.testing.check_method(MyMethod, epochs=2)
 """
 
+import contextlib
 import dataclasses
 import functools
 import tempfile
@@ -494,14 +495,25 @@ def _numbers_compile_once(b: _Battery) -> None:
     b.run()
     once = len(b.traces)
     floats = {
-        field.name: 0.9 * getattr(b.unlearner, field.name)
+        field.name: other
         for field in dataclasses.fields(b.unlearner)
         if field.type is float and field.name in b.unlearner.traced_fields
+        if (other := _other_value(b, field.name)) is not None
     }
     if floats:
         b.run(unlearner=b.changed(**floats))
         names = ", ".join(floats)
         b.require(len(b.traces) == once, f"other values of {names} compile anew")
+
+
+def _other_value(b: _Battery, name: str) -> float | None:
+    """A number that the method takes, too; None where its own is the only one."""
+    value = getattr(b.unlearner, name)
+    for other in (0.9 * value, 1.1 * value):
+        with contextlib.suppress(ValueError):
+            b.changed(**{name: other})
+            return other
+    return None
 
 
 def _takes_traced_numbers(b: _Battery) -> None:

@@ -56,6 +56,22 @@ def test_a_one_shot_method_that_compiles_for_every_number_is_found():
         check_method(Looks)
 
 
+def test_a_number_at_the_end_of_its_range_is_changed_the_other_way():
+    class Shrink(ju.Unlearner):
+        factor: float = 1.0
+
+        def __post_init__(self):
+            super().__post_init__()
+            ju.core.check_number("factor", self.factor, low=1)
+
+        def init(self, key, problem):
+            params, _ = ju.split_variables(problem.variables)
+            smaller = jax.tree.map(lambda x: 0.9 * x / self.factor, params)
+            return DescentState(ju.with_params(problem.variables, smaller), ())
+
+    check_method(Shrink)
+
+
 def test_with_one_device_it_says_that_several_are_not_tried(monkeypatch):
     monkeypatch.setattr(jax, "device_count", lambda: 1)
     with pytest.warns(UserWarning, match="^Sound: with one device it is not checked"):

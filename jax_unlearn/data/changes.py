@@ -141,7 +141,8 @@ def duplicate(
       keep: whether copies are retained.
 
     Raises:
-      InputError: if a size is out of range, or the data is changed.
+      InputError: if a size is out of range, the data is changed, or the copies do not fit in
+        memory.
     """
     for name, value, low in (("seed", seed, 0), ("copies", copies, 1)):
         check_number(name, value, low=low, whole=True)
@@ -150,8 +151,14 @@ def duplicate(
     rows = stratified_rows(train.label, size, seed)
     others = [] if dataset.validation is None else [dataset.validation.id]
     first = np.concatenate([train.id, *others]).max() + 1
-    twins = take(train, np.tile(rows, copies))._replace(id=first + np.arange(copies * size))
-    both = Examples(*(np.concatenate(pair) for pair in zip(train, twins, strict=True)))
+    try:
+        twins = take(train, np.tile(rows, copies))._replace(id=first + np.arange(copies * size))
+        both = Examples(*(np.concatenate(pair) for pair in zip(train, twins, strict=True)))
+    except (MemoryError, ValueError) as error:
+        # NumPy's words for what is larger than memory, and than any array.
+        raise InputError(
+            f"copies={copies}: {copies * size} more images do not fit in memory; expected fewer"
+        ) from error
     focus = Focus("twin_accuracy", "train", twins.id[:size], twins.label[:size]) if keep else None
     ids = train.id[rows] if keep else np.concatenate([train.id[rows], twins.id])
     fine = dataset.train_fine

@@ -4,7 +4,6 @@ The network stays as it is. Its logits are linear in its last layer's weights, s
 with other weights would say is their derivative along those: one forward and one backward pass.
 """
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -13,17 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jax_unlearn.core import (
-    InputError,
-    Model,
-    Problem,
-    Variables,
-    split_variables,
-    to_unit,
-    with_params,
-)
-from jax_unlearn.methods.descent import needs_examples
+from jax_unlearn.core import InputError, Problem, split_variables
 from jax_unlearn.methods.last_layer import last_linear_layer
+from jax_unlearn.methods.output_axes import output_axes
 
 Draw = Callable[[chex.PRNGKey, int, int], tuple[jax.Array, jax.Array]]
 """``draw(key, features, outputs) -> (weights [features], bias [])``, the outputs with the new."""
@@ -61,13 +52,14 @@ def new_output(key: chex.PRNGKey, problem: Problem, name: str, draw: Draw) -> An
     """
     layer = last_linear_layer(problem, name, argument="last_layer=''")
     params, _ = split_variables(problem.variables)
-    forget = needs_examples("forget", problem.forget)
-    axes = jax.tree.map(
-        lambda inside, x, slope: _output_axis(x, slope, problem.num_classes) if inside else None,
-        layer,
-        params,
-        _slopes(problem.model, problem.variables, jnp.asarray(forget.image[:1])),
-    )
+    axes = output_axes(problem, layer)
+    for axis, leaf in zip(jax.tree.leaves(axes), _of_layer(params, layer), strict=True):
+        if axis < 0:
+            raise InputError(
+                f"last_layer: a parameter of shape {leaf.shape} has no axis of the "
+                f"{problem.num_classes} outputs; expected weights [features, outputs] and biases "
+                "[outputs]; name another layer"
+            )
     weights, bias = draw(key, _features(params, axes), problem.num_classes + 1)
 
     def slice_of(axis: int | None, leaf: jax.Array) -> jax.Array | None:
@@ -81,30 +73,9 @@ def new_output(key: chex.PRNGKey, problem: Problem, name: str, draw: Draw) -> An
     return jax.tree.map(slice_of, axes, params, is_leaf=lambda x: x is None)
 
 
-# Compiled, so that a second run of the same network does not trace it again.
-@functools.partial(jax.jit, static_argnames="model")
-def _slopes(model: Model, variables: Variables, images: jax.Array) -> Any:
-    """Gradient of the sum of first logits in the parameters."""
-
-    def first_logit(params: Any) -> jax.Array:
-        return model.logits(with_params(variables, params), to_unit(images))[:, 0].sum()
-
-    return jax.grad(first_logit)(split_variables(variables)[0])
-
-
-def _output_axis(leaf: jax.Array, slope: jax.Array, outputs: int) -> int:
-    """The axis along which a parameter of the layer has a slice for each output, the last in doubt.
-
-    Where several axes are as long, it is that of which the first logit reads the first slice alone.
-    """
-    axes = [axis for axis, size in enumerate(leaf.shape) if size == outputs]
-    alone = [axis for axis in axes if not np.any(np.delete(np.asarray(slope), 0, axis))]
-    if not axes:
-        raise InputError(
-            f"last_layer: a parameter of shape {leaf.shape} has no axis of the {outputs} outputs; "
-            "expected weights [features, outputs] and biases [outputs]; name another layer"
-        )
-    return (alone or axes)[-1]
+def _of_layer(params: Any, layer: Any) -> list[jax.Array]:
+    pairs = zip(jax.tree.leaves(params), jax.tree.leaves(layer), strict=True)
+    return [leaf for leaf, inside in pairs if inside]
 
 
 def _features(params: Any, axes: Any) -> int:

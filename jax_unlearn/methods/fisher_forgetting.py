@@ -22,6 +22,7 @@ from jax_unlearn.methods.constructors import constructor
 from jax_unlearn.methods.descent import needs_examples
 from jax_unlearn.methods.edit import Edit, EvalLoss, as_rows, over_devices
 from jax_unlearn.methods.last_layer import last_linear_layer
+from jax_unlearn.methods.output_axes import output_axes, outputs_last
 
 FISHERS = ("expected", "expected_batch", "empirical")
 
@@ -120,7 +121,10 @@ class FisherForgetting(Edit):
             return functional.bounded_noise(params, fisher, problem.num_classes, self.alpha)
         head = last_linear_layer(problem, self.last_layer)
         classes = forgotten_classes(problem)
-        return functional.scrubbing_noise(params, fisher, head, self.alpha, classes)
+        axes = output_axes(problem, head)
+        params, fisher = (outputs_last(axes, tree) for tree in (params, fisher))
+        found = functional.scrubbing_noise(params, fisher, head, self.alpha, classes)
+        return functional.Gaussian(*(outputs_last(axes, tree, back=True) for tree in found))
 
 
 def forgotten_classes(problem: Problem) -> list[int]:

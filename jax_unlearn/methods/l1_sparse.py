@@ -21,7 +21,7 @@ class L1Sparse(Descent):
 
     Attributes:
       alpha: weight of the penalty in the first epoch, >= 0.
-      no_l1_epochs: epochs at the end that have no penalty.
+      no_l1_epochs: epochs at the end that have no penalty, at most all of them.
 
     Source: Jia, Liu, Ram, Yao, Liu, Liu, Sharma, Liu, "Model Sparsity Can Simplify Machine
     Unlearning", NeurIPS 2023, arXiv 2304.04934; frame and rate as in the comparisons of arXiv
@@ -42,7 +42,7 @@ class L1Sparse(Descent):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_number("alpha", self.alpha, low=0)
-        check_number("no_l1_epochs", self.no_l1_epochs, low=0, whole=True)
+        check_number("no_l1_epochs", self.no_l1_epochs, low=0, high=self.epochs, whole=True)
 
     def loss(
         self, forward: Forward, batch: Batch, extra: Any, info: StepInfo

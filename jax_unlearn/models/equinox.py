@@ -11,7 +11,8 @@ import jax.numpy as jnp
 from jax_unlearn.core import InputError, Model, Variables
 from jax_unlearn.models.adapting import Names, name_of
 
-_TO_OURS, _TO_THEIRS = (2, 3, 1, 0), (3, 2, 0, 1)
+_THEIRS, _OURS = (0, 1), (-1, -2)
+"""Where a weight has its outputs and inputs."""
 
 
 def from_equinox(
@@ -42,7 +43,8 @@ def from_equinox(
     Returns:
       A Model whose variables are nested dicts by the modules' fields: ``params``, all arrays of
       floating point numbers; and ``state``, which is the network's and all other arrays.
-      Convolution kernels lie there as everywhere here, [height, width, in, out].
+      Weights lie there as everywhere here, inputs and outputs last: [in, out] of a linear layer,
+      [height, width, in, out] of a convolution, whose bias is [out].
 
     Raises:
       InputError: ``make`` gives no Equinox module.
@@ -62,12 +64,13 @@ def from_equinox(
             )
         params, rest = eqx.partition(module, eqx.is_inexact_array)
         arrays, static = eqx.partition((rest, state), eqx.is_array)
-        split[:] = [static, stateful, type(module)]
+        split[:] = [static, stateful, type(module), _kinds(module, params)]
         return params, arrays
 
     shapes = jax.eval_shape(parts, jax.random.key(0))
-    (static, stateful, kind), names = list(split), [Names.of(tree) for tree in shapes]
-    takes_key = "key" in inspect.signature(kind.__call__).parameters
+    (static, stateful, network_class, kinds) = split
+    names = [Names.of(tree) for tree in shapes]
+    takes_key = "key" in inspect.signature(network_class.__call__).parameters
 
     @jax.jit
     def init(key: chex.PRNGKey) -> Variables:
@@ -75,7 +78,7 @@ def from_equinox(
 
     def packed(params: Any, arrays: Any) -> Variables:
         kept = {"state": names[1].pack(arrays)} if names[1].paths else {}
-        return {"params": jax.tree.map(_to_ours, names[0].pack(params)), **kept}
+        return {"params": names[0].pack(jax.tree.map(_to_ours, kinds, params)), **kept}
 
     def apply(
         variables: Variables,
@@ -84,7 +87,7 @@ def from_equinox(
         train: bool,
         key: chex.PRNGKey | None = None,
     ) -> tuple[jax.Array, Variables]:
-        params = names[0].unpack(jax.tree.map(_to_theirs, variables["params"]))
+        params = jax.tree.map(_to_theirs, kinds, names[0].unpack(variables["params"]), shapes[0])
         arrays = names[1].unpack(variables.get("state", {}))
         rest, state = eqx.combine(arrays, static)
         network = eqx.nn.inference_mode(eqx.combine(params, rest), value=not train)
@@ -102,12 +105,34 @@ def from_equinox(
         kept, _ = eqx.partition((rest, after), eqx.is_array)
         return logits, {**variables, "state": names[1].pack(kept)}
 
-    return Model(init, apply, name or kind.__name__)
+    return Model(init, apply, name or network_class.__name__)
 
 
-def _to_ours(leaf: jax.Array) -> jax.Array:
-    return leaf.transpose(_TO_OURS) if leaf.ndim == 4 else leaf
+def _kinds(module: Any, params: Any) -> Any:
+    """What each array is: ``'weight'``, a convolution's ``'bias'``, or neither, ``''``."""
+    import equinox as eqx
+
+    layers = (eqx.nn.Linear, eqx.nn.Conv, eqx.nn.ConvTranspose)
+    found, _ = jax.tree_util.tree_flatten_with_path(module, is_leaf=lambda x: isinstance(x, layers))
+    layer_at = {path: layer for path, layer in found if isinstance(layer, layers)}
+
+    def kind(path: Any, leaf: jax.Array) -> str:
+        layer, name = layer_at.get(path[:-1]), getattr(path[-1], "name", "")
+        if layer is not None and name in ("weight", "bias"):
+            return name
+        # A kernel that a network convolves with itself.
+        return "weight" if leaf.ndim == 4 else ""
+
+    return jax.tree_util.tree_map_with_path(kind, params)
 
 
-def _to_theirs(leaf: jax.Array) -> jax.Array:
-    return leaf.transpose(_TO_THEIRS) if leaf.ndim == 4 else leaf
+def _to_ours(kind: str, leaf: jax.Array) -> jax.Array:
+    if kind == "weight":
+        return jnp.moveaxis(leaf, _THEIRS, _OURS)
+    return leaf.reshape(-1) if kind == "bias" else leaf
+
+
+def _to_theirs(kind: str, leaf: jax.Array, like: jax.ShapeDtypeStruct) -> jax.Array:
+    if kind == "weight":
+        return jnp.moveaxis(leaf, _OURS, _THEIRS)
+    return leaf.reshape(like.shape) if kind == "bias" else leaf

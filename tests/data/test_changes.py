@@ -130,6 +130,8 @@ def test_what_is_evaluated_is_the_test_split_and_then_the_probe(dataset):
         (lambda d: backdoor(d, 0, count=55), r"count=55: expected a number"),
         (lambda d: backdoor(d, 0, 0.1, patch=99), r"patch=99: expected a whole number"),
         (lambda d: duplicate(d, 0.1, copies=0), r"copies=0: expected a whole number >= 1"),
+        (lambda d: duplicate(d, 0.1, copies=10**15), r"copies=10+: \d+ more images do not fit"),
+        (lambda d: duplicate(d, 0.1, copies=10**30), r"copies=10+: expected a whole number >= 1 "),
         (lambda d: duplicate(d), r"expected exactly one of them"),
     ],
 )

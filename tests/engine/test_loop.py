@@ -223,6 +223,22 @@ def test_rows_are_dealt_out_pass_by_pass(count, steps):
         assert not np.array_equal(rows[:per_pass], rows[per_pass : 2 * per_pass])
 
 
+def test_hundreds_of_passes_are_one_loop_to_the_compiler():
+    """A retain set goes round few forget rows as often; each pass is what it is by itself."""
+
+    def equations(steps):
+        return len(str(jax.make_jaxpr(lambda key: deal(key, steps))(KEY)).splitlines())
+
+    def deal(key, steps):
+        return ju.shuffled_rows(key, jnp.arange(5), 2, steps=steps)
+
+    assert equations(600) == equations(30)
+    rows = np.asarray(deal(KEY, 600)).reshape(200, 3, 2)
+    for number in (0, 1, 199):
+        order = jax.random.permutation(jax.random.fold_in(KEY, number), jnp.arange(5))
+        np.testing.assert_array_equal(rows[number].ravel(), [*order, -1])
+
+
 def test_training_draws_its_start_from_the_key_or_takes_the_one_given(problem):
     recipe = ju.retrain(batch_size=10, epochs=1, learning_rate=0.0, weight_decay=0.0)
     given = ju.train(

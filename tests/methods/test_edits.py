@@ -86,6 +86,35 @@ def test_fisher_forgetting_draws_a_forgotten_classs_last_weights_about_zero(lab)
     chex.assert_trees_all_equal(after["first"], before["first"])
 
 
+@pytest.mark.parametrize("outputs_first", [False, True])
+def test_fisher_forgetting_finds_the_axis_of_outputs(outputs_first, lab):
+    """The same edit of a network whose last weight lies the other way round."""
+    problem, method = lab.problem, ju.fisher_forgetting(alpha=1e-6)
+
+    def turned(variables):
+        second = variables["params"]["second"]
+        if outputs_first:
+            second = {**second, "kernel": second["kernel"].T}
+        return {**variables, "params": {**variables["params"], "second": second}}
+
+    def apply(variables, images, *, train, weight=None):
+        logits, after = problem.model.apply(turned(variables), images, train=train, weight=weight)
+        return logits, turned(after)
+
+    def init(key):
+        return turned(problem.model.init(key))
+
+    own = dataclasses.replace(
+        problem, model=ju.Model(init, apply, "turned"), variables=turned(problem.variables)
+    )
+    expected = method.distribution(problem, method.information(problem))
+    found = method.distribution(own, method.information(own))
+    for one, other in zip(found, expected, strict=True):
+        chex.assert_trees_all_close(turned({"params": one})["params"], other, rtol=1e-5)
+    moved = np.asarray(expected.mean["second"]["kernel"] == 0)
+    assert moved.any(axis=0).sum() == 1
+
+
 @pytest.mark.parametrize("fisher", ["expected", "expected_batch", "empirical"])
 def test_without_strength_and_without_a_whole_class_it_keeps_every_bit(fisher, lab):
     method = ju.fisher_forgetting(alpha=0.0, fisher=fisher)

@@ -403,7 +403,7 @@ UGRADSL = {"retain_weight": (NAN, -0.1, 1.1), "smoothing": (NAN, 1.1), "passes":
 BAD = {
     "retrain": DESCENT,
     "finetune": DESCENT,
-    "l1_sparse": {**DESCENT, "alpha": (NAN, -1e-3), "no_l1_epochs": (-1, 1.5)},
+    "l1_sparse": {**DESCENT, "alpha": (NAN, -1e-3), "no_l1_epochs": (-1, 1.5, 11)},
     "gradient_ascent": {**DESCENT, "max_norm": (NAN, 0, -1)},
     "neggrad_plus": {**DESCENT, "alpha": (NAN, -0.1, 1.1), "passes": ("one",)},
     "ugradsl": UGRADSL,

@@ -248,22 +248,37 @@ def test_a_transformed_haiku_function_is_the_function():
     assert variables["params"]["batch_norm"]["scale"].shape == (WIDTH,)
 
 
-def test_equinox_kernels_lie_as_everywhere_here():
+def test_equinox_weights_lie_as_everywhere_here():
     eqx = pytest.importorskip("equinox")
 
     class Network(eqx.Module):
         conv: eqx.nn.Conv2d
+        wide: eqx.nn.Conv3d
+        back: eqx.nn.ConvTranspose1d
+        parts: list
 
         def __call__(self, image):
-            return self.conv(image).mean(axis=(1, 2))
+            x = self.wide(self.conv(image)[None]).mean(axis=(1, 2))
+            return self.parts[0](self.back(x).ravel())
 
-    module = Network(eqx.nn.Conv2d(1, CLASSES, (2, 3), key=jax.random.key(0)))
+    keys = jax.random.split(jax.random.key(0), 4)
+    module = Network(
+        eqx.nn.Conv2d(1, 7, (2, 3), key=keys[0]),
+        eqx.nn.Conv3d(1, 2, (1, 2, 1), key=keys[1]),
+        eqx.nn.ConvTranspose1d(2, 3, 2, key=keys[2]),
+        [eqx.nn.Linear(9, CLASSES, key=keys[3])],
+    )
     model = ju.from_equinox(lambda key: module)
     variables = model.init(jax.random.key(0))
-    assert variables["params"]["conv"]["weight"].shape == (2, 3, 1, CLASSES)
+    assert jax.tree.map(jnp.shape, variables["params"]) == {
+        "conv": {"weight": (2, 3, 1, 7), "bias": (7,)},
+        "wide": {"weight": (1, 2, 1, 1, 2), "bias": (2,)},
+        "back": {"weight": (2, 2, 3), "bias": (3,)},
+        "parts": {"0": {"weight": (9, CLASSES), "bias": (CLASSES,)}},
+    }
     images = images_of(2)
     expected = jax.vmap(module)(images.transpose(0, 3, 1, 2))
-    np.testing.assert_allclose(model.logits(variables, images), expected, rtol=1e-6)
+    np.testing.assert_allclose(model.logits(variables, images), expected, rtol=1e-5)
     with pytest.raises(ju.InputError, match="object of type float: expected an eqx"):
         ju.from_equinox(lambda key: 1.0)
 
