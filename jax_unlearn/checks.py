@@ -45,7 +45,7 @@ def check_number(
     limits = ((">=", low), (">", above), ("<=", high))
     bounds = [f"{sign} {limit:g}" for sign, limit in limits if np.isfinite(limit)]
     fits = not isinstance(value, int) or abs(value) < LARGEST
-    if not fits:
+    if not fits and not np.isfinite(high):
         bounds.append("of at most 63 bits")
     expected = " ".join([kind, " and ".join(bounds)]).strip()
     if not (number and fits and np.isfinite(value) and low <= value <= high and value > above):
