@@ -52,6 +52,12 @@ def check_number(
         raise InputError(f"{name}={value!r}: expected {expected}")
 
 
+def check_flag(name: str, value: Any) -> None:
+    """Raise InputError unless ``value`` is true or false: a text would count as true."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise InputError(f"{name}={value!r}: expected True or False")
+
+
 def check_labels(
     name: str, labels: Any, num_classes: int, *, remedy: str = "count them from 0"
 ) -> None:

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jax_unlearn.checks import InputError, check_choice, check_labels, check_number
+from jax_unlearn.checks import InputError, check_choice, check_flag, check_labels, check_number
 from jax_unlearn.hyperparameters import Hyperparameters, static
 
 __all__ = [
@@ -456,6 +456,9 @@ class Unlearner(Hyperparameters):
 
     def __post_init__(self) -> None:
         check_number("batch_size", self.batch_size, low=1, whole=True)
+        for field in dataclasses.fields(self):
+            if field.type is bool:
+                check_flag(field.name, getattr(self, field.name))
 
     @property
     def num_epochs(self) -> int:

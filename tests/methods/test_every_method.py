@@ -514,6 +514,15 @@ def test_a_bad_argument_is_named_with_its_value_and_what_was_expected(name, argu
     assert "\n" not in message
 
 
+@pytest.mark.parametrize("name", ju.METHODS)
+def test_what_is_on_or_off_is_true_or_false(name):
+    flags = [f.name for f in dataclasses.fields(ju.METHODS[name]()) if f.type is bool]
+    for flag in flags:
+        with pytest.raises(InputError, match=rf"^{flag}='False': expected True or False$"):
+            ju.METHODS[name](**{flag: "False"})
+        assert getattr(ju.METHODS[name](**{flag: np.bool_(True)}), flag)
+
+
 def test_a_misspelt_choice_is_answered_with_the_near_name():
     with pytest.raises(InputError, match="did you mean gradual"):
         ju.natmu(masks="gradul")
