@@ -16,7 +16,9 @@ FIRST_SCORING_SEED = 10_000
 are below it."""
 
 WATCHED = 1000
-"""How many retain examples are watched while a method runs; the audit uses all of them."""
+"""How many retain and how many test examples are watched while a method runs, beside the forget
+set; the audit uses all of them. A method that is judged every other step would else spend most of
+its time on being watched."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,13 +82,11 @@ def watcher(
     model: Model, dataset: data.Dataset, forgetting: Forgetting
 ) -> Callable[[Variables], dict[str, float]]:
     """Return what takes the accuracies of a request's parts, in percent, from weights."""
-    retain, test = forgetting.retain, dataset.test
-    rows = np.linspace(0, len(retain.label) - 1, min(WATCHED, len(retain.label))).astype(int)
-    kept = np.flatnonzero(~forgetting.test_forgotten)
+    kept = data.take(dataset.test, np.flatnonzero(~forgetting.test_forgotten))
     parts: dict[str, tuple[Any, np.ndarray]] = {
         "forget_accuracy": (forgetting.forget.image, forgetting.forget.label),
-        "retain_accuracy": (retain.image[rows], retain.label[rows]),
-        "test_accuracy": (test.image[kept], test.label[kept]),
+        "retain_accuracy": _spread(forgetting.retain),
+        "test_accuracy": _spread(kept),
     }
     images = np.concatenate([image for image, _ in parts.values()])
     labels = np.concatenate([label for _, label in parts.values()])
@@ -98,3 +98,10 @@ def watcher(
         return dict(zip(parts, shares, strict=True))
 
     return watch
+
+
+def _spread(part: Examples) -> tuple[Any, np.ndarray]:
+    """Images and labels of as many examples as are watched, evenly over a part."""
+    count = len(part.label)
+    rows = np.linspace(0, count - 1, min(WATCHED, count)).astype(int)
+    return part.image[rows], part.label[rows]
