@@ -68,7 +68,7 @@ def from_equinox(
         return params, arrays
 
     shapes = jax.eval_shape(parts, jax.random.key(0))
-    (static, stateful, network_class, kinds) = split
+    static, stateful, network_class, kinds = split
     names = [Names.of(tree) for tree in shapes]
     takes_key = "key" in inspect.signature(network_class.__call__).parameters
 
@@ -114,11 +114,11 @@ def _kinds(module: Any, params: Any) -> Any:
 
     layers = (eqx.nn.Linear, eqx.nn.Conv, eqx.nn.ConvTranspose)
     found, _ = jax.tree_util.tree_flatten_with_path(module, is_leaf=lambda x: isinstance(x, layers))
-    layer_at = {path: layer for path, layer in found if isinstance(layer, layers)}
+    at = {path for path, node in found if isinstance(node, layers)}
 
     def kind(path: Any, leaf: jax.Array) -> str:
-        layer, name = layer_at.get(path[:-1]), getattr(path[-1], "name", "")
-        if layer is not None and name in ("weight", "bias"):
+        name = getattr(path[-1], "name", "")
+        if path[:-1] in at and name in ("weight", "bias"):
             return name
         # A kernel that a network convolves with itself.
         return "weight" if leaf.ndim == 4 else ""

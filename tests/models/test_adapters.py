@@ -278,7 +278,7 @@ def test_equinox_weights_lie_as_everywhere_here():
     }
     images = images_of(2)
     expected = jax.vmap(module)(images.transpose(0, 3, 1, 2))
-    np.testing.assert_allclose(model.logits(variables, images), expected, rtol=1e-5)
+    np.testing.assert_allclose(model.logits(variables, images), expected, rtol=1e-6)
     with pytest.raises(ju.InputError, match="object of type float: expected an eqx"):
         ju.from_equinox(lambda key: 1.0)
 
