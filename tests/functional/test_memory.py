@@ -13,7 +13,8 @@ from jax_unlearn.engine import shapes
 from jax_unlearn.engine.passes import list_passes
 from jax_unlearn.sharding import Layout
 
-pytestmark = pytest.mark.runs_long
+# XLA plans the same memory however much LLVM optimises.
+pytestmark = pytest.mark.any_compiler
 
 BATCH = 128
 """Of training."""
@@ -46,7 +47,7 @@ LARGEST = {
     "ssd": (ju.ssd(), "_add_examples", 1.0),
     # A gradient of as many rows: beside it lie weights and a sum, as weights and momentum do there.
     "ssd, batches": (ju.ssd(importance="batch"), "_add_batch", 1.005),
-    "influence": (ju.influence(), "_add_product", 1.0),
+    "influence": (ju.influence(max_steps=1), "_add_product", 1.0),
     "influence, WoodFisher": (ju.influence(solver="woodfisher"), "_take_in", 1.0),
 }
 
