@@ -9,6 +9,7 @@ import sys
 import textwrap
 
 import jax
+import pytest
 
 import jax_unlearn as ju
 from experiments.leaderboard.page import board_page
@@ -191,7 +192,11 @@ def test_every_linked_file_exists():
                 assert (page.parent / target).exists(), (page, target)
 
 
-def test_the_strong_audits_numbers_are_the_measured_ones():
+@pytest.mark.parametrize(
+    ("marker", "folder"),
+    [("strong audit", "digits_audit"), ("strong audit, class", "digits_class_audit")],
+)
+def test_the_strong_audits_numbers_are_the_measured_ones(marker, folder):
     columns = {
         "gap": "gap",
         "KL to oracle": "KL_forget",
@@ -199,13 +204,18 @@ def test_the_strong_audits_numbers_are_the_measured_ones():
         "U-LiRA AUC": "ulira_auc",
         "KLOM, 95 %": "klom_forget_p95",
     }
-    measured = measured_by(MEASURED / "digits_audit")
-    band, *models = table_under(RESULTS, "strong audit")
+    measured = measured_by(MEASURED / folder)
+    band, *models = table_under(RESULTS, marker)
     assert band["model"] == "null band"
-    assert [row["model"] for row in models][:3] == ["original", "oracle", "natmu"]
+    assert {row["model"] for row in models} == {model for model, _ in measured}
+    for column, name in columns.items():
+        line = measured["original", name]
+        low, high = band[column].split(" to ")
+        assert is_rounded(low, line["band_low"])
+        assert is_rounded(high, line["band_high"])
     for shown in models:
         marks = [row["verdict"] for (model, _), row in measured.items() if model == shown["model"]]
-        judged = sum(mark != "uninformative" for mark in marks)
+        judged = marks.count("inside") + marks.count("outside")
         assert shown["measures outside"] == f"{marks.count('outside')} of {judged}"
         for column, name in columns.items():
             row = measured[shown["model"], name]
