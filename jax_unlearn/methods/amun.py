@@ -23,7 +23,7 @@ from jax_unlearn.core import (
 )
 from jax_unlearn.methods.constructors import constructor
 from jax_unlearn.methods.descent import Descent, Forward, needs_examples
-from jax_unlearn.methods.made_images import MADE, made_rows, make_images, show_made, with_made
+from jax_unlearn.methods.made_images import MADE, flat, made_rows, make_images, show_made, with_made
 
 BESIDE = {
     "retain": (RETAIN,),
@@ -81,10 +81,13 @@ class AMUN(Descent):
         return RETAIN in BESIDE[self.beside]
 
     def extra(self, key: chex.PRNGKey, problem: Problem) -> functional.Adversaries:
-        """The adversarial images of the forget set, with the classes that they are taken for."""
+        """The adversarial images of the forget set, with the classes that they are taken for.
+
+        The images lie as rows of pixels, see :func:`flat`.
+        """
         del key
         forget = needs_examples("forget", problem.forget)
-        return make_images(
+        found = make_images(
             functional.nearest_adversaries,
             problem,
             (forget.image, forget.label),
@@ -93,6 +96,7 @@ class AMUN(Descent):
             steps=self.attack_steps,
             doublings=self.doublings,
         )
+        return found._replace(image=flat(found.image))
 
     def pool(self, key: chex.PRNGKey, problem: Problem) -> Pool:
         """The rows beside, then a row for every adversarial image, which lies in the state."""

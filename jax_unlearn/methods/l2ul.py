@@ -26,7 +26,7 @@ from jax_unlearn.data.dataset import take
 from jax_unlearn.methods.constructors import constructor
 from jax_unlearn.methods.descent import Forward, needs_examples
 from jax_unlearn.methods.edit import EvalLoss, over_devices
-from jax_unlearn.methods.made_images import MADE, made_rows, make_images, show_made, with_made
+from jax_unlearn.methods.made_images import MADE, flat, made_rows, make_images, show_made, with_made
 from jax_unlearn.methods.turns import apart, in_turn
 from jax_unlearn.methods.until_forgotten import UntilForgotten
 
@@ -101,7 +101,8 @@ class L2UL(UntilForgotten):
             steps=self.attack_steps,
         )
         start, _ = split_variables(problem.variables)
-        return {"image": images, "target": targets, "start": start, "held": self.held(problem)}
+        image = flat(images)
+        return {"image": image, "target": targets, "start": start, "held": self.held(problem)}
 
     def held(self, problem: Problem) -> Any:
         """How much each weight is held, in [0, 1]: a pytree like the parameters."""

@@ -78,6 +78,15 @@ def make_images(
     )
 
 
+def flat(images: jax.Array) -> jax.Array:
+    """Lay images float [N, H, W, C] out as [N, H * W * C], in which steps pick from them.
+
+    A TPU stores an array of images with the examples innermost: to pick some rows of it, every
+    step would first copy the whole array into another order, L2UL's eleven times what a step moves.
+    """
+    return images.reshape(len(images), -1)
+
+
 def with_made(pool: Pool, numbers: jax.Array | np.ndarray | None = None) -> Pool:
     """The pool whose rows stand for made images.
 
@@ -107,11 +116,11 @@ def show_made(batch: Batch, images: jax.Array, labels: jax.Array | None = None) 
 
     Args:
       batch: rows of a pool from :func:`with_made`.
-      images: float [N, H, W, C], all that were made.
+      images: float [N, H * W * C], all that were made, see :func:`flat`.
       labels: int32 [N], theirs; None leaves the rows'.
     """
     made, number = batch.extra[MADE] >= 0, jnp.maximum(batch.extra[MADE], 0)
-    shown = images[number].astype(batch.image.dtype)
+    shown = images[number].reshape(batch.image.shape).astype(batch.image.dtype)
     image = jnp.where(made[:, None, None, None], shown, batch.image)
     label = batch.label if labels is None else jnp.where(made, labels[number], batch.label)
     return batch._replace(image=image, label=label)

@@ -33,7 +33,7 @@ from jax_unlearn.methods.descent import (
     OptimizerFactory,
     needs_examples,
 )
-from jax_unlearn.methods.made_images import made_rows, make_images, show_made, with_made
+from jax_unlearn.methods.made_images import flat, made_rows, make_images, show_made, with_made
 
 
 class UNSIR(Optimized):
@@ -92,7 +92,7 @@ class UNSIR(Optimized):
         return 2
 
     def extra(self, key: chex.PRNGKey, problem: Problem) -> dict[str, Any]:
-        """The noise images float [N, H, W, C], and whether repair has begun."""
+        """The noise images float [N, H * W * C], and whether repair has begun."""
         image, labels = needs_examples("forget", problem.forget).image, self.noise_labels(problem)
         shape, dtype = (len(labels), *image.shape[1:]), np.result_type(image.dtype, np.float32)
         noise = make_images(
@@ -104,7 +104,7 @@ class UNSIR(Optimized):
             count=self.noise_images,
             steps=self.noise_steps,
         )
-        return {"image": noise, "repairing": jnp.array(False)}
+        return {"image": flat(noise), "repairing": jnp.array(False)}
 
     def noise_labels(self, problem: Problem) -> np.ndarray:
         """The class int [N] that each noise image stands against, one class after the other."""
