@@ -238,6 +238,12 @@ class _Battery:
         ]
         self.require(all(same), sentence)
 
+    def require_numbers(self, tree: Any, whose: str) -> None:
+        """Require that no float of a tree is NaN, which would not even equal itself."""
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+            lost = _is_float(leaf) and bool(jnp.isnan(leaf).any())
+            self.require(not lost, f"{whose}{jax.tree_util.keystr(path)} is NaN")
+
 
 def _counted(model: Model, traces: list[bool]) -> Model:
     """A model that notes down every call of its ``apply``, so every trace."""
@@ -394,6 +400,8 @@ def _step_is_pure(b: _Battery) -> None:
         all(isinstance(leaf, jax.Array) for leaf in leaves), "its state holds what is no array"
     )
     after, reported = b.step(b.unlearner, state, batch, info)
+    b.require_numbers(after, "after a step its state")
+    b.require_numbers(reported, "what a step reports, ")
     again, _ = b.step(b.unlearner, state, batch, info)
     b.require_same(after, again, "a step of the same state and batch gives another state")
     anew, scalars = b.new_step()(b.unlearner, state, batch, info)

@@ -147,9 +147,17 @@ class Rolls(Sound):
         return super().losses(logits, batch, extra, info) * np.random.default_rng().uniform()
 
 
+class Breaks(Sound):
+    """Loses all numbers at once."""
+
+    def losses(self, logits, batch, extra, info):
+        return super().losses(logits, batch, extra, info) * jnp.log(-1.0)
+
+
 @pytest.mark.parametrize(
     ("method", "sentence"),
     [
+        (Breaks, r"after a step its state\S* is NaN"),
         (Rolls, "a step that is traced anew gives another state"),
         (Keyless, "another key gives the same weights"),
         (CountsPadding, "which pad a batch, change the step"),
