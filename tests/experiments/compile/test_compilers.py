@@ -157,3 +157,12 @@ def test_an_edits_pass_exchanges_sums_alone_and_has_no_oversized_window(text):
     assert set(record["collectives"]) == {"all-reduce"}
     assert record["collectives"]["all-reduce"]["count"] <= 2
     assert record["oversized"] == {}
+
+
+@pytest.mark.parametrize("text", ["gpu:h100:2", "tpu:v5e:2x2"])
+def test_a_step_picks_images_that_a_method_made_without_moving_all_of_them(text):
+    compiling = prepare(settings("amun"), known(text), Execution(), ("step",))
+    found = {job.row: compiling.compile(job, fit=False) for job in compiling.jobs}
+    forgotten = 200 * 32 * 32 * 3 * 4
+    assert found["amun"]["error"] is None
+    assert found["amun"]["bytes"] < found["training"]["bytes"] + forgotten / 2
