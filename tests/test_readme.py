@@ -193,10 +193,13 @@ def test_every_linked_file_exists():
 
 
 @pytest.mark.parametrize(
-    ("marker", "folder"),
-    [("strong audit", "digits_audit"), ("strong audit, class", "digits_class_audit")],
+    ("marker", "folder", "nearest"),
+    [
+        ("strong audit", "digits_audit", "natmu"),
+        ("strong audit, class", "digits_class_audit", "l1_sparse"),
+    ],
 )
-def test_the_strong_audits_numbers_are_the_measured_ones(marker, folder):
+def test_the_strong_audits_numbers_are_the_measured_ones(marker, folder, nearest):
     columns = {
         "gap": "gap",
         "KL to oracle": "KL_forget",
@@ -207,6 +210,7 @@ def test_the_strong_audits_numbers_are_the_measured_ones(marker, folder):
     measured = measured_by(MEASURED / folder)
     band, *models = table_under(RESULTS, marker)
     assert band["model"] == "null band"
+    assert [row["model"] for row in models][:3] == ["original", "oracle", nearest]
     assert {row["model"] for row in models} == {model for model, _ in measured}
     for column, name in columns.items():
         line = measured["original", name]
