@@ -172,6 +172,15 @@ def to_unit(images: jax.Array) -> jax.Array:
     return images.astype(jnp.float32) / 255.0
 
 
+def flat_images(images: Any) -> Any:
+    """Images [N, H, W, C] as rows of pixels [N, H * W * C], in which a step picks some of many.
+
+    A TPU stores an array of images with the examples innermost: to pick some of them, it would
+    first copy the whole array into another order.
+    """
+    return images.reshape(len(images), -1)
+
+
 def split_variables(variables: Variables) -> tuple[Any, Any]:
     """Split variables into what is trained and the rest (``{}`` where everything is trained)."""
     if isinstance(variables, Mapping) and "params" in variables:

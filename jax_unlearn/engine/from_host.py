@@ -27,7 +27,8 @@ class OnHost:
     def __init__(self, layout: Layout, pools: list[Pool], augment: Augmentation | None):
         self._pools = [_on_host(pool) for pool in pools]
         self._layout = layout
-        self._options = {"augment": augment, "layout": layout}
+        shape = tuple(pools[0].image.shape[1:])
+        self._options = {"image_shape": shape, "augment": augment, "layout": layout}
         self._left = 0
         self._thread: ThreadPoolExecutor | None = None
         self._pending: deque[Future] = deque()

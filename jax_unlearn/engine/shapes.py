@@ -175,10 +175,11 @@ def lower_scan(shapes: RunShapes, layout: Layout) -> jax.stages.Lowered:
     return steps.scan.lower(
         layout.shapes(shapes.unlearner),
         layout.shapes(shapes.state),
-        layout.shapes_of_pool(shapes.pool),
+        _laid_out(shapes.pool, layout),
         layout.shapes_of_rows(chunk, 1),
         layout.shapes(step_info()),
         model=shapes.model,
+        image_shape=shapes.pool.image.shape[1:],
         augment=shapes.augment,
         layout=layout,
     )
@@ -188,10 +189,11 @@ def lower_draw(shapes: RunShapes, layout: Layout) -> jax.stages.Lowered:
     """The program that draws a step's batch from the data on the device."""
     shapes = _padded(shapes, layout)
     return steps.draw.lower(
-        layout.shapes_of_pool(shapes.pool),
+        _laid_out(shapes.pool, layout),
         layout.shapes_of_rows(shapes.batches, 1),
         layout.shapes(jax.ShapeDtypeStruct((), np.int32)),
         layout.shapes(step_info()),
+        image_shape=shapes.pool.image.shape[1:],
         augment=shapes.augment,
         layout=layout,
     )
@@ -213,6 +215,11 @@ def lower_evaluation(
     variables = jax.eval_shape(model.init, jax.eval_shape(jax.random.key, 0))
     with traced_for(layout.platform):
         return batch_logits.lower(model, layout.shapes(variables), layout.shapes_of_rows(images, 0))
+
+
+def _laid_out(pool: Pool, layout: Layout) -> Any:
+    """Shapes of a pool of shapes as it lies on the devices."""
+    return layout.shapes_of_pool(jax.eval_shape(steps.flat_pool, pool))
 
 
 def _padded(shapes: RunShapes, layout: Layout) -> RunShapes:

@@ -6,6 +6,7 @@ device's share as the pool, and its share of the batch. Batches therefore depend
 devices, and here alone.
 """
 
+import math
 from typing import Any
 
 import chex
@@ -99,21 +100,26 @@ class OnShares(OnDevice):
         augment: Augmentation | None,
         shares: list[Shares],
     ):
+        rows = [of.rows.reshape(-1) for of in shares]
         self._prepare(
-            layout, _lay_out(layout, pools, [of.rows.reshape(-1) for of in shares]), augment
+            layout, _lay_out(layout, pools, rows), tuple(pools[0].image.shape[1:]), augment
         )
 
 
-def _lay_out(layout: Layout, pools: list[Pool], rows: list[np.ndarray]) -> Any:
+def _lay_out(layout: Layout, pools: list[Pool], rows: list[np.ndarray]) -> Pool:
     """Each model's rows on its devices; of images that are in no memory a share at a time is."""
 
-    def column(*of: Any) -> jax.Array:
+    def column(*of: Any, flat: bool = False) -> jax.Array:
         dtype = jax.dtypes.canonicalize_dtype(of[0].dtype)
         held = [x if hasattr(x, "read") else np.asarray(x) for x in of]
+        tail = (math.prod(of[0].shape[1:]),) if flat else of[0].shape[1:]
 
         def part(model: int, chosen: slice) -> np.ndarray:
-            return held[model][rows[model][chosen]].astype(dtype, copy=False)
+            mine = held[model][rows[model][chosen]].astype(dtype, copy=False)
+            return mine.reshape(len(mine), *tail)
 
-        return layout.from_parts((len(rows[0]), *of[0].shape[1:]), part)
+        return layout.from_parts((len(rows[0]), *tail), part)
 
-    return jax.tree.map(column, *pools)
+    bare: list[Any] = list(pools)
+    columns = jax.tree.map(column, *[pool._replace(image=None) for pool in bare])
+    return columns._replace(image=column(*[pool.image for pool in pools], flat=True))

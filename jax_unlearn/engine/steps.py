@@ -17,6 +17,7 @@ from jax_unlearn.core import (
     State,
     StepInfo,
     Unlearner,
+    flat_images,
     to_unit,
 )
 from jax_unlearn.data.augment import augment_flagged
@@ -41,7 +42,12 @@ def take_batch(
     pool: Pool, rows: jax.Array, key: chex.PRNGKey, augment: Augmentation | None
 ) -> Batch:
     """Gather pool rows int32 [B] into a batch, augmented where the pool says so; -1 is padding."""
-    return _make_batch(_gather(pool, rows), rows, key, augment)
+    return _make_batch(_gather(pool, rows), rows, key, augment, tuple(pool.image.shape[1:]))
+
+
+def flat_pool(pool: Pool) -> Pool:
+    """The pool as devices hold it, its images rows of pixels."""
+    return pool._replace(image=flat_images(pool.image))
 
 
 def _gather(pool: Pool, rows: jax.Array) -> Pool:
@@ -50,23 +56,31 @@ def _gather(pool: Pool, rows: jax.Array) -> Pool:
 
 
 def _make_batch(
-    gathered: Pool, rows: jax.Array, key: chex.PRNGKey, augment: Augmentation | None
+    gathered: Pool,
+    rows: jax.Array,
+    key: chex.PRNGKey,
+    augment: Augmentation | None,
+    image_shape: tuple[int, ...],
 ) -> Batch:
     image, label, role, flags = map(jnp.asarray, gathered[:4])
     weight = (rows >= 0).astype(jnp.float32)
-    image = augment_flagged(augment, key, image, flags)
+    image = augment_flagged(augment, key, image.reshape(-1, *image_shape), flags)
     return Batch(to_unit(image), label, role, weight, gathered.extra)
 
 
 def _prepare(
-    gathered: Pool, rows: jax.Array, info: StepInfo, augment: Augmentation | None
+    gathered: Pool,
+    rows: jax.Array,
+    info: StepInfo,
+    augment: Augmentation | None,
+    image_shape: tuple[int, ...],
 ) -> tuple[Batch, StepInfo, StepInfo]:
     """Batch and info of a step, and the info of the step that follows.
 
     ``info`` comes and goes with the key of all steps; the step's own has a key for it alone.
     """
     augment_key, step_key = jax.random.split(jax.random.fold_in(info.key, info.step))
-    batch = _make_batch(gathered, rows, augment_key, augment)
+    batch = _make_batch(gathered, rows, augment_key, augment, image_shape)
     return batch, info._replace(key=step_key), info._replace(step=info.step + 1)
 
 
@@ -98,24 +112,27 @@ def check_unchanged(unlearner: Unlearner, before: State, after: State) -> None:
             raise InputError(f"{told} changes {where} from {mine} to {theirs}; {kept}")
 
 
-@functools.partial(jax.jit, static_argnames=("augment", "layout"))
+@functools.partial(jax.jit, static_argnames=("image_shape", "augment", "layout"))
 def draw(
     pool: Pool,
     rows: jax.Array,
     first: jax.Array | None,
     info: StepInfo,
     *,
+    image_shape: tuple[int, ...],
     augment: Augmentation | None,
     layout: Layout,
 ) -> tuple[Batch, StepInfo, StepInfo]:
     """Draw the batch of a step.
 
     Args:
-      pool: the rows to draw from; if ``first`` is None, those of this step, gathered already.
+      pool: the rows to draw from, of :func:`flat_pool`; if ``first`` is None, those of this
+        step, gathered already.
       rows: int32 [steps, B], positions in the pool of an epoch's steps; if ``first`` is None,
         int32 [B], those of this step. Negative is padding.
       first: number of the epoch's first step, int32.
       info: of this step, with the key of all steps instead of its own.
+      image_shape: height, width and channels.
       augment: see :class:`~jax_unlearn.core.Problem`.
       layout: how the models lie.
 
@@ -129,7 +146,7 @@ def draw(
         if first is not None:
             rows = rows[info.step - first]
             pool = layout.apart(_gather)(pool, rows)
-        return _prepare(pool, rows, info, augment)
+        return _prepare(pool, rows, info, augment, image_shape)
 
     return layout.each(one)(pool, rows, first, info)
 
@@ -140,16 +157,24 @@ class OnDevice:
     :class:`jax_unlearn.engine.from_host.OnHost` has the same methods and gives the same batches.
 
     Attributes:
-      pool: the rows, of each model.
+      pool: the rows, of each model, see :func:`flat_pool`.
+      options: further arguments of :func:`draw` and, beside the network, :func:`scan`.
     """
 
     def __init__(self, layout: Layout, pools: list[Pool], augment: Augmentation | None):
-        self._prepare(layout, layout.shard([_in_memory(pool) for pool in pools]), augment)
+        held = layout.shard([flat_pool(_in_memory(pool)) for pool in pools])
+        self._prepare(layout, held, tuple(pools[0].image.shape[1:]), augment)
 
-    def _prepare(self, layout: Layout, pool: Any, augment: Augmentation | None) -> None:
+    def _prepare(
+        self,
+        layout: Layout,
+        pool: Any,
+        image_shape: tuple[int, ...],
+        augment: Augmentation | None,
+    ) -> None:
         self.pool = pool
         self._layout = layout
-        self._options = {"augment": augment, "layout": layout}
+        self.options = {"image_shape": image_shape, "augment": augment, "layout": layout}
         self._rows: Any = None
         self._first: Any = None
 
@@ -171,7 +196,7 @@ class OnDevice:
         Args:
           info: of the step, with the key of all steps instead of its own.
         """
-        return draw(self.pool, self._rows, self._first, info, **self._options)
+        return draw(self.pool, self._rows, self._first, info, **self.options)
 
     def close(self) -> None:
         """Nothing is under way."""
@@ -203,7 +228,11 @@ def step(
     return layout.each(one)(unlearner, state, batch, info)
 
 
-@functools.partial(jax.jit, static_argnames=("model", "augment", "layout"), donate_argnames="state")
+@functools.partial(
+    jax.jit,
+    static_argnames=("model", "image_shape", "augment", "layout"),
+    donate_argnames="state",
+)
 def scan(
     unlearner: Unlearner,
     state: State,
@@ -212,10 +241,11 @@ def scan(
     info: StepInfo,
     *,
     model: Model,
+    image_shape: tuple[int, ...],
     augment: Augmentation | None,
     layout: Layout,
 ) -> tuple[State, StepInfo, dict[str, jax.Array]]:
-    """As many updates as ``rows`` int32 [steps, B] has, as one compiled loop.
+    """As many updates as ``rows`` int32 [steps, B] has, as one compiled loop; see :func:`draw`.
 
     Returns:
       The state, the info of the step that follows, and what the steps reported, each [steps].
@@ -227,7 +257,7 @@ def scan(
         def body(carry: tuple[State, StepInfo], rows: jax.Array) -> Any:
             state, info = carry
             gathered = layout.apart(_gather)(pool, rows)
-            batch, now, following = _prepare(gathered, rows, info, augment)
+            batch, now, following = _prepare(gathered, rows, info, augment, image_shape)
             state, reported = _update(unlearner, model, state, batch, now)
             return (state, following), reported
 

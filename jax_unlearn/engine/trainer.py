@@ -230,8 +230,7 @@ class Trainer:
             self.layout.shard_rows(chunk, 1),
             info,
             model=self._lead.model,
-            augment=self._lead.augment,
-            layout=self.layout,
+            **self._source.options,
         )
         jax.block_until_ready(self._reported[-1:])
         self._reported.append(reported)

@@ -18,12 +18,13 @@ from jax_unlearn.core import (
     check_choice,
     check_number,
     concatenate_pools,
+    flat_images,
     pool_rows,
     static,
 )
 from jax_unlearn.methods.constructors import constructor
 from jax_unlearn.methods.descent import Descent, Forward, needs_examples
-from jax_unlearn.methods.made_images import MADE, flat, made_rows, make_images, show_made, with_made
+from jax_unlearn.methods.made_images import MADE, made_rows, make_images, show_made, with_made
 
 BESIDE = {
     "retain": (RETAIN,),
@@ -83,7 +84,7 @@ class AMUN(Descent):
     def extra(self, key: chex.PRNGKey, problem: Problem) -> functional.Adversaries:
         """The adversarial images of the forget set, with the classes that they are taken for.
 
-        The images lie as rows of pixels, see :func:`flat`.
+        The images lie as rows of pixels, see :func:`jax_unlearn.core.flat_images`.
         """
         del key
         forget = needs_examples("forget", problem.forget)
@@ -96,7 +97,7 @@ class AMUN(Descent):
             steps=self.attack_steps,
             doublings=self.doublings,
         )
-        return found._replace(image=flat(found.image))
+        return found._replace(image=flat_images(found.image))
 
     def pool(self, key: chex.PRNGKey, problem: Problem) -> Pool:
         """The rows beside, then a row for every adversarial image, which lies in the state."""

@@ -17,6 +17,7 @@ from jax_unlearn.core import (
     StepInfo,
     check_number,
     concatenate_pools,
+    flat_images,
     pool_rows,
     shuffled_rows,
     split_variables,
@@ -26,7 +27,7 @@ from jax_unlearn.data.dataset import take
 from jax_unlearn.methods.constructors import constructor
 from jax_unlearn.methods.descent import Forward, needs_examples
 from jax_unlearn.methods.edit import EvalLoss, over_devices
-from jax_unlearn.methods.made_images import MADE, flat, made_rows, make_images, show_made, with_made
+from jax_unlearn.methods.made_images import MADE, made_rows, make_images, show_made, with_made
 from jax_unlearn.methods.turns import apart, in_turn
 from jax_unlearn.methods.until_forgotten import UntilForgotten
 
@@ -95,14 +96,13 @@ class L2UL(UntilForgotten):
         labels = jnp.asarray(sources.label, jnp.int32)
         targets = functional.draw_irrelevant(target_key, labels, problem.num_classes)
         rows = (sources.image, targets, jax.random.split(start_key, len(labels)))
-        images = make_images(
+        made = make_images(
             *(functional.targeted_adversaries, problem, rows, self.adversarial_batch_size),
             numbers={"radius": self.radius, "step": self.attack_step},
             steps=self.attack_steps,
         )
-        start, _ = split_variables(problem.variables)
-        image = flat(images)
-        return {"image": image, "target": targets, "start": start, "held": self.held(problem)}
+        start, held = split_variables(problem.variables)[0], self.held(problem)
+        return {"image": flat_images(made), "target": targets, "start": start, "held": held}
 
     def held(self, problem: Problem) -> Any:
         """How much each weight is held, in [0, 1]: a pytree like the parameters."""

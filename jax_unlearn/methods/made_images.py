@@ -78,15 +78,6 @@ def make_images(
     )
 
 
-def flat(images: jax.Array) -> jax.Array:
-    """Lay images float [N, H, W, C] out as [N, H * W * C], in which steps pick from them.
-
-    A TPU stores an array of images with the examples innermost: to pick some rows of it, every
-    step would first copy the whole array into another order, L2UL's eleven times what a step moves.
-    """
-    return images.reshape(len(images), -1)
-
-
 def with_made(pool: Pool, numbers: jax.Array | np.ndarray | None = None) -> Pool:
     """The pool whose rows stand for made images.
 
@@ -116,7 +107,7 @@ def show_made(batch: Batch, images: jax.Array, labels: jax.Array | None = None) 
 
     Args:
       batch: rows of a pool from :func:`with_made`.
-      images: float [N, H * W * C], all that were made, see :func:`flat`.
+      images: float [N, H * W * C], all that were made, see :func:`jax_unlearn.core.flat_images`.
       labels: int32 [N], theirs; None leaves the rows'.
     """
     made, number = batch.extra[MADE] >= 0, jnp.maximum(batch.extra[MADE], 0)

@@ -20,6 +20,7 @@ from jax_unlearn.core import (
     StepInfo,
     check_number,
     concatenate_pools,
+    flat_images,
     pool_rows,
     shuffled_rows,
     static,
@@ -33,7 +34,7 @@ from jax_unlearn.methods.descent import (
     OptimizerFactory,
     needs_examples,
 )
-from jax_unlearn.methods.made_images import flat, made_rows, make_images, show_made, with_made
+from jax_unlearn.methods.made_images import made_rows, make_images, show_made, with_made
 
 
 class UNSIR(Optimized):
@@ -95,16 +96,14 @@ class UNSIR(Optimized):
         """The noise images float [N, H * W * C], and whether repair has begun."""
         image, labels = needs_examples("forget", problem.forget).image, self.noise_labels(problem)
         shape, dtype = (len(labels), *image.shape[1:]), np.result_type(image.dtype, np.float32)
+        rows = (jax.random.normal(key, shape, dtype), labels)
         noise = make_images(
-            functional.error_maximizing_noise,
-            problem,
-            (jax.random.normal(key, shape, dtype), labels),
-            self.batch_size,
+            *(functional.error_maximizing_noise, problem, rows, self.batch_size),
             numbers={"rate": self.noise_rate, "penalty": self.noise_penalty},
             count=self.noise_images,
             steps=self.noise_steps,
         )
-        return {"image": flat(noise), "repairing": jnp.array(False)}
+        return {"image": flat_images(noise), "repairing": jnp.array(False)}
 
     def noise_labels(self, problem: Problem) -> np.ndarray:
         """The class int [N] that each noise image stands against, one class after the other."""

@@ -24,13 +24,14 @@ def first_state(layout, name, problem):
     count = layout.num_models
     method = ju.METHODS[name](**SIZES[name])
     keys = steps.run_keys(jax.random.key(0))
-    pool = layout.shard([method.pool(keys.pool, problem)] * count)
+    pool = method.pool(keys.pool, problem)
+    options = {"image_shape": pool.image.shape[1:], "augment": None, "layout": layout}
+    pool = layout.shard([steps.flat_pool(pool)] * count)
     rows = layout.shard_rows([np.zeros((2, 8), np.int32)] * count, 1)
     step_info = ju.StepInfo(*map(np.int32, (0, 2, 0, 1)), keys.step)
     info = layout.shard([step_info] * count)
     first = layout.shard([np.int32(0)] * count)
     traced = layout.shard([jax.tree.map(np.float32, method)] * count)
-    options = {"augment": None, "layout": layout}
     state = steps.copy(layout.shard([method.init(keys.init, problem)] * count))
 
     def take(program):

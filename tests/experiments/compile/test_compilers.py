@@ -166,3 +166,12 @@ def test_a_step_picks_images_that_a_method_made_without_moving_all_of_them(text)
     forgotten = 200 * 32 * 32 * 3 * 4
     assert found["amun"]["error"] is None
     assert found["amun"]["bytes"] < found["training"]["bytes"] + forgotten / 2
+
+
+@pytest.mark.parametrize("text", ["gpu:h100:2", "tpu:v5e:2x2"])
+def test_a_loop_picks_images_of_the_pool_without_moving_all_of_them(text):
+    compiling = prepare(settings(), known(text), Execution(), ("step", "scan"))
+    jobs = {job.program: job for job in compiling.jobs if job.row == "training"}
+    found = {program: compiling.compile(job, fit=False) for program, job in jobs.items()}
+    pool = 2000 * 32 * 32 * 3
+    assert found["scan"]["bytes"] < found["step"]["bytes"] + pool / 2
