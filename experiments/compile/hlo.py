@@ -43,6 +43,7 @@ def _instruction(text: str, name: str, *, is_root: bool) -> Instruction:
         operands=tuple(_NAME.findall(operands)),
         rest=rest,
         is_root=is_root,
+        number=int(operands) if opcode == "parameter" else None,
     )
 
 

@@ -58,6 +58,7 @@ class Instruction:
       operands: names of instructions of the same computation.
       rest: attributes, as they are written.
       is_root: whether it is its computation's result.
+      number: of a parameter, which operand it stands for; None of others.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Instruction:
     operands: tuple[str, ...]
     rest: str
     is_root: bool
+    number: int | None = None
 
     @property
     def bytes(self) -> int:

@@ -35,8 +35,9 @@ FREE = (
 PICKING = ("slice", "dynamic-slice", "gather")
 """Operations that read of their first operand no more than they give."""
 
-CONCATENATED = "ConcatBitcast"
-"""Custom call by which a TPU takes arrays that lie behind one another for one; it moves nothing."""
+UNMOVED = ("ConcatBitcast", "AllocateBuffer")
+"""Custom calls of a TPU that move nothing: one takes arrays that lie behind one another for one,
+the other sets room aside that is filled later."""
 
 
 def bytes_accessed(module: Module) -> int:
@@ -75,11 +76,11 @@ def custom_calls(module: Module) -> dict[str, int]:
 
 def _moved(module: Module, instruction: Instruction, within: Computation) -> int:
     opcode = instruction.opcode
-    if opcode in FREE or opcode.endswith("-done") or instruction.target == CONCATENATED:
+    if opcode in FREE or opcode.endswith("-done") or instruction.target in UNMOVED:
         return 0
     if opcode == "fusion":
-        inner = module.computations.get(instruction.called[0], {})
-        return _read_by_fusion(inner) + _written_by_fusion(inner)
+        inner = _inside(instruction, module)
+        return _read_by_fusion(inner, module) + _written_by_fusion(inner, module)
     if opcode in PICKING:
         return _part(instruction, within, instruction.shapes[0])
     if opcode == "dynamic-update-slice":
@@ -113,34 +114,48 @@ def _bytes_of(name: str, within: Computation) -> int:
     return within[name].bytes if name in within else 0
 
 
-def _read_by_fusion(inner: Computation) -> int:
-    return sum(_read_of(one, inner) for one in inner.values() if one.opcode == "parameter")
+def _inside(fusion: Instruction, module: Module) -> Computation:
+    return module.computations.get(fusion.called[0], {})
 
 
-def _read_of(parameter: Instruction, inner: Computation) -> int:
-    """Bytes of a fusion's operand that it reads."""
+def _read_by_fusion(inner: Computation, module: Module) -> int:
+    return sum(_read_of(one, inner, module) for one in inner.values() if one.opcode == "parameter")
+
+
+def _read_of(parameter: Instruction, inner: Computation, module: Module) -> int:
+    """Bytes of a fusion's operand that it reads, fusions inside of it included."""
     picked = 0
     for user in _users(parameter.name, inner):
-        first = bool(user.operands) and _source(user.operands[0], inner) == parameter.name
-        if user.opcode in PICKING and first:
+        places = [
+            n for n, name in enumerate(user.operands) if _source(name, inner) == parameter.name
+        ]
+        if user.opcode == "fusion":
+            further = _inside(user, module)
+            given = {one.number: one for one in further.values() if one.opcode == "parameter"}
+            picked += sum(_read_of(given[place], further, module) for place in places)
+        elif user.opcode in PICKING and places == [0]:
             picked += user.bytes
-        elif not (user.opcode == "dynamic-update-slice" and first):
+        elif not (user.opcode == "dynamic-update-slice" and places == [0]):
             return parameter.moved
     return min(picked, parameter.moved)
 
 
-def _written_by_fusion(inner: Computation) -> int:
+def _written_by_fusion(inner: Computation, module: Module) -> int:
     root = next((one for one in inner.values() if one.is_root), None)
     if root is None:
         return 0
     results = [inner[n] for n in root.operands] if root.opcode == "tuple" else [root]
-    return sum(_written(one, inner) for one in results)
+    return sum(_written(one, inner, module) for one in results)
 
 
-def _written(result: Instruction, inner: Computation) -> int:
+def _written(result: Instruction, inner: Computation, module: Module) -> int:
     origin = inner[_source(result.name, inner)]
-    if origin.opcode == "dynamic-update-slice" and not result.shapes[0].on_chip:
+    if result.shapes[0].on_chip:
+        return result.moved
+    if origin.opcode == "dynamic-update-slice":
         return _bytes_of(origin.operands[1], inner)
+    if origin.opcode == "fusion":
+        return _written_by_fusion(_inside(origin, module), module)
     return result.moved
 
 

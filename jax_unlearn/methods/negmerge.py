@@ -99,21 +99,23 @@ class NegMerge(Descent):
         rates = self.learning_rate * jnp.asarray(self.spread) ** jnp.asarray(ends)
         own = jax.tree.map(self._in_turn, batch)
 
-        def update(_: None, given: tuple[Any, ...]) -> tuple[None, Any]:
-            rate, key, variables, moments, batch = given
+        def update(models: Any, given: tuple[Any, ...]) -> tuple[Any, Any]:
+            number, rate, key, batch = given
             method = dataclasses.replace(self, learning_rate=rate)
-            before = DescentState(variables, moments)
+            before = DescentState(*jax.tree.map(lambda x: x[number], models))
             now = info._replace(key=key)
             after, scalars = super(NegMerge, method).step(model, before, batch, now)
-            return None, (after.variables, after.opt_state, scalars)
+            changed = (after.variables, after.opt_state)
+            # In its place: what a scan stacks would be copied into the donated state afterwards.
+            return jax.tree.map(lambda x, new: x.at[number].set(new), models, changed), scalars
 
         keys = jax.random.split(info.key, self.models)
         # One after another: all at once their weight gradients would be convolutions of groups,
         # with windows as large as the images, for which accelerators have no fast kernels.
-        given = (rates, keys, state.variables, state.opt_state, own)
-        _, (variables, moments, scalars) = jax.lax.scan(update, None, given)
+        given = (jnp.arange(self.models), rates, keys, own)
+        models, scalars = jax.lax.scan(update, (state.variables, state.opt_state), given)
         means = {name: values.mean() for name, values in scalars.items()}
-        return DescentState(variables, moments, state.extra), means
+        return DescentState(*models, state.extra), means
 
     def _in_turn(self, x: jax.Array) -> jax.Array:
         """[batch_size * models, ...], and padding behind it, as [models, batch_size, ...]."""

@@ -161,6 +161,50 @@ def test_what_a_tpu_keeps_on_the_chip_moves_where_it_comes_there_or_leaves_it():
     assert bytes_accessed(parse(elsewhere)) == 2 * whole + 2 * part + added + multiplied
 
 
+NESTED = """HloModule nested
+
+%inner (p: f32[5,8,8], i: s32[]) -> f32[1,8,8] {
+  %p = f32[5,8,8]{2,1,0} parameter(0)
+  %i = s32[] parameter(1)
+  %zero = s32[] constant(0)
+  ROOT %picked = f32[1,8,8]{2,1,0} dynamic-slice(%p, %i, %zero, %zero), dynamic_slice_sizes={1,8,8}
+}
+
+%updating (w: f32[5,8,8], i.1: s32[], v: f32[1,8,8]) -> f32[5,8,8] {
+  %i.1 = s32[] parameter(1)
+  %w = f32[5,8,8]{2,1,0} parameter(0)
+  %v = f32[1,8,8]{2,1,0} parameter(2)
+  %zero.1 = s32[] constant(0)
+  ROOT %placed = f32[5,8,8]{2,1,0} dynamic-update-slice(%w, %v, %i.1, %zero.1, %zero.1)
+}
+
+%outer (j: s32[], q: f32[5,8,8], u: f32[5,8,8]) -> f32[5,8,8] {
+  %j = s32[] parameter(0)
+  %q = f32[5,8,8]{2,1,0} parameter(1)
+  %u = f32[5,8,8]{2,1,0} parameter(2)
+  %own = f32[1,8,8]{2,1,0} fusion(%q, %j), kind=kLoop, calls=%inner
+  %twice = f32[1,8,8]{2,1,0} add(%own, %own)
+  ROOT %fused = f32[5,8,8]{2,1,0} fusion(%u, %j, %twice), kind=kLoop, calls=%updating
+}
+
+ENTRY %main (k: s32[], a: f32[5,8,8]) -> f32[5,8,8] {
+  %k = s32[] parameter(0)
+  %a = f32[5,8,8]{2,1,0} parameter(1)
+  %room = f32[5,8,8]{2,1,0} custom-call(), custom_call_target="AllocateBuffer"
+  ROOT %result = f32[5,8,8]{2,1,0} fusion(%k, %a, %room), kind=kLoop, calls=%outer
+}
+"""
+
+
+def test_a_kernel_inside_of_a_kernel_moves_the_parts_that_it_picks_and_updates():
+    part = 8 * 8 * 4
+    number = 4
+    assert bytes_accessed(parse(NESTED)) == part + part + number
+    # One that reads all of it reads all of it.
+    whole = NESTED.replace("add(%own, %own)", "add(%own, %q)")
+    assert bytes_accessed(parse(whole)) == 5 * part + part + number
+
+
 @pytest.mark.parametrize(
     ("flops", "moved", "expected"),
     [(100.0, 10.0, (10.0, "compute")), (10.0, 100.0, (20.0, "memory")), (0.0, 0.0, (0, "compute"))],
