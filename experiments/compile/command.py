@@ -24,7 +24,7 @@ from .measuring import Record
 from .settings import Settings, settle
 from .tables import markdown, notes, show
 from .target import check_compiler, parse_target
-from .totals import totals
+from .totals import planner, totals
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,6 +71,7 @@ def execute(command: Command, terminal: Console) -> None:
     }
     findings = Findings(out, _described(command, settings), overwrite=command.overwrite)
     check_writable(out)
+    steps = planner(settings)
     for text, compiling in prepared.items():
         records = findings.of(text)
         for job in compiling.jobs:
@@ -81,7 +82,7 @@ def execute(command: Command, terminal: Console) -> None:
                 findings.write()
                 say(f"{text} {job.name}: {_told(records[job.name])}")
         derive(records)
-        findings.totals[text] = totals(settings, records)
+        findings.totals[text] = totals(settings, steps, records)
         findings.write()
     _report(settings, findings, out, terminal)
 

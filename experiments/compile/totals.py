@@ -2,7 +2,7 @@
 
 import functools
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -29,13 +29,35 @@ def planned_steps(method: Unlearner, problem: Problem) -> int:
     return per_epoch * method.num_epochs
 
 
-def totals(settings: Settings, records: Mapping[str, Record]) -> dict[str, Any]:
+Steps = Callable[[str, str], int]
+"""``steps(request, row)`` of a run."""
+
+
+def planner(settings: Settings) -> Steps:
+    """How many steps a run of a setting takes; each is found once, since it may take an attack."""
+
+    @functools.cache
+    def steps(request: str, row: str) -> int:
+        if row == TRAINING:
+            return planned_steps(settings.recipe, settings.training())
+        method = settings.methods(request)[row]
+        return planned_steps(method, settings.unlearning(request, method))
+
+    return steps
+
+
+def totals(settings: Settings, steps: Steps, records: Mapping[str, Record]) -> dict[str, Any]:
     """What follows from the bounds of a target's programs; what is not compiled is left out.
 
     ``models_per_hour`` of a bank; ``minutes`` of originals, oracles and unlearned models of the
     whole setting, one after another with all devices sharing each batch, evaluation included, for
     how many models, and ``without`` which rows; ``images_per_second`` and bytes per second that
     training takes in. Models that only choose a request's examples are not counted.
+
+    Args:
+      settings: what is compiled.
+      steps: of :func:`planner`.
+      records: of a target, by program.
     """
     best: dict[str, Record] = {}
     for name, record in records.items():
@@ -51,36 +73,34 @@ def totals(settings: Settings, records: Mapping[str, Record]) -> dict[str, Any]:
             # The loop is what an accelerator runs; it comes after the step.
             best[key] = record
     found: dict[str, Any] = {}
-    steps = functools.partial(planned_steps, settings.recipe, settings.training())
     if "bank" in best:
-        hours = steps() * best["bank"]["bound_seconds"] / 3600
+        hours = steps("", TRAINING) * best["bank"]["bound_seconds"] / 3600
         found["models_per_hour"] = best["bank"]["models"] / hours
     if TRAINING in best:
         rate = best[TRAINING]["batch"] / best[TRAINING]["bound_seconds"]
         found["images_per_second"] = rate
         found["input_bytes_per_second"] = rate * float(np.prod(settings.image_shape))
-        found |= _minutes(settings, best, steps())
+        found |= _minutes(settings, best, steps)
     return found
 
 
-def _minutes(settings: Settings, best: Mapping[str, Record], training: int) -> dict[str, Any]:
+def _minutes(settings: Settings, best: Mapping[str, Record], steps: Steps) -> dict[str, Any]:
     """Minutes of a whole setting, for how many models, and the rows that it is without."""
     experiment = settings.experiment
     requests = experiment.requests
     trained = len(experiment.seeds) + len(requests) * count_oracles(
         experiment.runs, experiment.oracles
     )
-    seconds, models = trained * training * best[TRAINING]["bound_seconds"], trained
+    seconds, models = trained * steps("", TRAINING) * best[TRAINING]["bound_seconds"], trained
     without: dict[str, None] = {}
     for request in requests:
-        for row, method in settings.methods(request).items():
+        for row in settings.methods(request):
             # An edit takes no steps; of others the program may be missing.
             if row not in best:
                 without[row] = None
                 continue
             models += experiment.runs
-            steps = planned_steps(method, settings.unlearning(request, method))
-            seconds += experiment.runs * steps * best[row]["bound_seconds"]
+            seconds += experiment.runs * steps(request, row) * best[row]["bound_seconds"]
     if "evaluation" in best:
         images = len(settings.dataset.train.label) + len(settings.dataset.test.label)
         batches = -(-images // best["evaluation"]["batch"])

@@ -14,7 +14,7 @@ from experiments.compile.kernels import largest_kernel
 from experiments.compile.plain_networks import PLAIN, plain_model
 from experiments.compile.settings import settle
 from experiments.compile.stand_in import SIZES, stand_in
-from experiments.compile.totals import planned_steps, totals
+from experiments.compile.totals import planned_steps, planner, totals
 from experiments.configs import preset, preset_names
 from experiments.shared.config import Experiment
 from experiments.shared.original import Data, Network, Training
@@ -100,6 +100,7 @@ def test_totals_add_up_bounds_times_steps(settings):
 
     found = totals(
         settings,
+        planner(settings),
         {
             "training step b40": record(9.0, 40),
             "training scan b40": record(1.0, 40),
