@@ -1,6 +1,7 @@
 """What is said about a value that a user gave and that cannot be used."""
 
 import difflib
+import os
 from typing import Any
 
 import jax
@@ -8,6 +9,9 @@ import numpy as np
 
 LARGEST = 2**63
 """Above every whole number that arrays and files hold."""
+
+LARGEST_TRACED = 2**31 - 1
+"""Largest whole number that devices hold, whose arrays are of 32 bits: steps and what is traced."""
 
 
 class InputError(ValueError):
@@ -50,6 +54,47 @@ def check_number(
     expected = " ".join([kind, " and ".join(bounds)]).strip()
     if not (number and fits and np.isfinite(value) and low <= value <= high and value > above):
         raise InputError(f"{name}={value!r}: expected {expected}")
+
+
+def check_traced(name: str, value: Any) -> None:
+    """Raise InputError for a finite number that an array of 32 bits does not hold."""
+    if isinstance(value, int | np.integer) and abs(int(value)) > LARGEST_TRACED:
+        raise InputError(f"{name}={value!r}: expected a whole number of at most {LARGEST_TRACED}")
+    largest = float(np.finfo(np.float32).max)
+    if isinstance(value, float) and largest < abs(value) < np.inf:
+        raise InputError(f"{name}={value!r}: expected a number of at most {largest:.3g}")
+
+
+def check_steps(name: str, steps: int) -> None:
+    """Raise InputError if a run has more steps than devices can count.
+
+    Args:
+      name: what has too many, in words or as an argument.
+      steps: as many as are planned.
+    """
+    if steps > LARGEST_TRACED:
+        raise InputError(
+            f"{name}: {steps:.3g} steps: expected at most {LARGEST_TRACED}; take fewer epochs"
+        )
+
+
+def check_memory(what: str, needed: float, remedy: str) -> None:
+    """Raise InputError where something takes more than the machine's memory, if that is known.
+
+    Args:
+      what: begins the message.
+      needed: bytes.
+      remedy: ends it.
+    """
+    try:
+        there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return
+    if needed > there:
+        raise InputError(
+            f"{what} take {needed / 1e9:.3g} GB of the {there / 1e9:.3g} GB of memory: expected "
+            f"fewer; {remedy}"
+        )
 
 
 def check_flag(name: str, value: Any) -> None:

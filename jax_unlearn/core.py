@@ -17,7 +17,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jax_unlearn.checks import InputError, check_choice, check_flag, check_labels, check_number
+from jax_unlearn.checks import (
+    InputError,
+    check_choice,
+    check_flag,
+    check_labels,
+    check_number,
+    check_traced,
+)
 from jax_unlearn.hyperparameters import Hyperparameters, static
 
 __all__ = [
@@ -468,6 +475,8 @@ class Unlearner(Hyperparameters):
         for field in dataclasses.fields(self):
             if field.type is bool:
                 check_flag(field.name, getattr(self, field.name))
+        for name in self.traced_fields:
+            check_traced(name, getattr(self, name))
 
     @property
     def num_epochs(self) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 
 import jax_unlearn as ju
 from jax_unlearn import data
+from jax_unlearn.checks import check_steps
 from jax_unlearn.core import InputError, Model
 
 from .composed import method_at
@@ -101,6 +102,7 @@ def check_fit(
         problem = _problem(model, request, own)
         rows = len(own.train.label) - len(request.ids)
         refusals.batch("training", batch_size, rows, f"{text}'s oracle")
+        check_steps("training", -(-rows // batch_size) * experiment.training.epochs)
         before = data.step_before(text)
         # Where a step cannot be taken, none can that goes on from it.
         unfit[text] = {row: f"{before}: {why}" for row, why in unfit.get(before, {}).items()}

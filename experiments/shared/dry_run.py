@@ -1,6 +1,8 @@
 """A user's own method tried out: traced once, before anything is trained or written."""
 
 import contextlib
+import inspect
+import pathlib
 import textwrap
 import traceback
 from collections.abc import Callable, Iterator
@@ -21,6 +23,8 @@ from jax_unlearn.engine.shapes import (
 )
 from jax_unlearn.engine.steps import check_unchanged
 from jax_unlearn.hyperparameters import as_arrays
+from jax_unlearn.methods import method_class
+from jax_unlearn.registry import find_method
 
 from .naming import as_typed
 
@@ -46,7 +50,9 @@ def of_user(name: str, part: str) -> Iterator[None]:
     except Exception as error:
         if name in ju.METHODS:
             raise
-        said = textwrap.shorten(str(error), LONGEST, placeholder=" ...")
+        # Of a number that is traced JAX names the library's function that traces it.
+        text = str(error).partition("The error occurred while tracing")[0]
+        said = textwrap.shorten(text, LONGEST, placeholder=" ...").removesuffix(".")
         raise InputError(
             f"methods={name!r}: its {part} raises {type(error).__name__}{_line_of(name, error)}: "
             f"{said}; try it with jax_unlearn.testing.check_method"
@@ -55,8 +61,12 @@ def of_user(name: str, part: str) -> Iterator[None]:
 
 def _line_of(name: str, error: Exception) -> str:
     """Where in the user's own file an error came from; '' if that cannot be told."""
-    file = name.rpartition(":")[0]
-    lines = [at.lineno for at in traceback.extract_tb(error.__traceback__) if at.filename == file]
+    file = inspect.getsourcefile(method_class(find_method(name)))
+    if file is None:
+        return ""
+    own = pathlib.Path(file).resolve()
+    raised = traceback.extract_tb(error.__traceback__)
+    lines = [at.lineno for at in raised if pathlib.Path(at.filename).resolve() == own]
     return f" in line {lines[-1]}" if lines else ""
 
 

@@ -1,18 +1,19 @@
 """Hyperparameters of an experiment's methods: from a file, from single settings, to a method."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax_unlearn as ju
 from jax_unlearn.bank.plan import Named
 from jax_unlearn.core import InputError, check_choice
-from jax_unlearn.data import last_step, steps_of, without_seed
+from jax_unlearn.data import last_step, steps_of, with_steps, without_seed
 from jax_unlearn.display import DEFAULTS, method_of
 from jax_unlearn.methods import method_class
 from jax_unlearn.registry import find_method
+from jax_unlearn.user_code import is_reference
 
-from .composed import method_at
+from .composed import method_at, methods_in
 from .config import Experiment
 from .hyperparameter_file import read_hyperparameters
 from .naming import naming
@@ -49,6 +50,49 @@ def method_arguments(experiment: Experiment, request: str) -> dict[str, dict[str
                 if method_at(row, request) == method:
                     given[field] = value
     return arguments
+
+
+def check_used(texts: Sequence[str], experiment: Experiment) -> None:
+    """Raise InputError for a ``set`` entry of a method or a kind of request that nothing asks for.
+
+    Args:
+      texts: entries to check; those that come with a preset may be of methods that it is run
+        without.
+      experiment: whose methods and requests they are for. Where it has a method that nobody knows,
+        nothing is said: that comes first.
+    """
+    if not experiment.methods or not all(map(_is_known, experiment.methods)):
+        return
+    requests = with_steps(experiment.requests)
+    for text in texts:
+        kind, method, _, _ = parse_setting(text)
+        meant = [r for r in requests if kind in ("", last_step(r).partition(":")[0])]
+        if not meant:
+            raise InputError(
+                f"set={text!r}: none of the requests is of the kind {kind}; ask for one with "
+                "--requests, or leave the setting out"
+            )
+        if not any(method == method_at(name, r) for name in experiment.methods for r in meant):
+            if not is_reference(method):
+                # Of a name that no method has the line says which there are.
+                check_choice(f"set={text!r}: method", method, [*ju.METHODS, *experiment.methods])
+            raise InputError(
+                f"set={text!r}: {method} is not among the methods {', '.join(experiment.methods)}; "
+                + (
+                    "the oracle's settings are those of --training"
+                    if method == "retrain"
+                    else "name it with --methods, or leave the setting out"
+                )
+            )
+
+
+def _is_known(name: str) -> bool:
+    try:
+        for part in methods_in(name):
+            find_method(part)
+    except InputError:
+        return False
+    return True
 
 
 def failed_methods(experiment: Experiment, request: str) -> dict[str, str]:

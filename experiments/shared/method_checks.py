@@ -6,6 +6,7 @@ from typing import Any
 
 import jax_unlearn as ju
 from jax_unlearn import data
+from jax_unlearn.checks import check_steps
 from jax_unlearn.core import InputError
 
 from .composed import method_at
@@ -65,6 +66,7 @@ def check_method(
     if not asked and 0 < rows < method.batch_size:
         return rows
     refusals.batch(name, method.batch_size, rows, text)
+    check_steps(f"{name} on {text}", -(-rows // method.batch_size) * method.num_epochs)
     return 0
 
 

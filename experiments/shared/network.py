@@ -1,12 +1,14 @@
 """The network of an experiment, and what a bank knows it by."""
 
 import dataclasses
+import math
 import textwrap
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 
+from jax_unlearn.checks import check_memory
 from jax_unlearn.core import InputError, Model, check_choice, check_number
 from jax_unlearn.models import CENTRED, NORMALIZATIONS, Normalization, make_model
 from jax_unlearn.models.mixed import DTYPES
@@ -74,7 +76,16 @@ def build_network(
     if name not in MODELS:
         with as_typed(f"network.name={name!r}"):
             _try_out(model, num_classes, image_shape)
+    elif network.width:
+        _check_weights(network.width, model)
     return model
+
+
+def _check_weights(width: int, model: Model) -> None:
+    """Raise InputError for a width whose weights the machine has no memory for."""
+    variables = jax.eval_shape(model.init, jax.eval_shape(jax.random.key, 0))
+    needed = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(variables))
+    check_memory(f"network.width={width}: the weights", needed, "use a smaller width")
 
 
 def _try_out(model: Model, num_classes: int, image_shape: Sequence[int]) -> None:

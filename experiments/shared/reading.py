@@ -18,7 +18,7 @@ from .command_line import parse
 from .config import Experiment
 from .config_json import from_json
 from .execution import ORDINARY, Execution
-from .hyperparameters import method_arguments
+from .hyperparameters import check_used, method_arguments
 
 MOST_USED = (
     *("preset", "out", "data.name", "data-dir", "network.name", "requests", "methods", "method"),
@@ -114,5 +114,9 @@ def read_command(
     data = given.data
     if command.data_dir is not None:
         data = dataclasses.replace(data, dir=command.data_dir)
+    # What a command names itself it runs beside, or in place of, the experiment's methods.
+    own = [str(getattr(command, name, "")) for name in ("method", "study")]
+    methods = (*given.methods, *filter(None, own))
+    check_used(given.set, dataclasses.replace(given, methods=methods))
     settled = dataclasses.replace(given, data=data, set=(*begun.set, *given.set))
     return dataclasses.replace(command, experiment=settled)

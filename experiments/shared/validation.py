@@ -54,6 +54,12 @@ def validate(experiment: Experiment) -> None:
                 f"requests={request!r}: another one has the same short name {slug}, which names "
                 "its folder; ask for one of them, or rename a file of ids"
             )
+    if experiment.request_seeds and not any(map(data.draws, experiment.requests)):
+        raise InputError(
+            f"request_seeds={experiment.request_seeds}: none of the requests "
+            f"{', '.join(experiment.requests)} draws images at random; leave them out, or ask for "
+            "one that does, such as random:0.1"
+        )
     with naming("training."):
         experiment.training.recipe()
     for text in experiment.set:

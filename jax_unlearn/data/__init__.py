@@ -9,6 +9,7 @@ from jax_unlearn.data.npz import load_npz, save_npz
 from jax_unlearn.data.request import Request
 from jax_unlearn.data.request_making import Scores, changed, make_request, stand_in
 from jax_unlearn.data.request_sequences import (
+    draws,
     last_step,
     step_before,
     steps_of,
@@ -42,6 +43,7 @@ __all__ = [
     "changed",
     "crop_and_flip",
     "draw_offsets",
+    "draws",
     "hardest",
     "hold_out",
     "last_step",

@@ -9,6 +9,7 @@ from typing import BinaryIO, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
+from jax_unlearn.checks import check_memory
 from jax_unlearn.core import InputError
 from jax_unlearn.data.image_files import (
     FORMATS,
@@ -159,17 +160,11 @@ class Encoded(LazyImages):
         refuse(self.source, troubles, len(self))
 
     def _check_memory(self, shape: tuple[int, ...]) -> None:
-        needed = float(np.prod(shape, dtype=float))
-        try:
-            there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        except (AttributeError, ValueError, OSError):
-            return
-        if needed > there:
-            raise InputError(
-                f"{self.source}: {shape[0]} images {list(shape[1:])} take {needed / 1e9:.3g} "
-                f"GB of the {there / 1e9:.3g} GB of memory: expected fewer; stream them "
-                "(placement stream, open_stream in Python), or resize them with image_size"
-            )
+        check_memory(
+            f"{self.source}: {shape[0]} images {list(shape[1:])}",
+            float(np.prod(shape, dtype=float)),
+            "stream them (placement stream, open_stream in Python), or resize them with image_size",
+        )
 
 
 def common_shape(

@@ -37,6 +37,11 @@ def with_seeds(texts: Iterable[str], seeds: Sequence[int]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(made))
 
 
+def draws(text: str) -> bool:
+    """Whether a request, or a step of a sequence, draws images at random."""
+    return any(step.partition(":")[0] in DRAWN for step in THEN.split(text))
+
+
 def _with_seed(step: str, seed: int) -> str:
     draws = step.partition(":")[0] in DRAWN and step == without_seed(step)
     # Without a word on it the seed is 0: one request, one text.

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from jax_unlearn.backend import traced_for
+from jax_unlearn.checks import check_steps
 from jax_unlearn.core import Pool, Problem, State, StepInfo, Unlearner, check_batch_size
 from jax_unlearn.engine import steps
 from jax_unlearn.engine.callbacks import Callback
@@ -172,6 +173,7 @@ class Trainer:
             rows = self._rows()
             self.epoch_steps = len(rows[0])
             self.steps_planned = at.first + self.epoch_steps * (self._epochs - at.epoch)
+            check_steps(type(self.unlearners[0]).__name__, self.steps_planned)
             where = (self.steps_done, self.steps_planned, at.epoch, self._epochs)
             numbers: list[Any] = [np.int32(number) for number in where]
             numbers = self.layout.shard([numbers] * len(self._keys))

@@ -100,6 +100,31 @@ def refuse(call, tmp_path, images_npz):
         (["--set", "natmu.num=4"], "natmu.num=4: expected at most 3, the number of other classes"),
         (["--requests", "random:80"], "natmu.num=2: 80 forget images need 160 retain images"),
         (["--requests", "hardest:80"], "natmu.num=2: 80 forget images need 160 retain images"),
+        (
+            ["--set", "salun.keep=0.5"],
+            "set='salun.keep=0.5': salun is not among the methods finetune, natmu, mumis; name it",
+        ),
+        (
+            ["--set", "random/natmu.delta=0"],
+            "set='random/natmu.delta=0': none of the requests is of the kind random; ask for one",
+        ),
+        (["--set", "retrain.epochs=3"], "the oracle's settings are those of --training"),
+        (["--set", "salum.keep=0.5"], "set='salum.keep=0.5': method='salum': did you mean salun"),
+        (
+            ["--request-seeds", 1, 2],
+            "request_seeds=(1, 2): none of the requests class:3 draws images at random; leave",
+        ),
+        (["--set", "finetune.epochs=3e9"], "epochs=3000000000: expected a whole number of at most"),
+        (["--set", "finetune.epochs=1e18"], "expected a whole number of at most 2147483647"),
+        (
+            ["--set", "finetune.epochs=2e9"],
+            "finetune on class:3: 1.6e+10 steps: expected at most 2147483647; take fewer epochs",
+        ),
+        (["--set", "natmu.learning_rate=1e39"], "natmu.learning_rate=1e+39: expected a number of"),
+        (["--training.epochs", 10**12], "training.epochs=1000000000000: expected a whole number"),
+        (["--training.epochs", 2 * 10**9], "training: 1.6e+10 steps: expected at most"),
+        (["--network.width", 10**9], "network.width=1000000000: the weights take "),
+        (["--network.width", 10**6], "network.width=1000000: the weights take "),
         (["--seeds", "a"], "seeds='a': expected whole numbers; see --help"),
         (
             ["--train-size", 3],

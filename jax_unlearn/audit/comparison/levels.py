@@ -1,6 +1,7 @@
 """How much an audit does: quick, standard or strong, as far as the models allow."""
 
 import dataclasses
+from collections import Counter
 from typing import Any
 
 from jax_unlearn.audit.comparison.models import Group, RequestModels
@@ -48,7 +49,10 @@ def choose_level(level: str, models: RequestModels) -> tuple[str, list[str]]:
     if oracles < 2:
         notes.append("One oracle gives no null band.")
     if chosen == QUICK:
-        notes.append(f"The quick audit takes at most {QUICK_MODELS} models of each row.")
+        notes.append(
+            f"The quick audit takes at most {QUICK_MODELS} models of each row, of as many training "
+            "seeds as it can."
+        )
     if chosen != STRONG and level in ("auto", STRONG):
         notes.append(
             "Left out, because they compare banks of models: forgetting quality, epsilon, U-LiRA, "
@@ -75,13 +79,25 @@ def at_level(models: RequestModels, level: str) -> RequestModels:
 
 
 def _first(group: Group) -> Group:
-    working = [i for i, out in enumerate(group.collapsed) if not out][:QUICK_MODELS]
+    working = _spread([i for i, out in enumerate(group.collapsed) if not out], group)
     # All that collapsed stay: they cost nothing, and are to be counted.
     order = sorted([*working, *(i for i, out in enumerate(group.collapsed) if out)])
     chosen: dict[str, Any] = {
         name: tuple(getattr(group, name)[i] for i in order) for name in _PER_RUN
     }
     return dataclasses.replace(group, **chosen)
+
+
+def _spread(working: list[int], group: Group) -> list[int]:
+    """The first of every training seed, then the second of every one, and so on."""
+    turns: Counter[int | None] = Counter()
+    ranked = []
+    for index in working:
+        seed = group.runs[index].seed
+        # Of unknown seeds each may be another.
+        ranked.append((0 if seed is None else turns[seed], index))
+        turns[seed] += 1
+    return [index for _, index in sorted(ranked)[:QUICK_MODELS]]
 
 
 _PER_RUN = ("runs", "collapsed", "no_op")

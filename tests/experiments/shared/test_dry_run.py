@@ -133,6 +133,20 @@ def test_what_a_method_raises_is_one_line_with_the_place(file, name, says):
         assert "check_method" in message
 
 
+@pytest.mark.parametrize("written", ["mine.py", "./mine.py", "mine"])
+def test_the_place_is_told_however_the_file_is_named(file, monkeypatch, written):
+    monkeypatch.chdir(file.parent)
+    monkeypatch.syspath_prepend(file.parent)
+    with pytest.raises(InputError) as caught:
+        tried(f"{written}:Branches")
+    line = 1 + TEXT.splitlines().index(
+        "        return logits.sum(-1) if self.strength > 0 else logits.mean(-1)"
+    )
+    assert f" in line {line}: Attempted boolean" in str(caught.value)
+    # The place that JAX names is where the library traces.
+    assert "dry_run" not in str(caught.value)
+
+
 @pytest.mark.parametrize("name", ["FailsInStep", "FailsInPool"])
 def test_the_command_refuses_it_and_writes_nothing(refused, file, images_npz, tmp_path, name):
     flags = ("--data.name", images_npz, "--requests", "class:3", "--training.batch-size", 20)
