@@ -430,6 +430,19 @@ class SearchRange(NamedTuple):
     high: float
 
 
+def _check_range(cls: "type[Unlearner]", name: str, range_: Any) -> None:
+    """Raise InputError for a search range that is none, or of no field."""
+    fields = [field.name for field in dataclasses.fields(cls)]
+    check_choice(f"{cls.__name__}.search_space: field", name, fields)
+    told = f"{cls.__name__}.search_space: {name}={range_!r}"
+    if not isinstance(range_, Sequence) or len(range_) != 3 or isinstance(range_, str):
+        raise InputError(f"{told}: expected SearchRange(scale, low, high)")
+    scale, low, high = range_
+    check_choice(f"{told}: scale", scale, ("log", "float", "int"))
+    check_number(f"{told}: low", low, above=0 if scale == "log" else -np.inf)
+    check_number(f"{told}: high", high, above=low)
+
+
 class Unlearner(Hyperparameters):
     """An unlearning method as pure functions over pytrees; subclasses fill in ``step``.
 
@@ -469,6 +482,11 @@ class Unlearner(Hyperparameters):
 
     pool_figure: ClassVar[str] = ""
     """Name of the figure that a report draws of the rows shown; '' for none of its own."""
+
+    def __init_subclass__(cls, **options: Any):
+        super().__init_subclass__(**options)
+        for name, range_ in cls.search_space.items():
+            _check_range(cls, name, range_)
 
     def __post_init__(self) -> None:
         check_number("batch_size", self.batch_size, low=1, whole=True)

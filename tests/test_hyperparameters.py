@@ -108,3 +108,20 @@ def test_a_constructor_of_a_users_class_is_named_after_it():
     assert "strength: how strong" in made_by.__doc__
     assert "learning_rate: peak rate" in made_by.__doc__
     assert made_by(strength=1.0) == Mine(strength=1.0)
+
+
+@pytest.mark.parametrize(
+    ("space", "says"),
+    [
+        ({"learning_rat": ("log", 1e-3, 1.0)}, "field='learning_rat': did you mean learning_rate"),
+        ({"epochs": ("linear", 1, 3)}, "scale='linear': expected one of float, int, log"),
+        ({"learning_rate": ("log", 0.0, 1.0)}, "low=0.0: expected a number > 0"),
+        ({"learning_rate": ("float", 2.0, 1.0)}, "high=1.0: expected a number > 2"),
+        ({"learning_rate": (1e-3, 1.0)}, "(0.001, 1.0): expected SearchRange(scale, low, high)"),
+    ],
+)
+def test_a_search_of_no_field_or_range_is_refused_at_the_definition(space, says):
+    with pytest.raises(InputError) as caught:
+        type("Mine", (ju.Descent,), {"search_space": space, "__module__": __name__})
+    assert str(caught.value).startswith("Mine.search_space: ")
+    assert says in str(caught.value)

@@ -72,7 +72,11 @@ def parse(
     all_of_it = ["--help" if argument == "--help-all" else argument for argument in given]
     with _refusing(refuse):
         options: dict[str, Any] = {} if default is None else {"default": default}
-        return tyro.cli(cls, prog=called, description=said, args=all_of_it, **options)
+        found = tyro.cli(cls, prog=called, description=said, args=all_of_it, **options)
+    if getattr(found, "out", None) == "" and getattr(cls, "out", ""):
+        # An empty path is the folder in which one stands.
+        raise InputError("out='': expected a path of what is written; see --help")
+    return found
 
 
 def _refusing(hook: Callable[[Any], None]) -> contextlib.AbstractContextManager[None]:

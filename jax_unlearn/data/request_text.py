@@ -299,11 +299,11 @@ def _option(text: str, name: str, word: str) -> int | bool:
     if name in ("stratified", "keep"):
         check_choice(f"request={text!r}: {name}", word, ("false", "true"))
         return word == "true"
+    low = 1 if name in ("models", "copies") else 0
     if not re.fullmatch(_DIGITS, word):
         raise InputError(
-            f"request={text!r}: {name}={word!r}: expected a whole number >= 0 of at most 18 digits"
+            f"request={text!r}: {name}={word!r}: expected a whole number >= {low} of at most 18 "
+            "digits"
         )
-    check_number(
-        f"request={text!r}: {name}", int(word), low=1 if name in ("models", "copies") else 0
-    )
+    check_number(f"request={text!r}: {name}", int(word), low=low)
     return int(word)

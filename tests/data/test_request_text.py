@@ -175,6 +175,7 @@ def test_the_hardest_without_margins_are_refused(dataset):
         ("backdoor:0.1", "expected one name and one fraction"),
         ("duplicated:0.1,keep=yes", "keep='yes': expected one of false, true"),
         ("duplicated:0.1,copies=0", "copies=0: expected a number >= 1"),
+        ("duplicated:0.1,copies=-2", "copies='-2': expected a whole number >= 1 of at most 18"),
         ("class:3-then-backdoor:0,0.1", "'backdoor:0,0.1' changes the training data, so it cannot"),
         ("confused:3,5,0.5-then-class:3", "'confused:3,5,0.5' changes the training data"),
     ],

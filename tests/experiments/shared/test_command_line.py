@@ -48,6 +48,7 @@ def read(cls, *flags):
         (Run, ["--train-size", "3"], "--train-size: no such flag; did you mean --data.train-size?"),
         (Run, ["--data.nme", "3"], "--data.nme: no such flag; did you mean --data.name?"),
         (Run, ["-x"], "-x: no such flag; see --help"),
+        (Run, ["--out", ""], "out='': expected a path of what is written; see --help"),
         (Run, ["--ovrwrite"], "--ovrwrite: no such flag; did you mean --overwrite"),
         (Run, ["--data.flip", "no"], "'no' belongs to no flag: expected flags, each with as many"),
         (Run, ["--resume=x"], "'x' belongs to no flag"),
