@@ -97,17 +97,20 @@ def prepare(
     """
     devices = devices_of(target)
     chip = target.chip
-    # A single model has no use for the axis model: all devices share its batch.
     split = execution.placement == "sharded"
+    each = "" if split else f"model={len(devices)}"
+    mesh = parse_mesh(execution.mesh or each, devices=devices)
+    beside = Layout(mesh, stacked=True, splits_pool=split)
+    # A single model has no use for the axis model: all devices share its batch. A mesh that is
+    # asked for with models side by side is that of every program, as it is in a run.
     together = Layout(make_mesh(devices=devices), splits_pool=split)
-    alone = "" if split else f"model={len(devices)}"
-    mesh = parse_mesh(execution.mesh or alone, devices=devices)
+    if execution.mesh and beside.num_models > 1:
+        together = beside
     if split:
         for _, method, _ in rows(settings):
             method.split_batches(together.batch_shards)
     on_device = execution.placement in ("device", "sharded")
     scans = on_device and settings.experiment.loop != "python"
-    beside = Layout(mesh, stacked=True, splits_pool=split)
     jobs = list_jobs(settings, together, beside, programs, scans=scans)
     compiling = Compiling(settings, chip, jobs)
     check_state(settings, compiling.room, where=chip.name)

@@ -58,12 +58,14 @@ def list_jobs(
 
     Args:
       settings: what a run would compute.
-      together: all devices, which share the batch of one model.
+      together: of a method's steps: all devices, which share the batch of one model, or several
+        models on devices of their own. What edits do, and predictions, are of one of these models.
       beside: the devices, on which models lie side by side.
       programs: which of :data:`PROGRAMS`.
       scans: whether steps become compiled loops; data on the host is sent step by step.
     """
     jobs: dict[str, Job] = {}
+    single = dataclasses.replace(together, mesh=together.home, stacked=False)
     for row, method, problem in rows(settings):
         batch = method.batch_size
         if "step" in programs or (row == TRAINING and "plain" in programs):
@@ -74,10 +76,10 @@ def list_jobs(
                 jobs |= _keyed(_of_method(row, kind, method, problem, together))
     if "pass" in programs:
         for row, method, problem in edits(settings):
-            for one in _passes(method, problem, together):
-                jobs |= _keyed(_of_pass(row, one, together))
+            for one in _passes(method, problem, single):
+                jobs |= _keyed(_of_pass(row, one, single))
     if "evaluation" in programs:
-        jobs |= _keyed(_evaluation(settings, together))
+        jobs |= _keyed(_evaluation(settings, single))
     if "bank" in programs and scans:
         jobs |= _keyed(_training(settings, "bank", settings.recipe.batch_size, beside))
     return list(jobs.values())

@@ -94,9 +94,12 @@ def notes(records: Mapping[str, Record], totals: Mapping[str, Any]) -> list[str]
         said.append(f"A bank at the bound: {totals['models_per_hour']:.4g} models an hour.")
     if "minutes" in totals:
         missing = f"; without {', '.join(totals['without'])}" if totals["without"] else ""
+        at_once = totals.get("at_once", 1)
+        how = "one after another, each batch shared by all devices"
+        how = f"{at_once} at a time" if at_once > 1 else how
         said.append(
-            f"The whole setting at the bound, {totals['models']} models one after another, each "
-            f"batch shared by all devices: {totals['minutes']:.4g} minutes{missing}."
+            f"The whole setting at the bound, {totals['models']} models {how}: "
+            f"{totals['minutes']:.4g} minutes{missing}."
         )
     if "images_per_second" in totals:
         said.append(

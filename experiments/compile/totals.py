@@ -50,9 +50,9 @@ def totals(settings: Settings, steps: Steps, records: Mapping[str, Record]) -> d
     """What follows from the bounds of a target's programs; what is not compiled is left out.
 
     ``models_per_hour`` of a bank; ``minutes`` of originals, oracles and unlearned models of the
-    whole setting, one after another with all devices sharing each batch, evaluation included, for
-    how many models, and ``without`` which rows; ``images_per_second`` and bytes per second that
-    training takes in. Models that only choose a request's examples are not counted.
+    whole setting, ``at_once`` as many as are compiled together, evaluation included, for how many
+    models, and ``without`` which rows; ``images_per_second`` and bytes per second that training
+    takes in. Models that only choose a request's examples are not counted.
 
     Args:
       settings: what is compiled.
@@ -77,7 +77,8 @@ def totals(settings: Settings, steps: Steps, records: Mapping[str, Record]) -> d
         hours = steps("", TRAINING) * best["bank"]["bound_seconds"] / 3600
         found["models_per_hour"] = best["bank"]["models"] / hours
     if TRAINING in best:
-        rate = best[TRAINING]["batch"] / best[TRAINING]["bound_seconds"]
+        images = best[TRAINING]["batch"] * best[TRAINING]["models"]
+        rate = images / best[TRAINING]["bound_seconds"]
         found["images_per_second"] = rate
         found["input_bytes_per_second"] = rate * float(np.prod(settings.image_shape))
         found |= _minutes(settings, best, steps)
@@ -91,7 +92,13 @@ def _minutes(settings: Settings, best: Mapping[str, Record], steps: Steps) -> di
     trained = len(experiment.seeds) + len(requests) * count_oracles(
         experiment.runs, experiment.oracles
     )
-    seconds, models = trained * steps("", TRAINING) * best[TRAINING]["bound_seconds"], trained
+    at_once = best[TRAINING]["models"]
+
+    def turns(count: int) -> int:
+        return -(-count // at_once)
+
+    seconds = turns(trained) * steps("", TRAINING) * best[TRAINING]["bound_seconds"]
+    models = trained
     without: dict[str, None] = {}
     for request in requests:
         for row in settings.methods(request):
@@ -100,9 +107,10 @@ def _minutes(settings: Settings, best: Mapping[str, Record], steps: Steps) -> di
                 without[row] = None
                 continue
             models += experiment.runs
-            seconds += experiment.runs * steps(request, row) * best[row]["bound_seconds"]
+            seconds += turns(experiment.runs) * steps(request, row) * best[row]["bound_seconds"]
     if "evaluation" in best:
         images = len(settings.dataset.train.label) + len(settings.dataset.test.label)
         batches = -(-images // best["evaluation"]["batch"])
         seconds += models * batches * best["evaluation"]["bound_seconds"]
-    return {"minutes": seconds / 60, "models": models, "without": list(without)}
+    found = {"minutes": seconds / 60, "models": models, "at_once": at_once}
+    return found | {"without": list(without)}

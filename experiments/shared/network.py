@@ -76,16 +76,16 @@ def build_network(
     if name not in MODELS:
         with as_typed(f"network.name={name!r}"):
             _try_out(model, num_classes, image_shape)
-    elif network.width:
-        _check_weights(network.width, model)
     return model
 
 
-def _check_weights(width: int, model: Model) -> None:
+def check_weights(network: Network, model: Model) -> None:
     """Raise InputError for a width whose weights the machine has no memory for."""
+    if not network.width:
+        return
     variables = jax.eval_shape(model.init, jax.eval_shape(jax.random.key, 0))
     needed = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(variables))
-    check_memory(f"network.width={width}: the weights", needed, "use a smaller width")
+    check_memory(f"network.width={network.width}: the weights", needed, "use a smaller width")
 
 
 def _try_out(model: Model, num_classes: int, image_shape: Sequence[int]) -> None:

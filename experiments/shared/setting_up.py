@@ -20,6 +20,7 @@ from .hyperparameters import failed_methods, method_arguments, name_method
 from .loading import load_data, make_network
 from .method_checks import check_split
 from .naming import as_typed
+from .network import check_weights
 from .sources import digests, packages
 from .validation import validate
 from .writable import check_writable
@@ -104,6 +105,7 @@ def set_up(
         if not leads:
             dataset = load_data(experiment, download=download, streamed=streamed)
         model = make_network(experiment, dataset)
+        check_weights(experiment.network, model)
         found = check_fit(experiment, model, dataset, arguments)
     hashes, unfit, arguments = found.hashes, found.unfit, found.completed(arguments)
     check_same({"data_fingerprint": dataset.fingerprint, "request_hashes": hashes})

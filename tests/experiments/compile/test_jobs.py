@@ -14,9 +14,11 @@ from experiments.compile.kernels import largest_kernel
 from experiments.compile.plain_networks import PLAIN, plain_model
 from experiments.compile.settings import settle
 from experiments.compile.stand_in import SIZES, stand_in
+from experiments.compile.target import parse_target
 from experiments.compile.totals import planned_steps, planner, totals
 from experiments.configs import preset, preset_names
 from experiments.shared.config import Experiment
+from experiments.shared.execution import Execution
 from experiments.shared.original import Data, Network, Training
 from jax_unlearn.sharding import Layout
 
@@ -69,6 +71,25 @@ def test_an_edit_that_does_not_bear_made_up_numbers_says_so(settings, monkeypatc
 def test_data_that_is_sent_from_the_host_has_no_compiled_loop(settings):
     found = {job.program for job in jobs_of(settings, scans=False)}
     assert found == {"step", "plain", "pass", "evaluation"}
+
+
+@pytest.mark.parametrize(("mesh", "models", "shards"), [("", 1, 4), ("model=2,data=2", 2, 2)])
+def test_a_mesh_with_models_side_by_side_is_that_of_all_steps(
+    settings, monkeypatch, mesh, models, shards
+):
+    monkeypatch.setattr(compiling, "devices_of", lambda target: jax.devices())
+    target = parse_target("tpu:v5e:2x2")
+    programs = ("step", "scan", "plain", "evaluation", "pass")
+    jobs = compiling.prepare(settings, target, Execution(mesh=mesh), programs).jobs
+    found = {(job.models, job.shards) for job in jobs if job.program in ("step", "scan", "plain")}
+    assert found == {(models, shards)}
+    # What comes before and after its steps each model does by itself.
+    others = {job.program: (job.models, job.shards) for job in jobs}
+    one = 1 if models > 1 else shards
+    assert others["evaluation"] == others["pass"] == (1, one)
+    (step,) = (job for job in jobs if job.name == "finetune step b40")
+    of_batch = step.lower(step.batch).in_avals[0][2]
+    assert of_batch.image.shape == (*[models] * (models > 1), 40, 32, 32, 3)
 
 
 def test_a_batch_of_ones_own_is_every_methods(settings):
@@ -125,6 +146,19 @@ def test_totals_add_up_bounds_times_steps(settings):
     seconds = trained * 39 * 1.0 + 2 * (finetune * 2.0 + mumis * 0.5) + models * 3 * 0.25
     assert found["models"] == models
     assert found["minutes"] == pytest.approx(seconds / 60)
+
+
+def test_totals_of_models_side_by_side_take_as_many_turns_as_it_needs(settings):
+    def record(seconds, batch):
+        given = {"error": None, "fits": True, "shards": 1, "models": 4}
+        return {**given, "bound_seconds": seconds, "batch": batch}
+
+    records = {"training scan b40": record(1.0, 40), "finetune scan b40": record(2.0, 40)}
+    found = totals(settings, planner(settings), records)
+    assert found["images_per_second"] == 4 * 40
+    # Ten originals and oracles, in three turns; two models of a method on each request, in one.
+    assert found["minutes"] == pytest.approx((3 * 39 * 1.0 + (24 + 2 * 12) * 2.0) / 60)
+    assert found["at_once"] == 4
 
 
 @pytest.mark.parametrize("name", PLAIN)
