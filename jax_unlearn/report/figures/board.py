@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from jax_unlearn.core import InputError
-from jax_unlearn.report.figures.comparison import place_labels
+from jax_unlearn.report.figures.labels import place_labels
 from jax_unlearn.report.figures.style import (
     GREY,
     INK,
@@ -128,6 +128,8 @@ def _draw(axes: Axes, panel: Panel) -> None:
     bottom = axes.get_ylim()[0]
     chosen = styles(panel.places)
     points, bars = [], []
+    if np.isfinite(panel.retrain):
+        bars.append(np.array([[panel.retrain, y] for y in axes.get_ylim()]))
     for name, place in panel.places.items():
         point = place.seconds, max(place.gap, bottom)
         points.append(point)

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from jax_unlearn.core import InputError
 from jax_unlearn.display import display_name
-from jax_unlearn.report.figures.comparison import spread_scale
+from jax_unlearn.report.figures.scales import spread_scale
 from jax_unlearn.report.figures.style import (
     COMPACT,
     GREY,
@@ -51,7 +51,7 @@ def gap_against_both_kl_figure(
         )
     heights = [y for found in pairs.values() for _, y in found.values()]
     if len(null_gap):
-        heights.append(np.asarray(null_gap, float))
+        heights.append(np.array([np.max(null_gap)]))
     figure = new_figure(0.7 + 2.1 * len(pairs), width=COMPACT)
     panels = figure.subplots(len(pairs), 1, squeeze=False)[:, 0]
     looks = styles(gap)
@@ -59,8 +59,9 @@ def gap_against_both_kl_figure(
         tidy(axes)
         across = [x for x, _ in found.values()]
         between = np.asarray((null or {}).get(kind, ()), float)
-        spread_scale(axes, "x", [*across, *([between] if between.size else [])] or [np.ones(1)])
-        spread_scale(axes, "y", heights)
+        drawn = np.concatenate([*across, [between.max()] if between.size else []])
+        x_note = spread_scale(axes, "x", drawn if drawn.size else [1.0])
+        y_note = spread_scale(axes, "y", np.concatenate(heights))
         if between.size:
             axes.axvspan(axes.get_xlim()[0], between.max(), color=GREY, alpha=0.16, lw=0, zorder=0)
         if len(null_gap):
@@ -81,8 +82,8 @@ def gap_against_both_kl_figure(
                 clip_on=False,
                 zorder=4,
             )
-        axes.set_xlabel(kind, size=LABEL)
-        axes.set_ylabel("average gap\n(percentage points)", size=LABEL)
+        axes.set_xlabel(kind + x_note, size=LABEL)
+        axes.set_ylabel(f"average gap\n(percentage points{y_note})", size=LABEL)
         absent = [display_name(name) for name in gap if name not in found]
         if absent:
             words = f"not shown: {', '.join(absent)}"

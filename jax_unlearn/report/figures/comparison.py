@@ -1,19 +1,16 @@
 """Methods side by side: what they cost in time, and how near they land to the oracle."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
-from matplotlib.ticker import MaxNLocator
-from matplotlib.transforms import Bbox
 
 from jax_unlearn.core import InputError
 from jax_unlearn.display import display_name
+from jax_unlearn.report.figures.labels import extra_height, place_labels
+from jax_unlearn.report.figures.scales import spread_scale
 from jax_unlearn.report.figures.style import (
     COMPACT,
     GREY,
@@ -29,10 +26,6 @@ from jax_unlearn.report.figures.style import (
     tidy,
 )
 from jax_unlearn.report.formats import duration, percent
-
-_WIDE = 20.0
-"""From this ratio of the largest to the smallest value on, an axis is logarithmic."""
-
 
 _MEAN, _SHARE = 46.0, 86.0
 """Right ends of the columns of numbers beside the axis of times, points from the axis."""
@@ -136,26 +129,26 @@ def gap_against_kl_figure(
     up = {name: seed_values(f"gap[{name!r}]", gap[name]) for name in names}
     between_kl, between_gap = seed_values("null_kl", null_kl), seed_values("null_gap", null_gap)
 
-    figure = new_figure(4.0, width=COMPACT)
+    figure = new_figure(4.0 + extra_height(len(names)), width=COMPACT)
     axes = figure.add_subplot()
     tidy(axes)
-    spread_scale(axes, "x", [*across.values(), between_kl])
-    spread_scale(axes, "y", [*up.values(), between_gap])
+    points = np.array([(across[name].mean(), up[name].mean()) for name in names])
+    x_seeds, y_seeds = (np.concatenate([*seeds.values()]) for seeds in (across, up))
+    x_note = spread_scale(axes, "x", [*points[:, 0], between_kl.max()], x_seeds)
+    y_note = spread_scale(axes, "y", [*points[:, 1], between_gap.max()], y_seeds)
     axes.axvspan(axes.get_xlim()[0], between_kl.max(), color=GREY, alpha=0.16, lw=0, zorder=0)
     axes.axhspan(axes.get_ylim()[0], between_gap.max(), color=GREY, alpha=0.16, lw=0, zorder=0)
-    points, texts, bars = [], [], []
-    for name, style in styles(names).items():
-        x, y = across[name], up[name]
-        across_bar = np.array([[x.min(), y.mean()], [x.max(), y.mean()]])
-        up_bar = np.array([[x.mean(), y.min()], [x.mean(), y.max()]])
+    bars = []
+    for (name, style), point in zip(styles(names).items(), points, strict=True):
+        (x, y), (x_mean, y_mean) = (across[name], up[name]), point
+        across_bar = np.array([[x.min(), y_mean], [x.max(), y_mean]])
+        up_bar = np.array([[x_mean, y.min()], [x_mean, y.max()]])
         for ends in (across_bar, up_bar):
             axes.plot(*ends.T, color=style.colour, lw=1.2, alpha=0.75, zorder=3)
         bars += [across_bar, up_bar]
-        draw_point(axes, x.mean(), y.mean(), name, style)
-        points.append((x.mean(), y.mean()))
-        texts.append(display_name(name))
-    axes.set_xlabel("KL(oracle || unlearned), mean (nats)", size=LABEL)
-    axes.set_ylabel("average gap to the oracle (percentage points)", size=LABEL)
+        draw_point(axes, x_mean, y_mean, name, style)
+    axes.set_xlabel(f"KL(oracle || unlearned), mean (nats{x_note})", size=LABEL)
+    axes.set_ylabel(f"average gap to the oracle\n(percentage points{y_note})", size=LABEL)
     crosses = any(len(v) > 1 for v in (*across.values(), *up.values()))
     note = " Cross: lowest to highest seed." if crosses else ""
     missing = [display_name(name) for name in gap if name not in names]
@@ -168,6 +161,7 @@ def gap_against_kl_figure(
         "where both bands meet, a method cannot be told apart from retraining." + note,
     )
     colours = [style.colour for style in styles(names).values()]
+    texts = [display_name(name) for name in names]
     place_labels(axes, points, texts, colours=colours, bars=bars)
     return figure
 
@@ -195,95 +189,3 @@ def _margin_text(
         color=color,
         annotation_clip=False,
     )
-
-
-def place_labels(
-    axes: Axes,
-    points: Sequence[tuple[float, float]],
-    texts: Sequence[str],
-    *,
-    colours: Sequence[str],
-    bars: Sequence[np.ndarray] = (),
-) -> None:
-    """Write a label beside each point where it covers no other label and no point.
-
-    Bars are covered only where every other place is far. Fixes the layout: limits, titles and
-    legends must be in place before.
-
-    Args:
-      axes: where the points are.
-      points: positions in data coordinates.
-      texts: a label for each.
-      colours: of the line to a label that stands away from its point, for each.
-      bars: ends of lines better not written over, in data coordinates.
-    """
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    renderer = FigureCanvasAgg(figure).get_renderer()
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-    scale = figure.dpi / 72
-    pixels = axes.transData.transform(points)
-    markers = [Bbox([p - 5 * scale, p + 5 * scale]) for p in pixels]
-    lines = [Bbox(np.sort(axes.transData.transform(ends), 0)).padded(scale) for ends in bars]
-    frame = axes.get_window_extent(renderer)
-    angles = np.arange(16) * math.pi / 8
-    ways = np.stack([np.cos(angles), np.sin(angles)], 1)
-    placed: list[Bbox] = []
-    for centre, point, words, colour in zip(pixels, points, texts, colours, strict=True):
-        label = axes.annotate(
-            words,
-            point,
-            xytext=(0, 0),
-            textcoords="offset points",
-            ha="center",
-            va="center",
-            size=SMALL,
-            color=INK,
-            zorder=6,
-            path_effects=[withStroke(linewidth=2.5, foreground="white")],
-        )
-        size = label.get_window_extent(renderer)
-        half = np.array([size.width, size.height]) / 2
-        best = (math.inf, 0, centre, size)
-        for distance in range(0, 140, 7):
-            for way in ways:
-                # From the marker's rim outwards: the label's own half size plus the distance.
-                shift = way * (half + (7 + distance) * scale)
-                box = Bbox([centre + shift - half - scale, centre + shift + half + scale])
-                inside = frame.x0 <= box.x0 < box.x1 <= frame.x1
-                inside &= frame.y0 <= box.y0 < box.y1 <= frame.y1
-                hidden = box.count_overlaps(placed) + box.count_overlaps(markers) + (not inside)
-                cost = 1000 * hidden + 10 * box.count_overlaps(lines) + distance
-                if cost < best[0]:
-                    best = (cost, distance, shift, box)
-        _, distance, shift, box = best
-        label.set_position(tuple(shift / scale))
-        placed.append(box)
-        if distance > 10:
-            _leader(axes, centre, shift, half, colour)
-
-
-def _leader(
-    axes: Axes, start: np.ndarray, shift: np.ndarray, half: np.ndarray, colour: str
-) -> None:
-    """Draw a thin line from a point to the edge of a label that stands away from it."""
-    reach = 1 - np.min(half / np.maximum(np.abs(shift), 1e-9))
-    ends = axes.transData.inverted().transform([start, start + shift * reach])
-    axes.plot(*ends.T, color=colour, lw=0.9, zorder=2, scalex=False, scaley=False)
-
-
-def spread_scale(axes: Axes, axis: str, values: Sequence[np.ndarray]) -> None:
-    """Set an axis's scale and limits: logarithmic where the means spread widely, else from 0."""
-    every = np.concatenate(values)
-    means = np.array([v.mean() for v in values])
-    limits = axes.set_xlim if axis == "x" else axes.set_ylim
-    if every.min() > 0 and means.max() > _WIDE * means.min():
-        (axes.set_xscale if axis == "x" else axes.set_yscale)("log")
-        low, high = every.min(), every.max()
-        spread = (high / low) ** 0.08
-        limits(low / spread, high * spread)
-        log_ticks(axes.xaxis if axis == "x" else axes.yaxis, low / spread, high * spread)
-    else:
-        limits(min(0.0, every.min()), every.max() * 1.1 or 1.0)
-        (axes.xaxis if axis == "x" else axes.yaxis).set_major_locator(MaxNLocator(5))

@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 
 from jax_unlearn.core import InputError
 from jax_unlearn.display import display_name
-from jax_unlearn.report.figures.comparison import place_labels
+from jax_unlearn.report.figures.labels import extra_height, place_labels
+from jax_unlearn.report.figures.scales import spread_scale
 from jax_unlearn.report.figures.style import (
     COMPACT,
     GREY,
@@ -62,26 +63,25 @@ def gap_against_time_figure(
     if bad:
         raise InputError(f"gap[{bad[0]!r}]: {gap[bad[0]]}: expected a finite value: leave it out")
 
-    figure = new_figure(3.3, width=COMPACT)
+    figure = new_figure(3.3 + extra_height(len(gap)), width=COMPACT)
     axes = figure.add_subplot()
     tidy(axes)
     axes.set_xscale("log")
     low, high = every.min() / 1.5, every.max() * 1.5
     axes.set_xlim(low, high)
     log_ticks(axes.xaxis, low, high)
-    heights = np.concatenate([*intervals.values(), [] if band is None else list(band)])
-    heights = heights[np.isfinite(heights)]
-    bottom, top = min(0.0, heights.min()), heights.max()
-    axes.set_ylim(bottom, top + 0.15 * ((top - bottom) or 1.0))
-    note = ""
+    heights = [value for _, value in points.values()] + ([band[1]] if band else [])
+    reach = np.concatenate([*intervals.values(), band or ()])
+    y_note = spread_scale(axes, "y", heights, reach[np.isfinite(reach)])
+    note, bars = "", []
     if band is not None:
         axes.axhspan(*band, color=GREY, alpha=0.18, lw=0, zorder=0)
         note += " Grey: the null band of oracles among themselves."
     if reference.size:
         axes.axvline(reference.mean(), color=INK, ls="--", lw=1.8, zorder=2)
+        bars.append(np.array([[reference.mean(), y] for y in axes.get_ylim()]))
         time = duration(reference.mean()).replace(" ", "\u00a0")
         note += f" Dashed: retraining, {time}."
-    bars = []
     for name, style in styles(gap).items():
         x, y = points[name]
         ends = intervals[name][1:]
@@ -90,7 +90,7 @@ def gap_against_time_figure(
             axes.plot([x, x], ends, color=style.colour, lw=1.4, zorder=3)
         draw_point(axes, x, y, name, style, clip_on=False)
     axes.set_xlabel("seconds per model, mean (log scale)", size=LABEL)
-    axes.set_ylabel(label, size=LABEL)
+    axes.set_ylabel(label + y_note, size=LABEL)
     set_title(figure, title, "Lower left: nearer to the oracle, sooner." + note)
     place_labels(
         axes,

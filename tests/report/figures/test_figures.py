@@ -595,14 +595,16 @@ def test_points_stand_at_their_means_and_the_band_ends_at_the_largest_null_value
     assert "percentage points" in axes.get_ylabel()
 
 
-def test_an_outlier_makes_the_axes_logarithmic_and_a_gap_of_zero_keeps_them_linear():
+def test_an_outlier_makes_the_axes_logarithmic_and_a_gap_of_zero_has_its_place_on_them():
     kl = {"natmu": [0.1], "gradient_ascent": [9.0]}
     far = {"natmu": [0.5], "gradient_ascent": [60.0]}
     figure = gap_against_kl_figure(far, kl, null_gap=[0.4], null_kl=[0.1])
     assert figure.axes[0].get_xscale() == figure.axes[0].get_yscale() == "log"
     zero = {"natmu": [0.0], "gradient_ascent": [60.0]}
     figure = gap_against_kl_figure(zero, kl, null_gap=[0.4], null_kl=[0.1])
-    assert figure.axes[0].get_yscale() == "linear"
+    assert figure.axes[0].get_yscale() == "symlog"
+    assert figure.axes[0].get_ylim()[0] == 0
+    assert figure.axes[0].get_ylabel().endswith("(percentage points, log scale from 0.2)")
 
 
 def test_a_collapsed_method_without_finite_values_is_named_but_not_drawn():
