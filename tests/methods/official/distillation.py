@@ -6,6 +6,7 @@ import numpy as np
 
 import jax_unlearn as ju
 from jax_unlearn import functional
+from jax_unlearn.core import to_unit
 from jax_unlearn.methods.scrub_r import rewind_to
 
 from .network import network
@@ -64,8 +65,20 @@ def scrub(golden):
     named = {"forget_error": "error_forget", "validation_error": "error_forget_val"}
     for ours, theirs in named.items():
         np.testing.assert_allclose([entry[ours] for entry in history], golden[theirs], rtol=1e-9)
+    of_set = {"error_retain": problem.retain, "error_val": validation}
+    for name, examples in of_set.items():
+        errors = [error_of(problem.model, _kept(state, n), examples) for n in range(len(history))]
+        np.testing.assert_allclose(errors, golden[name], rtol=1e-9)
+    forget, of_kept = (np.array([entry[name] for entry in history]) for name in named)
+    assert rewind_to(forget, of_kept[-1]) == golden["selected_epoch"]
     close(method.finish(state, history), golden.variables("rewound_"))
     _check_parts(golden)
+
+
+def error_of(model, variables, examples):
+    """Share of images that are not classified as labelled, in percent."""
+    logits = model.logits(variables, to_unit(jnp.asarray(examples.image)))
+    return 100 * np.mean(np.argmax(np.asarray(logits), 1) != examples.label)
 
 
 def _kept(state, epoch):

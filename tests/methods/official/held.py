@@ -139,6 +139,11 @@ def noise_of(problem, method, arrays, name):
     logits_fn = lambda images: problem.model.logits(problem.variables, images)  # noqa: E731
     labels = jnp.asarray(method.noise_labels(problem))
     start = jnp.asarray(arrays[name + "noise_start"])
+    shown = [start, *map(jnp.asarray, arrays[name + "noise_after"][:-1])]
+    for noise, loss in zip(shown, arrays[name + "noise_loss"], strict=True):
+        error = functional.cross_entropy(logits_fn(noise), labels).mean()
+        size = (noise**2).sum(axis=(1, 2, 3)).mean()
+        np.testing.assert_allclose(method.noise_penalty * size - error, loss, rtol=1e-9)
     numbers = {"rate": method.noise_rate, "penalty": method.noise_penalty, "count": len(labels)}
     for steps, expected in enumerate(arrays[name + "noise_after"], start=1):
         noise = functional.error_maximizing_noise(logits_fn, start, labels, steps=steps, **numbers)
@@ -180,6 +185,11 @@ def negmerge(golden):
     merged = functional.sign_consensus(vectors)
     close(merged["params"], golden.params("merged_"), "merged")
     close(merged["batch_stats"], golden.statistics("merged_"), "merged statistics")
+    sums, models = golden.params("sign_sum_"), len(jax.tree.leaves(tuned)[0])
+    agreed = jax.tree.map(lambda x: np.where(abs(x) == models, np.sign(x), 0), sums)
+    jax.tree.map(
+        lambda x, s: np.testing.assert_array_equal(np.sign(x), s), merged["params"], agreed
+    )
     for row, coefficient in enumerate(golden["coefficients"]):
         method = ju.negmerge(models=4, coefficient=coefficient, merge_statistics=True)
         after = method.finish(DescentState(tuned, (), start), [])

@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import jax_unlearn as ju
+from jax_unlearn import functional
+from jax_unlearn.core import to_unit
 from jax_unlearn.methods.convolutions import smallest_share
 from jax_unlearn.methods.train_gradients import add_gradients
 
@@ -86,6 +88,11 @@ def ct(golden):
     replay(golden, method, problem, rows, epochs=method.epochs, losses=golden["loss"])
 
 
+def train_loss(model, variables, examples):
+    logits, _ = model.apply(variables, to_unit(jnp.asarray(examples.image)), train=True)
+    return functional.cross_entropy(logits, jnp.asarray(examples.label)).mean()
+
+
 @case("others/msg")
 def msg(golden):
     """Scores and masks, then descent with scaled gradients from their re-initialised weights."""
@@ -104,9 +111,14 @@ def msg(golden):
         (golden["forget_batches"].ravel(), -1.0, golden["forget_batches"].shape[1]),
     )
     carry = (jax.tree.map(jnp.zeros_like, problem.variables["params"]), problem.variables)
+    losses = []
     for rows, sign, batch_size in sets:
-        chosen = ju.Examples(*(field[rows] for field in examples))
-        carry = add_gradients(problem.model, carry, chosen, sign, batch_size)
+        for start in range(0, len(rows), batch_size):
+            part = rows[start : start + batch_size]
+            chosen = ju.Examples(*(field[part] for field in examples))
+            losses.append(sign * train_loss(problem.model, carry[1], chosen))
+            carry = add_gradients(problem.model, carry, chosen, sign, batch_size)
+    np.testing.assert_allclose(losses, golden["snip_losses"], rtol=1e-9)
     scores, scored = carry
     close(scores, golden.params("snip_grad_"))
     close(scored["batch_stats"], golden.statistics("snip_stats_"))
