@@ -491,8 +491,12 @@ class Unlearner(Hyperparameters):
     def __post_init__(self) -> None:
         check_number("batch_size", self.batch_size, low=1, whole=True)
         for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
             if field.type is bool:
-                check_flag(field.name, getattr(self, field.name))
+                check_flag(field.name, value)
+            if isinstance(value, list):
+                # What is compiled is found again by its structure, which must have a hash.
+                object.__setattr__(self, field.name, tuple(value))
         for name in self.traced_fields:
             check_traced(name, getattr(self, name))
 

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import functools
 import tempfile
+import textwrap
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -36,6 +37,7 @@ from jax_unlearn.engine.run_spec import Result
 from jax_unlearn.engine.signals import Interrupted
 from jax_unlearn.engine.steps import run_keys, take_batch
 from jax_unlearn.methods.constructors import method_class
+from jax_unlearn.registry import checked
 from jax_unlearn.sharding import make_mesh
 from jax_unlearn.validation import same_structure
 from jax_unlearn.warn import warn_user
@@ -142,13 +144,28 @@ def check_method(constructor: Callable[..., Unlearner], **arguments: Any) -> Non
         and 60 retain images of 5 classes.
 
     Raises:
-      AssertionError: a fact does not hold; the message is a sentence about it.
+      AssertionError: a fact does not hold, or one of the method's functions raises something; the
+        message is a sentence about it.
+      InputError: what is given makes no method, or has no such hyperparameter.
     """
-    battery = _battery(constructor, arguments)
+    battery = _battery(checked(constructor, "constructor"), arguments)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*collapsed by step")
         for check in _CHECKS if battery.unlearner.num_epochs else _ONE_SHOT:
-            check(battery)
+            try:
+                check(battery)
+            except AssertionError:
+                raise
+            except Exception as error:  # a user's code can raise anything
+                raise AssertionError(f"{battery.name}: {_raised(check, error)}") from error
+
+
+def _raised(check: Callable[..., None], error: Exception) -> str:
+    """What a method raised where, in a line; JAX's messages fill a screen."""
+    said = str(error).partition("The error occurred while tracing")[0]
+    said = textwrap.shorten(said, 200, placeholder=" ...")
+    where = check.__name__.strip("_").replace("_", " ")
+    return f"the check of {where} ends in {type(error).__name__}: {said}"
 
 
 def small(constructor: Callable[..., Unlearner], **arguments: Any) -> Unlearner:
@@ -543,7 +560,13 @@ def _missing_sets(b: _Battery) -> None:
     if b.unlearner.needs_retain:
         _refused(b, "^retain=None: .* needs retain examples", problem=without)
     else:
-        result = b.run(problem=without)
+        try:
+            result = b.run(problem=without)
+        except Exception as error:  # a user's code can raise anything
+            raise AssertionError(
+                f"{b.name}: needs_retain is False, and without retain examples it ends in "
+                f"{type(error).__name__}: {error}"
+            ) from error
         finite = [np.isfinite(np.asarray(x)).all() for x in _floats(result.variables)]
         b.require(all(finite), "without retain examples its weights are not finite")
     for part in ("forget", "retain"):

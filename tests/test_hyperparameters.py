@@ -125,3 +125,9 @@ def test_a_search_of_no_field_or_range_is_refused_at_the_definition(space, says)
         type("Mine", (ju.Descent,), {"search_space": space, "__module__": __name__})
     assert str(caught.value).startswith("Mine.search_space: ")
     assert says in str(caught.value)
+
+
+def test_a_list_is_the_tuple_that_a_program_is_found_by():
+    assert ju.jit(input_scale=[0.2, 0.3, 0.4]) == ju.jit(input_scale=(0.2, 0.3, 0.4))
+    assert ju.scrub(decay_epochs=[1, 2]).decay_epochs == (1, 2)
+    hash(jax.tree.structure(Mine(sizes=[3, 4])))

@@ -20,7 +20,7 @@ from ..shared.naming import as_typed
 from ..shared.writable import check_writable
 from . import __doc__ as description
 from .position import LostError, check_end, check_start, position
-from .starts import METHODS, SIGNALS, check_exit, finish, settings, start
+from .starts import METHODS, SIGNALS, check_exit, finish, settings, start, why_refused
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,6 +65,9 @@ def execute(stress: Stress) -> None:
     check_number("epochs", stress.epochs, low=1, whole=True)
     check_number("longest", stress.longest, above=0)
     check_number("checkpoint_seconds", stress.checkpoint_seconds, low=0)
+    flags = settings(stress.requests, stress.methods, stress.epochs)
+    if said := why_refused(flags):
+        raise InputError(said)
     out = pathlib.Path(stress.out)
     if out.exists() and not (out / "stress.json").is_file():
         raise InputError(f"out={stress.out!r}: exists and is not of this command; name another")
@@ -76,7 +79,6 @@ def execute(stress: Stress) -> None:
     # So that starts are short beside the work that is broken off.
     jax.config.update("jax_compilation_cache_dir", str((out / "compiled").absolute()))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-    flags = settings(stress.requests, stress.methods, stress.epochs)
     whole = out / "whole"
     begun = time.monotonic()
     finish(start(whole, flags, 60), whole)

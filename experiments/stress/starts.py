@@ -5,6 +5,7 @@ spares each the seconds that its imports take.
 """
 
 import contextlib
+import dataclasses
 import multiprocessing
 import os
 import pathlib
@@ -14,11 +15,18 @@ from collections.abc import Sequence
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 
+from jax_unlearn import data
 from jax_unlearn.audit.measures.measure import MIN_SUBSETS
+from jax_unlearn.core import InputError
 from jax_unlearn.data.request_text import BY_HALVES, parse_request
 
 from ..bank import command as bank
+from ..shared.checks import check_fit
 from ..shared.command import guarded, program
+from ..shared.hyperparameters import method_arguments
+from ..shared.loading import load_data, make_network
+from ..shared.reading import read_command
+from ..shared.validation import validate
 from .position import LostError
 
 SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "int": signal.SIGINT}
@@ -42,6 +50,35 @@ def settings(requests: Sequence[str], methods: Sequence[str], epochs: int) -> li
         *("--watch", "--set", *given),
     ]
     return [str(flag) for flag in flags]
+
+
+def why_refused(flags: Sequence[str]) -> str:
+    """What the command would refuse of the flags, asked in a process of its own; '' for nothing."""
+    context = multiprocessing.get_context("fork")
+    hears, tells = context.Pipe(duplex=False)
+    process = context.Process(target=_look, args=(flags, tells))
+    process.start()
+    tells.close()
+    try:
+        said: str = hears.recv()
+    except EOFError:
+        said = ""
+    process.join()
+    return said
+
+
+def _look(flags: Sequence[str], tells: connection.Connection) -> None:
+    sys.argv = ["experiments.bank", *flags]
+    try:
+        experiment = read_command(bank.Command, "experiments.bank", None).experiment
+        validate(experiment)
+        drawn = data.with_steps(data.with_seeds(experiment.requests, experiment.request_seeds))
+        experiment = dataclasses.replace(experiment, requests=drawn)
+        arguments = {text: method_arguments(experiment, text) for text in drawn}
+        dataset = load_data(experiment)
+        check_fit(experiment, make_network(experiment, dataset), dataset, arguments)
+    except InputError as error:
+        tells.send(str(error))
 
 
 def start(folder: pathlib.Path, flags: Sequence[str], seconds: float) -> BaseProcess:

@@ -28,7 +28,7 @@ from jax_unlearn.data.requests import (
     split,
     test_forgotten,
 )
-from jax_unlearn.data.strata import memorization, memorization_strata
+from jax_unlearn.data.strata import memorization, memorization_groups, memorization_strata
 from jax_unlearn.data.stream import open_stream
 
 __all__ = [
@@ -52,6 +52,7 @@ __all__ = [
     "load_npz",
     "make_request",
     "memorization",
+    "memorization_groups",
     "memorization_strata",
     "open_stream",
     "parse_request",

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from jax_unlearn.core import InputError, check_choice
+from jax_unlearn.core import InputError, check_choice, check_number
 from jax_unlearn.data.dataset import Dataset
 from jax_unlearn.data.focus import Focus
 from jax_unlearn.data.request import Request, given_size, request_of_rows, size_of
@@ -67,6 +67,31 @@ def memorization_strata(memorization: np.ndarray, size: int) -> dict[str, np.nda
     third, rest = size // 3, -(-size // 3)
     mix = np.concatenate([high[:third], mid[:third], low[size - rest :]])
     return {"low": low, "mid": mid, "high": high, "mix": mix}
+
+
+def memorization_groups(memorization: np.ndarray, number: int = 3) -> list[np.ndarray]:
+    """Refine a forget set into groups of equal size and similar memorization, as RUM unlearns it.
+
+    Every image is in one group, where :func:`memorization_strata` chooses some of a whole data set.
+
+    Args:
+      memorization: floating [F], the score of each image of the forget set.
+      number: number of groups, at most F.
+
+    Returns:
+      Positions in the forget set, ``number`` arrays int64 [about F / number], each increasing; the
+      group of the lowest scores first. Equal scores keep the order of the data.
+
+    Raises:
+      InputError: there are fewer images than groups.
+
+    References:
+      Zhao, Kurmanji, Barbulescu, Triantafillou and Triantafillou, "What makes unlearning hard and
+      what to do about it", NeurIPS 2024, arXiv:2406.01257.
+    """
+    check_number("number", number, low=1, high=len(memorization), whole=True)
+    order = np.argsort(memorization, kind="stable")
+    return [np.sort(group) for group in np.array_split(order, number)]
 
 
 def by_memorization(

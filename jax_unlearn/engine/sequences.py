@@ -30,8 +30,12 @@ def run_sequence(
     ``parts[0]`` to ``parts[k]``. Step k runs with ``jax.random.fold_in(key, k)``.
 
     Requests that arrive one after another are one use; the other is RUM, which refines a forget set
-    into groups of equal difficulty (:func:`jax_unlearn.data.memorization_strata`) and gives each
-    group, from low memorization to high, the method that suits it.
+    into groups of equal difficulty and gives each group, from low memorization to high, the method
+    that suits it::
+
+        groups = data.memorization_groups(scores[problem.forget.id])  # scores of all images
+        parts = [problem.forget.id[group] for group in groups]
+        low, mid, high = ju.run_sequence(methods, problem, parts, key)
 
     Args:
       unlearners: one method for all steps, or one for each.

@@ -1,5 +1,6 @@
 """Forget sets chosen by what models say of the images."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,12 @@ import pytest
 
 import jax_unlearn as ju
 from jax_unlearn.core import InputError
-from jax_unlearn.data import make_request, memorization, memorization_strata
+from jax_unlearn.data import (
+    make_request,
+    memorization,
+    memorization_groups,
+    memorization_strata,
+)
 from jax_unlearn.data.request_making import Scores
 from jax_unlearn.data.strata import by_memorization, entangled, entanglement, worst
 from jax_unlearn.engine.sequences import step_problems
@@ -53,6 +59,18 @@ def test_rum_retains_at_each_step_what_the_released_code_retains(rum):
     for name, seen in zip(("low", "mid", "high"), step_problems(problem, parts), strict=True):
         assert set(seen.forget.id) == set(rum[f"n10_{name}"])
         np.testing.assert_array_equal(np.sort(seen.retain.id), rum[f"n10_{name}_retain"])
+
+
+@pytest.mark.parametrize("number", [1, 3, 4])
+def test_a_forget_set_is_refined_into_groups_of_rising_memorization(rum, number):
+    scores = memorization(rum["correct"], rum["in_training"])[:25]
+    groups = memorization_groups(scores, number)
+    np.testing.assert_array_equal(np.sort(np.concatenate(groups)), np.arange(25))
+    assert max(map(len, groups)) - min(map(len, groups)) <= 1
+    for lower, higher in itertools.pairwise(groups):
+        assert scores[lower].max() <= scores[higher].min()
+    with pytest.raises(InputError, match=r"^number=26: expected a whole number >= 1 and <= 25"):
+        memorization_groups(scores, 26)
 
 
 def test_groups_that_overlap_are_no_sequence(rum):

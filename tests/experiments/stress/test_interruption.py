@@ -253,6 +253,12 @@ def test_processes_killed_at_random_moments_lose_nothing(tmp_path):
         (("--signal", "hup"), "signal='hup': expected one of any, int, kill, term"),
         (("--methods", "retrain"), "methods='retrain': expected one of mumis, natmu, salun"),
         (("--epochs", 0), "epochs=0: expected a whole number >= 1"),
+        (
+            ("--requests", "class:3-then-class:3"),
+            "requests='class:3-then-class:3': sequence: step 2 (class) names 41 of the images that "
+            "an earlier step (class) removes, id 23 the first: expected steps that do not overlap; "
+            "take those images out of one of them",
+        ),
     ],
 )
 def test_wrong_flags_are_refused(call, flags, message, tmp_path):

@@ -18,3 +18,11 @@ def rum(golden):
         strata = data.memorization_strata(scores, int(size[1:]))
         for name, found in strata.items():
             np.testing.assert_array_equal(found, golden[f"{size}_{name}"], err_msg=f"{size} {name}")
+        gone = np.zeros(0, np.int64)
+        for name in ("low", "mid", "high"):
+            # What no group so far holds is retained; the mixture is removed at once.
+            gone = np.union1d(gone, strata[name])
+            retained = np.setdiff1d(np.arange(len(scores)), gone)
+            np.testing.assert_array_equal(retained, golden[f"{size}_{name}_retain"])
+        retained = np.setdiff1d(np.arange(len(scores)), strata["mix"])
+        np.testing.assert_array_equal(retained, golden[f"{size}_mix_retain"])
