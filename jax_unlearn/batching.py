@@ -11,7 +11,7 @@ import numpy as np
 
 from jax_unlearn.backend import platform_of, traced_for
 from jax_unlearn.core import InputError, check_number
-from jax_unlearn.sharding import batch_sharding, shard, to_host
+from jax_unlearn.sharding import batch_sharding, layout_of, shard, to_host, tracing_on
 
 
 class Instead(NamedTuple):
@@ -142,7 +142,8 @@ def fold_batches(
     """
     if (instead := _INSTEAD.get()) is not None:
         return instead.fold(fn, carry, arrays, batch_size, sharding)
-    with traced_for(platform_of(sharding)):
+    # Of what a batch's devices sum, such as gradients, the type is that of a step of a run.
+    with traced_for(platform_of(sharding)), tracing_on(layout_of(sharding)):
         for batch, weight in _batches(arrays, batch_size, sharding):
             carry = fn(carry, *batch, weight)
     return carry

@@ -1,8 +1,9 @@
 """Devices in a mesh, and arrays and whole models laid out on them; in one process or several."""
 
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -317,6 +318,21 @@ class Layout:
         )
 
 
+@contextlib.contextmanager
+def tracing_on(layout: Layout | None) -> Iterator[None]:
+    """Trace for a layout, outside :meth:`Layout.each`: what :func:`split_rows` goes by."""
+    with contextlib.nullcontext() if layout is None else _LAYOUT(layout):
+        yield
+
+
+def layout_of(sharding: jax.sharding.Sharding | None) -> Layout | None:
+    """The layout of one model whose batches have a sharding; None where they are not split."""
+    if not isinstance(sharding, NamedSharding) or not isinstance(sharding.mesh, Mesh):
+        return None
+    splits = set(AXES) <= set(sharding.mesh.axis_names) and "data" in sharding.spec[:1]
+    return Layout(sharding.mesh) if splits else None
+
+
 def split_rows(
     fn: Callable[[Any, Any], Any],
     rows: Any,
@@ -327,8 +343,9 @@ def split_rows(
     """Apply a function of rows, each by itself, where they lie.
 
     Each device applies it to its own rows, and derivatives of what it has whole are summed over
-    devices in the type in which they leave the function. Outside :meth:`Layout.each`, and where
-    devices do not divide the rows, it is the plain call, unless a mesh is given.
+    devices in the type in which they leave the function. Where no layout is traced for (see
+    :meth:`Layout.each` and :func:`tracing_on`), and where devices do not divide the rows, it is the
+    plain call, unless a mesh is given.
 
     Args:
       fn: ``fn(rows, whole)``, a pytree of arrays of as many rows.

@@ -16,7 +16,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jax_unlearn.backend import traced_for
 from jax_unlearn.batching import Instead, folding
 from jax_unlearn.core import Problem, Unlearner
-from jax_unlearn.sharding import Layout
+from jax_unlearn.sharding import Layout, tracing_on
 
 
 class Pass(NamedTuple):
@@ -50,7 +50,8 @@ class _Fold:
             for x in self.arrays
         ]
         weight = jax.ShapeDtypeStruct((batch,), np.float32)
-        with traced_for(self.layout.platform):
+        layout = self.layout if self.splits_rows else None
+        with traced_for(self.layout.platform), tracing_on(layout):
             found = jax.make_jaxpr(self.fn)(self.carry, *rows, weight).jaxpr
         split = found.invars[-len(rows) - 1 :] if self.splits_rows else []
         return {

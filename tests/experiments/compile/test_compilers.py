@@ -96,11 +96,21 @@ WEIGHTS = 9 * (3 * 8 + 8 * 16 + 16 * 32) + 32 * 10
 
 
 @pytest.mark.parametrize("text", ["gpu:h100:2", "tpu:v5e:2x2"])
-def test_a_bfloat16_networks_gradients_are_summed_in_float32_unless_told_otherwise(text):
+@pytest.mark.parametrize(
+    ("method", "program", "name"),
+    [
+        ("finetune", "step", "training step b128"),
+        ("influence", "pass", "influence add_gradient pass b128"),
+        ("influence", "pass", "influence add_product pass b128"),
+    ],
+)
+def test_a_bfloat16_networks_gradients_are_summed_in_float32_unless_told_otherwise(
+    text, method, program, name
+):
     sizes = {}
     for dtype in ("float32", "bfloat16", "bfloat16_sums"):
-        compiling = prepare(settings(dtype=dtype), known(text), Execution(), ("step",))
-        (job,) = [job for job in compiling.jobs if job.row == "training"]
+        compiling = prepare(settings(method, dtype), known(text), Execution(), (program,))
+        (job,) = [job for job in compiling.jobs if job.name == name]
         record = compiling.compile(job, fit=False)
         assert record["error"] is None
         sizes[dtype] = record["collectives"]["all-reduce"]["bytes"]
