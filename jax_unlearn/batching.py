@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jax_unlearn.backend import platform_of, traced_for
+from jax_unlearn.backend import platform, platform_of, traced_for
 from jax_unlearn.core import InputError, check_number
 from jax_unlearn.sharding import batch_sharding, layout_of, shard, to_host, tracing_on
 
@@ -71,6 +71,12 @@ def _batches(
         yield batch[:-1], batch[-1]
 
 
+def _platform(sharding: jax.sharding.Sharding | None, given: Any) -> str:
+    """Platform that a call runs on; of one that is traced what was said, be it nothing."""
+    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(given))
+    return platform() if traced and sharding is None else platform_of(sharding)
+
+
 def _on_host(batch: tuple[Any, ...]) -> bool:
     return not any(isinstance(array, jax.Array) for array in batch)
 
@@ -100,7 +106,7 @@ def map_batches(
     Raises:
       InputError: for a batch size below 1, no rows, or arrays of different lengths.
     """
-    with traced_for(platform_of(sharding)):
+    with traced_for(_platform(sharding, arrays)):
         found = [(fn(*batch), weight) for batch, weight in _batches(arrays, batch_size, sharding)]
     join: Callable[..., Any]
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(found)):
@@ -143,7 +149,7 @@ def fold_batches(
     if (instead := _INSTEAD.get()) is not None:
         return instead.fold(fn, carry, arrays, batch_size, sharding)
     # Of what a batch's devices sum, such as gradients, the type is that of a step of a run.
-    with traced_for(platform_of(sharding)), tracing_on(layout_of(sharding)):
+    with traced_for(_platform(sharding, (carry, *arrays))), tracing_on(layout_of(sharding)):
         for batch, weight in _batches(arrays, batch_size, sharding):
             carry = fn(carry, *batch, weight)
     return carry

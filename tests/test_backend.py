@@ -54,6 +54,21 @@ def test_a_jitted_function_is_traced_for_each():
     assert traced == ["", "gpu"]
 
 
+def test_a_loop_over_batches_that_is_traced_asks_nothing_of_the_process():
+    seen = []
+
+    def fn(*given):
+        seen.append(platform())
+        return given[0]
+
+    images = jnp.zeros((4, 2))
+    jax.jit(lambda x: ju.functional.map_batches(fn, (x,), 2)).lower(images)
+    jax.jit(lambda x: ju.functional.fold_batches(fn, jnp.zeros(()), (x,), 2)).lower(images)
+    assert set(seen) == {""}
+    ju.functional.map_batches(fn, (images,), 2)
+    assert seen[-1] == "cpu"
+
+
 @pytest.mark.parametrize("stacked", [False, True])
 def test_a_layouts_functions_are_traced_for_its_mesh(stacked, monkeypatch):
     layout, seen = Layout(ju.make_mesh(1, 2 if stacked else 1), stacked), []

@@ -22,7 +22,7 @@ from .findings import Findings
 from .jobs import PROGRAMS, edits
 from .measuring import Record
 from .settings import Settings, settle
-from .tables import markdown, notes, show
+from .tables import heading, markdown, notes, show
 from .target import check_compiler, parse_target
 from .totals import planner, totals
 
@@ -69,6 +69,11 @@ def execute(command: Command, terminal: Console) -> None:
         target.text: prepare(settings, target, command.execution, command.programs)
         for target in targets
     }
+    if not any(compiling.jobs for compiling in prepared.values()):
+        raise InputError(
+            f"programs={command.programs}: these settings have none: edits alone have a pass, data "
+            "on the host no loop; ask for others with --programs"
+        )
     findings = Findings(out, _described(command, settings), overwrite=command.overwrite)
     check_writable(out)
     steps = planner(settings)
@@ -104,7 +109,7 @@ def _told(record: Record) -> str:
 
 
 def _report(settings: Settings, findings: Findings, out: pathlib.Path, terminal: Console) -> None:
-    texts = ["# Compiled, not run\n"]
+    texts = [heading(settings.experiment, findings.made)]
     for target, records in findings.records.items():
         said = notes(records, findings.totals.get(target, {}))
         if names := [row for row, *_ in edits(settings)]:

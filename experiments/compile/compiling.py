@@ -14,6 +14,7 @@ from .fitting import check_data, check_one_image, check_state, confirmed_batch
 from .jobs import Job, list_jobs, rows
 from .kernels import largest_kernel
 from .measuring import Record, measure
+from .roofline import largest_batch
 from .settings import Settings
 from .target import Target, devices_of
 
@@ -61,10 +62,16 @@ class Compiling:
             if NO_ROOM in record["error"] and NO_ROOM in str(self._measure_one(job)["error"]):
                 check_one_image(name, math.inf, self.room, where=where)
             return record
-        shares = record["memory"]
-        for_one = shares["temporaries"] * job.shards / job.batch
-        needed = shares["total"] - shares["temporaries"] + for_one
-        check_one_image(name, needed, self.room, where=where)
+        if record["memory"]["total"] > self.room:
+            # Gradients, too, lie in temporaries, and they are as large with one image.
+            one = self._measure_one(job)
+            refused = one["error"] is not None and NO_ROOM in one["error"]
+            needed = math.inf if refused else one["memory"]["total"]
+            check_one_image(name, needed, self.room, where=where)
+            rows = job.batch - one["batch"]
+            per_row = (record["memory"]["total"] - needed) / rows if rows else 0.0
+            fixed = needed - per_row * one["batch"]
+            record["largest_batch"] = largest_batch(fixed, per_row, self.room, job.shards)
         if fit and record["largest_batch"]:
 
             def fits(batch: int) -> bool:

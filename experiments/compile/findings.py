@@ -46,6 +46,8 @@ class Findings:
             mine, theirs = (of["versions"] for of in (self._now, found))
             same = same and all(theirs.get(n, v) == v for n, v in mine.items())
             records, totals = dict(found["programs"]), dict(found["totals"])
+            for record in (one for of_target in records.values() for one in of_target.values()):
+                _check_record(record)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(
                 f"out={str(self._file.parent)!r}: its compile.json is not of this command; name "
@@ -58,6 +60,11 @@ class Findings:
             )
         self._now["versions"] = {**theirs, **mine}
         self.records, self.totals = records, totals
+
+    @property
+    def made(self) -> Mapping[str, Any]:
+        """Command, date and versions."""
+        return self._now
 
     def of(self, target: str) -> dict[str, Record]:
         """Records of a target by program; to be added to."""
@@ -79,8 +86,17 @@ class Findings:
             yield
         except BaseException:
             del records[name]
-            self.write()
+            self._withdraw()
             raise
+
+    def _withdraw(self) -> None:
+        """Write what is left; where that is nothing, leave no file and no folder."""
+        if any(self.records.values()):
+            return self.write()
+        self._file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._file.parent.rmdir()
+        return None
 
     def write(self) -> None:
         """Write all that there is."""
@@ -92,6 +108,18 @@ class Findings:
                 f"out={str(self._file.parent)!r}: {error.strerror}; expected a folder that can be "
                 "written to"
             ) from error
+
+
+def _check_record(record: Mapping[str, Any]) -> None:
+    """Raise an error that a file of another form raises, too."""
+    if record["error"] is None:
+        numbers = [record[name] for name in ("flops", "bytes", "bound_seconds", "room", "batch")]
+        numbers += [record[name] for name in ("models", "shards")]
+        numbers += [record["memory"][name] for name in ("temporaries", "total")]
+        if any(isinstance(n, bool) or not isinstance(n, int | float) for n in numbers):
+            raise ValueError("not a number")
+        for name in ("collectives", "convolutions", "oversized"):
+            dict(record[name])
 
 
 def _version(name: str) -> str:

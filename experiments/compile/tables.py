@@ -9,6 +9,7 @@ from rich.table import Table
 from jax_unlearn.report.markdown import escape
 from jax_unlearn.report.markdown import table as markdown_table
 
+from ..shared.config import Experiment
 from .measuring import Record
 
 COSTS = (
@@ -118,6 +119,24 @@ def show(title: str, records: Mapping[str, Record], said: Sequence[str], termina
         terminal.print(table, markup=False)
     for line in said:
         terminal.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def heading(experiment: Experiment, made: Mapping[str, Any]) -> str:
+    """The beginning of the page: of what, by what and when."""
+    network, data = experiment.network, experiment.data
+    versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
+    requests = escape(", ".join(experiment.requests))
+    on = f"{escape(network.name)} in {network.dtype} on {escape(data.name)}"
+    return "\n\n".join(
+        [
+            "# Compiled, not run",
+            f"{on}, requests {requests}; "
+            "the batch stands behind each program's name. A largest batch with ~ is an estimate; - "
+            "says that memory does not grow with it.",
+            f"`{made['command']}`, {made['date']}; {escape(versions)}",
+            "",
+        ]
+    )
 
 
 def markdown(title: str, records: Mapping[str, Record], said: Sequence[str]) -> str:

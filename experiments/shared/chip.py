@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from jax_unlearn.core import InputError, check_choice
+from jax_unlearn.core import InputError, check_choice, check_number
 
 FOLDER = pathlib.Path(__file__).with_name("chips")
 
@@ -80,11 +80,33 @@ def _is(kind: str, described: str) -> bool:
     return there is not None and set(FORMS.findall(kind)) <= set(FORMS.findall(described))
 
 
+def _check(chip: Chip) -> None:
+    """Raise an error for a fact that is of another type, or out of range."""
+    check_choice("platform", chip.platform, ("gpu", "tpu"))
+    for name in ("name", "kind", "compiler"):
+        if not isinstance(getattr(chip, name), str):
+            raise TypeError(f"{name}={getattr(chip, name)!r} is no text")
+    for name in ("sizes", "sources"):
+        if not all(isinstance(one, str) and len(one) for one in getattr(chip, name)):
+            raise TypeError(f"{name}={getattr(chip, name)!r} is no list of texts")
+    sizes = re.compile(r"[1-9]\d*(x[1-9]\d*)*")
+    for size in chip.sizes:
+        if not sizes.fullmatch(size):
+            raise ValueError(f"sizes: {size!r} is no topology")
+    for kind in ("float32", "bfloat16"):
+        check_number(f"peak.{kind}", chip.peak[kind], above=0)
+    check_number("bandwidth", chip.bandwidth, above=0)
+    check_number("memory", chip.memory, above=0)
+    check_number("usable", chip.usable, above=0, high=1)
+
+
 def _read(path: pathlib.Path) -> Chip:
     try:
         given: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
         given |= {name: tuple(given[name]) for name in ("sizes", "sources")}
-        return Chip(**given)
+        chip = Chip(**given)
+        _check(chip)
+        return chip
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"chip={str(path)!r}: {error}: expected the facts that the other files there have"

@@ -233,8 +233,41 @@ def test_a_command_that_was_cut_off_goes_on_and_other_settings_are_refused(
     records = found["programs"]["tpu:v5e:2x2"]
     assert {record["error"] for record in records.values()} == {None}
     assert "training step b8" in (tmp_path / "compile.md").read_text()
+    page = (tmp_path / "compile.md").read_text()
+    assert page.startswith(
+        "# Compiled, not run\n\nconvnet in float32 on digits, requests random:0.1"
+    )
+    assert found["command"] in page
+    records["training step b8"]["memory"] = {}
+    (tmp_path / "compile.json").write_text(json.dumps(found))
+    assert "its compile.json is not of this" in refused(command.main, *flags)
+    assert json.loads((tmp_path / "compile.json").read_text()) == found
+    compiled.clear()
+    call(command.main, *flags, "--overwrite")
     line = refused(command.main, *flags, "--network.dtype", "bfloat16")
     assert "holds programs of other settings or versions" in line
+
+
+def test_what_does_not_fit_with_one_image_is_refused_and_leaves_nothing(
+    refused, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(command, "check_compiler", lambda target: None)
+    monkeypatch.setattr(compiling, "devices_of", lambda target: jax.devices())
+
+    def measure(job, chip, dtype, kernel, known):
+        # Gradients, which are as large whatever the batch, fill the device.
+        found = measuring.measure(job, chip, dtype, kernel, known)
+        found["memory"] = {"temporaries": 2e10, "total": 2e10 + job.batch}
+        return found
+
+    monkeypatch.setattr(compiling, "measure", measure)
+    flags = ["--target", "tpu:v5e:2x2", "--network.width", 2, "--methods", "finetune"]
+    flags += ["--programs", "step", "--out", tmp_path / "out", "--training.batch-size", 8]
+    line = refused(command.main, *flags, "--set", "finetune.batch_size=8")
+    assert (
+        "network.name='convnet': a step takes 18.6 GiB of a device with one image on each" in line
+    )
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_program_that_ends_the_process_is_tried_twice_and_then_left(tmp_path):
@@ -254,4 +287,5 @@ def test_an_interrupted_compilation_is_no_attempt(tmp_path):
     with pytest.raises(KeyboardInterrupt), findings.attempt("t", "p"):
         raise KeyboardInterrupt
     assert findings.lacks("t", "p")
-    assert json.loads((tmp_path / "compile.json").read_text())["programs"]["t"] == {}
+    # Nothing is compiled yet, and nothing is left.
+    assert not (tmp_path / "compile.json").exists()

@@ -6,11 +6,14 @@ descent on the sum of squares of a 3x3 convolution of 8 to 16 channels, stride 2
 """
 
 import pathlib
+import signal
+import sys
 
 import jax
 import jax.numpy as jnp
 import pytest
 
+from experiments.compile import restarting
 from experiments.compile.convolutions import convolutions, product_flops
 from experiments.compile.derived import derive
 from experiments.compile.fitting import confirmed_batch
@@ -297,3 +300,27 @@ def test_what_does_not_fit_is_marked_and_bounds_nothing():
     derive(records)
     (row,) = costs(records)
     assert row[-4:] == ["3, does not fit 2", "~5", "", ""]
+
+
+@pytest.mark.parametrize(
+    "codes", [[0], [2], [-signal.SIGSEGV, -signal.SIGABRT, 0], [-signal.SIGKILL]]
+)
+def test_the_command_starts_again_where_a_compiler_ended_its_process(monkeypatch, codes):
+    started = []
+
+    class Process:
+        def __init__(self, command, env):
+            assert env[restarting.INSIDE]
+            started.append(command)
+
+        def wait(self):
+            return codes[len(started) - 1]
+
+    monkeypatch.setattr(restarting.subprocess, "Popen", Process)
+    monkeypatch.setattr(sys, "argv", ["compile", "--target", "x"])
+    with pytest.raises(SystemExit) as ended:
+        restarting.restart_after_crashes()
+    assert ended.value.code == codes[-1]
+    assert [command[1:] for command in started] == [
+        ["-m", "experiments.compile", "--target", "x"] for _ in codes
+    ]

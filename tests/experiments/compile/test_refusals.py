@@ -42,6 +42,11 @@ def refuse(refused, tmp_path, monkeypatch):
         (["--target", "tpu:v5e:2x3"], "topology='2x3': expected one of 1x1, 2x2"),
         (["--target", "gpu:a100:1"], "nothing is known of a100 that XLA's compiler must be told"),
         (["--programs", "stpe"], "programs='stpe': did you mean step"),
+        (
+            ["--programs", "pass"],
+            "programs=('pass',): these settings have none: edits alone have a pass",
+        ),
+        (["--placement", "host", "--programs", "scan"], "these settings have none"),
         (["--batch", "-1"], "batch=-1: expected a whole number >= 0"),
         (["--mesh", "data=3"], "mesh='data=3': model=1 times data=3 is 3, and there are 4"),
         (["--methods", "natmuu"], "methods='natmuu': did you mean natmu"),
