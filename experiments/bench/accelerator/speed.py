@@ -25,7 +25,7 @@ def parts(session: Session) -> list[Part]:
 
 
 def _part(session: Session, kind: str, way: str | None) -> Part:
-    name = f"{kind}, {way}" if way else kind
+    name = f"{kind} {way}" if way else kind
 
     def measure(limit: float) -> list[Row]:
         load, seconds = session.load, session.seconds
