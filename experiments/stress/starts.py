@@ -53,8 +53,11 @@ def settings(requests: Sequence[str], methods: Sequence[str], epochs: int) -> li
 
 
 def why_refused(flags: Sequence[str]) -> str:
-    """What the command would refuse of the flags, asked in a process of its own; '' for nothing."""
-    context = multiprocessing.get_context("fork")
+    """What the command would refuse of the flags; '' for nothing.
+
+    Asked in a process of its own, since it computes, and none that is a fork: who calls may have.
+    """
+    context = multiprocessing.get_context("spawn")
     hears, tells = context.Pipe(duplex=False)
     process = context.Process(target=_look, args=(flags, tells))
     process.start()
