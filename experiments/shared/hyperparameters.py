@@ -12,6 +12,7 @@ from jax_unlearn.display import DEFAULTS, method_of
 from jax_unlearn.methods import method_class
 from jax_unlearn.registry import find_method
 from jax_unlearn.user_code import is_reference
+from jax_unlearn.warn import warn_user
 
 from .composed import method_at, methods_in
 from .config import Experiment
@@ -53,37 +54,38 @@ def method_arguments(experiment: Experiment, request: str) -> dict[str, dict[str
 
 
 def check_used(texts: Sequence[str], experiment: Experiment) -> None:
-    """Raise InputError for a ``set`` entry of a method or a kind of request that nothing asks for.
+    """Warn of ``set`` entries of methods or kinds of request that nothing asks for.
 
     Args:
       texts: entries to check; those that come with a preset may be of methods that it is run
         without.
       experiment: whose methods and requests they are for. Where it has a method that nobody knows,
         nothing is said: that comes first.
+
+    Raises:
+      InputError: an entry is of a method that nobody knows, or of the oracle.
     """
     if not experiment.methods or not all(map(_is_known, experiment.methods)):
         return
-    requests = with_steps(experiment.requests)
+    parts = {part for name in experiment.methods for part in methods_in(name)}
+    kinds = {last_step(r).partition(":")[0] for r in with_steps(experiment.requests)}
     for text in texts:
         kind, method, _, _ = parse_setting(text)
-        meant = [r for r in requests if kind in ("", last_step(r).partition(":")[0])]
-        if not meant:
+        if method == "retrain":
             raise InputError(
-                f"set={text!r}: none of the requests is of the kind {kind}; ask for one with "
-                "--requests, or leave the setting out"
+                f"set={text!r}: the oracle's settings are those of training: expected a method's; "
+                "pass --training.NAME"
             )
-        if not any(method == method_at(name, r) for name in experiment.methods for r in meant):
-            if not is_reference(method):
-                # Of a name that no method has the line says which there are.
-                check_choice(f"set={text!r}: method", method, [*ju.METHODS, *experiment.methods])
-            raise InputError(
-                f"set={text!r}: {method} is not among the methods {', '.join(experiment.methods)}; "
-                + (
-                    "the oracle's settings are those of --training"
-                    if method == "retrain"
-                    else "name it with --methods, or leave the setting out"
-                )
+        if not is_reference(method):
+            # Of a name that no method has the line says which there are.
+            check_choice(f"set={text!r}: method", method, [*ju.METHODS, *parts])
+        if kind and kind not in kinds:
+            warn_user(
+                f"set={text!r}: none of the requests is of the kind {kind}: it changes nothing"
             )
+        elif method not in parts:
+            told = ", ".join(experiment.methods)
+            warn_user(f"set={text!r}: {method} is not among the methods {told}: it changes nothing")
 
 
 def _is_known(name: str) -> bool:

@@ -9,7 +9,12 @@ import jax_unlearn as ju
 from experiments.configs import describe_presets, preset, preset_names
 from experiments.shared.config import Data, Experiment, Network, Training
 from experiments.shared.config_json import from_json, to_json
-from experiments.shared.hyperparameters import build_method, failed_methods, method_arguments
+from experiments.shared.hyperparameters import (
+    build_method,
+    check_used,
+    failed_methods,
+    method_arguments,
+)
 from experiments.shared.validation import validate
 from jax_unlearn.core import InputError
 
@@ -218,6 +223,21 @@ def test_a_wrong_setting_is_refused_by_name(change, message):
         validate(dataclasses.replace(Experiment(), **change))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("natmu.delta=0", ""),
+        ("class/salun.keep=0.5", ""),
+        ("finetune.epochs=1", "finetune is not among the methods natmu-then-salun: it changes no"),
+        ("random/natmu.delta=0", "none of the requests is of the kind random: it changes nothing"),
+    ],
+)
+def test_a_setting_that_changes_nothing_is_told(recwarn, text, says):
+    experiment = Experiment(requests=("class:3-then-class:5",), methods=("natmu-then-salun",))
+    check_used([text], experiment)
+    assert [says in str(one.message) for one in recwarn] == [True] * bool(says)
 
 
 @pytest.mark.parametrize(

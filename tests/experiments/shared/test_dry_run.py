@@ -83,7 +83,8 @@ class OneShot(Unlearner):
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
-    path = tmp_path_factory.mktemp("user") / "mine.py"
+    # Of a name that no other test's module has: Python keeps modules by their names.
+    path = tmp_path_factory.mktemp("user") / "tried_out.py"
     path.write_text(TEXT)
     return path
 
@@ -133,7 +134,7 @@ def test_what_a_method_raises_is_one_line_with_the_place(file, name, says):
         assert "check_method" in message
 
 
-@pytest.mark.parametrize("written", ["mine.py", "./mine.py", "mine"])
+@pytest.mark.parametrize("written", ["tried_out.py", "./tried_out.py", "tried_out"])
 def test_the_place_is_told_however_the_file_is_named(file, monkeypatch, written):
     monkeypatch.chdir(file.parent)
     monkeypatch.syspath_prepend(file.parent)
