@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import functools
 import tempfile
-import textwrap
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -39,6 +38,7 @@ from jax_unlearn.engine.steps import run_keys, take_batch
 from jax_unlearn.methods.constructors import method_class
 from jax_unlearn.registry import checked
 from jax_unlearn.sharding import make_mesh
+from jax_unlearn.user_code import briefly
 from jax_unlearn.validation import same_structure
 from jax_unlearn.warn import warn_user
 
@@ -161,11 +161,9 @@ def check_method(constructor: Callable[..., Unlearner], **arguments: Any) -> Non
 
 
 def _raised(check: Callable[..., None], error: Exception) -> str:
-    """What a method raised where, in a line; JAX's messages fill a screen."""
-    said = str(error).partition("The error occurred while tracing")[0]
-    said = textwrap.shorten(said, 200, placeholder=" ...")
+    """What a method raised where, in a line."""
     where = check.__name__.strip("_").replace("_", " ")
-    return f"the check of {where} ends in {type(error).__name__}: {said}"
+    return f"the check of {where} ends in {type(error).__name__}: {briefly(error)}"
 
 
 def small(constructor: Callable[..., Unlearner], **arguments: Any) -> Unlearner:
@@ -565,7 +563,7 @@ def _missing_sets(b: _Battery) -> None:
         except Exception as error:  # a user's code can raise anything
             raise AssertionError(
                 f"{b.name}: needs_retain is False, and without retain examples it ends in "
-                f"{type(error).__name__}: {error}"
+                f"{type(error).__name__}: {briefly(error)}"
             ) from error
         finite = [np.isfinite(np.asarray(x)).all() for x in _floats(result.variables)]
         b.require(all(finite), "without retain examples its weights are not finite")

@@ -9,6 +9,7 @@ import importlib.util
 import os
 import re
 import sys
+import textwrap
 import traceback
 from collections.abc import Iterator, Mapping
 from importlib import metadata
@@ -23,6 +24,13 @@ FORMS = "FILE.py:NAME or pkg.module:NAME"
 # A script that parses a command line as it is imported exits.
 _FAILURES = (Exception, SystemExit)
 _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
+def briefly(error: Exception) -> str:
+    """What an exception of a user's code says, in a line: JAX's messages fill a screen."""
+    # Of a number that is traced JAX names the library's function that traces it.
+    said = str(error).partition("The error occurred while tracing")[0]
+    return textwrap.shorten(said, 200, placeholder=" ...").removesuffix(".")
 
 
 def is_reference(text: Any) -> bool:

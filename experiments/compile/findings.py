@@ -92,11 +92,11 @@ class Findings:
     def _withdraw(self) -> None:
         """Write what is left; where that is nothing, leave no file and no folder."""
         if any(self.records.values()):
-            return self.write()
-        self._file.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            self._file.parent.rmdir()
-        return None
+            self.write()
+        else:
+            self._file.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._file.parent.rmdir()
 
     def write(self) -> None:
         """Write all that there is."""

@@ -8,6 +8,7 @@ import jax
 from jax_unlearn.core import InputError, Problem
 from jax_unlearn.engine.shapes import state_shapes
 
+from ..shared.network import bytes_of
 from .settings import Settings
 
 TRIES = 4
@@ -71,8 +72,7 @@ def check_data(problem: Problem, room: float, *, where: str, shares: int = 1) ->
 def check_state(settings: Settings, room: float, *, where: str) -> None:
     """Raise InputError where the weights and moments of training fill a device by themselves."""
     found = state_shapes(settings.recipe, settings.training(), jax.random.key(0))
-    needed = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(found))
-    check_one_image(settings.experiment.network.name, needed, room, where=where)
+    check_one_image(settings.experiment.network.name, bytes_of(found), room, where=where)
 
 
 def check_one_image(name: str, needed: float, room: float, *, where: str) -> None:

@@ -23,6 +23,8 @@ def restart_after_crashes() -> None:
     again = [sys.executable, "-m", __package__ or "", *sys.argv[1:]]
     for _ in range(MOST):
         process = subprocess.Popen(again, env={**os.environ, INSIDE: "1"})
+        # It ends itself in order; without it nothing would be compiled for anybody.
+        signal.signal(signal.SIGTERM, lambda *_, process=process: process.terminate())
         try:
             code = process.wait()
         except KeyboardInterrupt:
@@ -31,3 +33,4 @@ def restart_after_crashes() -> None:
             raise SystemExit(128 + signal.SIGINT) from None
         if -code not in CRASHES:
             raise SystemExit(code)
+    raise SystemExit(128 - code)

@@ -3,7 +3,6 @@
 import contextlib
 import inspect
 import pathlib
-import textwrap
 import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -25,11 +24,9 @@ from jax_unlearn.engine.steps import check_unchanged
 from jax_unlearn.hyperparameters import as_arrays
 from jax_unlearn.methods import method_class
 from jax_unlearn.registry import find_method
+from jax_unlearn.user_code import briefly
 
 from .naming import as_typed
-
-LONGEST = 200
-"""Characters of an exception's message that are shown: JAX's fill a screen."""
 
 
 @contextlib.contextmanager
@@ -50,12 +47,9 @@ def of_user(name: str, part: str) -> Iterator[None]:
     except Exception as error:
         if name in ju.METHODS:
             raise
-        # Of a number that is traced JAX names the library's function that traces it.
-        text = str(error).partition("The error occurred while tracing")[0]
-        said = textwrap.shorten(text, LONGEST, placeholder=" ...").removesuffix(".")
         raise InputError(
             f"methods={name!r}: its {part} raises {type(error).__name__}{_line_of(name, error)}: "
-            f"{said}; try it with jax_unlearn.testing.check_method"
+            f"{briefly(error)}; try it with jax_unlearn.testing.check_method"
         ) from error
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,13 +12,11 @@ from jax_unlearn.core import InputError, Model, check_choice, check_number
 from jax_unlearn.models import CENTRED, NORMALIZATIONS, Normalization, make_model
 from jax_unlearn.models.mixed import DTYPES
 from jax_unlearn.models.registry import MODELS, find_network
+from jax_unlearn.user_code import briefly
 from jax_unlearn.validation import check_model
 
 from .naming import as_typed
 from .original import Network
-
-LONGEST = 200
-"""Characters of an exception's message that are shown: JAX's fill a screen."""
 
 FLAGS = {part: f"network.{part}" for part in ("width", "dtype", "patch", "normalize")} | {
     "side": "network.image_size",
@@ -84,8 +81,14 @@ def check_weights(network: Network, model: Model) -> None:
     if not network.width:
         return
     variables = jax.eval_shape(model.init, jax.eval_shape(jax.random.key, 0))
-    needed = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(variables))
-    check_memory(f"network.width={network.width}: the weights", needed, "use a smaller width")
+    check_memory(
+        f"network.width={network.width}: the weights", bytes_of(variables), "use a smaller width"
+    )
+
+
+def bytes_of(tree: Any) -> int:
+    """Bytes of all arrays, or shapes of arrays, of a pytree."""
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 def _try_out(model: Model, num_classes: int, image_shape: Sequence[int]) -> None:
@@ -99,7 +102,7 @@ def _try_out(model: Model, num_classes: int, image_shape: Sequence[int]) -> None
     except InputError:
         raise
     except Exception as error:  # a user's code can raise anything
-        said = textwrap.shorten(f"{type(error).__name__}: {error}", LONGEST, placeholder=" ...")
+        said = f"{type(error).__name__}: {briefly(error)}"
         raise InputError(
             f"its init fails ({said}): expected init(key) -> variables; mend it"
         ) from error

@@ -5,7 +5,6 @@ spares each the seconds that its imports take.
 """
 
 import contextlib
-import dataclasses
 import multiprocessing
 import os
 import pathlib
@@ -15,18 +14,14 @@ from collections.abc import Sequence
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 
-from jax_unlearn import data
 from jax_unlearn.audit.measures.measure import MIN_SUBSETS
 from jax_unlearn.core import InputError
 from jax_unlearn.data.request_text import BY_HALVES, parse_request
 
 from ..bank import command as bank
-from ..shared.checks import check_fit
+from ..compile.settings import settle
 from ..shared.command import guarded, program
-from ..shared.hyperparameters import method_arguments
-from ..shared.loading import load_data, make_network
 from ..shared.reading import read_command
-from ..shared.validation import validate
 from .position import LostError
 
 SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "int": signal.SIGINT}
@@ -73,13 +68,7 @@ def why_refused(flags: Sequence[str]) -> str:
 def _look(flags: Sequence[str], tells: connection.Connection) -> None:
     sys.argv = ["experiments.bank", *flags]
     try:
-        experiment = read_command(bank.Command, "experiments.bank", None).experiment
-        validate(experiment)
-        drawn = data.with_steps(data.with_seeds(experiment.requests, experiment.request_seeds))
-        experiment = dataclasses.replace(experiment, requests=drawn)
-        arguments = {text: method_arguments(experiment, text) for text in drawn}
-        dataset = load_data(experiment)
-        check_fit(experiment, make_network(experiment, dataset), dataset, arguments)
+        settle(read_command(bank.Command, "experiments.bank", None).experiment)
     except InputError as error:
         tells.send(str(error))
 

@@ -43,9 +43,9 @@ def draws(text: str) -> bool:
 
 
 def _with_seed(step: str, seed: int) -> str:
-    draws = step.partition(":")[0] in DRAWN and step == without_seed(step)
+    seedless = draws(step) and step == without_seed(step)
     # Without a word on it the seed is 0: one request, one text.
-    return f"{step},seed={seed}" if draws and seed else step
+    return f"{step},seed={seed}" if seedless and seed else step
 
 
 def without_seed(text: str) -> str:

@@ -34,11 +34,8 @@ class Stepper:
         init_key, pool_key, step_key = jax.random.split(jax.random.key(0), 3)
         pool = method.pool(pool_key, problem)
         self._scanned, self._model = scanned, problem.model
-        self._options: dict[str, Any] = {
-            "image_shape": pool.image.shape[1:],
-            "augment": problem.augment,
-            "layout": layout,
-        }
+        source = steps.OnDevice(layout, [pool], problem.augment)
+        self._pool, self._options = source.pool, source.options
         # Numbers as the engine traces them.
         numbers = {float: np.float32, int: np.int32}
         numeric = jax.tree.map(lambda x: numbers[type(x)](x), method)
@@ -48,7 +45,6 @@ class Stepper:
         width = -(-method.batch_size // layout.batch_shards) * layout.batch_shards
         rows = rng.integers(0, len(pool.label), (SCANNED, width), dtype=np.int32)
         rows[:, method.batch_size :] = -1
-        self._pool = layout.shard([steps.flat_pool(pool)])
         self._rows = layout.shard_rows([rows], 1)
         self._first = layout.shard([np.int32(0)])
         where: list[Any] = [np.int32(number) for number in (0, 1000, 0, 10)]

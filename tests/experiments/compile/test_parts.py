@@ -316,6 +316,8 @@ def test_the_command_starts_again_where_a_compiler_ended_its_process(monkeypatch
         def wait(self):
             return codes[len(started) - 1]
 
+    passed_on = []
+    monkeypatch.setattr(signal, "signal", lambda number, _: passed_on.append(number))
     monkeypatch.setattr(restarting.subprocess, "Popen", Process)
     monkeypatch.setattr(sys, "argv", ["compile", "--target", "x"])
     with pytest.raises(SystemExit) as ended:
@@ -324,3 +326,4 @@ def test_the_command_starts_again_where_a_compiler_ended_its_process(monkeypatch
     assert [command[1:] for command in started] == [
         ["-m", "experiments.compile", "--target", "x"] for _ in codes
     ]
+    assert passed_on == [signal.SIGTERM] * len(codes)
