@@ -10,7 +10,7 @@ from jax_unlearn.methods.bad_teacher import bad_teacher
 from jax_unlearn.methods.boundary_expand import boundary_expand
 from jax_unlearn.methods.boundary_shrink import boundary_shrink
 from jax_unlearn.methods.cf_k import cf_k
-from jax_unlearn.methods.constructors import constructor, method_class
+from jax_unlearn.methods.constructors import checked, constructor, method_class
 from jax_unlearn.methods.ct import ct
 from jax_unlearn.methods.delete import delete
 from jax_unlearn.methods.eu_k import eu_k
@@ -105,7 +105,8 @@ def register_method(made_by: Any, name: str = "") -> Constructor:
     """Give a method a name, under which every command and ``METHODS`` find it.
 
     Args:
-      made_by: a class derived from :class:`~jax_unlearn.core.Unlearner`, or its constructor.
+      made_by: a class derived from :class:`~jax_unlearn.core.Unlearner`, its constructor, or a
+        function without arguments that returns a method.
       name: an identifier; '' takes the constructor's name, or the class's in lower case
         (``MyMethod`` is ``my_method``).
 
@@ -136,8 +137,8 @@ def find_method(text: str, *, argument: str = "method") -> Constructor:
 
     Args:
       text: the name of a registered method or of an installed package's entry point in the group
-        ``jax_unlearn.methods``; or ``FILE.py:NAME`` or ``pkg.module:NAME`` of a class or a
-        constructor of your own.
+        ``jax_unlearn.methods``; or ``FILE.py:NAME`` or ``pkg.module:NAME`` of a class, a
+        constructor or a function without arguments that returns a method, of your own.
       argument: what the text was given for, for error messages.
 
     Raises:
@@ -149,19 +150,3 @@ def find_method(text: str, *, argument: str = "method") -> Constructor:
 
 def _constructor(made_by: Any) -> Constructor:
     return constructor(made_by) if method_class(made_by) is made_by else made_by
-
-
-def checked(made_by: Any, argument: str, text: str = "") -> Any:
-    """What was given if it makes a method, else an InputError."""
-    cls = method_class(made_by)
-    if isinstance(cls, type) and issubclass(cls, Unlearner):
-        return made_by
-    kind = (
-        "an instance"
-        if isinstance(made_by, Unlearner)
-        else f"an object of type {type(made_by).__name__}"
-    )
-    raise InputError(
-        f"{argument}={text or made_by!r}: it is {kind}: expected a class derived from "
-        "jax_unlearn.Unlearner, or its constructor; give the class"
-    )

@@ -35,8 +35,7 @@ from jax_unlearn.engine.loop import run
 from jax_unlearn.engine.run_spec import Result
 from jax_unlearn.engine.signals import Interrupted
 from jax_unlearn.engine.steps import run_keys, take_batch
-from jax_unlearn.methods.constructors import method_class
-from jax_unlearn.registry import checked
+from jax_unlearn.methods.constructors import checked, method_class
 from jax_unlearn.sharding import make_mesh
 from jax_unlearn.user_code import briefly
 from jax_unlearn.validation import same_structure

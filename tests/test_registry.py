@@ -1,14 +1,17 @@
 """Methods by name: registered, from a file or module, from an installed package."""
 
+import functools
 import types
 from importlib import metadata
 
+import jax
 import pytest
 
 import jax_unlearn as ju
 from jax_unlearn import registry
 from jax_unlearn.core import InputError
-from jax_unlearn.methods import GradientAscent
+from jax_unlearn.methods import FineTune, GradientAscent
+from jax_unlearn.methods.constructors import checked
 
 SOURCE = """
 import jax_unlearn as ju
@@ -19,6 +22,19 @@ class Mine(ju.Descent):
 
 mine = ju.constructor(Mine)
 number = 3
+
+def gentle(rate=0.002):
+    '''Fine-tuning with a small rate.'''
+    return ju.finetune(learning_rate=rate, epochs=2, batch_size=50)
+
+def needy(rate):
+    return ju.finetune(learning_rate=rate)
+
+def broken():
+    return 1 / 0
+
+def nothing():
+    return None
 """
 
 
@@ -71,6 +87,42 @@ def test_methods_are_found_in_files_and_modules(tmp_path):
     assert found() == ju.natmu()
     with pytest.raises(InputError, match=r"it is an object of type int: expected a class derived"):
         ju.find_method(f"{path}:number")
+
+
+def test_a_function_that_returns_a_method_is_a_method_with_other_defaults(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(SOURCE)
+    found = ju.find_method(f"{path}:gentle")
+    method = found(epochs=3)
+    assert isinstance(method, FineTune)
+    assert (method.learning_rate, method.epochs, method.batch_size) == (0.002, 3, 50)
+    assert method.traced_fields == FineTune.traced_fields
+    assert (found.__name__, method.title) == ("gentle", "")
+    assert found.__doc__.startswith("Fine-tuning with a small rate.")
+    # What is compiled goes by the class.
+    assert ju.find_method(f"{path}:gentle") is found
+    assert jax.tree.structure(found()) == jax.tree.structure(found(learning_rate=1.0))
+
+
+def test_settings_given_beforehand_make_a_method():
+    found = checked(functools.partial(ju.natmu, batch_size=50), "constructor")
+    assert found().batch_size == 50
+    assert found(batch_size=60).batch_size == 60
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("needy", r"it is a function, missing a required argument: 'rate': expected one"),
+        ("broken", r"calling it raises ZeroDivisionError: division by zero: expected a function"),
+        ("nothing", r"it is a function that returns NoneType: expected a class"),
+    ],
+)
+def test_a_function_that_returns_none_is_refused_with_the_reason(tmp_path, name, said):
+    path = tmp_path / "mine.py"
+    path.write_text(SOURCE)
+    with pytest.raises(InputError, match=said):
+        ju.find_method(f"{path}:{name}")
 
 
 def test_an_unknown_name_is_answered_with_the_near_one():

@@ -13,7 +13,7 @@ import numpy as np
 from jax_unlearn.core import InputError, Problem, Unlearner, check_choice
 from jax_unlearn.engine.loop import run_many
 from jax_unlearn.engine.run_spec import OPTIONS, Result, RunSpec
-from jax_unlearn.methods.constructors import method_class
+from jax_unlearn.methods.constructors import checked, method_class
 
 MOST = 10_000
 """Points that a grid may have: more are a slip of the keyboard."""
@@ -72,9 +72,8 @@ def sweep(
         :data:`MOST` points, holds a setting twice, names what the method does not have or what is
         fixed, or holds a value out of range; before anything is run.
     """
+    constructor = checked(constructor, "constructor")
     cls = method_class(constructor)
-    if not (isinstance(cls, type) and issubclass(cls, Unlearner)):
-        raise InputError(f"constructor={constructor!r}: expected a method's, such as natmu")
     settings = grid_settings(grid)
     options = {name: fixed.pop(name) for name in OPTIONS if name in fixed}
     names = [field.name for field in dataclasses.fields(cls)]

@@ -1,9 +1,14 @@
 """A method's class as a plain function, with its own signature and documentation."""
 
+import dataclasses
+import functools
 import inspect
 import re
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
+
+from jax_unlearn.core import InputError, Unlearner
+from jax_unlearn.user_code import briefly
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -45,6 +50,80 @@ def _name(cls: Any) -> str:
 def method_class(made_by: Any) -> Any:
     """The class that a constructor makes a method of; a class is its own."""
     return getattr(made_by, "method_class", made_by)
+
+
+def checked(made_by: Any, argument: str, text: str = "") -> Any:
+    """What was given if it makes a method.
+
+    A plain function that returns a method becomes the constructor of a class of its own, whose
+    fields have that method's values as defaults.
+
+    Args:
+      made_by: a method's class, its constructor, or a function that needs no arguments.
+      argument: what it was given for, for error messages.
+      text: how a user named it; '' for ``made_by`` itself.
+
+    Raises:
+      InputError: it makes no method.
+    """
+    cls = method_class(made_by)
+    if isinstance(cls, type) and issubclass(cls, Unlearner):
+        return made_by
+    source = f"{argument}={text or made_by!r}"
+    kind = f"an object of type {type(made_by).__name__}"
+    if isinstance(made_by, Unlearner):
+        kind = "an instance"
+    elif inspect.isfunction(made_by) or isinstance(made_by, functools.partial):
+        method = _called(made_by, source)
+        if isinstance(method, Unlearner):
+            return _constructor_of(made_by)
+        kind = f"a function that returns {type(method).__name__}"
+    raise InputError(
+        f"{source}: it is {kind}: expected a class derived from jax_unlearn.Unlearner, its "
+        "constructor, or a function without arguments that returns a method; give the class"
+    )
+
+
+def _called(make: Callable[[], Any], source: str) -> Any:
+    """What a user's function returns."""
+    try:
+        inspect.signature(make).bind()
+    except TypeError as error:
+        raise InputError(
+            f"{source}: it is a function, {error}: expected one that returns a method when "
+            "called without arguments; give every argument a default"
+        ) from error
+    try:
+        return make()
+    except InputError:
+        raise
+    except Exception as error:  # a user's code can raise anything
+        raise InputError(
+            f"{source}: calling it raises {type(error).__name__}: {briefly(error)}: expected a "
+            "function that returns a method; try it in Python"
+        ) from error
+
+
+# Asked for again, the same function must give the same class, which compiled programs go by.
+@functools.cache
+def _constructor_of(make: Callable[[], Unlearner]) -> Callable[..., Unlearner]:
+    """The constructor of a class derived from that of a function's method."""
+    method = make()
+    cls = type(method)
+    function = make.func if isinstance(make, functools.partial) else make
+    fields = dataclasses.fields(cls)
+    body: dict[str, Any] = {
+        field.name: dataclasses.field(default=getattr(method, field.name), metadata=field.metadata)
+        for field in fields
+    }
+    body |= {
+        "__annotations__": {field.name: field.type for field in fields},
+        "__module__": function.__module__,
+        "__doc__": inspect.getdoc(function) or inspect.getdoc(cls),
+        # It is the user's method now, and the library's title would be that of another row.
+        "title": "",
+    }
+    return constructor(type(function.__name__, (cls,), body))
 
 
 def documentation(cls: Any) -> str:

@@ -200,8 +200,10 @@ class MUMis(Stretches):
         others = problem.num_classes - 1
         count = min(others, math.ceil(START_EXAMPLES / len(_forget(problem).label)))
         found, _ = self._read(problem, problem.variables, START_EXAMPLES, count, label=True)
-        of_label, of_irrelevant = float(found[:, 0].mean()), float(found[:, 1:].mean())
-        _warn_if_hard(of_label / max(of_irrelevant, 1e-30), self.body_rate)
+        of_label, of_irrelevant = found[:, 0].mean(), found[:, 1:].mean()
+        # Traced, for its shapes alone, an original has no numbers.
+        if not isinstance(found, jax.core.Tracer):
+            _warn_if_hard(float(of_label) / max(float(of_irrelevant), 1e-30), self.body_rate)
         try:
             layer = last_linear_layer(problem, self.last_layer)
         except InputError:
@@ -211,8 +213,8 @@ class MUMis(Stretches):
             layer = jax.tree.map(lambda _: True, split_variables(problem.variables)[0])
         return {
             # A network that does not look at its input has no unit, and nothing to unlearn.
-            "of_label": jnp.float32(of_label or 1.0),
-            "of_irrelevant": jnp.float32(of_irrelevant),
+            "of_label": jnp.where(of_label == 0, 1.0, of_label).astype(jnp.float32),
+            "of_irrelevant": jnp.asarray(of_irrelevant, jnp.float32),
             "layer": jax.tree.map(jnp.asarray, layer),
         }
 
@@ -290,14 +292,26 @@ class MUMis(Stretches):
         classes = np.asarray(functional.other_classes(labels, problem.num_classes, count))
         if label:
             classes = np.concatenate([labels[:, None], classes], axis=1)
-        found, predicted = functional.map_batches(
-            functools.partial(_sensitivities, problem.model, variables, scale=self.input_scale),
-            (images, classes),
-            # Every example has a row for each class: keep the rows at once near a thousand.
-            min(self.batch_size, max(1, 1024 // classes.shape[1])),
-            sharding=batch_sharding(variables),
+        # Every example has a row for each class.
+        most = _rows_at_once(images[0].shape, self.batch_size)
+        number = classes.shape[1]
+        parts = -(-number // most)
+        width = -(-number // parts)
+        # The last part is filled up, so that one program serves all.
+        classes = np.pad(classes, [(0, 0), (0, parts * width - number)], mode="edge")
+        read = functools.partial(_sensitivities, problem.model, variables, scale=self.input_scale)
+        size = min(self.batch_size, max(1, most // width))
+        sharding = batch_sharding(variables)
+        found, predicted = zip(
+            *(
+                functional.map_batches(read, (images, part), size, sharding=sharding)
+                for part in np.split(classes, parts, axis=1)
+            ),
+            strict=True,
         )
-        return found, predicted == labels
+        traced = isinstance(found[0], jax.core.Tracer)
+        join: Any = jnp.concatenate if traced else np.concatenate
+        return join(found, axis=1)[:, :number], predicted[0] == labels
 
     def stop(self, history: Sequence[Mapping[str, float]], problem: Problem) -> bool:
         """Whether the irrelevant classes' norm has turned upward and reached the ratio."""
@@ -364,6 +378,15 @@ def _forget(problem: Problem) -> Examples:
 
 def _of_every_class(problem: Problem) -> bool:
     return len(np.unique(_forget(problem).label)) == problem.num_classes
+
+
+def _rows_at_once(image_shape: tuple[int, ...], batch_size: int) -> int:
+    """How many rows go backward together: a thousand of 32x32, of larger images no more pixels.
+
+    A step of so many images needs more memory, since it keeps what the forward pass made of each.
+    """
+    pixels = max(1, math.prod(image_shape[:2]))
+    return max(batch_size, min(1024, 1024 * 32**2 // pixels))
 
 
 def _warn_if_hard(ratio: float, body_rate: float) -> None:

@@ -156,5 +156,5 @@ def test_a_bad_grid_is_refused_before_anything_runs(grid, message, problem):
 
 @pytest.mark.parametrize("constructor", ["natmu", ju.natmu(), None])
 def test_what_makes_no_method_is_refused(constructor, problem):
-    with pytest.raises(InputError, match=r"^constructor=.*: expected a method's, such as natmu$"):
+    with pytest.raises(InputError, match=r"^constructor=.*: expected a class derived from"):
         sweep(constructor, {"num": [1]}, problem, KEY)

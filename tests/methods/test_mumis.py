@@ -14,6 +14,7 @@ from stepping import one_update
 import jax_unlearn as ju
 from jax_unlearn import functional
 from jax_unlearn.core import InputError
+from jax_unlearn.methods import mumis as mumis_module
 
 RATE = 0.01
 
@@ -168,6 +169,63 @@ def test_of_many_classes_the_original_is_measured_by_a_thousand_pairs():
     # Near the mean over all pairs: each class serves as often.
     every = np.mean([(norms.sum() - norms[k]) / 10 for k in label])
     assert float(extra["of_irrelevant"]) == pytest.approx(every, rel=0.02)
+
+
+def linear_on_large_images(num_classes: int) -> tuple[ju.Problem, np.ndarray]:
+    """Three images of 256x256, and of the linear network's weights each class's squared norm."""
+    rng = np.random.default_rng(0)
+    weight = rng.normal(size=(256 * 256, num_classes))
+    start = {"weight": jnp.asarray(weight, jnp.float32)}
+
+    def apply(variables, images, *, train):
+        del train
+        return images.reshape(len(images), -1) @ variables["weight"], variables
+
+    problem = ju.Problem(
+        model=ju.Model(lambda key: start, apply, "linear"),
+        variables=start,
+        forget=ju.Examples(
+            rng.integers(0, 256, (3, 256, 256, 1), np.uint8), np.int32([0, 5, 9]), np.arange(3)
+        ),
+        retain=None,
+        num_classes=num_classes,
+    )
+    return problem, (weight**2).sum(0)
+
+
+def test_many_classes_of_large_images_are_read_in_parts(monkeypatch):
+    problem, norms = linear_on_large_images(num_classes=40)
+    rows = []
+    read = mumis_module._sensitivities
+
+    def counted(model, variables, images, classes, *, scale):
+        rows.append(len(images) * classes.shape[1])
+        return read(model, variables, images, classes, scale)
+
+    monkeypatch.setattr(mumis_module, "_sensitivities", counted)
+    # As many pixels as a thousand images of 32x32 have.
+    found = measured(problem, batch_size=8, stop_classes="all", check_examples=0)
+    assert 8 < max(rows) <= 16
+    label = problem.forget.label
+    others = np.mean([(norms.sum() - norms[k]) / 39 for k in label])
+    unit = norms[label].mean()
+    assert found["sensitivity_irrelevant"] == pytest.approx(others / unit, rel=1e-4)
+    assert found["sensitivity_ratio"] == pytest.approx(unit / others, rel=1e-4)
+
+
+def test_what_it_carries_is_known_without_looking_at_numbers():
+    problem, _ = linear_on_large_images(num_classes=40)
+    method, key = ju.mumis(batch_size=8), jax.random.key(0)
+
+    def init(variables):
+        return method.init(key, dataclasses.replace(problem, variables=variables))
+
+    shapes = jax.eval_shape(init, jax.eval_shape(problem.model.init, key))
+    state = method.init(key, problem)
+    assert jax.tree.structure(shapes) == jax.tree.structure(state)
+    assert [(x.shape, x.dtype) for x in jax.tree.leaves(shapes)] == [
+        (x.shape, x.dtype) for x in jax.tree.leaves(state)
+    ]
 
 
 # --- No units. ---
