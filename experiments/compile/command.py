@@ -21,6 +21,7 @@ from .derived import derive
 from .findings import Findings
 from .jobs import PROGRAMS, edits
 from .measuring import Record
+from .restarting import is_again, make_room
 from .settings import Settings, settle
 from .tables import heading, markdown, notes, show
 from .target import check_compiler, parse_target
@@ -74,7 +75,8 @@ def execute(command: Command, terminal: Console) -> None:
             f"programs={command.programs}: these settings have none: edits alone have a pass, data "
             "on the host no loop; ask for others with --programs"
         )
-    findings = Findings(out, _described(command, settings), overwrite=command.overwrite)
+    anew = command.overwrite and not is_again()
+    findings = Findings(out, _described(command, settings), overwrite=anew)
     check_writable(out)
     steps = planner(settings)
     for text, compiling in prepared.items():
@@ -86,6 +88,7 @@ def execute(command: Command, terminal: Console) -> None:
                     records[job.name] = compiling.compile(job, fit=command.fit, known=known)
                 findings.write()
                 say(f"{text} {job.name}: {_told(records[job.name])}")
+                make_room()
         derive(records)
         findings.totals[text] = totals(settings, steps, records)
         findings.write()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import jax_unlearn as ju
-from experiments.compile import command, compiling, measuring
+from experiments.compile import command, compiling, measuring, restarting
 from experiments.compile.findings import Findings
 from experiments.compile.jobs import PROGRAMS, edits, list_jobs
 from experiments.compile.kernels import largest_kernel
@@ -242,8 +242,14 @@ def test_a_command_that_was_cut_off_goes_on_and_other_settings_are_refused(
     (tmp_path / "compile.json").write_text(json.dumps(found))
     assert "its compile.json is not of this" in refused(command.main, *flags)
     assert json.loads((tmp_path / "compile.json").read_text()) == found
-    compiled.clear()
+    compiled[:] = ["", ""]
     call(command.main, *flags, "--overwrite")
+    assert len(compiled) == 2 + 3
+    compiled[:] = ["", ""]
+    # Started again after a crash, the same command keeps what there was before it.
+    monkeypatch.setenv(restarting.INSIDE, "1")
+    call(command.main, *flags, "--overwrite")
+    assert compiled == ["", ""]
     line = refused(command.main, *flags, "--network.dtype", "bfloat16")
     assert "holds programs of other settings or versions" in line
 

@@ -5,9 +5,12 @@ descent on the sum of squares of a 3x3 convolution of 8 to 16 channels, stride 2
 16 images of 8x8, which are gathered from 100. They lack metadata.
 """
 
+import contextlib
+import os
 import pathlib
 import signal
 import sys
+import types
 
 import jax
 import jax.numpy as jnp
@@ -303,14 +306,15 @@ def test_what_does_not_fit_is_marked_and_bounds_nothing():
 
 
 @pytest.mark.parametrize(
-    "codes", [[0], [2], [-signal.SIGSEGV, -signal.SIGABRT, 0], [-signal.SIGKILL]]
+    "codes",
+    [[0], [2], [-signal.SIGSEGV, -signal.SIGABRT, 0], [restarting.FULL, 0], [-signal.SIGKILL]],
 )
 def test_the_command_starts_again_where_a_compiler_ended_its_process(monkeypatch, codes):
     started = []
 
     class Process:
         def __init__(self, command, env):
-            assert env[restarting.INSIDE]
+            assert env[restarting.INSIDE] == str(len(started))
             started.append(command)
 
         def wait(self):
@@ -327,3 +331,17 @@ def test_the_command_starts_again_where_a_compiler_ended_its_process(monkeypatch
         ["-m", "experiments.compile", "--target", "x"] for _ in codes
     ]
     assert passed_on == [signal.SIGTERM] * len(codes)
+
+
+@pytest.mark.parametrize(("share", "ends"), [(0.6, True), (0.4, False)])
+def test_a_process_ends_to_be_started_again_once_it_has_half_of_the_memory(
+    monkeypatch, share, ends
+):
+    monkeypatch.setenv(restarting.INSIDE, "1")
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    unit = 1 if sys.platform == "darwin" else 1024
+    usage = types.SimpleNamespace(ru_maxrss=share * memory / unit)
+    monkeypatch.setattr(restarting.resource, "getrusage", lambda _: usage)
+    with pytest.raises(SystemExit) if ends else contextlib.nullcontext() as ended:
+        restarting.make_room()
+    assert not ends or ended.value.code == restarting.FULL
