@@ -63,6 +63,7 @@ from jax_unlearn.functional.sensitivity import (
     mumis_loss,
     mumis_terms,
     other_classes,
+    rows_at_once,
 )
 from jax_unlearn.functional.smoothness import local_lipschitz, perturb
 from jax_unlearn.functional.task_vectors import negate_task_vector, sign_consensus
@@ -116,6 +117,7 @@ __all__ = [
     "project_l2",
     "random_offsets",
     "ratio_mask",
+    "rows_at_once",
     "scrubbing_noise",
     "sign_consensus",
     "smoothed_cross_entropy",

@@ -8,7 +8,8 @@ backward pass with one-hot cotangents gives the input gradient of every example 
 """
 
 import functools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import chex
@@ -215,17 +216,31 @@ def draw_irrelevant(key: chex.PRNGKey, labels: jax.Array, num_classes: int) -> j
     return (labels.astype(jnp.int32) + shift) % num_classes
 
 
-def class_sensitivities(logits_fn: LogitsFn, images: jax.Array, classes: jax.Array) -> jax.Array:
+def rows_at_once(image_shape: Sequence[int]) -> int:
+    """Return how many input gradients to take together, so that memory suffices for any images.
+
+    Args:
+      image_shape: height, width and more, without the batch.
+
+    Returns:
+      1024 for images of up to 32x32; of larger ones as many as have these pixels, at least 1.
+    """
+    return max(1, 1024 * 32**2 // max(32**2, math.prod(image_shape[:2])))
+
+
+def class_sensitivities(
+    logits_fn: LogitsFn, images: jax.Array, classes: jax.Array, *, at_once: int | None = None
+) -> jax.Array:
     """Return the sensitivities of several classes of every example.
 
     After one shared forward pass the backward passes of all classes run as one batch of B * M rows,
-    so choose B by memory. (A loop over classes would need less, but a convolution inside a compiled
-    loop is ten times slower on a CPU.)
+    or of B * ``at_once`` in a compiled loop: choose both by memory, see :func:`rows_at_once`.
 
     Args:
       logits_fn: maps images [B, ...] to logits [B, K], each example on its own.
       images: float [B, ...].
       classes: int [B, M], the logits looked at, in [0, K).
+      at_once: how many of the M go together, >= 1; None takes all.
 
     Returns:
       float32 [B, M] (float64 for float64 images), >= 0.
@@ -237,7 +252,10 @@ def class_sensitivities(logits_fn: LogitsFn, images: jax.Array, classes: jax.Arr
         (gradient,) = pull(_one_hot(column, logits))
         return _inner(gradient, gradient)
 
-    return jax.vmap(of_column, in_axes=1, out_axes=1)(classes)
+    # Not a loop without need: on a CPU most networks' convolutions are ten times slower inside.
+    if at_once is None or at_once >= classes.shape[1]:
+        return jax.vmap(of_column, in_axes=1, out_axes=1)(classes)
+    return jax.lax.map(of_column, classes.T, batch_size=at_once).T
 
 
 def other_classes(
@@ -272,7 +290,12 @@ def other_classes(
 
 
 def mean_irrelevant_sensitivity(
-    logits_fn: LogitsFn, images: jax.Array, labels: jax.Array, num_classes: int
+    logits_fn: LogitsFn,
+    images: jax.Array,
+    labels: jax.Array,
+    num_classes: int,
+    *,
+    at_once: int | None = None,
 ) -> jax.Array:
     """Return the sensitivity of every example averaged over all classes but its label.
 
@@ -281,6 +304,7 @@ def mean_irrelevant_sensitivity(
       images: float [B, ...].
       labels: int [B], in [0, K).
       num_classes: number of classes K, >= 2.
+      at_once: as for :func:`class_sensitivities`.
 
     Returns:
       float32 [B] (float64 for float64 images), >= 0.
@@ -289,4 +313,4 @@ def mean_irrelevant_sensitivity(
       InputError: if ``num_classes`` is below 2.
     """
     classes = jnp.asarray(other_classes(labels, num_classes))
-    return jnp.mean(class_sensitivities(logits_fn, images, classes), axis=1)
+    return jnp.mean(class_sensitivities(logits_fn, images, classes, at_once=at_once), axis=1)

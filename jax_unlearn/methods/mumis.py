@@ -55,17 +55,18 @@ ratios of 1.7 to 2.9 and 0.1 to 5 at 5 to 8, with the best of all stops; rate 0.
 from 1.7 on, and was not tried below 1.4."""
 
 
-@functools.partial(jax.jit, static_argnames=("model", "scale"))
+@functools.partial(jax.jit, static_argnames=("model", "scale", "at_once"))
 def _sensitivities(
     model: Model,
     variables: Variables,
     images: jax.Array,
     classes: jax.Array,
     scale: float | tuple[float, ...],
+    at_once: int,
 ) -> tuple[jax.Array, jax.Array]:
     """Sensitivity float [B, M] of every example's classes int [B, M], and class predicted."""
     logits_fn, images = _in_units(functools.partial(model.logits, variables), images, scale)
-    sensitivities = functional.class_sensitivities(logits_fn, images, classes)
+    sensitivities = functional.class_sensitivities(logits_fn, images, classes, at_once=at_once)
     # The compiler merges this forward pass with the other.
     return sensitivities, logits_fn(images).argmax(axis=1)
 
@@ -293,25 +294,21 @@ class MUMis(Stretches):
         if label:
             classes = np.concatenate([labels[:, None], classes], axis=1)
         # Every example has a row for each class.
-        most = _rows_at_once(images[0].shape, self.batch_size)
-        number = classes.shape[1]
-        parts = -(-number // most)
-        width = -(-number // parts)
-        # The last part is filled up, so that one program serves all.
-        classes = np.pad(classes, [(0, 0), (0, parts * width - number)], mode="edge")
-        read = functools.partial(_sensitivities, problem.model, variables, scale=self.input_scale)
-        size = min(self.batch_size, max(1, most // width))
-        sharding = batch_sharding(variables)
-        found, predicted = zip(
-            *(
-                functional.map_batches(read, (images, part), size, sharding=sharding)
-                for part in np.split(classes, parts, axis=1)
+        most = max(self.batch_size, functional.rows_at_once(images.shape[1:]))
+        size = min(self.batch_size, max(1, most // classes.shape[1]))
+        found, predicted = functional.map_batches(
+            functools.partial(
+                _sensitivities,
+                problem.model,
+                variables,
+                scale=self.input_scale,
+                at_once=most // size,
             ),
-            strict=True,
+            (images, classes),
+            size,
+            sharding=batch_sharding(variables),
         )
-        traced = isinstance(found[0], jax.core.Tracer)
-        join: Any = jnp.concatenate if traced else np.concatenate
-        return join(found, axis=1)[:, :number], predicted[0] == labels
+        return found, predicted == labels
 
     def stop(self, history: Sequence[Mapping[str, float]], problem: Problem) -> bool:
         """Whether the irrelevant classes' norm has turned upward and reached the ratio."""
@@ -378,15 +375,6 @@ def _forget(problem: Problem) -> Examples:
 
 def _of_every_class(problem: Problem) -> bool:
     return len(np.unique(_forget(problem).label)) == problem.num_classes
-
-
-def _rows_at_once(image_shape: tuple[int, ...], batch_size: int) -> int:
-    """How many rows go backward together: a thousand of 32x32, of larger images no more pixels.
-
-    A step of so many images needs more memory, since it keeps what the forward pass made of each.
-    """
-    pixels = max(1, math.prod(image_shape[:2]))
-    return max(batch_size, min(1024, 1024 * 32**2 // pixels))
 
 
 def _warn_if_hard(ratio: float, body_rate: float) -> None:

@@ -8,12 +8,14 @@ from jax.extend.core import jaxprs_in_params
 
 from jax_unlearn.core import InputError
 from jax_unlearn.functional import (
+    class_sensitivities,
     draw_irrelevant,
     input_sensitivity,
     mean_irrelevant_sensitivity,
     mumis_loss,
     mumis_terms,
     other_classes,
+    rows_at_once,
 )
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -300,6 +302,48 @@ def test_one_class_has_no_irrelevant_class():
         draw_irrelevant(jax.random.key(0), jnp.array([0]), 1)
     with pytest.raises(InputError, match=r"^num_classes=1: expected a whole number >= 2$"):
         mean_irrelevant_sensitivity(lambda x: x, jnp.zeros((1, 1)), jnp.array([0]), 1)
+
+
+@pytest.mark.parametrize("at_once", [1, 5, 7, 12])
+def test_classes_in_parts_have_the_sensitivities_of_all_together(at_once):
+    first, second, images = two_layers(num_classes=12)
+    classes = jnp.asarray(np.random.default_rng(1).integers(0, 12, (len(images), 12)))
+
+    def logits_fn(x):
+        return jnp.tanh(x @ first) @ second
+
+    together = class_sensitivities(logits_fn, images, classes)
+    parts = class_sensitivities(logits_fn, images, classes, at_once=at_once)
+    np.testing.assert_allclose(parts, together, rtol=1e-5)
+
+
+def test_classes_in_parts_take_less_memory():
+    first, second, images = two_layers(num_classes=64)
+    classes = jnp.tile(jnp.arange(64), (len(images), 1))
+
+    def temporaries(at_once):
+        def read(images, classes):
+            logits_fn = lambda x: jnp.tanh(x @ first) @ second  # noqa: E731
+            return class_sensitivities(logits_fn, images, classes, at_once=at_once)
+
+        return jax.jit(read).lower(images, classes).compile().memory_analysis().temp_size_in_bytes
+
+    assert temporaries(4) < temporaries(None) / 4
+
+
+def two_layers(num_classes):
+    """Weights of a network of two layers, and images."""
+    rng = np.random.default_rng(0)
+    shapes = ((2000, 30), (30, num_classes), (3, 2000))
+    return tuple(jnp.asarray(rng.normal(size=shape) / 10, jnp.float32) for shape in shapes)
+
+
+@pytest.mark.parametrize(
+    ("shape", "rows"),
+    [((8, 8, 1), 1024), ((32, 32, 3), 1024), ((64, 64, 3), 256), ((2000, 2000, 3), 1)],
+)
+def test_so_many_rows_go_together_as_have_the_pixels_of_a_thousand_small_images(shape, rows):
+    assert rows_at_once(shape) == rows
 
 
 def test_mean_irrelevant_sensitivity_is_the_mean_over_all_other_classes():

@@ -14,9 +14,6 @@ import numpy as np
 from jax_unlearn import functional
 from jax_unlearn.core import Model, Variables, to_unit
 
-ROWS = 1024
-"""Backward passes at a time."""
-
 
 class Sensitivities(NamedTuple):
     """Squared L2 norms of input gradients, of images in [0, 1].
@@ -44,12 +41,13 @@ def input_sensitivities(
       labels: int [N], in [0, K).
       num_classes: number of classes K, >= 2.
     """
+    rows = functional.rows_at_once(images.shape[1:])
+    size = max(1, rows // num_classes)
 
     def both(images: jax.Array, labels: jax.Array) -> Sensitivities:
-        return _sensitivities(model, variables, images, labels, num_classes)
+        return _sensitivities(model, variables, images, labels, num_classes, rows // size)
 
-    labels = np.asarray(labels, np.int32)
-    return functional.map_batches(both, (images, labels), max(1, ROWS // num_classes))
+    return functional.map_batches(both, (images, np.asarray(labels, np.int32)), size)
 
 
 def relevance_maps(
@@ -70,17 +68,26 @@ def relevance_maps(
     def maps(images: jax.Array, labels: jax.Array) -> jax.Array:
         return _relevance(model, variables, images, labels)
 
-    return functional.map_batches(maps, (images, np.asarray(labels, np.int32)), ROWS // 4)
+    # These keep what the forward pass made, each for itself.
+    size = max(1, functional.rows_at_once(images.shape[1:]) // 4)
+    return functional.map_batches(maps, (images, np.asarray(labels, np.int32)), size)
 
 
-@functools.partial(jax.jit, static_argnames=("model", "num_classes"))
+@functools.partial(jax.jit, static_argnames=("model", "num_classes", "at_once"))
 def _sensitivities(
-    model: Model, variables: Variables, images: jax.Array, labels: jax.Array, num_classes: int
+    model: Model,
+    variables: Variables,
+    images: jax.Array,
+    labels: jax.Array,
+    num_classes: int,
+    at_once: int,
 ) -> Sensitivities:
     logits_fn, images = functools.partial(model.logits, variables), to_unit(images)
     return Sensitivities(
         functional.input_sensitivity(logits_fn, images, labels),
-        functional.mean_irrelevant_sensitivity(logits_fn, images, labels, num_classes),
+        functional.mean_irrelevant_sensitivity(
+            logits_fn, images, labels, num_classes, at_once=at_once
+        ),
     )
 
 
