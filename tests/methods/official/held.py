@@ -58,6 +58,8 @@ def ascend(golden, held, pull):
 @case("others/l2ul", "", "noreg")
 def l2ul(golden):
     """The release's updates, on importances that it estimates by a slip."""
+    held = functional.hold_unimportant(golden.params("importance_raw_"))
+    close(held, golden.params("importance_"), "held")
     pull = golden.number("reg_lambda") if not golden.variant else 0.0
     ascend(golden, golden.params("importance_"), pull)
 
