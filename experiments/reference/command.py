@@ -14,7 +14,7 @@ from jax_unlearn.bank.reference import read_reference, write_reference
 from jax_unlearn.bank.request_models import count_oracles
 from jax_unlearn.bank.scoring import request_scores
 from jax_unlearn.core import InputError
-from jax_unlearn.data.request_text import BY_HALVES, CHANGES
+from jax_unlearn.data.request_text import CHANGES
 from jax_unlearn.wording import counted
 
 from ..shared.command import console, guarded
@@ -74,8 +74,9 @@ def execute(command: Command, terminal: Console) -> None:
 def _check(requests: Iterable[str]) -> None:
     """Raise InputError where a request takes models that a reference does not hold."""
     for text in requests:
-        kinds = {step.kind for step in data.parse_request(text).steps}
-        if kinds & {*CHANGES, *BY_HALVES, "entangled"}:
+        spec = data.parse_request(text)
+        kinds = {step.kind for step in spec.steps}
+        if spec.by_halves or kinds & {*CHANGES, "entangled"}:
             raise InputError(
                 f"requests={text!r}: expected requests on the data as it is, chosen by it or by "
                 "what models of all of it predict; leave it out"

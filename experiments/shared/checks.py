@@ -1,5 +1,6 @@
 """Whether an experiment can run to its end, as far as sizes tell, before anything is trained."""
 
+import dataclasses
 import functools
 import warnings
 from collections.abc import Iterable, Mapping
@@ -187,9 +188,14 @@ def _problem(model: Model, request: data.Request, dataset: data.Dataset) -> ju.P
 
 def _may_overlap(spec: data.RequestSpec) -> bool:
     """Whether steps of a sequence may name an image twice, which the texts alone do not tell."""
-    strata = [step.level for step in spec.steps if step.kind == "memorization"]
-    apart = len(strata) == len(spec.steps) == len(set(strata)) and "mix" not in strata
-    return len(spec.steps) > 1 and not apart and not all(step.exact for step in spec.steps)
+    steps = spec.steps
+    strata = [step.level for step in steps if step.kind == "memorization"]
+    apart = len(strata) == len(steps) == len(set(strata)) and "mix" not in strata
+    refined = {dataclasses.replace(step, group=step.group.partition("/")[2]) for step in steps}
+    groups = {step.group for step in steps if step.group}
+    # Groups of one forget set.
+    apart = apart or (len(refined) == 1 and len(groups) == len(steps))
+    return len(steps) > 1 and not apart and not all(step.exact for step in steps)
 
 
 def _request(spec: data.RequestSpec, dataset: data.Dataset) -> data.Request:

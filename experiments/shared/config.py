@@ -32,7 +32,8 @@ class Experiment:
         class:1,2, class:rocket, subclass:rocket, random:0.1, random:500, hardest:0.1,
         memorization:high,0.1, entangled:high,0.1, worst:0.1, ids:PATH (.npy, .txt or .json); what
         was wrong with the data, and originals of that data: confused:3,5,0.5, backdoor:0,0.1,
-        duplicated:0.1; one after another: class:3-then-class:5.
+        duplicated:0.1; one after another: class:3-then-class:5; groups of rising memorization:
+        random:0.1,group=1/3.
       methods: names from the README's table, or FILE.py:NAME of your own; or pkg.module:NAME; a
         method for each step of a sequence: finetune-then-salun.
       seeds: of training; one original and one run of each method per seed.

@@ -8,7 +8,6 @@ from jax_unlearn.bank.data import HEADER
 from jax_unlearn.bank.plan import silent
 from jax_unlearn.bank.scoring import halves
 from jax_unlearn.core import InputError
-from jax_unlearn.data.request_text import BY_HALVES
 
 from .naming import as_typed
 from .planning import make_plan, open_bank_of
@@ -32,8 +31,7 @@ def check_halves(
     """
     found: dict[str, list[int]] = {}
     for text in setup.experiment.requests:
-        steps = data.parse_request(text).steps
-        if to_come >= MIN_SUBSETS or not any(step.kind in BY_HALVES for step in steps):
+        if to_come >= MIN_SUBSETS or not data.parse_request(text).by_halves:
             continue
         if not bank or not (pathlib.Path(bank) / HEADER).is_file():
             raise InputError(

@@ -7,7 +7,7 @@ from typing import Any
 import jax_unlearn as ju
 from jax_unlearn.bank.plan import Named
 from jax_unlearn.core import InputError, check_choice
-from jax_unlearn.data import last_step, steps_of, with_steps, without_seed
+from jax_unlearn.data import last_step, steps_of, with_steps, without_group, without_seed
 from jax_unlearn.display import DEFAULTS, method_of
 from jax_unlearn.methods import method_class
 from jax_unlearn.registry import find_method
@@ -31,8 +31,9 @@ def method_arguments(experiment: Experiment, request: str) -> dict[str, dict[str
     Of a name that is several methods, those of the one of the request's last step.
 
     Those of the file come first (its entry for the request, of a sequence else for its last step,
-    else for that with any seed, else for ``'*'``), then ``set``. With ``show_defaults`` a method
-    that collapsed at its defaults in the search has a second row, which takes nothing from it.
+    else for that with any seed or all groups, else for ``'*'``), then ``set``. With
+    ``show_defaults`` a method that collapsed at its defaults in the search has a second row, which
+    takes nothing from it.
 
     Raises:
       InputError: the file is missing or malformed, or has no entry for the request.
@@ -138,7 +139,8 @@ def _entry(experiment: Experiment, request: str) -> Mapping[str, Any]:
     file = experiment.hyperparameters
     found = read_hyperparameters(file) if file else {"*": {}}
     step = last_step(request)
-    names = (request, step, without_seed(step), "*")
+    whole = without_group(step)
+    names = (request, step, without_seed(step), whole, without_seed(whole), "*")
     entry = next((found[name] for name in names if name in found), None)
     if entry is None:
         raise InputError(

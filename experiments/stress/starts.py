@@ -16,7 +16,7 @@ from multiprocessing.process import BaseProcess
 
 from jax_unlearn.audit.measures.measure import MIN_SUBSETS
 from jax_unlearn.core import InputError
-from jax_unlearn.data.request_text import BY_HALVES, parse_request
+from jax_unlearn.data.request_text import parse_request
 
 from ..bank import command as bank
 from ..compile.settings import settle
@@ -35,7 +35,7 @@ METHODS = {
 
 def settings(requests: Sequence[str], methods: Sequence[str], epochs: int) -> list[str]:
     """Flags of an experiment on digits that is short and has every kind of part."""
-    halves = any(step.kind in BY_HALVES for text in requests for step in parse_request(text).steps)
+    halves = any(parse_request(text).by_halves for text in requests)
     counts = {"salun": -(-epochs // 2), "natmu": -(-epochs // 2), "mumis": epochs}
     given = [f"{name}.{field.format(counts[name])}" for name in methods for field in METHODS[name]]
     flags = [

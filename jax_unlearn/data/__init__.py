@@ -15,6 +15,7 @@ from jax_unlearn.data.request_sequences import (
     steps_of,
     with_seeds,
     with_steps,
+    without_group,
     without_seed,
 )
 from jax_unlearn.data.request_text import RequestSpec, parse_request
@@ -68,5 +69,6 @@ __all__ = [
     "test_forgotten",
     "with_seeds",
     "with_steps",
+    "without_group",
     "without_seed",
 ]

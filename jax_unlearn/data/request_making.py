@@ -1,5 +1,6 @@
 """From what a text asks for to the images that a dataset has of it."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -75,6 +76,10 @@ def make_request(
 def _make_step(
     spec: RequestSpec, dataset: Dataset, scores: Callable[[RequestSpec], Scores] | None
 ) -> Request:
+    if spec.group:
+        whole = _make_step(dataclasses.replace(spec, group=""), dataset, scores)
+        memorized, arguments = _asked(scores, RequestSpec("memorization"))
+        return strata.group_of(dataset, whole, memorized, *spec.position, arguments)
     if spec.kind == "class":
         return requests.by_class(dataset, spec.classes)
     if spec.kind == "subclass":
@@ -86,12 +91,7 @@ def _make_step(
         return requests.random(dataset, *size, spec.seed, spec.stratified, spec.part)
     if spec.kind in CHANGES:
         return changes.by_change(dataset)
-    if scores is None:
-        raise InputError(
-            f"scores=None: {spec.slug} chooses by {spec.scored_by}: expected a function that gives "
-            "Scores of a specification"
-        )
-    values, arguments = scores(spec)
+    values, arguments = _asked(scores, spec)
     given = (spec.fraction, spec.count, arguments)
     if spec.kind == "memorization":
         return strata.by_memorization(dataset, values, spec.level, *given)
@@ -100,3 +100,12 @@ def _make_step(
     if spec.kind == "worst":
         return strata.worst(dataset, values, *given)
     return requests.hardest(dataset, values, *given)
+
+
+def _asked(scores: Callable[[RequestSpec], Scores] | None, spec: RequestSpec) -> Scores:
+    if scores is None:
+        raise InputError(
+            f"scores=None: {spec.slug} chooses by {spec.scored_by}: expected a function that gives "
+            "Scores of a specification"
+        )
+    return scores(spec)

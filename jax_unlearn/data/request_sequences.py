@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 
-from jax_unlearn.data.request_text import DRAWN, THEN
+from jax_unlearn.data.request_text import DRAWN, OPTIONS, THEN
 
 
 def steps_of(text: str) -> tuple[str, ...]:
@@ -52,6 +52,12 @@ def without_seed(text: str) -> str:
     """A request without the seed that it names for what it draws at random."""
     draws = text.partition(":")[0] in DRAWN
     return re.sub(r",\s*seed\s*=[^,]*", "", text) if draws else text
+
+
+def without_group(text: str) -> str:
+    """A request without which group of it is meant: all that is refined."""
+    refined = "group" in OPTIONS.get(text.partition(":")[0], ())
+    return re.sub(r",\s*group\s*=[^,]*", "", text) if refined else text
 
 
 def step_before(text: str) -> str:

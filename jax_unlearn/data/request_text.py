@@ -15,11 +15,11 @@ from jax_unlearn.wording import agree, counted, listed
 OPTIONS = {
     "class": (),
     "subclass": (),
-    "random": ("seed", "stratified", "part"),
-    "hardest": ("seed", "models"),
+    "random": ("seed", "stratified", "part", "group"),
+    "hardest": ("seed", "models", "group"),
     "memorization": (),
     "entangled": ("seed",),
-    "worst": (),
+    "worst": ("group",),
     "confused": ("seed",),
     "backdoor": ("seed", "patch"),
     "duplicated": ("seed", "copies", "keep"),
@@ -48,6 +48,7 @@ _NAMES = {"memorization": 1, "entangled": 1, "confused": 2, "backdoor": 1}
 _LEVELS = {"memorization": ("low", "mid", "high", "mix"), "entangled": ("low", "mid", "high")}
 
 _DIGITS = r"[0-9]{1,18}"
+_GROUP = re.compile(r"([1-9][0-9]{0,8})/([1-9][0-9]{0,8})")
 THEN = re.compile(rf"-then-(?=(?:{'|'.join(OPTIONS)}):)")
 EXAMPLES = "class:3, class:rocket,sea, random:0.1, random:500,seed=3, hardest:0.1, ids:set.npy"
 _EXAMPLES = {
@@ -79,6 +80,8 @@ class RequestSpec:
       patch: side in pixels of the trigger of ``backdoor``; 0 is an eighth of the image's.
       copies: how many ``duplicated`` adds of each image.
       keep: whether these copies are retained.
+      group: '2/3' for the second of three groups of what is meant, of rising memorization; '' for
+        all of it.
       earlier: what the steps before ask for, where this is the last step of a sequence.
     """
 
@@ -95,17 +98,29 @@ class RequestSpec:
     patch: int = 0
     copies: int = 1
     keep: bool = True
+    group: str = ""
     earlier: "RequestSpec | None" = None
 
     @property
     def exact(self) -> bool:
         """Whether the data alone tells which images are meant, before any model is trained."""
-        return all(step.kind not in SCORED_BY for step in self.steps)
+        return not any(step.kind in SCORED_BY or step.group for step in self.steps)
 
     @property
     def scored_by(self) -> str:
         """What models must say of the training images before any can be chosen; '' for nothing."""
         return SCORED_BY.get(self.kind, "")
+
+    @property
+    def by_halves(self) -> bool:
+        """Whether a step takes models of random halves of the data."""
+        return any(step.kind in BY_HALVES or step.group for step in self.steps)
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """Which group of how many; (1, 1) for all."""
+        match = _GROUP.fullmatch(self.group)
+        return (int(match[1]), int(match[2])) if match else (1, 1)
 
     @property
     def steps(self) -> "tuple[RequestSpec, ...]":
@@ -157,6 +172,8 @@ def parse_request(text: str) -> RequestSpec:
       the class before the original is trained; options ``seed``, ``patch`` (pixels)
     - ``duplicated:0.1``: images of which the original also sees ``copies``; option ``keep``: these
       are retained (true, as by default) or forgotten too
+    - ``random:0.1,group=2/3``: of what is meant, the second of three groups of rising
+      memorization, as RUM refines a forget set; also of ``hardest`` and ``worst``
     - ``ids:set.npy``: ids from a .npy, .json or .txt file
     - ``class:3-then-class:5``: any of these one after another, each removed from the model that
       the steps before left
@@ -240,6 +257,9 @@ def describe_request(text: str) -> str:
         chosen.append(f"part {spec.part}")
     if not spec.stratified:
         chosen.append("not stratified")
+    if spec.group:
+        number, groups = spec.position
+        chosen.append(f"group {number} of {groups} by memorization")
     return ", ".join(chosen)
 
 
@@ -295,7 +315,14 @@ def _size(text: str, word: str) -> dict[str, Any]:
     return {"fraction": fraction}
 
 
-def _option(text: str, name: str, word: str) -> int | bool:
+def _option(text: str, name: str, word: str) -> int | bool | str:
+    if name == "group":
+        match = _GROUP.fullmatch(word)
+        if match is None or int(match[1]) > int(match[2]):
+            raise InputError(
+                f"request={text!r}: group={word!r}: expected a number and of how many, such as 1/3"
+            )
+        return "" if match[2] == "1" else word
     if name in ("stratified", "keep"):
         check_choice(f"request={text!r}: {name}", word, ("false", "true"))
         return word == "true"

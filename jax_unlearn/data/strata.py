@@ -94,6 +94,41 @@ def memorization_groups(memorization: np.ndarray, number: int = 3) -> list[np.nd
     return [np.sort(group) for group in np.array_split(order, number)]
 
 
+def group_of(
+    dataset: Dataset,
+    request: Request,
+    memorization: np.ndarray,
+    number: int,
+    groups: int,
+    arguments: Mapping[str, Any] | None = None,
+) -> Request:
+    """Forget one of the :func:`memorization_groups` of what a request forgets.
+
+    Args:
+      dataset: where the images come from.
+      request: what is refined; it forgets single images, no classes as a whole.
+      memorization: floating [N], the score of each training image.
+      number: which group, from 1 on.
+      groups: of how many.
+      arguments: how the scores came about.
+
+    Raises:
+      InputError: if the scores do not fit the data, there are fewer images than groups, or no such
+        group.
+    """
+    memorization = _scores("memorization", memorization, dataset, 1)
+    check_number("number", number, low=1, high=groups, whole=True)
+    rows = np.flatnonzero(np.isin(dataset.train.id, request.ids))
+    if len(rows) < groups:
+        raise InputError(
+            f"group='{number}/{groups}': {len(rows)} images are refined: expected no more groups "
+            "than images"
+        )
+    chosen = rows[memorization_groups(memorization[rows], groups)[number - 1]]
+    refined = {"group": number, "groups": groups, "refined_by": dict(arguments or {})}
+    return request_of_rows(dataset, request.name, {**request.arguments, **refined}, chosen)
+
+
 def by_memorization(
     dataset: Dataset,
     memorization: np.ndarray,

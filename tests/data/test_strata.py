@@ -13,6 +13,7 @@ from jax_unlearn.data import (
     memorization,
     memorization_groups,
     memorization_strata,
+    parse_request,
 )
 from jax_unlearn.data.request_making import Scores
 from jax_unlearn.data.strata import by_memorization, entangled, entanglement, worst
@@ -71,6 +72,35 @@ def test_a_forget_set_is_refined_into_groups_of_rising_memorization(rum, number)
         assert scores[lower].max() <= scores[higher].min()
     with pytest.raises(InputError, match=r"^number=26: expected a whole number >= 1 and <= 25"):
         memorization_groups(scores, 26)
+
+
+@pytest.mark.parametrize("text", ["random:0.2,seed=3", "hardest:12", "worst:0.2"])
+def test_a_request_refined_by_text_is_its_groups_in_order(dataset, text):
+    rng = np.random.default_rng(0)
+    memorized, others = rng.random(60), rng.random(60)
+
+    def scores(spec):
+        return Scores(memorized if spec.kind == "memorization" else others, {"models": 9})
+
+    whole = make_request(text, dataset, scores)
+    steps = [f"{text},group={number}/3" for number in (1, 2, 3)]
+    sequence = make_request("-then-".join(steps), dataset, scores)
+    np.testing.assert_array_equal(sequence.ids, whole.ids)
+    rows = np.flatnonzero(np.isin(dataset.train.id, whole.ids))
+    expected = [dataset.train.id[rows[g]] for g in memorization_groups(memorized[rows], 3)]
+    for found, ids in zip(sequence.steps, expected, strict=True):
+        np.testing.assert_array_equal(found, np.sort(ids))
+    alone = make_request(steps[1], dataset, scores)
+    np.testing.assert_array_equal(alone.ids, sequence.steps[1])
+    assert len({whole.hash, alone.hash, sequence.hash}) == 3
+    spec = parse_request(steps[1])
+    assert spec.by_halves
+    assert not spec.exact
+    with pytest.raises(InputError, match=r"^group='2/13': 12 images are refined: expected no more"):
+        make_request(f"{text},group=2/13", dataset, scores)
+    if text.startswith("random"):
+        with pytest.raises(InputError, match="chooses by how much models of random halves"):
+            make_request(steps[0], dataset)
 
 
 def test_groups_that_overlap_are_no_sequence(rum):

@@ -129,7 +129,9 @@ def test_strata_and_worst_cases_are_those_of_the_banks_models_of_halves(path, fo
 
 
 @pytest.mark.parametrize("main", [run_command.main, search_command.main, ablate_command.main])
-@pytest.mark.parametrize("text", ["memorization:low,0.1", "class:3-then-worst:0.1"])
+@pytest.mark.parametrize(
+    "text", ["memorization:low,0.1", "class:3-then-worst:0.1", "random:0.1,group=1/2"]
+)
 def test_strata_without_a_bank_are_refused_and_nothing_is_written(refused, tmp_path, main, text):
     out = tmp_path / "out"
     more = ("--method", "finetune", "--over", "learning_rate=0.1")

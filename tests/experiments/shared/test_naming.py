@@ -133,6 +133,9 @@ def test_the_flag_of_a_request_is_named(digits, request_, message):
     [
         ("random:0.1-then-hardest:0.1", True),
         ("class:3-then-class:5", False),
+        ("hardest:0.1,group=1/2-then-hardest:0.1,group=2/2", False),
+        ("hardest:0.1,group=1/2-then-hardest:0.1,group=2/3", True),
+        ("random:0.1,group=1/2-then-random:0.1,seed=1,group=2/2", True),
         ("memorization:low,0.1-then-memorization:high,0.1", False),
     ],
 )
