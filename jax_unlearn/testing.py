@@ -137,7 +137,7 @@ def check_method(constructor: Callable[..., Unlearner], **arguments: Any) -> Non
     says that several are not tried.
 
     Args:
-      constructor: the method's class or constructor.
+      constructor: the method's class or constructor, or a function that returns the method.
       **arguments: its hyperparameters, to make a short run; ``batch_size`` is 10, ``epochs`` 2 and
         ``optimizer`` ``'sgd'`` where the method has them and nothing is said. There are 10 forget
         and 60 retain images of 5 classes.
@@ -147,7 +147,7 @@ def check_method(constructor: Callable[..., Unlearner], **arguments: Any) -> Non
         message is a sentence about it.
       InputError: what is given makes no method, or has no such hyperparameter.
     """
-    battery = _battery(checked(constructor, "constructor"), arguments)
+    battery = _battery(constructor, arguments)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*collapsed by step")
         for check in _CHECKS if battery.unlearner.num_epochs else _ONE_SHOT:
@@ -169,9 +169,10 @@ def small(constructor: Callable[..., Unlearner], **arguments: Any) -> Unlearner:
     """A method with hyperparameters for a short run: those of ``SMALL`` that it has.
 
     Args:
-      constructor: the method's class or constructor.
+      constructor: the method's class or constructor, or a function that returns the method.
       **arguments: further hyperparameters, or others in their place.
     """
+    constructor = checked(constructor, "constructor")
     names = {field.name for field in dataclasses.fields(method_class(constructor))}
     given = {name: value for name, value in SMALL.items() if name in names}
     return constructor(**{**given, **arguments})

@@ -1,6 +1,7 @@
 """Methods by name: registered, from a file or module, from an installed package."""
 
 import functools
+import operator
 import types
 from importlib import metadata
 
@@ -108,6 +109,49 @@ def test_settings_given_beforehand_make_a_method():
     found = checked(functools.partial(ju.natmu, batch_size=50), "constructor")
     assert found().batch_size == 50
     assert found(batch_size=60).batch_size == 60
+    assert found.__doc__.count("Args:") == 1
+
+
+class Named(GradientAscent):
+    """A method with a title of its own."""
+
+    title = "By name"
+
+
+def test_what_a_function_returns_may_hold_arrays_and_has_its_own_title():
+    made = []
+
+    def mine(rate=0.5):
+        """Mine.
+
+        Args:
+          rate: no setting.
+        """
+        made.append(rate)
+        return Named(learning_rate=jax.numpy.float32(rate))
+
+    found = checked(mine, "constructor")
+    assert checked(mine, "constructor") is found
+    assert made == [0.5]
+    assert (found().learning_rate, found().title) == (0.5, "By name")
+    assert "no setting" not in found.__doc__
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (functools.partial(dict), "it is a function, |it is a function that returns dict"),
+        (
+            functools.partial(operator.itemgetter("x")),
+            "it is a function, |calling it raises",
+        ),
+        (lambda: ju.finetune(learning_rate=-1.0), r"^learning_rate=-1\.0: expected a number >= 0"),
+    ],
+)
+def test_other_callables_are_refused_in_a_line(given, said):
+    with pytest.raises(InputError, match=said) as told:
+        checked(given, "constructor")
+    assert "\n" not in str(told.value)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from .derived import derive
 from .findings import Findings
 from .jobs import PROGRAMS, edits
 from .measuring import Record
-from .restarting import is_again, make_room
+from .restarting import is_again, is_of_this_command, make_room
 from .settings import Settings, settle
 from .tables import heading, markdown, notes, show
 from .target import check_compiler, parse_target
@@ -75,20 +75,24 @@ def execute(command: Command, terminal: Console) -> None:
             f"programs={command.programs}: these settings have none: edits alone have a pass, data "
             "on the host no loop; ask for others with --programs"
         )
-    anew = command.overwrite and not is_again()
+    anew = command.overwrite and not is_of_this_command(out / "compile.json")
     findings = Findings(out, _described(command, settings), overwrite=anew)
     check_writable(out)
     steps = planner(settings)
+    compiled = False
     for text, compiling in prepared.items():
         records = findings.of(text)
         for job in compiling.jobs:
-            if findings.lacks(text, job.name):
+            if findings.lacks(text, job.name, again=is_again()):
+                # Not before the first: every process must come further.
+                if compiled:
+                    make_room()
+                compiled = True
                 known = {name: record for name, record in records.items() if name != job.name}
                 with findings.attempt(text, job.name):
                     records[job.name] = compiling.compile(job, fit=command.fit, known=known)
                 findings.write()
                 say(f"{text} {job.name}: {_told(records[job.name])}")
-                make_room()
         derive(records)
         findings.totals[text] = totals(settings, steps, records)
         findings.write()

@@ -70,10 +70,21 @@ class Findings:
         """Records of a target by program; to be added to."""
         return self.records.setdefault(target, {})
 
-    def lacks(self, target: str, name: str) -> bool:
-        """Whether a program is still to be compiled; one that ends the process is tried twice."""
+    def lacks(self, target: str, name: str, *, again: bool = False) -> bool:
+        """Whether a program is still to be compiled.
+
+        One that ends the process is tried twice, another that the compiler refuses once more at
+        every start but those that follow by themselves.
+
+        Args:
+          target: the devices.
+          name: the program.
+          again: whether this start follows another by itself.
+        """
         record = self.of(target).get(name)
-        return record is None or (record["error"] is not None and record.get("attempts", 0) < TRIES)
+        if record is None or record["error"] is None:
+            return record is None
+        return record["attempts"] < TRIES if record["error"] == CRASHED else not again
 
     @contextlib.contextmanager
     def attempt(self, target: str, name: str) -> Iterator[None]:

@@ -1,13 +1,19 @@
 """The command once more where its process was ended by a compiler or has taken too much memory."""
 
+import contextlib
 import os
+import pathlib
 import resource
 import signal
 import subprocess
 import sys
+import time
 
 INSIDE = "JAX_UNLEARN_COMPILING"
 """Set in the environment of the process that compiles to how many there were before it."""
+
+BEGAN = "JAX_UNLEARN_COMPILING_SINCE"
+"""Set beside it to the time at which the command was given, in seconds."""
 
 CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
 MOST = 1000
@@ -16,6 +22,9 @@ MOST = 1000
 FULL = 75
 """Exit status of a process that makes room and asks to be started again."""
 
+LIMIT = pathlib.Path("/sys/fs/cgroup/memory.max")
+"""Where Linux tells a container how much memory it may have."""
+
 
 def is_inside() -> bool:
     """Whether this is the process that compiles."""
@@ -23,15 +32,21 @@ def is_inside() -> bool:
 
 
 def is_again() -> bool:
-    """Whether a process before this one has begun what the command asks for."""
+    """Whether this process follows another of the same command."""
     return os.environ.get(INSIDE, "0") != "0"
+
+
+def is_of_this_command(file: pathlib.Path) -> bool:
+    """Whether a file was written since the command was given, by a process before this one."""
+    return is_again() and file.is_file() and file.stat().st_mtime > float(os.environ[BEGAN])
 
 
 def restart_after_crashes() -> None:
     """Run this command in processes of its own until one ends by itself, and exit as it does."""
     again = [sys.executable, "-m", __package__ or "", *sys.argv[1:]]
+    began = str(time.time())
     for start in range(MOST):
-        process = subprocess.Popen(again, env={**os.environ, INSIDE: str(start)})
+        process = subprocess.Popen(again, env={**os.environ, INSIDE: str(start), BEGAN: began})
         # It ends itself in order; without it nothing would be compiled for anybody.
         signal.signal(signal.SIGTERM, lambda *_, process=process: process.terminate())
         try:
@@ -54,5 +69,14 @@ def make_room() -> None:
     taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # Of macOS these are bytes, of Linux KiB.
     taken *= 1 if sys.platform == "darwin" else 1024
-    if is_inside() and taken > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2:
+    if is_inside() and taken > _memory() / 2:
         raise SystemExit(FULL)
+
+
+def _memory() -> int:
+    """Bytes that this process may have: the machine's, or its container's."""
+    most = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    # Without a container the file is missing or holds a word.
+    with contextlib.suppress(OSError, ValueError):
+        most = min(most, int(LIMIT.read_text()))
+    return most

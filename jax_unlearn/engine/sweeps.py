@@ -55,7 +55,8 @@ def sweep(
             print(trial.arguments, trial.result)
 
     Args:
-      constructor: the method, such as ``natmu`` or ``METHODS['natmu']``.
+      constructor: the method, such as ``natmu`` or ``METHODS['natmu']``, its class, or a function
+        that returns it.
       grid: values by hyperparameter, in lists or arrays of one axis, all combinations of which are
         run, the last one named varying fastest; or a list of settings.
       problem: what the method may see.

@@ -217,7 +217,7 @@ def draw_irrelevant(key: chex.PRNGKey, labels: jax.Array, num_classes: int) -> j
 
 
 def rows_at_once(image_shape: Sequence[int]) -> int:
-    """Return how many input gradients to take together, so that memory suffices for any images.
+    """Return how many input gradients to take together, by the size of the images alone.
 
     Args:
       image_shape: height, width and more, without the batch.
@@ -244,8 +244,13 @@ def class_sensitivities(
 
     Returns:
       float32 [B, M] (float64 for float64 images), >= 0.
+
+    Raises:
+      InputError: if ``at_once`` is below 1.
     """
     chex.assert_rank(classes, 2)
+    if at_once is not None:
+        check_number("at_once", at_once, low=1, whole=True)
     logits, pull = jax.vjp(logits_fn, images)
 
     def of_column(column: jax.Array) -> jax.Array:

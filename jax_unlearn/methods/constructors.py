@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
+import numpy as np
+
 from jax_unlearn.core import InputError, Unlearner
 from jax_unlearn.user_code import briefly
 
@@ -56,7 +58,7 @@ def checked(made_by: Any, argument: str, text: str = "") -> Any:
     """What was given if it makes a method.
 
     A plain function that returns a method becomes the constructor of a class of its own, whose
-    fields have that method's values as defaults.
+    fields have that method's values as defaults. Its own arguments are no settings.
 
     Args:
       made_by: a method's class, its constructor, or a function that needs no arguments.
@@ -74,27 +76,27 @@ def checked(made_by: Any, argument: str, text: str = "") -> Any:
     if isinstance(made_by, Unlearner):
         kind = "an instance"
     elif inspect.isfunction(made_by) or isinstance(made_by, functools.partial):
-        method = _called(made_by, source)
-        if isinstance(method, Unlearner):
-            return _constructor_of(made_by)
-        kind = f"a function that returns {type(method).__name__}"
+        found = _of_function(made_by, source)
+        if not isinstance(found, str):
+            return found
+        kind = f"a function that returns {found}"
     raise InputError(
         f"{source}: it is {kind}: expected a class derived from jax_unlearn.Unlearner, its "
         "constructor, or a function without arguments that returns a method; give the class"
     )
 
 
-def _called(make: Callable[[], Any], source: str) -> Any:
-    """What a user's function returns."""
+def _of_function(make: Callable[[], Any], source: str) -> Any:
+    """The constructor that a user's function stands for, or the name of the type it returns."""
     try:
         inspect.signature(make).bind()
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise InputError(
-            f"{source}: it is a function, {error}: expected one that returns a method when "
-            "called without arguments; give every argument a default"
+            f"{source}: it is a function, {error}: expected one that returns a method when called "
+            "without arguments; give every argument a default"
         ) from error
     try:
-        return make()
+        return _constructor_of(make)
     except InputError:
         raise
     except Exception as error:  # a user's code can raise anything
@@ -106,24 +108,34 @@ def _called(make: Callable[[], Any], source: str) -> Any:
 
 # Asked for again, the same function must give the same class, which compiled programs go by.
 @functools.cache
-def _constructor_of(make: Callable[[], Unlearner]) -> Callable[..., Unlearner]:
+def _constructor_of(make: Callable[[], Any]) -> Callable[..., Unlearner] | str:
     """The constructor of a class derived from that of a function's method."""
     method = make()
+    if not isinstance(method, Unlearner):
+        return type(method).__name__
     cls = type(method)
     function = make.func if isinstance(make, functools.partial) else make
     fields = dataclasses.fields(cls)
     body: dict[str, Any] = {
-        field.name: dataclasses.field(default=getattr(method, field.name), metadata=field.metadata)
+        field.name: dataclasses.field(
+            default=_plain(getattr(method, field.name)), metadata=field.metadata
+        )
         for field in fields
     }
     body |= {
         "__annotations__": {field.name: field.type for field in fields},
         "__module__": function.__module__,
-        "__doc__": inspect.getdoc(function) or inspect.getdoc(cls),
-        # It is the user's method now, and the library's title would be that of another row.
-        "title": "",
+        "__doc__": inspect.getdoc(method_class(function)) or inspect.getdoc(cls),
     }
-    return constructor(type(function.__name__, (cls,), body))
+    if cls.__module__.startswith("jax_unlearn."):
+        # It is the user's method now, and the library's title would be that of another row.
+        body["title"] = ""
+    return constructor(type(getattr(function, "__name__", cls.__name__), (cls,), body))
+
+
+def _plain(value: Any) -> Any:
+    """An array's number: a default of a field must have a hash."""
+    return value.item() if hasattr(value, "item") and np.ndim(value) == 0 else value
 
 
 def documentation(cls: Any) -> str:
@@ -156,7 +168,7 @@ def _without_entries(text: str) -> str:
     kept, inside = [], False
     for line in text.splitlines():
         if line and not line.startswith(" "):
-            inside = line == "Attributes:"
+            inside = line in ("Attributes:", "Args:")
         if not inside:
             kept.append(line)
     return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip()

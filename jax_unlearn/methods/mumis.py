@@ -293,7 +293,7 @@ class MUMis(Stretches):
         classes = np.asarray(functional.other_classes(labels, problem.num_classes, count))
         if label:
             classes = np.concatenate([labels[:, None], classes], axis=1)
-        # Every example has a row for each class.
+        # Every example has a row for each class. A step of a whole batch fits, and keeps more.
         most = max(self.batch_size, functional.rows_at_once(images.shape[1:]))
         size = min(self.batch_size, max(1, most // classes.shape[1]))
         found, predicted = functional.map_batches(

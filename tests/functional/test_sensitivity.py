@@ -317,6 +317,13 @@ def test_classes_in_parts_have_the_sensitivities_of_all_together(at_once):
     np.testing.assert_allclose(parts, together, rtol=1e-5)
 
 
+def test_parts_have_at_least_one_class():
+    first, second, images = two_layers(num_classes=4)
+    classes = jnp.zeros((len(images), 4), jnp.int32)
+    with pytest.raises(InputError, match=r"^at_once=0: expected a whole number >= 1"):
+        class_sensitivities(lambda x: x @ first @ second, images, classes, at_once=0)
+
+
 def test_classes_in_parts_take_less_memory():
     first, second, images = two_layers(num_classes=64)
     classes = jnp.tile(jnp.arange(64), (len(images), 1))

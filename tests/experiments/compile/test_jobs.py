@@ -1,6 +1,7 @@
 """What is compiled is what a run of the same settings would execute, from sizes alone."""
 
 import json
+import time
 
 import jax
 import numpy as np
@@ -246,10 +247,15 @@ def test_a_command_that_was_cut_off_goes_on_and_other_settings_are_refused(
     call(command.main, *flags, "--overwrite")
     assert len(compiled) == 2 + 3
     compiled[:] = ["", ""]
-    # Started again after a crash, the same command keeps what there was before it.
+    # Started again after a crash, the same command keeps what it has written, and nothing else.
     monkeypatch.setenv(restarting.INSIDE, "1")
+    monkeypatch.setenv(restarting.BEGAN, "0")
     call(command.main, *flags, "--overwrite")
     assert compiled == ["", ""]
+    monkeypatch.setenv(restarting.BEGAN, str(time.time() + 60))
+    call(command.main, *flags, "--overwrite")
+    assert len(compiled) == 2 + 3
+    monkeypatch.delenv(restarting.INSIDE)
     line = refused(command.main, *flags, "--network.dtype", "bfloat16")
     assert "holds programs of other settings or versions" in line
 
@@ -286,6 +292,17 @@ def test_a_program_that_ends_the_process_is_tried_twice_and_then_left(tmp_path):
         record = json.loads((tmp_path / "compile.json").read_text())["programs"]["t"]["p"]
         assert record["attempts"] == attempts
     assert not Findings(tmp_path, {}, overwrite=False).lacks("t", "p")
+
+
+def test_a_program_that_is_refused_is_compiled_again_by_hand_alone(tmp_path):
+    findings = Findings(tmp_path, {}, overwrite=False)
+    with findings.attempt("t", "p"):
+        findings.of("t")["p"] = {"error": "too large"}
+    findings.write()
+    once_more = Findings(tmp_path, {}, overwrite=False)
+    assert once_more.lacks("t", "p")
+    assert not once_more.lacks("t", "p", again=True)
+    assert once_more.lacks("t", "another", again=True)
 
 
 def test_an_interrupted_compilation_is_no_attempt(tmp_path):

@@ -6,7 +6,6 @@ descent on the sum of squares of a 3x3 convolution of 8 to 16 channels, stride 2
 """
 
 import contextlib
-import os
 import pathlib
 import signal
 import sys
@@ -315,6 +314,7 @@ def test_the_command_starts_again_where_a_compiler_ended_its_process(monkeypatch
     class Process:
         def __init__(self, command, env):
             assert env[restarting.INSIDE] == str(len(started))
+            assert float(env[restarting.BEGAN]) > 0
             started.append(command)
 
         def wait(self):
@@ -335,13 +335,18 @@ def test_the_command_starts_again_where_a_compiler_ended_its_process(monkeypatch
 
 @pytest.mark.parametrize(("share", "ends"), [(0.6, True), (0.4, False)])
 def test_a_process_ends_to_be_started_again_once_it_has_half_of_the_memory(
-    monkeypatch, share, ends
+    monkeypatch, tmp_path, share, ends
 ):
     monkeypatch.setenv(restarting.INSIDE, "1")
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    monkeypatch.setattr(restarting, "LIMIT", tmp_path / "memory.max")
+    memory = 2**20
+    restarting.LIMIT.write_text(f"{memory}\n")
     unit = 1 if sys.platform == "darwin" else 1024
     usage = types.SimpleNamespace(ru_maxrss=share * memory / unit)
     monkeypatch.setattr(restarting.resource, "getrusage", lambda _: usage)
     with pytest.raises(SystemExit) if ends else contextlib.nullcontext() as ended:
         restarting.make_room()
     assert not ends or ended.value.code == restarting.FULL
+    for unlimited in (lambda: restarting.LIMIT.write_text("max\n"), restarting.LIMIT.unlink):
+        unlimited()
+        restarting.make_room()

@@ -331,3 +331,26 @@ def test_a_zoo_holds_every_method_in_the_frame_of_a_smaller_run(name, of):
     for request in zoo.requests:
         for method, given in method_arguments(zoo, request).items():
             assert build_method(method, given).batch_size == zoo.training.batch_size
+
+
+@pytest.mark.parametrize(
+    ("request_", "found"),
+    [
+        ("random:0.1,group=1/3", 1),
+        ("random:0.1,group=2/3", 2),
+        ("random:0.1,seed=4,group=2/3", 2),
+        ("random:0.1,seed=5,group=1/3", 1),
+        ("class:3-then-random:0.1,group=3/3", 2),
+        ("random:0.1,group=1/3-then-random:0.1,group=3/3", 2),
+        ("hardest:0.1,group=1/3", 3),
+    ],
+)
+def test_a_group_has_its_own_hyperparameters_or_those_of_all_that_is_refined(
+    tmp_path, request_, found
+):
+    file = tmp_path / "found.json"
+    entries = {"random:0.1,group=1/3": 1, "random:0.1": 2, "*": 3}
+    asked = {key: {"finetune": {"arguments": {"epochs": n}}} for key, n in entries.items()}
+    file.write_text(json.dumps({"requests": asked}))
+    experiment = Experiment(requests=(request_,), methods=("finetune",), hyperparameters=str(file))
+    assert method_arguments(experiment, request_) == {"finetune": {"epochs": found}}
