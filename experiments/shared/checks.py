@@ -191,7 +191,7 @@ def _may_overlap(spec: data.RequestSpec) -> bool:
     steps = spec.steps
     strata = [step.level for step in steps if step.kind == "memorization"]
     apart = len(strata) == len(steps) == len(set(strata)) and "mix" not in strata
-    refined = {dataclasses.replace(step, group=step.group.partition("/")[2]) for step in steps}
+    refined = {(dataclasses.replace(step, group=""), step.position[1]) for step in steps}
     groups = {step.group for step in steps if step.group}
     # Groups of one forget set.
     apart = apart or (len(refined) == 1 and len(groups) == len(steps))
