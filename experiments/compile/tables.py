@@ -28,7 +28,8 @@ def _costs(name: str, record: Record) -> list[str]:
     if record["error"] is not None:
         return [name, "-", record["error"], *[""] * (len(COSTS) - 3)]
     per_image, seconds = record["per_image"], record["bound_seconds"]
-    most = "-" if record["largest_batch"] is None else str(record["largest_batch"])
+    largest = record["largest_batch"]
+    most = "-" if largest is None else f"{largest}" if record.get("confirmed") else f"~{largest}"
     memory = f"{record['memory']['total'] / 2**30:.3g}"
     bound = [f"{1e3 * seconds:.3g} ({record['bound_by']})", f"{record['images_per_second']:.4g}"]
     if not record["fits"]:
@@ -41,7 +42,7 @@ def _costs(name: str, record: Record) -> list[str]:
         f"{per_image['bytes'] / 1e6:.4g}",
         *(_ratio(record.get(other)) for other in ("of_cross_entropy", "of_plain")),
         memory,
-        most if record.get("confirmed") else f"~{most}",
+        most,
         *bound,
     ]
 
@@ -132,7 +133,8 @@ def heading(experiment: Experiment, made: Mapping[str, Any]) -> str:
             "# Compiled, not run",
             f"{on}, requests {requests}; "
             "the batch stands behind each program's name. A largest batch with ~ is an estimate; - "
-            "says that memory does not grow with it.",
+            "says that what this batch needs lies in the chip's own memory, which tells nothing of "
+            "larger ones.",
             f"`{made['command']}`, {made['date']}; {escape(versions)}",
             "",
         ]

@@ -305,6 +305,23 @@ def test_what_does_not_fit_is_marked_and_bounds_nothing():
 
 
 @pytest.mark.parametrize(
+    ("found", "shown"),
+    [
+        ({"largest_batch": 5}, "~5"),
+        ({"largest_batch": 5, "confirmed": True}, "5"),
+        ({"largest_batch": None}, "-"),
+    ],
+)
+def test_a_largest_batch_is_marked_where_it_is_an_estimate(found, shown):
+    record = {"error": None, "seconds": 1.0, "batch": 8, "models": 1, "shards": 1, "flops": 4.0}
+    record |= {"bytes": 8.0, "memory": {"total": 1}, "room": 2, "bound_seconds": 1, "bound_by": ""}
+    records = {"training step b8": record | found}
+    derive(records)
+    (row,) = costs(records)
+    assert row[-3] == shown
+
+
+@pytest.mark.parametrize(
     "codes",
     [[0], [2], [-signal.SIGSEGV, -signal.SIGABRT, 0], [restarting.FULL, 0], [-signal.SIGKILL]],
 )
