@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .program import Computation, Instruction, Module, Shape
+from .program import Computation, Executed, Instruction, Module, Shape
 
 CUDNN = "__cudnn$conv"
 CUBLAS = "__cublas$"
@@ -23,7 +23,8 @@ class Convolution:
         gradient, those of the convolution whose gradient it is.
       met: along each axis how many positions of the kernel an output meets at most.
       by_library: whether cuDNN computes it, which has a kernel of its own for each gradient.
-      flops: multiplications and additions; positions in the padding are not counted.
+      flops: multiplications and additions of it once; positions in the padding are not counted.
+      times: how often it runs.
     """
 
     window: tuple[int, ...]
@@ -31,6 +32,7 @@ class Convolution:
     met: tuple[int, ...]
     by_library: bool
     flops: float
+    times: int
 
     @property
     def reach(self) -> tuple[int, ...]:
@@ -47,39 +49,45 @@ class Convolution:
 
 
 def convolutions(module: Module) -> list[Convolution]:
-    """All convolutions that run, a loop's once."""
+    """All convolutions that run, a loop's once, with how often it does."""
     found = []
-    for instruction, within in module.computed():
-        if instruction.opcode == "convolution":
-            shapes = (*_operands(instruction, within), instruction.shapes[0])
-            found.append(_convolution(instruction, *shapes, by_library=False))
-        elif instruction.target.startswith(CUDNN):
-            found.append(_of_cudnn(instruction, within))
+    for one in module.computed():
+        if one.instruction.opcode == "convolution":
+            shapes = (*_operands(one.instruction, one.within), one.instruction.shapes[0])
+            found.append(_convolution(one, *shapes, by_library=False))
+        elif one.instruction.target.startswith(CUDNN):
+            found.append(_of_cudnn(one))
     return found
 
 
+def flops(module: Module) -> float:
+    """Multiplications and additions of all convolutions and matrix products that run."""
+    return sum(one.times * one.flops for one in convolutions(module)) + product_flops(module)
+
+
 def product_flops(module: Module) -> float:
-    """Multiplications and additions of all matrix products that run, a loop's once."""
+    """Multiplications and additions of all matrix products that run."""
     return sum(_products(module))
 
 
 def _products(module: Module) -> Iterator[float]:
-    for instruction, within in module.computed():
+    for instruction, within, times in module.computed():
         if instruction.opcode == "dot":
             left = _shapes(instruction.operands[0], within)[0]
             contracted = _listed(instruction.rest, "lhs_contracting_dims=")
             sizes = [left.dims[axis] for axis in contracted]
-            yield 2.0 * instruction.shapes[0].size * math.prod(sizes)
+            yield times * 2.0 * instruction.shapes[0].size * math.prod(sizes)
         elif instruction.target.startswith(CUBLAS):
             left, right = _operands(instruction, within)
             batch = math.prod(left.dims[a] for a in _listed(instruction.rest, "lhs_batch"))
             # Each of the three sizes of a product stands in two of the three arrays.
             sizes = [shape.size for shape in (left, right, instruction.shapes[0])]
-            yield 2.0 * math.sqrt(math.prod(sizes) / batch)
+            yield times * 2.0 * math.sqrt(math.prod(sizes) / batch)
 
 
-def _of_cudnn(call: Instruction, within: Computation) -> Convolution:
-    first, second = _operands(call, within)
+def _of_cudnn(one: Executed) -> Convolution:
+    call = one.instruction
+    first, second = _operands(call, one.within)
     result = call.shapes[0]
     if "BackwardFilter" in call.target:
         image, kernel, output = first, result, second
@@ -87,12 +95,13 @@ def _of_cudnn(call: Instruction, within: Computation) -> Convolution:
         image, kernel, output = result, second, first
     else:
         image, kernel, output = first, second, result
-    return _convolution(call, image, kernel, output, by_library=True)
+    return _convolution(one, image, kernel, output, by_library=True)
 
 
 def _convolution(
-    instruction: Instruction, image: Shape, kernel: Shape, output: Shape, *, by_library: bool
+    one: Executed, image: Shape, kernel: Shape, output: Shape, *, by_library: bool
 ) -> Convolution:
+    instruction = one.instruction
     labels = re.search(r"dim_labels=(\w+)_(\w+)->(\w+)", instruction.rest)
     assert labels, instruction.name
     axes = [str(axis) for axis in range(len(kernel.dims) - 2)]
@@ -109,7 +118,7 @@ def _convolution(
     rest = output.size / math.prod(outputs)
     flops = 2.0 * rest * channels * math.prod(int(each.sum()) for each in taps)
     met = tuple(int(each.max()) for each in taps)
-    return Convolution(window, outputs, met, by_library, flops)
+    return Convolution(window, outputs, met, by_library, flops, one.times)
 
 
 def _windows(rest: str) -> Iterator[tuple[int, int, int, int]]:

@@ -8,10 +8,19 @@ _COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\{$")
 _INSTRUCTION = re.compile(r"^\s+(ROOT )?%?([\w.\-]+) = ")
 _SHAPE = re.compile(r"\b([a-z]\w*)\[([\d,]*)\](?:\{([^}]*)\})?")
 _NAME = re.compile(r"%([\w.\-]+)")
+_WHOLE = re.compile(r"-?\d+")
+
+NUMBERED = ("parameter", "constant")
+"""Operations behind which a number stands, not the names of operands."""
 
 
-def parse(text: str) -> Module:
-    """Read the text that ``compiled.as_text()`` gives."""
+def parse(text: str, *, loops_once: float = 0) -> Module:
+    """Read the text that ``compiled.as_text()`` gives.
+
+    Args:
+      text: of an optimised program.
+      loops_once: see :class:`.program.Module`.
+    """
     computations: dict[str, Computation] = {}
     entry, current = "", None
     for line in text.splitlines():
@@ -24,7 +33,7 @@ def parse(text: str) -> Module:
         elif current is not None and (start := _INSTRUCTION.match(line)):
             instruction = _instruction(line[start.end() :], start[2], is_root=bool(start[1]))
             current[instruction.name] = instruction
-    return Module(computations, entry)
+    return Module(computations, entry, loops_once)
 
 
 def _instruction(text: str, name: str, *, is_root: bool) -> Instruction:
@@ -43,7 +52,7 @@ def _instruction(text: str, name: str, *, is_root: bool) -> Instruction:
         operands=tuple(_NAME.findall(operands)),
         rest=rest,
         is_root=is_root,
-        number=int(operands) if opcode == "parameter" else None,
+        number=int(operands) if opcode in NUMBERED and _WHOLE.fullmatch(operands) else None,
     )
 
 

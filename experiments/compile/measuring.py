@@ -1,7 +1,9 @@
 """Compile a program and read off what the compiler made of it."""
 
 import collections
+import dataclasses
 import hashlib
+import math
 import time
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -10,7 +12,7 @@ from typing import Any
 import jax
 
 from ..shared.chip import Chip
-from .convolutions import Convolution, convolutions, product_flops
+from .convolutions import Convolution, convolutions, flops
 from .hlo import parse
 from .jobs import Job
 from .program import Module
@@ -19,7 +21,10 @@ from .target import one_line, quiet
 from .traffic import bytes_accessed, collectives, custom_calls, opcodes
 
 Record = dict[str, Any]
-"""What is found of a program, as JSON values; of one device, a loop's body counted once."""
+"""What is found of a program, as JSON values; of one device."""
+
+STEPPING = ("scan", "bank")
+"""Programs whose outermost loop takes steps: what is counted is a step, and all before them."""
 
 
 def measure(
@@ -51,7 +56,7 @@ def measure(
     except Exception as error:  # the compilers raise their own, and have much to say
         return {"error": one_line(error), **record}
     record = {"error": None, "seconds": round(time.perf_counter() - start, 1), **record}
-    program = parse(compiled.as_text() or "")
+    program = parse(compiled.as_text() or "", loops_once=1 if job.program in STEPPING else 0)
     record |= costs(compiled, program) | memory(compiled) | describe(program, kernel)
     room, shares = chip.memory * chip.usable, record["memory"]
     fixed = shares["total"] - shares["temporaries"]
@@ -67,16 +72,18 @@ def measure(
 
 def costs(compiled: jax.stages.Compiled, program: Module) -> Record:
     """Operations and bytes: the compiler's own count where it gives one, and ours."""
-    counted = {
-        "flops": sum(c.flops for c in convolutions(program)) + product_flops(program),
-        "bytes": float(bytes_accessed(program)),
-    }
+    counted = {"flops": flops(program), "bytes": float(bytes_accessed(program))}
     costs: Any = compiled.cost_analysis() or {}
     if "bytes accessed" not in costs:
         return {**counted, "counted_by": "program", "counted": counted}
     own = {"flops": float(costs["flops"]), "bytes": float(costs["bytes accessed"])}
-    # Its bytes are also those that move within the chip, several times as many: no bound follows.
-    given = {"flops": own["flops"], "bytes": counted["bytes"]}
+    # It counts a loop's body once: of several times each counts what ours does. Its bytes are also
+    # those that move within the chip, several times as many: no bound follows.
+    once = flops(dataclasses.replace(program, loops_once=math.inf))
+    given = {
+        "flops": own["flops"] * (counted["flops"] / once if once else 1),
+        "bytes": counted["bytes"],
+    }
     return {**given, "counted_by": "compiler", "counted": counted, "compiler": own}
 
 

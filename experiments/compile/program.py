@@ -1,13 +1,15 @@
-"""An optimised program: its computations, their instructions, and which of them run."""
+"""An optimised program: its computations, their instructions, and how often which of them run."""
 
 import dataclasses
 import functools
 import math
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 _CALLED = re.compile(r"\b(?:calls|body|condition|to_apply|\w+_computation)=%?([\w.\-]+)")
 _BRANCHES = re.compile(r"\bbranch_computations=\{([^}]*)\}")
+_TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
 
 RUN_INSIDE = ("while", "call", "conditional", "async-start")
 """Operations that run the computations that they name, instruction by instruction. A reduction's,
@@ -58,7 +60,8 @@ class Instruction:
       operands: names of instructions of the same computation.
       rest: attributes, as they are written.
       is_root: whether it is its computation's result.
-      number: of a parameter, which operand it stands for; None of others.
+      number: of a parameter, which operand it stands for; of a whole number that is written in
+        the program, its value; None of others.
     """
 
     name: str
@@ -97,6 +100,20 @@ Computation = dict[str, Instruction]
 """Instructions by name, in the order in which they are written."""
 
 
+class Executed(NamedTuple):
+    """An instruction that runs.
+
+    Attributes:
+      instruction: what runs.
+      within: its computation.
+      times: how often.
+    """
+
+    instruction: Instruction
+    within: Computation
+    times: int
+
+
 @dataclasses.dataclass(frozen=True)
 class Module:
     """A program.
@@ -104,31 +121,69 @@ class Module:
     Attributes:
       computations: by name.
       entry: name of the one that is called.
+      loops_once: of loops inside of loops, at how many levels from the outermost on a body counts
+        once: 1 where the outermost loop takes steps and a step is what is described.
     """
 
     computations: dict[str, Computation]
     entry: str
+    loops_once: float = 0
 
-    def executed(self) -> Iterator[tuple[Instruction, Computation]]:
-        """Every instruction that runs, with its computation; a loop's body and condition once."""
-        waiting, seen = [self.entry], set()
+    def executed(self) -> Iterator[Executed]:
+        """Every instruction that runs, those of loops' bodies and conditions among them."""
+        waiting, seen = [(self.entry, 1, 0)], set()
         while waiting:
-            name = waiting.pop()
+            name, times, level = waiting.pop()
             if name in seen or name not in self.computations:
                 continue
             seen.add(name)
-            for instruction in self.computations[name].values():
-                yield instruction, self.computations[name]
-                if instruction.opcode in RUN_INSIDE:
-                    waiting += instruction.called
+            within = self.computations[name]
+            for instruction in within.values():
+                yield Executed(instruction, within, times)
+                if instruction.opcode not in RUN_INSIDE:
+                    continue
+                inside, deeper = times, level
+                if instruction.opcode == "while":
+                    inside *= 1 if level < self.loops_once else self._trips(instruction, within)
+                    deeper += 1
+                waiting += [(called, inside, deeper) for called in instruction.called]
 
-    def computed(self) -> Iterator[tuple[Instruction, Computation]]:
+    def computed(self) -> Iterator[Executed]:
         """Every instruction that runs, those inside of fusions, too."""
         waiting = list(self.executed())
         while waiting:
-            instruction, computation = waiting.pop()
-            yield instruction, computation
-            if instruction.opcode == "fusion":
-                for name in instruction.called:
+            one = waiting.pop()
+            yield one
+            if one.instruction.opcode == "fusion":
+                for name in one.instruction.called:
                     inner = self.computations.get(name, {})
-                    waiting += [(inside, inner) for inside in inner.values()]
+                    waiting += [Executed(inside, inner, one.times) for inside in inner.values()]
+
+    def _trips(self, loop: Instruction, within: Computation) -> int:
+        """How often a loop's body runs; 1 where the program does not tell.
+
+        A GPU's compiler writes it down. A TPU's leaves it to be read off, as of ``jax.lax.scan``:
+        its condition compares what it counts, one by one, with a whole number.
+        """
+        known = _TRIPS.search(loop.rest)
+        if known:
+            return int(known[1])
+        named = re.search(r"\bcondition=%?([\w.\-]+)", loop.rest)
+        condition = self.computations.get(named[1], {}) if named else {}
+        compare = next((one for one in condition.values() if one.is_root), None)
+        if compare is None or compare.opcode != "compare" or "direction=LT" not in compare.rest:
+            return 1
+        count, limit = (_whole_number(name, condition) for name in compare.operands)
+        place = re.search(r"\bindex=(\d+)", condition[compare.operands[0]].rest)
+        carried = within[loop.operands[0]]
+        if count is not None or limit is None or place is None or carried.opcode != "tuple":
+            return 1
+        start = _whole_number(carried.operands[int(place[1])], within)
+        return 1 if start is None else max(limit - start, 0)
+
+
+def _whole_number(name: str, within: Computation) -> int | None:
+    """What is written in the program for a value, or for what it is a copy of."""
+    while name in within and within[name].opcode in ("copy", "bitcast"):
+        name = within[name].operands[0]
+    return within[name].number if name in within and within[name].opcode == "constant" else None

@@ -79,7 +79,7 @@ def notes(records: Mapping[str, Record], totals: Mapping[str, Any]) -> list[str]
     """What the tables must be read with, a sentence each."""
     sound = [record for record in records.values() if record["error"] is None]
     said = [
-        "Of a loop the body is counted once. Ratios are of operations / bytes for each image. A "
+        "A loop of steps counts as one step. Ratios are of operations / bytes for each image. A "
         "bound is a roofline from the published peak and bandwidth, not a measurement."
     ]
     if any(record["counted_by"] == "program" for record in sound):

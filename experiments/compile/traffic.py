@@ -41,36 +41,37 @@ the other sets room aside that is filled later."""
 
 
 def bytes_accessed(module: Module) -> int:
-    """Bytes of the main memory that are read and written by what runs, a loop's body once.
+    """Bytes of the main memory that are read and written by what runs.
 
     Of every kernel (a fusion, a library's call, an operation on its own) the operands and the
     result, each once. Of an operand of which a fusion only picks parts, those parts; of a result
     that updates a part of an operand in place, that part. Caches are not modelled; what a TPU's
     compiler places in the chip's own memory counts where it is copied there, or from there.
     """
-    return sum(_moved(module, *one) for one in module.executed())
+    return sum(one.times * _moved(module, one.instruction, one.within) for one in module.executed())
 
 
 def collectives(module: Module) -> dict[str, dict[str, int]]:
-    """Number, and bytes of the operands, of what devices exchange, by kind; a loop's body once."""
+    """Number, and bytes of the operands, of what devices exchange, by kind."""
     found: dict[str, dict[str, int]] = {}
-    for instruction, within in module.executed():
+    for instruction, within, times in module.executed():
         kind = instruction.opcode.removesuffix("-start")
         if kind in COLLECTIVES:
             entry = found.setdefault(kind, {"count": 0, "bytes": 0})
-            entry["count"] += 1
-            entry["bytes"] += _read(instruction, within)
+            entry["count"] += times
+            entry["bytes"] += times * _read(instruction, within)
     return dict(sorted(found.items()))
 
 
 def opcodes(module: Module) -> Mapping[str, int]:
-    """How often each operation runs, those inside of fusions, too; a loop's body once."""
-    return collections.Counter(instruction.opcode for instruction, _ in module.computed())
+    """How many of each operation there are, those inside of fusions, too; a loop's body once."""
+    return collections.Counter(one.instruction.opcode for one in module.computed())
 
 
 def custom_calls(module: Module) -> dict[str, int]:
-    """How often each custom call runs, by what it calls; a loop's body once."""
-    found = collections.Counter(i.target for i, _ in module.computed() if i.target)
+    """How many custom calls there are, by what they call; a loop's body once."""
+    targets = (one.instruction.target for one in module.computed())
+    found = collections.Counter(target for target in targets if target)
     return dict(sorted(found.items()))
 
 

@@ -68,7 +68,8 @@ def take(
     if chip is None:
         return took
     compiled = stepper.lower().compile()
-    found = costs(compiled, parse(compiled.as_text() or ""))
+    program = parse(compiled.as_text() or "", loops_once=1 if scanned else 0)
+    found = costs(compiled, program)
     # XLA's count for GPUs leaves out what cuDNN computes.
     found = found["counted"] if chip.platform == "gpu" else found
     peak = chip.peak[workload.dtype]

@@ -6,6 +6,7 @@ descent on the sum of squares of a 3x3 convolution of 8 to 16 channels, stride 2
 """
 
 import contextlib
+import math
 import pathlib
 import signal
 import sys
@@ -16,11 +17,12 @@ import jax.numpy as jnp
 import pytest
 
 from experiments.compile import restarting
-from experiments.compile.convolutions import convolutions, product_flops
+from experiments.compile.convolutions import convolutions, flops, product_flops
 from experiments.compile.derived import derive
 from experiments.compile.fitting import confirmed_batch
 from experiments.compile.hlo import parse
 from experiments.compile.jobs import Job
+from experiments.compile.measuring import costs as operations
 from experiments.compile.measuring import describe, measure
 from experiments.compile.program import Shape
 from experiments.compile.roofline import bound, largest_batch
@@ -33,6 +35,11 @@ TAPS = 11
 """Along an axis: of four outputs the first meets two pixels and the others three."""
 
 
+def read(platform, loops_once=1):
+    text = (pathlib.Path(__file__).parent / "programs" / f"{platform}.txt").read_text()
+    return parse(text, loops_once=loops_once)
+
+
 @pytest.fixture(scope="module", params=DEVICES)
 def platform(request):
     return request.param
@@ -40,7 +47,7 @@ def platform(request):
 
 @pytest.fixture(scope="module")
 def program(platform):
-    return parse((pathlib.Path(__file__).parent / "programs" / f"{platform}.txt").read_text())
+    return read(platform)
 
 
 def test_shapes_have_the_bytes_of_their_types():
@@ -55,7 +62,93 @@ def test_the_loop_is_executed_with_its_body_and_condition(program):
     counts = opcodes(program)
     assert counts["while"] == 1
     assert counts["compare"] == 2  # the loop's, and that of the gather's index
-    assert any(one.is_root for one, _ in program.executed())
+    assert any(one.instruction.is_root for one in program.executed())
+
+
+def test_a_loops_body_counts_as_often_as_it_runs_or_once_where_it_is_a_step(platform):
+    step, loop = read(platform), read(platform, loops_once=0)
+    assert flops(loop) == 5 * flops(step)
+    exchanged = {"all-reduce": {"count": 5, "bytes": 5 * 2304}}
+    assert collectives(loop) == exchanged
+    assert bytes_accessed(step) < bytes_accessed(loop) < 5 * bytes_accessed(step)
+    assert opcodes(loop) == opcodes(step)
+    assert describe(loop, (3, 3))["convolutions"] == describe(step, (3, 3))["convolutions"]
+
+
+LOOPS = """HloModule loops
+
+%within (p: (s32[], f32[8])) -> (s32[], f32[8]) {
+  %p = (s32[], f32[8]) parameter(0)
+  %i = s32[] get-tuple-element(%p), index=0
+  %x = f32[8]{0} get-tuple-element(%p), index=1
+  %one = s32[] constant(1)
+  %next = s32[] add(%i, %one)
+  %all = f32[8]{0} all-reduce(%x), to_apply=%sum
+  ROOT %t = (s32[], f32[8]) tuple(%next, %all)
+}
+
+%until (p: (s32[], f32[8])) -> pred[] {
+  %p = (s32[], f32[8]) parameter(0)
+  %i = s32[] get-tuple-element(%p), index=0
+  %limit = s32[] constant(LIMIT)
+  ROOT %lt = pred[] compare(%i, %limit), direction=DIRECTION
+}
+
+%body (p: (s32[], f32[8])) -> (s32[], f32[8]) {
+  %p = (s32[], f32[8]) parameter(0)
+  %i = s32[] get-tuple-element(%p), index=0
+  %x = f32[8]{0} get-tuple-element(%p), index=1
+  %start = s32[] constant(START)
+  %copy = s32[] copy(%start)
+  %t = (s32[], f32[8]) tuple(%copy, %x)
+  ROOT %inner = (s32[], f32[8]) while(%t), condition=%until, body=%within
+}
+
+%forever (p: (s32[], f32[8])) -> pred[] {
+  %p = (s32[], f32[8]) parameter(0)
+  ROOT %yes = pred[] constant(true)
+}
+
+ENTRY %main (s: s32[], x: f32[8]) -> (s32[], f32[8]) {
+  %s = s32[] parameter(0)
+  %x = f32[8]{0} parameter(1)
+  %t = (s32[], f32[8]) tuple(%s, %x)
+  ROOT %outer = (s32[], f32[8]) while(%t), condition=CONDITION, body=%body, OUTER
+}
+"""
+
+
+def exchanges(loops_once=0, **given):
+    text = LOOPS
+    default = {"start": "0", "limit": "7", "direction": "LT", "condition": "%forever", "outer": ""}
+    for name, value in (default | given).items():
+        text = text.replace(name.upper(), value)
+    return collectives(parse(text, loops_once=loops_once))["all-reduce"]
+
+
+def test_loops_in_loops_count_as_often_as_they_run_where_the_program_tells():
+    # Nothing tells of the outer one.
+    assert exchanges() == {"count": 7, "bytes": 7 * 32}
+    assert exchanges(start="2") == {"count": 5, "bytes": 5 * 32}
+    thrice = 'backend_config={"known_trip_count":{"n":"3"}}'
+    assert exchanges(outer=thrice)["count"] == 21
+    assert exchanges(loops_once=1, outer=thrice)["count"] == 7
+    assert exchanges(loops_once=math.inf, outer=thrice)["count"] == 1
+    # Of an argument nobody knows where it starts; `within` is the body that counts.
+    assert exchanges(condition="%until")["count"] == 7
+    assert exchanges(direction="NE")["count"] == 1
+    assert exchanges(limit="-1")["count"] == 0
+
+
+def test_a_compilers_own_count_is_of_a_body_once_and_grows_as_ours():
+    class Compiled:
+        def cost_analysis(self):
+            return {"flops": 1100.0, "bytes accessed": 1.0}
+
+    step, loop = (operations(Compiled(), read("tpu", once)) for once in (1, 0))
+    assert step["flops"] == 1100
+    assert loop["flops"] == 5500
+    assert loop["compiler"] == step["compiler"] == {"flops": 1100.0, "bytes": 1.0}
 
 
 def test_a_convolution_and_its_weight_gradient_count_what_meets_a_pixel(program, platform):
@@ -97,7 +190,7 @@ def test_what_is_exchanged_is_the_gradient(program):
 
 
 def test_bytes_are_those_of_operands_and_results_of_each_kernel():
-    program = parse((pathlib.Path(__file__).parent / "programs" / "gpu.txt").read_text())
+    program = read("gpu")
     images, outputs, weights = 8 * 8 * 8 * 8 * 2, 8 * 4 * 4 * 16 * 2, 2304
     # Of 100 images and of all rows the gather picks a step's; and it is told the step.
     gather = images + 8 * 4 + 4 + images
