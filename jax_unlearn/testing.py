@@ -129,9 +129,10 @@ def check_method(constructor: Callable[..., Unlearner], **arguments: Any) -> Non
     It is pure: traced anew, in one compiled loop, spread over devices and fed from the host it
     gives the same result; the same key gives the same bits, another key others; a
     resumed run equals an uninterrupted one; numbers that are traced compile nothing anew; rows that
-    pad a batch change nothing; the state's types stay; the original's weights are left alone and
-    the unlearned ones are finite and of the same structure; missing or empty sets are refused
-    before anything runs, or not needed; what diverges ends as collapsed, with sound weights.
+    pad a batch change nothing; the state's types stay; the original's weights and the examples are
+    left alone and the unlearned weights are finite and of the same structure; missing or empty sets
+    are refused before anything runs, or make no difference; what diverges ends as collapsed, with
+    sound weights.
     Of a method that edits once it is what applies: same bits, devices, placement, the original left
     alone, nothing compiled anew for other numbers, missing sets. With a single device a warning
     says that several are not tried.
@@ -330,12 +331,17 @@ def _is_float(leaf: Any) -> bool:
 
 
 def _leaves_the_original_alone(b: _Battery) -> None:
-    fresh = small_problem(whole_classes=b.unlearner.whole_classes).variables
-    b.require(
-        not any(leaf.is_deleted() for leaf in jax.tree.leaves(b.problem.variables)),
-        "it gave the problem's own weights away, and the first step overwrote them",
-    )
-    b.require_same(b.problem.variables, fresh, "it changed the original's weights in place")
+    fresh = small_problem(whole_classes=b.unlearner.whole_classes)
+    for name, whose in (("variables", "the original's"), ("initial", "the untrained")):
+        mine = getattr(b.problem, name)
+        b.require(
+            not any(leaf.is_deleted() for leaf in jax.tree.leaves(mine)),
+            f"it gave the problem's own {name} away, and the first step overwrote them",
+        )
+        b.require_same(mine, getattr(fresh, name), f"it changed {whose} weights in place")
+    for name in ("forget", "retain", "validation"):
+        mine, theirs = (getattr(problem, name) for problem in (b.problem, fresh))
+        b.require_same(mine, theirs, f"it changed the {name} examples in place")
 
 
 def _follows_its_key(b: _Battery) -> None:
@@ -567,6 +573,8 @@ def _missing_sets(b: _Battery) -> None:
             ) from error
         finite = [np.isfinite(np.asarray(x)).all() for x in _floats(result.variables)]
         b.require(all(finite), "without retain examples its weights are not finite")
+        sentence = "needs_retain is False, and without retain examples its weights are others"
+        b.require_close(b.result.variables, result.variables, sentence, 1e-4, 1e-5)
     for part in ("forget", "retain"):
         examples = getattr(b.problem, part)
         empty = Examples(*(field[:0] for field in examples))

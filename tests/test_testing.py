@@ -111,6 +111,28 @@ class ForgetsTheRest(Sound):
     needs_retain = False
 
 
+class Peeks(ju.Descent):
+    """Says that it needs no retain examples, and takes those it is given."""
+
+    roles = (ju.FORGET,)
+
+    def pool(self, key, problem):
+        if problem.retain is not None:
+            problem = dataclasses.replace(problem, forget=problem.retain)
+        return super().pool(key, problem)
+
+    def count_rows(self, problem):
+        return len((problem.retain or problem.forget).label)
+
+
+class Overwrites(Sound):
+    """Relabels the retain examples where they lie."""
+
+    def pool(self, key, problem):
+        problem.retain.label[:] = 0
+        return super().pool(key, problem)
+
+
 class Lazy(Sound):
     """Changes nothing."""
 
@@ -167,6 +189,8 @@ class Breaks(Sound):
         (Lazy, "moves no weight"),
         (WrongRows, "batch_indices names rows"),
         (Miscounts, "count_rows says 7"),
+        (Peeks, "needs_retain is False, and without retain examples its weights are others"),
+        (Overwrites, "it changed the retain examples in place"),
     ],
 )
 def test_a_fault_is_named_in_a_sentence(method, sentence):

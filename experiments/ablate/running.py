@@ -20,7 +20,8 @@ from .programs import by_program, title_of
 from .settings import Setting
 
 MEASURES = ("FA", "RA", "TA", "gap", "KL_forget")
-"""What is measured of every setting; see :data:`jax_unlearn.audit.CATALOGUE`."""
+"""What is measured of every setting, and what shows success with some kinds of request, such as a
+backdoor; see :data:`jax_unlearn.audit.CATALOGUE`."""
 
 
 class Found(NamedTuple):
@@ -109,7 +110,7 @@ def run_settings(
                 read_runs(bank_items(plan.bank, originals, hash_), hash_),
             ),
             protocol=audit.AuditProtocol(attack_terms=audit.AuditProtocol().terms),
-            catalogue=[m for m in audit.CATALOGUE if m.name in MEASURES],
+            catalogue=[m for m in audit.CATALOGUE if m.focus or m.name in MEASURES],
         )
     notes = {name: _ends(some) for name, some in records.items()}
     return Found(forgetting, comparison, notes, refused, records)

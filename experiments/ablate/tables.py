@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from jax_unlearn.audit.measures.focus import FOCUS_NAMES
 from jax_unlearn.data.request_text import describe_request
 from jax_unlearn.report.figures.sweep import value_text
 from jax_unlearn.report.formats import digits, with_half
@@ -18,7 +19,7 @@ from .grids import describe_values
 from .settings import CENTRE
 
 SHOWN = {"FA": "FA", "RA": "RA", "TA": "TA", "gap": "gap", "KL_forget": "KL to oracle"}
-"""Measures of the tables to read, by name, with their heads."""
+"""Measures of the tables to read, by name, with their heads; a request's own comes before them."""
 
 SAYS = (
     "± is half of a 95 % interval over seeds, cut off where a range ends; the null band is where a "
@@ -33,7 +34,8 @@ def read_table(record: Mapping[str, Any]) -> list[tuple[str, ...]]:
     A grid's settings are numbered and have a column for each field; a study's have their name.
     """
     fields = () if record["one_at_a_time"] else tuple(record["fields"])
-    lines = [("setting", *fields, *SHOWN.values(), "seconds", "gap is", "note")]
+    shown = own_measures(record) | SHOWN
+    lines = [("setting", *fields, *shown.values(), "seconds", "gap is", "note")]
     settings = [row["name"] for row in record["rows"] if row["kind"] == "setting"]
     for row in sorted(record["rows"], key=lambda row: row["kind"] != "oracle"):
         results, values = row["results"], row["values"]
@@ -42,16 +44,23 @@ def read_table(record: Mapping[str, Any]) -> list[tuple[str, ...]]:
             (
                 str(settings.index(row["name"]) + 1) if numbered else row["name"],
                 *(value_text(values[field]) if values else "" for field in fields),
-                *(with_half(results.get(name)) for name in SHOWN),
+                *(with_half(results.get(name)) for name in shown),
                 digits(row.get("seconds")),
                 results.get("gap", {}).get("verdict", ""),
                 row["note"],
             )
         )
         if row["kind"] == "oracle" and record["bands"]:
-            bands = (_band(record["bands"].get(name)) for name in SHOWN)
+            bands = (_band(record["bands"].get(name)) for name in shown)
             lines.append(("null band", *("" for _ in fields), *bands, "", "", ""))
     return lines
+
+
+def own_measures(record: Mapping[str, Any]) -> dict[str, str]:
+    """What shows success with this kind of request alone, by name, with the heads."""
+    found = {name for row in record["rows"] for name in row["results"]}
+    measures = record["measures"]
+    return {name: measures[name]["title"] for name in FOCUS_NAMES if name in found & {*measures}}
 
 
 def describe_centre(record: Mapping[str, Any]) -> str:

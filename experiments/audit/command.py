@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +14,7 @@ from jax_unlearn.audit import AuditProtocol
 from jax_unlearn.audit.measures.klom import VARIANTS
 from jax_unlearn.audit.measures.measure import QUICK, STANDARD, STRONG
 from jax_unlearn.audit.records.sources import gather_sources
+from jax_unlearn.audit.records.stores import Sources
 from jax_unlearn.core import InputError, check_choice, check_number
 
 from ..shared.auditing import audit_one
@@ -38,8 +39,8 @@ class Command:
         empty takes those of the targets.
       original: .npz files of models trained on all data; none takes those of the bank or run.
       level: quick, standard, strong, or auto for the highest that the models allow.
-      requests: hashes or texts of the requests, such as class:3; none for all that have oracles.
-        Names the request where the oracles are .npz files.
+      requests: hashes or texts of the requests, such as class:3, of a sequence for all its steps;
+        none for all that have oracles. Names the request where the oracles are .npz files.
       out: folder of the results; one inside it for each request where there are several. New, or
         that of an earlier audit, which is replaced.
       overwrite: write there whatever the folder holds.
@@ -70,12 +71,24 @@ def execute(command: Command, terminal: Console) -> None:
         found = gather_sources(command.targets, command.oracles, command.original, command.requests)
     if not command.overwrite:
         check_is_audit(Path(command.out))
-    folders = [Path(command.out) / (s.slug if len(found) > 1 else "") for s in found]
+    folders = [Path(command.out) / name for name in _folders(found)]
     for folder in folders:
         check_writable(folder)
     for sources, folder in zip(found, folders, strict=True):
         with phases(terminal) as phase:
             audit_one(sources, command.level, command.protocol, folder, terminal, phase)
+
+
+def _folders(found: Sequence[Sources]) -> list[str]:
+    """Names of a folder for each request; a single one needs none."""
+    names = [sources.slug for sources in found]
+    if len(names) == 1:
+        return [""]
+    # Two files of ids may have one name.
+    return [
+        f"{name}-{sources.hash[:8]}" if names.count(name) > 1 else name
+        for name, sources in zip(names, found, strict=True)
+    ]
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from jax_unlearn.files import write_whole
 from ..shared.command import console, guarded
 from ..shared.config_json import to_json
 from ..shared.reading import ExperimentCommand, read_command
+from ..shared.waiting import tell_warnings
 from ..shared.writable import check_writable
 from . import __doc__ as description
 from .compiling import prepare
@@ -78,6 +79,7 @@ def execute(command: Command, terminal: Console) -> None:
     anew = command.overwrite and not is_of_this_command(out / "compile.json")
     findings = Findings(out, _described(command, settings), overwrite=anew)
     check_writable(out)
+    tell_warnings()
     steps = planner(settings)
     compiled = False
     for text, compiling in prepared.items():

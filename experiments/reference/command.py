@@ -9,7 +9,7 @@ from rich.console import Console
 from jax_unlearn import data
 from jax_unlearn.bank import Bank, Member, Record, describe_data, open_bank
 from jax_unlearn.bank.forgetting import FIRST_SCORING_SEED, Forgetting, resolve
-from jax_unlearn.bank.plan import Plan, oracle_member, original_member
+from jax_unlearn.bank.plan import Plan, oracle_member, original_member, silent
 from jax_unlearn.bank.reference import read_reference, write_reference
 from jax_unlearn.bank.request_models import count_oracles
 from jax_unlearn.bank.scoring import request_scores
@@ -19,7 +19,7 @@ from jax_unlearn.wording import counted
 
 from ..shared.command import console, guarded
 from ..shared.planning import make_plan
-from ..shared.progress import phases, teller
+from ..shared.progress import teller
 from ..shared.reading import ExperimentCommand, read_command
 from ..shared.setting_up import set_up
 from . import __doc__ as description
@@ -53,8 +53,8 @@ def execute(command: Command, terminal: Console) -> None:
     requests = setup.experiment.requests
     _check(requests)
     bank = open_bank(command.bank, data=describe_data(setup.dataset))
-    with phases(terminal) as phase:
-        plan = make_plan(setup, bank, phase, teller(terminal), watch=False)
+    # All models are there: nothing is trained.
+    plan = make_plan(setup, bank, silent, teller(terminal), watch=False)
     originals = _found(bank, (original_member(plan, seed) for seed in experiment.seeds))
     seeds = range(count_oracles(len(experiment.seeds), experiment.oracles))
     scoring: dict[str, Record] = {}

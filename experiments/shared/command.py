@@ -10,11 +10,12 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 
-import jax
 from rich.console import Console
 
 from jax_unlearn.core import InputError
 from jax_unlearn.engine.signals import Interrupted, acting
+
+from .waiting import is_first, warnings_wait
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 INTERRUPTED = (130, 143)
@@ -24,7 +25,7 @@ INTERRUPTED = (130, 143)
 def guarded(main: Callable[[], None]) -> None:
     """Run a command: exit code 2 and one line on a user's error, 130 on SIGINT, 143 on SIGTERM."""
     try:
-        with acting(), _only_our_own_words():
+        with acting(), _only_our_own_words(), warnings_wait():
             main()
     except InputError as error:
         _tell(f"error: {as_called(str(error))}")
@@ -58,7 +59,7 @@ def _only_our_own_words() -> Iterator[None]:
 
 def _tell(line: str) -> None:
     """Say something on stderr; of several processes only the first does."""
-    if not jax.distributed.is_initialized() or jax.process_index() == 0:
+    if is_first():
         print(line, file=sys.stderr)
 
 

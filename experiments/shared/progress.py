@@ -16,6 +16,8 @@ from rich.text import Text
 
 from jax_unlearn.progress import ProgressBar
 
+from .waiting import tell_warnings
+
 
 class _Rate(ProgressColumn):
     def render(self, task) -> Text:
@@ -28,9 +30,12 @@ def phases(
 ) -> Iterator[Callable[[str], contextlib.AbstractContextManager[Callable[[int, int], None]]]]:
     """Give a function that opens a phase: a bar with rate and time left while it lasts.
 
+    The command begins, so warnings that waited are told.
+
     Yields:
       ``phase(name)``, a context manager that gives ``on_step(done, planned)``.
     """
+    tell_warnings()
     if console.is_jupyter:
         # Rich's own bars need another package there, and a line of output for each update.
         yield lambda name: contextlib.nullcontext(ProgressBar(name))

@@ -198,6 +198,11 @@ def sequence(dataset: Dataset, requests: Sequence[Request], *, exact: bool = Tru
                 )
     steps = tuple(request.ids for request in requests)
     rows = np.isin(dataset.train.id, np.concatenate(steps))
+    if rows.all():
+        raise InputError(
+            f"sequence: its {len(steps)} steps forget all {len(rows)} training images of "
+            f"{dataset.name}: expected some to remain; leave a step out"
+        )
     arguments = {"of": [request.hash for request in requests]}
     made = request_of_rows(
         *(dataset, "sequence", arguments, rows),

@@ -23,6 +23,7 @@ from jax_unlearn.core import (
 from jax_unlearn.methods.constructors import constructor
 from jax_unlearn.methods.descent import needs_examples
 from jax_unlearn.methods.edit import Edit, EvalLoss, as_rows, over_devices
+from jax_unlearn.warn import warn_user
 
 IMPORTANCES = ("exact", "batch")
 
@@ -41,6 +42,10 @@ class SSD(Edit):
     ``alpha`` rest: the mean over batches of the squared gradient of a batch's mean loss. It falls
     with the batch size, so F_f and F_D compare only where both have the same; the released
     commands may give the two loaders different ones. A last batch of few rows counts as a full one.
+
+    The whole training set holds the forget set, so F_D is at least F_f times the forget set's share
+    of it: with ``'exact'`` nothing can change once that share is 1 / ``alpha``, a tenth at the
+    default, and a warning says so. Of a larger part only a smaller ``alpha`` forgets.
 
     Attributes:
       alpha: how many times as important to the forget set a weight must be, >= 0. Published: 10;
@@ -109,6 +114,12 @@ class SSD(Edit):
             for rows in (retain, forget)
         )
         share = len(forget[0]) / (len(retain[0]) + len(forget[0]))
+        if self.alpha * share >= 1:
+            warn_user(
+                f"alpha={float(self.alpha):g}: the forget set is {share:.3g} of the training data, "
+                f"so no weight is more than {1 / share:.3g} times as important to it as to all, "
+                f"and nothing changes: expected less than {1 / share:.3g}"
+            )
         of_whole = jax.tree.map(lambda r, f: (1 - share) * r + share * f, of_retain, of_forget)
         return of_whole, of_forget
 

@@ -22,6 +22,7 @@ from jax_unlearn.audit.records.stores import (
 )
 from jax_unlearn.bank import ids_digest
 from jax_unlearn.core import InputError, Predictions
+from jax_unlearn.data.request_sequences import with_steps
 
 
 def gather_sources(
@@ -36,8 +37,8 @@ def gather_sources(
       oracles: a bank, a run's folder or ``.npz`` files; '' takes those of the targets. In a folder
         where some files are called oracle, others are originals and methods by their names.
       originals: ``.npz`` files or folders of them; none takes those of the bank or run.
-      requests: hash, its beginning, or text of each request; none for all that have oracles. A
-        name for the request where the oracles are files.
+      requests: hash, its beginning, or text of each request, of a sequence for all its steps;
+        none for all that have oracles. A name for the request where the oracles are files.
 
     Raises:
       InputError: if something is not there, or nothing is left to audit.
@@ -107,13 +108,14 @@ def _chosen(found: list[Sources], requests: Sequence[str]) -> list[Sources]:
         found[0].text = requests[0]
         return found
     kept: list[Sources] = []
-    for request in requests:
+    # Of a sequence every step is audited.
+    for request in with_steps(requests):
         mine = [
             s
             for s in found
             if request in (s.text, s.slug) or (s.hash and s.hash.startswith(request))
         ]
-        if not mine:
+        if not mine and request in requests:
             raise InputError(
                 f"requests={request!r}: expected one of {', '.join(sorted(s.text for s in found))}"
                 ", the requests that have oracles"

@@ -26,6 +26,7 @@ from jax_unlearn.bank.changed import banks_in
 from jax_unlearn.bank.probes import probe_path, read_made_of, read_probe
 from jax_unlearn.bank.record import Record, digest
 from jax_unlearn.core import InputError, Predictions
+from jax_unlearn.data.request_text import parse_request
 
 NAMELESS = "a request without a name"
 """Text of a request whose oracles are files from elsewhere."""
@@ -89,8 +90,11 @@ class Sources:
 
     @property
     def slug(self) -> str:
-        """Name of a folder for the request."""
-        return re.sub(r"[^A-Za-z0-9.]+", "-", self.text).strip("-") or self.hash[:12]
+        """Name of a folder for the request, the same as in a run of it."""
+        try:
+            return parse_request(self.text).slug
+        except InputError:  # Files may be of any request.
+            return re.sub(r"[^A-Za-z0-9.]+", "-", self.text).strip("-") or self.hash[:12]
 
 
 def read_item(item: Item, request: str) -> Predictions:

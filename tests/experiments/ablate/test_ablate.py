@@ -118,6 +118,23 @@ def test_another_bank_gives_originals_and_oracles(grid, call, trained, tmp_path)
     assert len(open_bank(out / "bank").records()) == 2
 
 
+def test_what_shows_success_with_a_kind_of_request_is_the_first_column(call, grid, tmp_path):
+    flags = ("--method", "ssd", "--hyperparameters", "", "--over", "alpha=1,10")
+    flags += ("--requests", "backdoor:0,0.1")
+    done = call(experiments.ablate.command.main, *TINY, *flags, "--out", tmp_path / "run")
+    assert done.code == 0, done.err
+    place = tmp_path / "run" / "backdoor-0-0.1"
+    rows = json.loads((place / "ablation.json").read_text())["rows"]
+    success = {row["name"]: row["results"]["attack_success"]["value"] for row in rows}
+    assert success["original"] > success["oracle"]
+    for name in ("alpha=1", "alpha=10"):
+        assert 0 <= success[name] <= 100
+    head = (place / "ablation.md").read_text().splitlines()[2]
+    assert head.startswith("| setting | alpha | Attack success | FA |")
+    (other,) = (grid[0] / "class-3").glob("*.md")
+    assert "Attack success" not in other.read_text()
+
+
 def test_a_setting_that_cannot_be_run_is_a_row_that_says_why(grid, call, monkeypatch, tmp_path):
     out, true = shutil.copytree(grid[0], tmp_path / "run"), running.fill_plan
 
