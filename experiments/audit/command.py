@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +14,6 @@ from jax_unlearn.audit import AuditProtocol
 from jax_unlearn.audit.measures.klom import VARIANTS
 from jax_unlearn.audit.measures.measure import QUICK, STANDARD, STRONG
 from jax_unlearn.audit.records.sources import gather_sources
-from jax_unlearn.audit.records.stores import Sources
 from jax_unlearn.core import InputError, check_choice, check_number
 
 from ..shared.auditing import audit_one
@@ -25,7 +24,7 @@ from ..shared.progress import phases
 from ..shared.writable import check_writable
 from . import __doc__ as description
 from .checking import check_again
-from .folder import check_is_audit
+from .folder import check_is_audit, folders_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,24 +70,12 @@ def execute(command: Command, terminal: Console) -> None:
         found = gather_sources(command.targets, command.oracles, command.original, command.requests)
     if not command.overwrite:
         check_is_audit(Path(command.out))
-    folders = [Path(command.out) / name for name in _folders(found)]
+    folders = [Path(command.out) / name for name in folders_of(found)]
     for folder in folders:
         check_writable(folder)
     for sources, folder in zip(found, folders, strict=True):
         with phases(terminal) as phase:
             audit_one(sources, command.level, command.protocol, folder, terminal, phase)
-
-
-def _folders(found: Sequence[Sources]) -> list[str]:
-    """Names of a folder for each request; a single one needs none."""
-    names = [sources.slug for sources in found]
-    if len(names) == 1:
-        return [""]
-    # Two files of ids may have one name.
-    return [
-        f"{name}-{sources.hash[:8]}" if names.count(name) > 1 else name
-        for name, sources in zip(names, found, strict=True)
-    ]
 
 
 @contextlib.contextmanager

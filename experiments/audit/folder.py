@@ -1,12 +1,26 @@
-"""The folder of an audit: whether results may be written there."""
+"""The folder of an audit: its name, and whether results may be written there."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from jax_unlearn.audit.records.stores import Sources
 from jax_unlearn.core import InputError
 
 RECORD = "audit.json"
 WRITTEN = (RECORD, "audit.csv", "report.html", "report.md", "figures")
 """What an audit writes."""
+
+
+def folders_of(found: Sequence[Sources]) -> list[str]:
+    """Names of a folder for each request, all different; a single one needs none."""
+    if len(found) == 1:
+        return [""]
+    names = [sources.slug for sources in found]
+    # Two files of ids may have one short name.
+    return [
+        f"{name}-{sources.hash[:8]}" if names.count(name) > 1 else name
+        for name, sources in zip(names, found, strict=True)
+    ]
 
 
 def check_is_audit(folder: Path) -> None:

@@ -89,6 +89,7 @@ class SSD(Edit):
     def edit(self, key: chex.PRNGKey, problem: Problem) -> Variables:
         """The weights, dampened."""
         del key
+        self._warn_if_idle(problem)
         whole, forget = self.importances(problem)
         params, _ = split_variables(problem.variables)
         params = functional.dampen(params, whole, forget, self.alpha, self.dampening)
@@ -114,14 +115,21 @@ class SSD(Edit):
             for rows in (retain, forget)
         )
         share = len(forget[0]) / (len(retain[0]) + len(forget[0]))
-        if self.alpha * share >= 1:
-            warn_user(
-                f"alpha={float(self.alpha):g}: the forget set is {share:.3g} of the training data, "
-                f"so no weight is more than {1 / share:.3g} times as important to it as to all, "
-                f"and nothing changes: expected less than {1 / share:.3g}"
-            )
         of_whole = jax.tree.map(lambda r, f: (1 - share) * r + share * f, of_retain, of_forget)
         return of_whole, of_forget
+
+    def _warn_if_idle(self, problem: Problem) -> None:
+        """Warn where the sets' sizes alone tell that no weight can be important enough."""
+        forget, retain = (
+            len(needs_examples(name, getattr(problem, name)).label) for name in ("forget", "retain")
+        )
+        most = (forget + retain) / forget
+        if self.importance == "exact" and self.alpha >= most:
+            warn_user(
+                f"alpha={float(self.alpha):g}: no weight is more than {most:.3g} times as "
+                f"important to {forget} forget examples as to all {forget + retain}, so nothing "
+                f"changes: expected less than {most:.3g}"
+            )
 
     def _rows(self, examples: Examples) -> tuple[Any, ...]:
         """What the loss sees of examples."""

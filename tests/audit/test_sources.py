@@ -5,6 +5,7 @@ import pytest
 
 from jax_unlearn.audit import save_predictions
 from jax_unlearn.audit.records.sources import gather_sources
+from jax_unlearn.audit.records.stores import Sources
 from jax_unlearn.core import InputError, Outputs, Predictions
 
 
@@ -66,3 +67,19 @@ def test_an_unquoted_pattern_of_oracles_is_not_taken_for_a_method(folder):
 def test_a_pattern_without_a_file_is_refused(folder):
     with pytest.raises(InputError, match=r"no such file, bank, run or folder"):
         found(f"natmu={folder}/none-*.npz", oracles=f"{folder}/oracle-*.npz")
+
+
+@pytest.mark.parametrize(
+    ("text", "slug"),
+    [
+        ("class:3", "class-3"),
+        ("random:0.2,group=1/3", "random-0.2-group1-3"),
+        ("random:0.1,seed=3", "random-0.1-seed3"),
+        ("class:3-then-class:5", "class-3-then-class-5"),
+        # Of files a request may be called anything.
+        ("those with a hat", "those-with-a-hat"),
+        ("", "0123456789ab"),
+    ],
+)
+def test_a_requests_folder_is_called_as_in_a_run_of_it(text, slug):
+    assert Sources("0123456789abcdef", text).slug == slug

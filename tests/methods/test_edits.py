@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import warnings
 
 import chex
 import jax
@@ -44,6 +45,19 @@ def test_ssd_shrinks_weights_above_the_threshold_and_keeps_the_bits_of_those_bel
         shares.append(chosen.mean())
     assert 0 < max(shares) < 1
     chex.assert_trees_all_equal(after["batch_stats"], before["batch_stats"])
+
+
+@pytest.mark.parametrize("constructor", [ju.ssd, ju.lfssd])
+def test_a_part_of_the_data_so_large_that_no_weight_can_be_chosen_is_warned_of(constructor):
+    problem = small_problem()  # ten of seventy
+    with pytest.warns(UserWarning, match=r"^alpha=7: no weight is more than 7 times as important"):
+        after = edited(constructor(alpha=7.0), problem)
+    chex.assert_trees_all_equal(after, problem.variables)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        edited(constructor(alpha=6.99), problem)
+        # Of batches, sizes alone tell nothing.
+        edited(constructor(alpha=7.0, importance="batch", batch_size=10), problem)
 
 
 def test_the_importance_of_everything_lies_between_those_of_both_sets(lab):

@@ -1,8 +1,9 @@
-"""Where an audit may write: a new folder, or that of an earlier audit."""
+"""Where an audit may write: a new folder, or that of an earlier audit; a folder a request."""
 
 import pytest
 
-from experiments.audit.folder import check_is_audit
+from experiments.audit.folder import check_is_audit, folders_of
+from jax_unlearn.audit.records.stores import Sources
 from jax_unlearn.core import InputError
 
 
@@ -47,3 +48,10 @@ def test_a_folder_with_anything_else_is_refused(tmp_path, names, foreign):
     fill(tmp_path, *names)
     with pytest.raises(InputError, match=f"^out=.*: the folder holds '{foreign}', which is not of"):
         check_is_audit(tmp_path)
+
+
+def test_requests_of_one_short_name_have_folders_of_their_own():
+    texts = {"01" * 32: "ids:a/set.npy", "23" * 32: "ids:b/set.npy", "45" * 32: "class:3"}
+    found = [Sources(hash_, text) for hash_, text in texts.items()]
+    assert folders_of(found) == ["ids-set-01010101", "ids-set-23232323", "class-3"]
+    assert folders_of(found[:1]) == [""]

@@ -96,7 +96,8 @@ def test_each_step_may_have_a_method_of_its_own(path):
     arguments = [record.ingredients["method"]["arguments"] for record in (first, second)]
     assert [given["batch_size"] for given in arguments] == [10, 20]
     assert "title" not in second.outcome
-    (sources,) = gather_sources([], str(path), [], [TEXT])
+    before, sources = gather_sources([], str(path), [], [TEXT])
+    assert (before.text, sources.text) == ("class:0", TEXT)
     assert set(sources.methods) == {"finetune", RUM}
     assert display_name(RUM) == "gradient ascent, then fine-tune"
 
@@ -156,6 +157,7 @@ def test_a_run_of_two_requests_is_two_runs_by_hand(path):
         ("class:0-then-random:0.5", "sequence: step 2 (random) names"),
         ("class:0,1-then-class:1", "sequence: step 2 (class) names 20 of the images"),
         ("class:0-then-class:0-then-class:1", "sequence: step 2 (class)"),
+        ("class:0,1,2,3,4-then-class:5,6,7,8,9", "sequence: its 2 steps forget all 200 training"),
     ],
 )
 @pytest.mark.parametrize("main", [run_command.main, search_command.main, ablate_command.main])
