@@ -457,7 +457,7 @@ class Unlearner(Hyperparameters):
     batch_size: int = static(128)
 
     needs_retain: ClassVar[bool] = True
-    """Whether ``Problem.retain`` must be given."""
+    """Whether ``Problem.retain`` must be given; where it need not, it makes no difference."""
 
     whole_classes: ClassVar[bool] = False
     """Whether it forgets whole classes alone: none of their examples may be retained."""

@@ -141,4 +141,4 @@ def main() -> None:
         first = len(starting_settings(sys.argv[1:], begun).set)
         execute(command, console(), fixed=command.experiment.set[first:])
 
-    guarded(run)
+    guarded(run, warnings_later=True)

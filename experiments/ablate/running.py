@@ -85,8 +85,8 @@ def run_settings(
     fill = functools.partial(_fill, begins, bank, forgetting, method, starts, followed)
     with warnings.catch_warnings():
         warnings.simplefilter("once")  # What is said of an original would come for every setting.
-        # An ablation goes where a method collapses: such models are counted.
-        warnings.filterwarnings("ignore", message=".* collapsed by step")
+        # An ablation goes where a method collapses, or changes nothing: such models are counted.
+        warnings.filterwarnings("ignore", message=".* collapsed by step|.* so nothing changes")
         for alike in by_program(settings):
             try:
                 records |= fill(alike)

@@ -24,7 +24,7 @@ from ..shared.progress import phases
 from ..shared.writable import check_writable
 from . import __doc__ as description
 from .checking import check_again
-from .folder import check_is_audit, folders_of
+from .folder import check_is_audit, folders_of, remove_earlier
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class Command:
         empty takes those of the targets.
       original: .npz files of models trained on all data; none takes those of the bank or run.
       level: quick, standard, strong, or auto for the highest that the models allow.
-      requests: hashes or texts of the requests, such as class:3, of a sequence for all its steps;
+      requests: hashes or texts of the requests, such as class:3, a sequence with all its steps;
         none for all that have oracles. Names the request where the oracles are .npz files.
       out: folder of the results; one inside it for each request where there are several. New, or
         that of an earlier audit, which is replaced.
@@ -70,12 +70,15 @@ def execute(command: Command, terminal: Console) -> None:
         found = gather_sources(command.targets, command.oracles, command.original, command.requests)
     if not command.overwrite:
         check_is_audit(Path(command.out))
-    folders = [Path(command.out) / name for name in folders_of(found)]
+    names = folders_of(found)
+    folders = [Path(command.out) / name for name in names]
     for folder in folders:
         check_writable(folder)
     for sources, folder in zip(found, folders, strict=True):
         with phases(terminal) as phase:
             audit_one(sources, command.level, command.protocol, folder, terminal, phase)
+    if not command.overwrite:
+        remove_earlier(Path(command.out), names)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
-"""The folder of an audit: its name, and whether results may be written there."""
+"""The folder of an audit: its name, whether results may be written there, what they replace."""
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from jax_unlearn.audit.records.stores import Sources
@@ -16,10 +17,10 @@ def folders_of(found: Sequence[Sources]) -> list[str]:
     if len(found) == 1:
         return [""]
     names = [sources.slug for sources in found]
-    # Two files of ids may have one short name.
+    # Two files of ids may have one short name, and predictions made elsewhere none.
     return [
-        f"{name}-{sources.hash[:8]}" if names.count(name) > 1 else name
-        for name, sources in zip(names, found, strict=True)
+        f"{name}-{sources.hash[:8] or number}" if names.count(name) > 1 else name
+        for number, (name, sources) in enumerate(zip(names, found, strict=True))
     ]
 
 
@@ -35,6 +36,22 @@ def check_is_audit(folder: Path) -> None:
             f"out={str(folder)!r}: the folder holds {foreign[0]!r}, which is not of an audit; name "
             "another folder or pass --overwrite"
         )
+
+
+def remove_earlier(folder: Path, names: Collection[str]) -> None:
+    """Remove what an earlier audit left in a folder that :func:`check_is_audit` accepted.
+
+    Args:
+      folder: where several requests have folders, or one its results.
+      names: of the folders that were written now; '' for the folder itself.
+    """
+    for path in folder.iterdir():
+        own = path.name in WRITTEN
+        stale = "" not in names if own else path.name not in names and _is_audit(path)
+        if stale and path.is_dir():
+            shutil.rmtree(path)
+        elif stale:
+            path.unlink()
 
 
 def _is_audit(folder: Path) -> bool:

@@ -131,5 +131,6 @@ def main() -> None:
     guarded(
         lambda: execute(
             read_command(Command, "experiments.bank", description, first=used), console()
-        )
+        ),
+        warnings_later=True,
     )

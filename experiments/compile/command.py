@@ -21,7 +21,7 @@ from .compiling import prepare
 from .derived import derive
 from .findings import Findings
 from .jobs import PROGRAMS, edits
-from .measuring import Record
+from .measuring import COUNTING, Record
 from .restarting import is_again, is_of_this_command, make_room
 from .settings import Settings, settle
 from .tables import heading, markdown, notes, show
@@ -106,6 +106,7 @@ def _described(command: Command, settings: Settings) -> dict[str, Any]:
     execution = command.execution
     return {
         "experiment": to_json(settings.experiment),
+        "counting": COUNTING,
         "mesh": execution.mesh,
         "placement": execution.placement,
     }
@@ -138,4 +139,4 @@ def main() -> None:
         used = ("target", "programs", "batch")
         execute(read_command(Command, "experiments.compile", description, first=used), console())
 
-    guarded(run)
+    guarded(run, warnings_later=True)

@@ -11,6 +11,8 @@ from typing import Any
 
 import jax
 
+from jax_unlearn.engine.shapes import loop_length
+
 from ..shared.chip import Chip
 from .convolutions import Convolution, convolutions, flops
 from .hlo import parse
@@ -23,8 +25,11 @@ from .traffic import bytes_accessed, collectives, custom_calls, opcodes
 Record = dict[str, Any]
 """What is found of a program, as JSON values; of one device."""
 
+COUNTING = 2
+"""Version of how programs are counted; records of another are not gone on from."""
+
 STEPPING = ("scan", "bank")
-"""Programs whose outermost loop takes steps: what is counted is a step, and all before them."""
+"""Programs whose outermost loop takes steps: one of them is counted, and what comes before them."""
 
 
 def measure(
@@ -56,7 +61,9 @@ def measure(
     except Exception as error:  # the compilers raise their own, and have much to say
         return {"error": one_line(error), **record}
     record = {"error": None, "seconds": round(time.perf_counter() - start, 1), **record}
-    program = parse(compiled.as_text() or "", loops_once=1 if job.program in STEPPING else 0)
+    # The compilers leave no loop of a single step.
+    stepping = job.program in STEPPING and loop_length(lowered) > 1
+    program = parse(compiled.as_text() or "", loops_once=1 if stepping else 0)
     record |= costs(compiled, program) | memory(compiled) | describe(program, kernel)
     room, shares = chip.memory * chip.usable, record["memory"]
     fixed = shares["total"] - shares["temporaries"]

@@ -130,14 +130,14 @@ class Module:
     loops_once: float = 0
 
     def executed(self) -> Iterator[Executed]:
-        """Every instruction that runs, those of loops' bodies and conditions among them."""
-        waiting, seen = [(self.entry, 1, 0)], set()
+        """Every instruction that runs, those of loops' bodies and conditions among them.
+
+        One that is called from two places comes twice.
+        """
+        waiting = [(self.entry, 1, 0)]
         while waiting:
             name, times, level = waiting.pop()
-            if name in seen or name not in self.computations:
-                continue
-            seen.add(name)
-            within = self.computations[name]
+            within = self.computations.get(name, {})
             for instruction in within.values():
                 yield Executed(instruction, within, times)
                 if instruction.opcode not in RUN_INSIDE:
@@ -163,23 +163,42 @@ class Module:
         """How often a loop's body runs; 1 where the program does not tell.
 
         A GPU's compiler writes it down. A TPU's leaves it to be read off, as of ``jax.lax.scan``:
-        its condition compares what it counts, one by one, with a whole number.
+        its condition compares what its body counts, one by one, with a whole number.
         """
         known = _TRIPS.search(loop.rest)
         if known:
             return int(known[1])
-        named = re.search(r"\bcondition=%?([\w.\-]+)", loop.rest)
-        condition = self.computations.get(named[1], {}) if named else {}
-        compare = next((one for one in condition.values() if one.is_root), None)
+        condition, body = (self._named(loop, role) for role in ("condition", "body"))
+        compare, carried, made = _root(condition), within[loop.operands[0]], _root(body)
         if compare is None or compare.opcode != "compare" or "direction=LT" not in compare.rest:
             return 1
-        count, limit = (_whole_number(name, condition) for name in compare.operands)
+        limit = _whole_number(compare.operands[1], condition)
         place = re.search(r"\bindex=(\d+)", condition[compare.operands[0]].rest)
-        carried = within[loop.operands[0]]
-        if count is not None or limit is None or place is None or carried.opcode != "tuple":
+        if limit is None or place is None or made is None:
+            return 1
+        if carried.opcode != "tuple" or made.opcode != "tuple":
             return 1
         start = _whole_number(carried.operands[int(place[1])], within)
-        return 1 if start is None else max(limit - start, 0)
+        if start is None or not _is_one_more(made.operands[int(place[1])], body):
+            return 1
+        return max(limit - start, 0)
+
+    def _named(self, loop: Instruction, role: str) -> Computation:
+        """A loop's condition or body."""
+        found = re.search(rf"\b{role}=%?([\w.\-]+)", loop.rest)
+        return self.computations.get(found[1], {}) if found else {}
+
+
+def _root(computation: Computation) -> Instruction | None:
+    return next((one for one in computation.values() if one.is_root), None)
+
+
+def _is_one_more(name: str, within: Computation) -> bool:
+    """Whether a value is what something makes of another by adding one."""
+    made = within.get(name)
+    if made is None or made.opcode != "add":
+        return False
+    return 1 in (_whole_number(operand, within) for operand in made.operands)
 
 
 def _whole_number(name: str, within: Computation) -> int | None:

@@ -32,7 +32,7 @@ def bound(flops: float, moved: float, *, peak: float, bandwidth: float) -> Bound
 
 
 def largest_batch(fixed: float, per_row: float, room: float, multiple: int) -> int | None:
-    """Rows that fit, where memory grows in proportion to them; None where none was needed for any.
+    """Rows that fit, where memory grows in proportion to them; None where a row takes none.
 
     Args:
       fixed: bytes of a device that do not depend on the batch.

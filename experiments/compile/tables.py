@@ -133,8 +133,8 @@ def heading(experiment: Experiment, made: Mapping[str, Any]) -> str:
             "# Compiled, not run",
             f"{on}, requests {requests}; "
             "the batch stands behind each program's name. A largest batch with ~ is an estimate; - "
-            "says that what this batch needs lies in the chip's own memory, which tells nothing of "
-            "larger ones.",
+            "says that this batch takes no memory beside the weights' and a chip's own, which "
+            "tells nothing of larger ones.",
             f"`{made['command']}`, {made['date']}; {escape(versions)}",
             "",
         ]

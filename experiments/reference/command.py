@@ -114,4 +114,7 @@ def _found(bank: Bank, members: Iterable[Member]) -> list[Record]:
 
 def main() -> None:
     """Read the command line and write the file."""
-    guarded(lambda: execute(read_command(Command, "experiments.reference", description), console()))
+    guarded(
+        lambda: execute(read_command(Command, "experiments.reference", description), console()),
+        warnings_later=True,
+    )

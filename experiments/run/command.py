@@ -142,4 +142,7 @@ def execute(command: Command, terminal: Console) -> None:
 
 def main() -> None:
     """Read the command line and run."""
-    guarded(lambda: execute(read_command(Command, "experiments.run", description), console()))
+    guarded(
+        lambda: execute(read_command(Command, "experiments.run", description), console()),
+        warnings_later=True,
+    )

@@ -127,5 +127,6 @@ def main() -> None:
     guarded(
         lambda: execute(
             read_command(Command, "experiments.search", description, first=used), console()
-        )
+        ),
+        warnings_later=True,
     )

@@ -122,7 +122,7 @@ class Bench:
         plan = self._plan
         with warnings.catch_warnings(), deferred() as interrupted:
             # A search goes where methods collapse: they are counted.
-            warnings.filterwarnings("ignore", message=".* collapsed by step")
+            warnings.filterwarnings("ignore", message=".* collapsed by step|.* so nothing changes")
             return run_many(
                 specs,
                 mesh=plan.mesh,

@@ -22,10 +22,17 @@ INTERRUPTED = (130, 143)
 """Exit codes after SIGINT (Ctrl-C) and SIGTERM."""
 
 
-def guarded(main: Callable[[], None]) -> None:
-    """Run a command: exit code 2 and one line on a user's error, 130 on SIGINT, 143 on SIGTERM."""
+def guarded(main: Callable[[], None], *, warnings_later: bool = False) -> None:
+    """Run a command: exit code 2 and one line on a user's error, 130 on SIGINT, 143 on SIGTERM.
+
+    Args:
+      main: the command.
+      warnings_later: whether it checks much before it begins, which it says by
+        :func:`.waiting.tell_warnings`; until then its warnings wait.
+    """
+    later = warnings_wait() if warnings_later else contextlib.nullcontext()
     try:
-        with acting(), _only_our_own_words(), warnings_wait():
+        with acting(), _only_our_own_words(), later:
             main()
     except InputError as error:
         _tell(f"error: {as_called(str(error))}")

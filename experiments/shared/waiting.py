@@ -3,7 +3,7 @@
 import contextlib
 import contextvars
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -12,10 +12,14 @@ from jax_unlearn.core import InputError
 
 
 class _Waiting:
-    """Warnings that are kept back until the command has begun."""
+    """Warnings that are kept back until the command has begun.
 
-    def __init__(self) -> None:
-        self.show = warnings.showwarning
+    Attributes:
+      show: what shows a warning; never another's :meth:`take`, which may wait for longer.
+    """
+
+    def __init__(self, around: "_Waiting | None") -> None:
+        self.show: Callable[..., None] = around.show if around else warnings.showwarning
         self.kept: list[tuple[Any, Any]] = []
         self.begun = False
 
@@ -51,7 +55,7 @@ def warnings_wait() -> Iterator[None]:
 
     Where it ends with a refusal, what was kept back is not told.
     """
-    waiting = _Waiting()
+    waiting, before = _Waiting(_current.get()), warnings.showwarning
     token = _current.set(waiting)
     warnings.showwarning = waiting.take
     try:
@@ -64,7 +68,7 @@ def warnings_wait() -> Iterator[None]:
     else:
         waiting.tell()
     finally:
-        warnings.showwarning = waiting.show
+        warnings.showwarning = before
         _current.reset(token)
 
 

@@ -185,6 +185,12 @@ def lower_scan(shapes: RunShapes, layout: Layout) -> jax.stages.Lowered:
     )
 
 
+def loop_length(lowered: jax.stages.Lowered) -> int:
+    """Steps of the loop that :func:`lower_scan` made."""
+    rows = lowered.args_info[0][3]
+    return int(rows.shape[-2])
+
+
 def lower_draw(shapes: RunShapes, layout: Layout) -> jax.stages.Lowered:
     """The program that draws a step's batch from the data on the device."""
     shapes = _padded(shapes, layout)

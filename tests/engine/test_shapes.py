@@ -74,6 +74,15 @@ def test_shapes_and_shardings_are_those_that_a_run_passes(record, data, models, 
         assert same == static
 
 
+@pytest.mark.parametrize("models", [1, 2])
+def test_a_loops_length_is_read_off_it(models):
+    found, layout = shapes.run_shapes(method(), small_problem()), Layout(ju.make_mesh(1, models))
+    count = len(found.batches)
+    assert count > 1
+    layout = dataclasses.replace(layout, stacked=models > 1)
+    assert shapes.loop_length(shapes.lower_scan(found, layout)) == count
+
+
 def test_an_evaluation_is_that_of_predict_logits(monkeypatch):
     problem, layout = small_problem(), Layout(ju.make_mesh(4))
     recorded = Recorded(predict.batch_logits)

@@ -22,7 +22,7 @@ from jax_unlearn.audit.records.stores import (
 )
 from jax_unlearn.bank import ids_digest
 from jax_unlearn.core import InputError, Predictions
-from jax_unlearn.data.request_sequences import with_steps
+from jax_unlearn.data.request_sequences import steps_of
 
 
 def gather_sources(
@@ -37,8 +37,9 @@ def gather_sources(
       oracles: a bank, a run's folder or ``.npz`` files; '' takes those of the targets. In a folder
         where some files are called oracle, others are originals and methods by their names.
       originals: ``.npz`` files or folders of them; none takes those of the bank or run.
-      requests: hash, its beginning, or text of each request, of a sequence for all its steps;
-        none for all that have oracles. A name for the request where the oracles are files.
+      requests: hash, its beginning, or text of each request, with the steps of a sequence that
+        come before; none for all that have oracles. A name for the request where the oracles are
+        files.
 
     Raises:
       InputError: if something is not there, or nothing is left to audit.
@@ -108,20 +109,25 @@ def _chosen(found: list[Sources], requests: Sequence[str]) -> list[Sources]:
         found[0].text = requests[0]
         return found
     kept: list[Sources] = []
-    # Of a sequence every step is audited.
-    for request in with_steps(requests):
+    for request in requests:
         mine = [
             s
             for s in found
             if request in (s.text, s.slug) or (s.hash and s.hash.startswith(request))
         ]
-        if not mine and request in requests:
+        if not mine:
             raise InputError(
                 f"requests={request!r}: expected one of {', '.join(sorted(s.text for s in found))}"
                 ", the requests that have oracles"
             )
-        kept += [sources for sources in mine if sources not in kept]
+        # Of a sequence every step is audited.
+        before = [s for one in mine for text in steps_of(one.text)[:-1] for s in _of(text, found)]
+        kept += [sources for sources in (*before, *mine) if sources not in kept]
     return kept
+
+
+def _of(text: str, found: Sequence[Sources]) -> list[Sources]:
+    return [sources for sources in found if sources.text == text]
 
 
 def _sets(predictions: Predictions) -> tuple[str, str, int]:

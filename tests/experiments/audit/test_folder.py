@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.audit.folder import check_is_audit, folders_of
+from experiments.audit.folder import check_is_audit, folders_of, remove_earlier
 from jax_unlearn.audit.records.stores import Sources
 from jax_unlearn.core import InputError
 
@@ -55,3 +55,26 @@ def test_requests_of_one_short_name_have_folders_of_their_own():
     found = [Sources(hash_, text) for hash_, text in texts.items()]
     assert folders_of(found) == ["ids-set-01010101", "ids-set-23232323", "class-3"]
     assert folders_of(found[:1]) == [""]
+
+
+def test_requests_of_predictions_made_elsewhere_have_folders_of_their_own():
+    found = [Sources("", "a request without a name") for _ in range(2)]
+    assert folders_of(found) == ["a-request-without-a-name-0", "a-request-without-a-name-1"]
+
+
+def names(folder):
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_an_earlier_audit_left_is_removed_and_nothing_else(tmp_path):
+    whole = fill(tmp_path / "whole", *AUDIT)
+    fill(whole / "class-3", *AUDIT)
+    fill(whole / "class-5", *AUDIT)
+    (whole / "notes").mkdir()
+    (whole / "notes" / "mine.txt").write_text("")
+    remove_earlier(whole, ["class-3", "class-4"])
+    assert names(whole) == {f"class-3/{name}" for name in AUDIT} | {"notes/mine.txt"}
+    single = fill(tmp_path / "single", *AUDIT)
+    fill(single / "class-3", *AUDIT)
+    remove_earlier(single, [""])
+    assert names(single) == set(AUDIT)

@@ -81,7 +81,7 @@ LOOPS = """HloModule loops
   %p = (s32[], f32[8]) parameter(0)
   %i = s32[] get-tuple-element(%p), index=0
   %x = f32[8]{0} get-tuple-element(%p), index=1
-  %one = s32[] constant(1)
+  %one = s32[] constant(STEP)
   %next = s32[] add(%i, %one)
   %all = f32[8]{0} all-reduce(%x), to_apply=%sum
   ROOT %t = (s32[], f32[8]) tuple(%next, %all)
@@ -121,6 +121,10 @@ ENTRY %main (s: s32[], x: f32[8]) -> (s32[], f32[8]) {
 def exchanges(loops_once=0, **given):
     text = LOOPS
     default = {"start": "0", "limit": "7", "direction": "LT", "condition": "%forever", "outer": ""}
+    default |= {"step": "1"}
+    if given.pop("again", None):
+        loop = "%inner = (s32[], f32[8]) while(%t), condition=%until, body=%within"
+        text = text.replace(f"ROOT {loop}", f"{loop}\n  ROOT {loop.replace('inner', 'other')}")
     for name, value in (default | given).items():
         text = text.replace(name.upper(), value)
     return collectives(parse(text, loops_once=loops_once))["all-reduce"]
@@ -137,7 +141,15 @@ def test_loops_in_loops_count_as_often_as_they_run_where_the_program_tells():
     # Of an argument nobody knows where it starts; `within` is the body that counts.
     assert exchanges(condition="%until")["count"] == 7
     assert exchanges(direction="NE")["count"] == 1
+    assert exchanges(direction="GT")["count"] == 1
     assert exchanges(limit="-1")["count"] == 0
+    # It counts otherwise than one by one.
+    assert exchanges(step="2")["count"] == 1
+
+
+def test_what_is_called_from_two_places_runs_twice():
+    twice = exchanges(outer='backend_config={"known_trip_count":{"n":"3"}}', again="x")
+    assert twice["count"] == 3 * (7 + 7)
 
 
 def test_a_compilers_own_count_is_of_a_body_once_and_grows_as_ours():

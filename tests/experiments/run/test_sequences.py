@@ -98,6 +98,9 @@ def test_each_step_may_have_a_method_of_its_own(path):
     assert "title" not in second.outcome
     before, sources = gather_sources([], str(path), [], [TEXT])
     assert (before.text, sources.text) == ("class:0", TEXT)
+    for other in (sources.hash, sources.hash[:10], sources.slug):
+        assert gather_sources([], str(path), [], [other]) == [before, sources]
+    assert gather_sources([], str(path), [], ["class:0"]) == [before]
     assert set(sources.methods) == {"finetune", RUM}
     assert display_name(RUM) == "gradient ascent, then fine-tune"
 

@@ -56,13 +56,35 @@ def test_what_waits_at_the_end_is_told_also_where_something_else_fails(told, err
     assert texts(told) == ["before"]
 
 
+def test_a_command_inside_another_tells_its_own(told):
+    with warnings_wait():
+        warn("of the outer")
+        with warnings_wait():
+            warn("of the inner")
+            assert not told
+            tell_warnings()
+            assert texts(told) == ["of the inner"]
+            warn("later")
+            assert texts(told) == ["of the inner", "later"]
+        assert texts(told) == ["of the inner", "later"]
+    assert texts(told) == ["of the inner", "later", "of the outer"]
+
+
+def test_a_command_that_begins_at_once_tells_at_once(told):
+    def warns():
+        warn("now")
+        assert texts(told) == ["now"]
+
+    guarded(warns)
+
+
 def test_a_refusal_is_alone(told, capsys):
     def refused():
         warn("of a setting that is never used")
         raise InputError("batch_size=0: expected more")
 
     with pytest.raises(SystemExit) as ended:
-        guarded(refused)
+        guarded(refused, warnings_later=True)
     assert ended.value.code == 2
     assert not told
     assert capsys.readouterr().err == "error: batch_size=0: expected more\n"
@@ -75,7 +97,7 @@ def test_a_refusal_after_the_beginning_leaves_what_was_told(told, capsys):
         raise InputError("learning_rate=9: nothing was learned")
 
     with pytest.raises(SystemExit):
-        guarded(refused)
+        guarded(refused, warnings_later=True)
     assert texts(told) == ["smaller batches"]
     assert capsys.readouterr().err == "error: learning_rate=9: nothing was learned\n"
 
