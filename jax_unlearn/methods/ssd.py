@@ -124,6 +124,8 @@ class SSD(Edit):
             len(needs_examples(name, getattr(problem, name)).label) for name in ("forget", "retain")
         )
         most = (forget + retain) / forget
+        if isinstance(self.alpha, jax.core.Tracer):
+            return
         if self.importance == "exact" and self.alpha >= most:
             warn_user(
                 f"alpha={float(self.alpha):g}: no weight is more than {most:.3g} times as "

@@ -253,7 +253,7 @@ def test_steps_that_share_an_image_are_refused(dataset):
 
 
 def test_steps_together_leave_something(dataset):
-    with pytest.raises(InputError, match=r"forgets 60 of 60"):
+    with pytest.raises(InputError, match=r"^sequence: its 3 steps forget all 60"):
         make_request("class:0-then-class:1-then-class:2", dataset)
 
 

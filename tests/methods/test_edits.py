@@ -60,6 +60,12 @@ def test_a_part_of_the_data_so_large_that_no_weight_can_be_chosen_is_warned_of(c
         edited(constructor(alpha=7.0, importance="batch", batch_size=10), problem)
 
 
+def test_an_edit_can_be_traced_for_its_alpha():
+    problem = small_problem()
+    traced = jax.jit(lambda alpha: ju.ssd(alpha=alpha).edit(KEY, problem))(1.0)
+    chex.assert_trees_all_close(traced, ju.ssd(alpha=1.0).edit(KEY, problem), rtol=1e-5)
+
+
 def test_the_importance_of_everything_lies_between_those_of_both_sets(lab):
     whole, forget = ju.ssd().importances(lab.problem)
     swapped = dataclasses.replace(lab.problem, forget=lab.problem.retain, retain=lab.problem.forget)
