@@ -120,13 +120,13 @@ class SSD(Edit):
 
     def _warn_if_idle(self, problem: Problem) -> None:
         """Warn where the sets' sizes alone tell that no weight can be important enough."""
+        if self.importance != "exact" or isinstance(self.alpha, jax.core.Tracer):
+            return
         forget, retain = (
             len(needs_examples(name, getattr(problem, name)).label) for name in ("forget", "retain")
         )
         most = (forget + retain) / forget
-        if isinstance(self.alpha, jax.core.Tracer):
-            return
-        if self.importance == "exact" and self.alpha >= most:
+        if self.alpha >= most:
             warn_user(
                 f"alpha={float(self.alpha):g}: no weight is more than {most:.3g} times as "
                 f"important to {forget} forget examples as to all {forget + retain}, so nothing "
