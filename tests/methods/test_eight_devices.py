@@ -24,12 +24,14 @@ test, *names = sys.argv[1:]
 code = pytest.main(["-q", "-p", "no:cacheprovider", "-k", "8", test])
 
 import jax
-from jax_unlearn import METHODS, testing
+from jax_unlearn import METHODS
+from jax_unlearn.testing.battery import Battery
+from jax_unlearn.testing.runs import devices_agree
 
 assert jax.device_count() == 8
 for name in names:
     arguments = {"max_steps": 4} if name == "mumis" else {}
-    testing._devices_agree(testing._battery(METHODS[name], arguments))
+    devices_agree(Battery.of(METHODS[name], arguments))
     print(name)
 raise SystemExit(code)
 """

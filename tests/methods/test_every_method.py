@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import jax_unlearn as ju
-from jax_unlearn import testing
 from jax_unlearn.core import InputError
 from jax_unlearn.methods import Paired
 from jax_unlearn.testing import check_method
+from jax_unlearn.testing.battery import Battery, floats
 
 # Longer where a shorter run would show too little.
 SHORT = {
@@ -95,11 +95,11 @@ def test_the_battery(name):
 # Op by op a step takes as long to compile as half a battery: one method for each way of taking it.
 @pytest.mark.parametrize("name", ["finetune", "bad_teacher", "salun", "natmu", "mumis"])
 def test_a_step_that_is_not_compiled_gives_what_a_compiled_one_gives(name):
-    battery = testing._battery(ju.METHODS[name], SHORT[name])
+    battery = Battery.of(ju.METHODS[name], SHORT[name])
     model, (state, batch, info) = battery.problem.model, battery.first
     compiled, reported = battery.step(battery.unlearner, state, batch, info)
     plain, scalars = battery.unlearner.step(model, state, batch, info)
-    chex.assert_trees_all_close(*map(testing._floats, (plain, compiled)), rtol=1e-4, atol=1e-5)
+    chex.assert_trees_all_close(*map(floats, (plain, compiled)), rtol=1e-4, atol=1e-5)
     chex.assert_trees_all_close(dict(scalars), dict(reported), rtol=1e-4, atol=1e-6)
 
 
