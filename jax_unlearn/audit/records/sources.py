@@ -23,6 +23,7 @@ from jax_unlearn.audit.records.stores import (
 from jax_unlearn.bank import ids_digest
 from jax_unlearn.core import InputError, Predictions
 from jax_unlearn.data.request_sequences import steps_of
+from jax_unlearn.warn import warn_user
 
 
 def gather_sources(
@@ -38,8 +39,8 @@ def gather_sources(
         where some files are called oracle, others are originals and methods by their names.
       originals: ``.npz`` files or folders of them; none takes those of the bank or run.
       requests: hash, its beginning, or text of each request, with the steps of a sequence that
-        come before; none for all that have oracles. A name for the request where the oracles are
-        files.
+        come before; none for all that have oracles. A warning says which of them are not there.
+        A name for the request where the oracles are files.
 
     Raises:
       InputError: if something is not there, or nothing is left to audit.
@@ -87,6 +88,8 @@ def gather_sources(
             f"targets={list(targets)}: no unlearned model of {', '.join(s.text for s in found)}; "
             "name a run's folder, a bank or .npz files"
         )
+    if requests and (bare := [s.text for s in found if not s.methods]):
+        warn_user(f"requests={', '.join(bare)!r}: no unlearned model there, so left out")
     for sources in kept:
         sources.original, sources.oracle = by_seed(sources.original), by_seed(sources.oracle)
         sources.methods = {name: by_seed(items) for name, items in sources.methods.items()}
@@ -121,7 +124,13 @@ def _chosen(found: list[Sources], requests: Sequence[str]) -> list[Sources]:
                 ", the requests that have oracles"
             )
         # Of a sequence every step is audited.
-        before = [s for one in mine for text in steps_of(one.text)[:-1] for s in _of(text, found)]
+        steps = [text for one in mine for text in steps_of(one.text)[:-1]]
+        before = [sources for text in steps for sources in _of(text, found)]
+        if missing := set(steps) - {sources.text for sources in before}:
+            warn_user(
+                f"requests={request!r}: {', '.join(sorted(missing))}, fulfilled on its way, has no "
+                "oracles there and is left out"
+            )
         kept += [sources for sources in (*before, *mine) if sources not in kept]
     return kept
 

@@ -1,6 +1,8 @@
 """Requests that come one after another, as commands are asked for them."""
 
 import json
+import re
+import shutil
 
 import numpy as np
 import pytest
@@ -70,6 +72,23 @@ def test_each_step_is_audited_against_its_own_oracles(path):
         assert set(oracle.test.label[oracle.test_forgotten]) == forgotten
     assert found["class:0"].oracle[0].path != found[TEXT].oracle[0].path
     assert found["class:0"].original[0].path == found[TEXT].original[0].path
+
+
+@pytest.mark.parametrize(
+    ("kind", "warning"),
+    [
+        ("oracle", f"requests='{TEXT}': class:0, fulfilled on its way, has no oracles there"),
+        ("unlearned", "requests='class:0': no unlearned model there, so left out"),
+    ],
+)
+def test_a_step_that_a_bank_lacks_is_left_out_of_its_audit_and_said(path, tmp_path, kind, warning):
+    copy = shutil.copytree(path, tmp_path / "bank")
+    bank, by_text, _ = records(copy)
+    for record in bank.records(kind, by_text["class:0"]):
+        shutil.rmtree(copy / "models" / record.address)
+    with pytest.warns(UserWarning, match=re.escape(warning)):
+        (sources,) = gather_sources([], str(copy), [], [TEXT])
+    assert sources.text == TEXT
 
 
 def test_the_second_step_goes_on_from_the_model_that_the_first_left(path):
