@@ -13,6 +13,8 @@ from jax_unlearn.files import write_whole
 
 from ..shared.command import console, guarded
 from ..shared.config_json import to_json
+from ..shared.execution import Execution
+from ..shared.naming import as_typed
 from ..shared.reading import ExperimentCommand, read_command
 from ..shared.waiting import tell_warnings
 from ..shared.writable import check_writable
@@ -35,11 +37,11 @@ class Command(ExperimentCommand):
 
     Attributes:
       target: what to compile for, PLATFORM:CHIP:TOPOLOGY: gpu:h100:8, tpu:v5e:2x2, tpu:v4:2x2x2.
-      programs: which programs: step; scan, the compiled loop; pass, what a one-shot edit does with
-        a chunk of a data set; evaluation; bank, models side by side; plain, a training step of the
-        same network in flax's own layers.
+      programs: step, scan, pass, evaluation, bank, plain; a scan is the compiled loop of steps, a
+        pass what a one-shot edit does with a chunk of a data set, a bank models side by side, plain
+        a training step of the same network in flax's own layers.
       batch: rows of every step, of training and of all methods; 0 leaves each its own.
-      fit: compile each program's largest batch, too, to confirm it.
+      fit: find each program's largest batch; by compiling a few, to within two percent.
       out: folder of what is found; new, or one that the same settings began.
       overwrite: begin anew in a folder of other settings.
     """
@@ -63,18 +65,19 @@ def execute(command: Command, terminal: Console) -> None:
     targets = [parse_target(text) for text in command.target]
     for target in targets:
         check_compiler(target)
-    command.execution.validate()
+    _check_execution(command.execution)
     settings = settle(command.experiment, batch=command.batch)
     say = partial(terminal.print, markup=False, highlight=False, soft_wrap=True)
     out = pathlib.Path(command.out)
-    prepared = {
-        target.text: prepare(settings, target, command.execution, command.programs)
-        for target in targets
-    }
+    prepared = {}
+    for target in targets:
+        with as_typed(f"target={target.text!r}" if len(targets) > 1 else ""):
+            prepared[target.text] = prepare(settings, target, command.execution, command.programs)
     if not any(compiling.jobs for compiling in prepared.values()):
         raise InputError(
-            f"programs={command.programs}: these settings have none: edits alone have a pass, data "
-            "on the host no loop; ask for others with --programs"
+            f"programs={command.programs}: these settings have none: edits alone have a pass, and "
+            "there is no loop with --loop python or data on the host; ask for others with "
+            "--programs"
         )
     anew = command.overwrite and not is_of_this_command(out / "compile.json")
     findings = Findings(out, _described(command, settings), overwrite=anew)
@@ -85,12 +88,16 @@ def execute(command: Command, terminal: Console) -> None:
     for text, compiling in prepared.items():
         records = findings.of(text)
         for job in compiling.jobs:
-            if findings.lacks(text, job.name, again=is_again()):
+            if findings.lacks(text, job.name, again=is_again(), fit=command.fit):
                 # Not before the first: every process must come further.
                 if compiled:
                     make_room()
                 compiled = True
-                known = {name: record for name, record in records.items() if name != job.name}
+                known = {
+                    name: record
+                    for name, record in records.items()
+                    if name != job.name and (record.get("confirmed") or not command.fit)
+                }
                 with findings.attempt(text, job.name):
                     records[job.name] = compiling.compile(job, fit=command.fit, known=known)
                 findings.write()
@@ -99,6 +106,19 @@ def execute(command: Command, terminal: Console) -> None:
         findings.totals[text] = totals(settings, steps, records)
         findings.write()
     _report(settings, findings, out, terminal)
+    asked = [findings.of(text)[job.name] for text, each in prepared.items() for job in each.jobs]
+    if failed := sum(record["error"] is not None for record in asked):
+        say(f"{failed} of {len(asked)} programs are not compiled")
+        raise SystemExit(1)
+
+
+def _check_execution(execution: Execution) -> None:
+    """Raise InputError for a value out of range, and for what only a run that executes heeds."""
+    execution.validate()
+    for name in ("profile", "coordinator", "num_processes", "process_id"):
+        if (given := getattr(execution, name)) is not None:
+            flag = name.replace("_", "-")
+            raise InputError(f"{name}={given!r}: has no effect, nothing runs; leave out --{flag}")
 
 
 def _described(command: Command, settings: Settings) -> dict[str, Any]:

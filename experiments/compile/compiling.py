@@ -57,29 +57,35 @@ class Compiling:
         record = self._measure(job, known)
         if "same_as" in record:
             return record
+        sizes = {job.batch: math.inf}
         name, where = self.settings.experiment.network.name, self.chip.name
         if record["error"] is not None:
             if NO_ROOM in record["error"] and NO_ROOM in str(self._measure_one(job)["error"]):
                 check_one_image(name, math.inf, self.room, where=where)
             return record
+        sizes[job.batch] = record["memory"]["total"]
         if record["memory"]["total"] > self.room:
             # Gradients, too, lie in temporaries, and they are as large with one image.
             one = self._measure_one(job)
             refused = one["error"] is not None and NO_ROOM in one["error"]
             needed = math.inf if refused else one["memory"]["total"]
             check_one_image(name, needed, self.room, where=where)
+            sizes[one["batch"]] = needed
             rows = job.batch - one["batch"]
             per_row = (record["memory"]["total"] - needed) / rows if rows else 0.0
             fixed = needed - per_row * one["batch"]
             record["largest_batch"] = largest_batch(fixed, per_row, self.room, job.shards)
-        if fit and record["largest_batch"]:
+        if fit:
 
-            def fits(batch: int) -> bool:
+            def needs(batch: int) -> float:
                 found = self._measure(dataclasses.replace(job, batch=batch))
-                return found["error"] is None and found["memory"]["total"] <= self.room
+                return math.inf if found["error"] is not None else found["memory"]["total"]
 
-            most = confirmed_batch(fits, record["largest_batch"], job.shards)
-            record |= {"largest_batch": most, "confirmed": True}
+            guess = record["largest_batch"]
+            # Where a row takes no memory of its own, more of them tell what they take.
+            guess = 2 * job.batch if guess is None else guess
+            most, least = confirmed_batch(needs, sizes, guess, self.room, job.shards)
+            record |= {"largest_batch": most, "refused_batch": least, "confirmed": True}
         return record
 
     def _measure_one(self, job: Job) -> Record:
@@ -123,5 +129,12 @@ def prepare(
     check_state(settings, compiling.room, where=chip.name)
     if on_device:
         shares = together.batch_shards if split else 1
-        check_data(settings.training(), compiling.room, where=chip.name, shares=shares)
+        check_data(
+            settings.training(),
+            compiling.room,
+            where=chip.name,
+            placement=execution.placement,
+            shares=shares,
+            others="sharded or host" if len(devices) > 1 and not split else "host",
+        )
     return compiling

@@ -31,7 +31,7 @@ class Findings:
 
     def __init__(self, folder: pathlib.Path, settings: Mapping[str, Any], *, overwrite: bool):
         self._file = folder / "compile.json"
-        self._now = {"settings": dict(settings), **provenance()}
+        self._now = {"settings": dict(settings), **provenance(), "before": []}
         self._now["versions"] |= {name: v for name in COMPILERS if (v := _version(name))}
         self.records: dict[str, dict[str, Record]] = {}
         self.totals: dict[str, dict[str, Any]] = {}
@@ -46,6 +46,7 @@ class Findings:
             mine, theirs = (of["versions"] for of in (self._now, found))
             same = same and all(theirs.get(n, v) == v for n, v in mine.items())
             records, totals = dict(found["programs"]), dict(found["totals"])
+            before = _commands(found, self._now["command"])
             for record in (one for of_target in records.values() for one in of_target.values()):
                 _check_record(record)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -59,18 +60,19 @@ class Findings:
                 "name another folder or pass --overwrite"
             )
         self._now["versions"] = {**theirs, **mine}
+        self._now["before"] = before
         self.records, self.totals = records, totals
 
     @property
     def made(self) -> Mapping[str, Any]:
-        """Command, date and versions."""
+        """Command, date and versions, and under ``before`` the other commands that were given."""
         return self._now
 
     def of(self, target: str) -> dict[str, Record]:
         """Records of a target by program; to be added to."""
         return self.records.setdefault(target, {})
 
-    def lacks(self, target: str, name: str, *, again: bool = False) -> bool:
+    def lacks(self, target: str, name: str, *, again: bool = False, fit: bool = False) -> bool:
         """Whether a program is still to be compiled.
 
         One that ends the process is tried twice, another that the compiler refuses once more at
@@ -80,23 +82,29 @@ class Findings:
           target: the devices.
           name: the program.
           again: whether this start follows another by itself.
+          fit: whether its largest batch is to be confirmed, too.
         """
         record = self.of(target).get(name)
-        if record is None or record["error"] is None:
-            return record is None
+        if record is None:
+            return True
+        if record["error"] is None:
+            return fit and not record.get("confirmed")
         return record["attempts"] < TRIES if record["error"] == CRASHED else not again
 
     @contextlib.contextmanager
     def attempt(self, target: str, name: str) -> Iterator[None]:
         """Leave a word for who starts again where a compiler's crash ends the process inside."""
         records = self.of(target)
-        before = records.get(name, {}).get("attempts", 0)
+        earlier = records.get(name)
+        before = (earlier or {}).get("attempts", 0)
         records[name] = {"error": CRASHED, "attempts": before + 1}
         self.write()
         try:
             yield
         except BaseException:
             del records[name]
+            if earlier and earlier["error"] is None:
+                records[name] = earlier
             self._withdraw()
             raise
 
@@ -119,6 +127,13 @@ class Findings:
                 f"out={str(self._file.parent)!r}: {error.strerror}; expected a folder that can be "
                 "written to"
             ) from error
+
+
+def _commands(found: Mapping[str, Any], now: str) -> list[dict[str, str]]:
+    """The commands that an earlier file names, with their dates, without the one that is given."""
+    given = [*found.get("before", []), found]
+    named = {str(one["command"]): str(one["date"]) for one in given}
+    return [{"command": c, "date": date} for c, date in named.items() if c != now]
 
 
 def _check_record(record: Mapping[str, Any]) -> None:

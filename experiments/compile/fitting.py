@@ -1,7 +1,7 @@
 """The largest batch that fits, confirmed by compiling; and what fits no device at all."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jax
 
@@ -11,57 +11,94 @@ from jax_unlearn.engine.shapes import state_shapes
 from ..shared.network import bytes_of
 from .settings import Settings
 
-TRIES = 4
+TRIES = 5
 """Programs that a search compiles at most."""
 
+PRECISION = 0.02
+"""A search ends where the largest batch that fits and the smallest that does not are so near."""
+
 STEP = 0.9
-"""Between a batch that is tried and the next: this factor downwards, one over it upwards."""
+"""What a batch is multiplied by of which the compiler says no more than that it does not fit."""
 
 
-def confirmed_batch(fits: Callable[[int], bool], guess: int, multiple: int) -> int:
-    """The largest of a few batches that fits: from the guess on upwards, or else downwards.
+def confirmed_batch(
+    needs: Callable[[int], float],
+    known: Mapping[int, float],
+    guess: int,
+    room: float,
+    multiple: int,
+) -> tuple[int, int | None]:
+    """Find the largest batch that fits, by compiling where it should lie.
 
-    It is 0 where none of them does.
+    Memory grows nearly in proportion to the batch: the next to be tried lies on the line through
+    the two that are known nearest to the room.
 
     Args:
-      fits: whether a program of a batch compiles and has room.
+      needs: bytes of a device that the program of a batch takes; infinite where the compiler
+        refuses it.
+      known: the same of batches that are compiled already, at least one.
       guess: rows of the first that is tried.
+      room: bytes that a device has.
       multiple: number of devices that share a batch.
+
+    Returns:
+      The largest batch that was found to fit, 0 where none was, and the smallest that was found not
+      to, None where none was.
     """
-    batch, most = guess, 0
+    found = dict(known)
     for _ in range(TRIES):
-        if batch < multiple:
+        most, least = _between(found, room)
+        top = math.inf if least is None else least
+        if top - most <= max(multiple, PRECISION * most):
             break
-        if fits(batch):
-            most = batch
-            if batch < guess:
-                break
-            batch = int(batch / STEP) // multiple * multiple
-        elif most:
-            break
-        else:
-            batch = int(batch * STEP) // multiple * multiple
-        if batch == most:
-            break
-    return most
+        # Strictly between the two: these are compiled already.
+        batch = max(most + multiple, guess // multiple * multiple)
+        if batch >= top:
+            batch = (int(top) - 1) // multiple * multiple
+        found[batch] = needs(batch)
+        guess = _next_guess(found, room)
+    return _between(found, room)
 
 
-def check_data(problem: Problem, room: float, *, where: str, shares: int = 1) -> None:
+def _between(found: Mapping[int, float], room: float) -> tuple[int, int | None]:
+    """The largest batch that fits and the smallest that does not."""
+    most = max((batch for batch, size in found.items() if size <= room), default=0)
+    # What one batch does not fit into a larger one may: compilers choose.
+    return most, min((b for b, size in found.items() if size > room and b > most), default=None)
+
+
+def _next_guess(found: Mapping[int, float], room: float) -> int:
+    most, least = _between(found, room)
+    if least is not None and math.isinf(found[least]):
+        return max(int(STEP * least), (most + least) // 2)
+    # Where only one is known, what it takes beside its rows is not.
+    near = sorted((b for b in found if math.isfinite(found[b])), key=lambda b: abs(found[b] - room))
+    first, second = (*near[:2], 0)[:2]
+    per_row = (found[first] - found.get(second, 0.0)) / (first - second)
+    guess = int(first + (room - found[first]) / per_row) if per_row > 0 else 2 * most
+    # On the line itself nothing more is learnt of the other side.
+    low = int(most * (1 + PRECISION))
+    return max(guess, low) if least is None else min(max(guess, low), int(least * (1 - PRECISION)))
+
+
+def check_data(
+    problem: Problem, room: float, *, where: str, placement: str, shares: int = 1, others: str
+) -> None:
     """Raise InputError where a training set, or a device's share of it, does not fit there.
 
     Args:
       problem: whose retain set is the training set.
       room: bytes that a device has.
       where: the device, in words.
+      placement: ``'device'`` or ``'sharded'``.
       shares: among how many devices it is split.
+      others: which placements may do instead.
     """
     assert problem.retain is not None
     count, *shape = problem.retain.image.shape
     size = -(-count // shares) * math.prod(shape)
     if size > room:
-        placement, each, others = "device", "every device", "sharded or host"
-        if shares > 1:
-            placement, each, others = "sharded", f"each of {shares} devices", "host"
+        each = f"each of {shares} devices" if shares > 1 else "every device"
         raise InputError(
             f"placement={placement!r}: {count} images of {'x'.join(map(str, shape))} take "
             f"{size / 2**30:.1f} GiB of {each}, and {where} has {room / 2**30:.1f}: expected less; "

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jax_unlearn import data
-from jax_unlearn.core import Model, Problem, Unlearner, check_number
+from jax_unlearn.core import InputError, Model, Problem, Unlearner, check_number
 from jax_unlearn.data.augment import crop_and_flip
 from jax_unlearn.models import CENTRED, NORMALIZATIONS
 from jax_unlearn.models.mixed import compute_type
@@ -17,6 +17,7 @@ from ..shared.composed import method_at, methods_in
 from ..shared.config import Experiment
 from ..shared.hyperparameters import build_method, method_arguments
 from ..shared.loading import make_network
+from ..shared.refusals import TooLargeError
 from ..shared.validation import validate
 from .plain_networks import plain_model
 from .stand_in import stand_in
@@ -111,7 +112,16 @@ def settle(experiment: Experiment, *, batch: int = 0) -> Settings:
     dataset = stand_in(experiment)
     model = make_network(experiment, dataset)
     arguments = {text: method_arguments(experiment, text) for text in experiment.requests}
-    found = check_fit(experiment, model, dataset, arguments)
+    try:
+        found = check_fit(experiment, model, dataset, arguments)
+    except TooLargeError as error:
+        sizes = [most for name, most in error.most.items() if name.endswith(".batch_size")]
+        if batch and sizes:
+            raise InputError(
+                f"batch={batch}: not every program draws from so many examples; use at most "
+                f"{min(sizes)}"
+            ) from error
+        raise
     network = experiment.network
     plain = plain_model(
         network.name,

@@ -1,7 +1,9 @@
 """Data sets of the right sizes without their data: programs depend on sizes alone."""
 
 import dataclasses
+import difflib
 import functools
+import pathlib
 from collections.abc import Iterable
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -9,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jax_unlearn import data
-from jax_unlearn.core import Examples, Problem
+from jax_unlearn.core import Examples, Problem, check_choice
 from jax_unlearn.data.lazy import LazyImages
 
 from ..shared.config import Experiment
@@ -48,7 +50,10 @@ SIZES = MappingProxyType(
         "imagenet2012": Sizes(1_281_167, 50_000, (224, 224, 3), 1000),
     }
 )
-"""Those whose sizes are known; others are loaded. ImageNet has no reader here, and needs none."""
+"""Those whose sizes are known; others are loaded."""
+
+UNREAD = ("imagenet2012",)
+"""Those that have no reader here, and need none; the readers' own words do not name them."""
 
 
 class NoImages(LazyImages):
@@ -82,6 +87,9 @@ def stand_in(experiment: Experiment) -> data.Dataset:
     settings = experiment.data
     sizes = SIZES.get(settings.name)
     if sizes is None:
+        there = pathlib.Path(settings.name).exists()
+        if not there and difflib.get_close_matches(settings.name, UNREAD):
+            check_choice("data.name", settings.name, SIZES)
         return load_data(experiment)
     train, test = (_examples(n, sizes) for n in (sizes.train, sizes.test))
     fine = [

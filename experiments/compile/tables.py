@@ -4,18 +4,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from jax_unlearn.report.markdown import escape
 from jax_unlearn.report.markdown import table as markdown_table
 
 from ..shared.config import Experiment
+from .findings import CRASHED
 from .measuring import Record
 
 COSTS = (
     *("program", "compiled s", "GFLOP/image", "MB/image", "x cross-entropy", "x plain"),
     *("GiB/device", "largest batch", "bound ms", "images/s"),
 )
+_ANY = 10_000
+"""Columns of a terminal in which every table has room."""
+
 PARTS = ("program", "collectives", "convolutions", "oversized", "copies", "transposes")
 
 
@@ -28,8 +33,6 @@ def _costs(name: str, record: Record) -> list[str]:
     if record["error"] is not None:
         return [name, "-", record["error"], *[""] * (len(COSTS) - 3)]
     per_image, seconds = record["per_image"], record["bound_seconds"]
-    largest = record["largest_batch"]
-    most = "-" if largest is None else f"{largest}" if record.get("confirmed") else f"~{largest}"
     memory = f"{record['memory']['total'] / 2**30:.3g}"
     bound = [f"{1e3 * seconds:.3g} ({record['bound_by']})", f"{record['images_per_second']:.4g}"]
     if not record["fits"]:
@@ -42,9 +45,17 @@ def _costs(name: str, record: Record) -> list[str]:
         f"{per_image['bytes'] / 1e6:.4g}",
         *(_ratio(record.get(other)) for other in ("of_cross_entropy", "of_plain")),
         memory,
-        most,
+        _largest_batch(record),
         *bound,
     ]
+
+
+def _largest_batch(record: Record) -> str:
+    largest = record["largest_batch"]
+    if largest is None or not record.get("confirmed"):
+        return "-" if largest is None else f"~{largest}"
+    refused = record.get("refused_batch")
+    return f"{largest}" if refused is None else f"{largest}, not {refused}"
 
 
 def _ratio(found: Mapping[str, float] | None) -> str:
@@ -92,10 +103,16 @@ def notes(records: Mapping[str, Record], totals: Mapping[str, Any]) -> list[str]
             "Operations are the compiler's own count, and bytes those that its kernels and copies "
             "move to and from the device's memory."
         )
+    if any(record["error"] == CRASHED for record in records.values()):
+        said.append(
+            f"Where {CRASHED}, it did so twice: another batch or another version of the compiler "
+            "may do, or --overwrite, which compiles everything anew."
+        )
     if "models_per_hour" in totals:
         said.append(f"A bank at the bound: {totals['models_per_hour']:.4g} models an hour.")
     if "minutes" in totals:
-        missing = f"; without {', '.join(totals['without'])}" if totals["without"] else ""
+        lacks = [*totals["without"], *totals.get("left_out", [])]
+        missing = f"; without {', '.join(lacks)}" if lacks else ""
         at_once = totals.get("at_once", 1)
         how = "one after another, each batch shared by all devices"
         how = f"{at_once} at a time" if at_once > 1 else how
@@ -117,7 +134,16 @@ def show(title: str, records: Mapping[str, Record], said: Sequence[str], termina
         table = Table(*head, title=title)
         for row in rows:
             table.add_row(*row)
-        terminal.print(table, markup=False)
+        needed = Measurement.get(terminal, terminal.options.update(width=_ANY), table).maximum
+        if needed <= terminal.width:
+            terminal.print(table, markup=False)
+            continue
+        # Cut to a narrow terminal, a table loses its numbers.
+        terminal.print(title, markup=False, highlight=False)
+        for name, *cells in rows:
+            said_of = [f"{what} {cell}" for what, cell in zip(head[1:], cells, strict=True) if cell]
+            text = f"{name}: {'; '.join(said_of)}"
+            terminal.print(text, markup=False, highlight=False)
     for line in said:
         terminal.print(line, markup=False, highlight=False, soft_wrap=True)
 
@@ -132,9 +158,11 @@ def heading(experiment: Experiment, made: Mapping[str, Any]) -> str:
         [
             "# Compiled, not run",
             f"{on}, requests {requests}; "
-            "the batch stands behind each program's name. A largest batch with ~ is an estimate; - "
-            "says that this batch takes no memory beside the weights' and a chip's own, which "
-            "tells nothing of larger ones.",
+            "the batch stands behind each program's name. A largest batch with ~ is an estimate; "
+            "one without is compiled, as is one behind it that does not fit; - says that this "
+            "batch takes no memory beside the weights' and a chip's own, which tells nothing of "
+            "larger ones.",
+            *(f"`{one['command']}`, {one['date']}" for one in made.get("before", [])),
             f"`{made['command']}`, {made['date']}; {escape(versions)}",
             "",
         ]

@@ -9,9 +9,9 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-from jax_unlearn.core import InputError
+from jax_unlearn.core import InputError, check_choice
 
-from ..shared.chip import Chip, chip_named
+from ..shared.chip import Chip, chips
 
 COMPILERS = {
     "gpu": (("jax_plugins.xla_cuda13", "jax_plugins.xla_cuda12"), "jax_unlearn[gpu]"),
@@ -47,7 +47,10 @@ def parse_target(text: str) -> Target:
             f"target={text!r}: expected PLATFORM:CHIP:TOPOLOGY, such as gpu:h100:8 or tpu:v5e:2x2"
         )
     platform, name, size = parts
-    chip = chip_named(name, argument=f"target={text!r}: chip")
+    if name not in chips():
+        # Those that can be compiled for.
+        check_choice(f"target={text!r}: chip", name, [n for n, one in chips().items() if one.sizes])
+    chip = chips()[name]
     if chip.platform != platform:
         raise InputError(
             f"target={text!r}: {name} is a {chip.platform}: expected {chip.platform}:{name}:{size}"

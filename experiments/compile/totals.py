@@ -10,6 +10,7 @@ import numpy as np
 
 from jax_unlearn.bank.request_models import count_oracles
 from jax_unlearn.core import Problem, Unlearner
+from jax_unlearn.data import parse_request
 from jax_unlearn.engine import shapes
 from jax_unlearn.engine.steps import run_keys
 
@@ -51,8 +52,8 @@ def totals(settings: Settings, steps: Steps, records: Mapping[str, Record]) -> d
 
     ``models_per_hour`` of a bank; ``minutes`` of originals, oracles and unlearned models of the
     whole setting, ``at_once`` as many as are compiled together, evaluation included, for how many
-    models, and ``without`` which rows; ``images_per_second`` and bytes per second that training
-    takes in. Models that only choose a request's examples are not counted.
+    models, ``without`` which rows, and what else is ``left_out``; ``images_per_second`` and bytes
+    per second that training takes in.
 
     Args:
       settings: what is compiled.
@@ -112,5 +113,8 @@ def _minutes(settings: Settings, best: Mapping[str, Record], steps: Steps) -> di
         images = len(settings.dataset.train.label) + len(settings.dataset.test.label)
         batches = -(-images // best["evaluation"]["batch"])
         seconds += models * batches * best["evaluation"]["bound_seconds"]
+    left_out = [] if "evaluation" in best else ["evaluation, which is not compiled"]
+    if choosing := [text for text in requests if not parse_request(text).exact]:
+        left_out.append(f"the models that choose the examples of {' and '.join(choosing)}")
     found = {"minutes": seconds / 60, "models": models, "at_once": at_once}
-    return found | {"without": list(without)}
+    return found | {"without": list(without), "left_out": left_out}

@@ -54,12 +54,6 @@ def chips() -> Mapping[str, Chip]:
     return MappingProxyType({path.stem: _read(path) for path in sorted(FOLDER.glob("*.toml"))})
 
 
-def chip_named(name: str, *, argument: str) -> Chip:
-    """The chip of a name; InputError, with near names, where there is none."""
-    check_choice(argument, name, chips())
-    return chips()[name]
-
-
 FORMS = re.compile(r"NVL|PCIe|PCIE")
 """Words by which GPUs of one name are others, with other figures."""
 

@@ -1,6 +1,20 @@
 """What of an experiment does not fit its data: all of it at once, with the flags that mend it."""
 
+from collections.abc import Mapping
+
 from jax_unlearn.core import InputError
+
+
+class TooLargeError(InputError):
+    """Settings that are larger than what they are of.
+
+    Attributes:
+      most: by setting, as OWNER.NAME, the largest value that fits.
+    """
+
+    def __init__(self, message: str, most: Mapping[str, int]):
+        super().__init__(message)
+        self.most = dict(most)
 
 
 class Refusals:
@@ -37,7 +51,7 @@ class Refusals:
     def check(self) -> None:
         """Raise InputError where anything was noted."""
         if self._said:
-            raise InputError("; ".join([*self._said.values(), *self._remedy()]))
+            raise TooLargeError("; ".join([*self._said.values(), *self._remedy()]), self._most)
 
     def _remedy(self) -> list[str]:
         """The flags that mend all of it, to paste; none where that is not known."""

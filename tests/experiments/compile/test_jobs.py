@@ -228,7 +228,8 @@ def test_a_command_that_was_cut_off_goes_on_and_other_settings_are_refused(
         if expected == 1:
             compiled += ["", ""]
         done = call(command.main, *flags)
-        assert done.code == 0, done.err
+        assert done.code == (expected == 3), done.err
+        assert ("1 of 3 programs are not compiled" in done.out) == (expected == 3)
         assert len([name for name in compiled if name]) == expected
     found = json.loads((tmp_path / "compile.json").read_text())
     records = found["programs"]["tpu:v5e:2x2"]
@@ -256,6 +257,19 @@ def test_a_command_that_was_cut_off_goes_on_and_other_settings_are_refused(
     call(command.main, *flags, "--overwrite")
     assert len(compiled) == 2 + 3
     monkeypatch.delenv(restarting.INSIDE)
+    # With --fit what is there is compiled once more, and the page names both commands.
+    compiled[:] = ["", ""]
+    assert call(command.main, *flags, "--fit").code == 0
+    found = json.loads((tmp_path / "compile.json").read_text())
+    assert all(r["confirmed"] for r in found["programs"]["tpu:v5e:2x2"].values())
+    assert len(compiled) >= 2 + 3
+    page = (tmp_path / "compile.md").read_text()
+    assert found["command"] in page
+    assert all(one["command"] in page for one in found["before"])
+    assert len(found["before"]) == 1
+    compiled[:] = ["", ""]
+    assert call(command.main, *flags, "--fit").code == 0
+    assert compiled == ["", ""]
     line = refused(command.main, *flags, "--network.dtype", "bfloat16")
     assert "holds programs of other settings or versions" in line
 
@@ -303,6 +317,20 @@ def test_a_program_that_is_refused_is_compiled_again_by_hand_alone(tmp_path):
     assert once_more.lacks("t", "p")
     assert not once_more.lacks("t", "p", again=True)
     assert once_more.lacks("t", "another", again=True)
+
+
+def test_what_is_compiled_is_compiled_again_to_confirm_its_largest_batch(tmp_path):
+    findings = Findings(tmp_path, {}, overwrite=False)
+    with findings.attempt("t", "p"):
+        findings.of("t")["p"] = {"error": None, "largest_batch": 8}
+    assert not findings.lacks("t", "p")
+    assert findings.lacks("t", "p", fit=True)
+    # Cut off in doing so, it keeps what there was.
+    with pytest.raises(KeyboardInterrupt), findings.attempt("t", "p"):
+        raise KeyboardInterrupt
+    assert findings.of("t")["p"] == {"error": None, "largest_batch": 8}
+    findings.of("t")["p"]["confirmed"] = True
+    assert not findings.lacks("t", "p", fit=True)
 
 
 def test_an_interrupted_compilation_is_no_attempt(tmp_path):

@@ -6,6 +6,8 @@ descent on the sum of squares of a 3x3 convolution of 8 to 16 channels, stride 2
 """
 
 import contextlib
+import io
+import math
 import pathlib
 import signal
 import sys
@@ -14,20 +16,22 @@ import types
 import jax
 import jax.numpy as jnp
 import pytest
+from rich.console import Console
 
 from experiments.compile import restarting
 from experiments.compile.convolutions import convolutions, flops, product_flops
 from experiments.compile.derived import derive
-from experiments.compile.fitting import confirmed_batch
+from experiments.compile.findings import CRASHED
+from experiments.compile.fitting import TRIES, confirmed_batch
 from experiments.compile.hlo import parse
 from experiments.compile.jobs import Job
 from experiments.compile.measuring import costs as operations
 from experiments.compile.measuring import describe, measure
 from experiments.compile.program import Shape
 from experiments.compile.roofline import bound, largest_batch
-from experiments.compile.tables import costs
+from experiments.compile.tables import costs, notes, parts, show
 from experiments.compile.traffic import bytes_accessed, collectives, custom_calls, opcodes
-from experiments.shared.chip import chip_named
+from experiments.shared.chip import chips
 
 DEVICES = {"gpu": 2, "tpu": 4}
 TAPS = 11
@@ -252,21 +256,48 @@ def test_the_largest_batch_fills_the_room_and_is_divided_by_the_devices():
     assert largest_batch(fixed=10, per_row=0, room=31, multiple=1) is None
 
 
-def test_a_batch_is_confirmed_by_a_few_tries_that_become_smaller():
+@pytest.mark.parametrize(
+    ("fixed", "per_row", "curve", "guess"),
+    [
+        (2e9, 1e7, 0, 800),
+        (2e9, 1e7, 0, 500),
+        (2e9, 1e7, 0, 1500),
+        (0, 1e7, 50, 990),
+        (5e9, 9e6, 80, 64),
+    ],
+)
+def test_the_largest_batch_is_found_between_two_that_are_compiled(fixed, per_row, curve, guess):
+    room, tried = 1e10, []
+
+    def size(batch):
+        return fixed + per_row * batch + curve * batch**2
+
+    def needs(batch):
+        tried.append(batch)
+        return size(batch)
+
+    most, least = confirmed_batch(needs, {64: size(64)}, guess, room, 8)
+    assert most % 8 == least % 8 == 0
+    assert size(most) <= room < size(least)
+    assert 64 < most < least <= max(most * 1.02, most + 8)
+    assert len(tried) == len(set(tried)) <= TRIES
+    assert {most, least} <= set(tried)
+
+
+def test_the_largest_batch_is_found_where_the_compiler_says_nothing_but_no():
     tried = []
 
-    def fits(batch):
+    def needs(batch):
         tried.append(batch)
-        return batch <= 800
+        return 0.5 + batch / 1600 if batch <= 800 else math.inf
 
-    assert confirmed_batch(fits, 1000, 8) == 800
-    assert tried == [1000, 896, 800]
-    tried.clear()
-    assert confirmed_batch(fits, 640, 8) == 776
-    assert tried == [640, 704, 776, 856]
-    assert confirmed_batch(lambda batch: False, 1000, 8) == 0
-    assert confirmed_batch(lambda batch: True, 4, 8) == 0
-    assert confirmed_batch(lambda batch: True, 8, 8) == 8
+    assert confirmed_batch(needs, {64: 0.54}, 1000, 1.0, 8) == (800, 824)
+    assert tried[:2] == [1000, 896]
+    refused = lambda batch: math.inf  # noqa: E731
+    assert confirmed_batch(refused, {8: math.inf}, 1000, 1.0, 8) == (0, 8)
+    # What fits in every size is left after a few tries.
+    most, least = confirmed_batch(lambda batch: 0.5, {8: 0.5}, 16, 1.0, 8)
+    assert (most, least) == (8 * 2**TRIES, None)
 
 
 def test_costs_of_an_image_are_of_all_devices_that_share_a_batch():
@@ -291,7 +322,7 @@ def test_the_very_program_that_another_is_is_not_compiled_again():
 
         return Job(row, "step", 4, 1, 1, lower)
 
-    chip = chip_named("h100", argument="chip")
+    chip = chips()["h100"]
     known = {}
     for row, factor in (("training", 2), ("finetune", 2), ("other", 3), ("salun", 2)):
         made = job(row, factor)
@@ -302,6 +333,39 @@ def test_the_very_program_that_another_is_is_not_compiled_again():
     assert second == first | {"same_as": "training step b4"}
     derive(known)
     assert [row[1] for row in costs(known)][1::2] == ["= training step b4"] * 2
+
+
+@pytest.mark.parametrize("width", [80, 400])
+def test_a_terminal_too_narrow_for_the_tables_gets_every_number(width):
+    record = {"error": None, "seconds": 1.0, "batch": 8, "models": 1, "shards": 1, "flops": 4e10}
+    record |= {"bytes": 8.0e7, "memory": {"total": 2**30}, "largest_batch": 1234, "room": 2**31}
+    record |= {"bound_seconds": 1.0, "bound_by": "memory", "counted_by": "program", "copies": 5}
+    record |= {"collectives": {}, "convolutions": {"3x3": 17}, "oversized": {}, "transposes": 6}
+    records = {f"{row} step b8": record for row in ("training", "mumis_last_layer")}
+    derive(records)
+    text = io.StringIO()
+    show("tpu:v5e:2x2", records, ["A note."], Console(file=text, width=width))
+    shown = text.getvalue()
+    assert max(map(len, shown.splitlines())) <= width
+    assert "…" not in shown
+    words = " ".join(shown.split())
+    for cell in [
+        cell for table in (costs(records), parts(records)) for row in table for cell in row
+    ]:
+        assert cell in words
+    assert words.endswith("A note.")
+
+
+def test_a_program_that_ends_the_process_is_explained():
+    (said,) = [line for line in notes({"a": {"error": CRASHED}}, {}) if CRASHED in line]
+    assert "--overwrite" in said
+    assert CRASHED not in " ".join(notes({"a": {"error": "too large"}}, {}))
+
+
+def test_minutes_say_what_they_are_without():
+    found = {"minutes": 3.0, "models": 2, "without": ["ssd"], "left_out": ["evaluation"]}
+    (said,) = [line for line in notes({}, found) if "minutes" in line]
+    assert said.endswith("3 minutes; without ssd, evaluation.")
 
 
 def test_a_loop_is_compared_with_a_loop():
@@ -336,6 +400,7 @@ def test_what_does_not_fit_is_marked_and_bounds_nothing():
     [
         ({"largest_batch": 5}, "~5"),
         ({"largest_batch": 5, "confirmed": True}, "5"),
+        ({"largest_batch": 5, "refused_batch": 7, "confirmed": True}, "5, not 7"),
         ({"largest_batch": None}, "-"),
     ],
 )

@@ -1,5 +1,6 @@
 """What cannot be compiled is refused in one line, before anything is written."""
 
+import functools
 import importlib.util
 
 import jax
@@ -36,7 +37,7 @@ def refuse(refused, tmp_path, monkeypatch):
         ([], "target='': expected one or more, such as gpu:h100:8"),
         (["--target", "h100"], "target='h100': expected PLATFORM:CHIP:TOPOLOGY"),
         (["--target", "cpu:h100:1"], "target='cpu:h100:1': expected PLATFORM:CHIP:TOPOLOGY"),
-        (["--target", "gpu:h1000:1"], "chip='h1000': did you mean h100"),
+        (["--target", "gpu:h1000:1"], "chip='h1000': did you mean h100? expected one of h100, v4"),
         (["--target", "tpu:h100:8"], "h100 is a gpu: expected gpu:h100:8"),
         (["--target", "gpu:h100:3"], "topology='3': expected one of 1, 2, 4, 8"),
         (["--target", "tpu:v5e:2x3"], "topology='2x3': expected one of 1x1, 2x2"),
@@ -47,6 +48,21 @@ def refuse(refused, tmp_path, monkeypatch):
             "programs=('pass',): these settings have none: edits alone have a pass",
         ),
         (["--placement", "host", "--programs", "scan"], "these settings have none"),
+        (
+            ["--loop", "python", "--programs", "scan"],
+            "edits alone have a pass, and there is no loop with --loop python or data on the host",
+        ),
+        (
+            ["--batch", 10**6, "--methods", "natmu"],
+            "batch=1000000: not every program draws from so",
+        ),
+        (["--data.name", "imagenet"], "data.name='imagenet': did you mean imagenet2012"),
+        (["--profile", "p"], "profile='p': has no effect, nothing runs; leave out --profile"),
+        (["--num-processes", 2], "num_processes=2: has no effect, nothing runs"),
+        (
+            ["--target", "tpu:v5e:2x2", "gpu:h100:8", "--mesh", "data=3"],
+            "target='tpu:v5e:2x2': mesh='data=3': model=1 times data=3 is 3",
+        ),
         (["--batch", "-1"], "batch=-1: expected a whole number >= 0"),
         (["--mesh", "data=3"], "mesh='data=3': model=1 times data=3 is 3, and there are 4"),
         (["--methods", "natmuu"], "methods='natmuu': did you mean natmu"),
@@ -105,12 +121,17 @@ def settled(**given):
 def test_data_and_weights_must_fit_every_device_by_themselves():
     settings = settled(data=Data(name="cifar10"), network=Network(name="convnet", width=4))
     size = 50_000 * 32 * 32 * 3
-    check_data(settings.training(), size, where="it")
+    check = functools.partial(check_data, settings.training(), where="it", others="host")
+    check(size, placement="device")
     with pytest.raises(InputError, match=r"^placement='device': 50000 images of 32x32x3 take 0\.1"):
-        check_data(settings.training(), size - 1, where="it")
-    check_data(settings.training(), size / 4, where="it", shares=4)
+        check(size - 1, placement="device")
+    check(size / 4, placement="sharded", shares=4)
     with pytest.raises(InputError, match=r"^placement='sharded': .* GiB of each of 4 devices, and"):
-        check_data(settings.training(), size / 4 - 1, where="it", shares=4)
+        check(size / 4 - 1, placement="sharded", shares=4)
+    with pytest.raises(
+        InputError, match=r"^placement='sharded': .*every device.*--placement host$"
+    ):
+        check(size - 1, placement="sharded")
     # Kernels, of BatchNorm two and two, of the linear layer; and but for statistics moments.
     weights = 9 * (3 * 4 + 4 * 8 + 8 * 16) + 2 * 28 + 16 * 10 + 10
     needed = 4 * (2 * weights + 2 * 28)
