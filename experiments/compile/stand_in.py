@@ -47,12 +47,13 @@ SIZES = MappingProxyType(
         "cifar100": Sizes(50_000, 10_000, (32, 32, 3), 100),
         "svhn": Sizes(73_257, 26_032, (32, 32, 3), 10),
         "tiny_imagenet200": Sizes(100_000, 10_000, (64, 64, 3), 200),
+        "imagenet64": Sizes(1_281_167, 50_000, (64, 64, 3), 1000),
         "imagenet2012": Sizes(1_281_167, 50_000, (224, 224, 3), 1000),
     }
 )
 """Those whose sizes are known; others are loaded."""
 
-UNREAD = ("imagenet2012",)
+UNREAD = ("imagenet2012", "imagenet64")
 """Those that have no reader here, and need none; the readers' own words do not name them."""
 
 

@@ -103,6 +103,8 @@ def notes(records: Mapping[str, Record], totals: Mapping[str, Any]) -> list[str]
             "Operations are the compiler's own count, and bytes those that its kernels and copies "
             "move to and from the device's memory."
         )
+    if any(name.split()[-2:-1] == ["scan"] and "of_plain" in one for name, one in records.items()):
+        said.append("Of plain layers there is a step alone: a loop gathers its batches, too.")
     if any(record["error"] == CRASHED for record in records.values()):
         said.append(
             f"Where {CRASHED}, it did so twice: another batch or another version of the compiler "

@@ -362,6 +362,12 @@ def test_a_program_that_ends_the_process_is_explained():
     assert CRASHED not in " ".join(notes({"a": {"error": "too large"}}, {}))
 
 
+def test_a_loop_beside_a_plain_step_is_said_to_do_more():
+    record = {"error": None, "counted_by": "program", "of_plain": {}}
+    (said,) = [line for line in notes({"training scan b8": record}, {}) if "loop gathers" in line]
+    assert said not in notes({"training step b8": record}, {})
+
+
 def test_minutes_say_what_they_are_without():
     found = {"minutes": 3.0, "models": 2, "without": ["ssd"], "left_out": ["evaluation"]}
     (said,) = [line for line in notes({}, found) if "minutes" in line]
