@@ -162,6 +162,21 @@ def test_mumis_goes_seven_times_through_the_network_and_has_its_windows_alone(te
     assert found == pytest.approx(BATCH * 7 * sum(forward_flops()), rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("text", "dtype"),
+    [("gpu:h100:1", "float32"), ("gpu:h100:1", "bfloat16"), ("tpu:v5e:1x1", "bfloat16")],
+)
+def test_a_step_on_one_device_moves_no_more_than_plain_layers_and_mumis_little_more(text, dtype):
+    compiling = prepare(settings("mumis", dtype), known(text), Execution(), ("step", "plain"))
+    found = {job.name: compiling.compile(job, fit=False) for job in compiling.jobs}
+    ours, plain, mumis = (
+        found[f"{name} b{BATCH}"] for name in ("training step", "training plain", "mumis step")
+    )
+    assert ours["bytes"] <= plain["bytes"]
+    # What gradient of gradient takes of a ResNet-18.
+    assert mumis["bytes"] <= 2.33 * ours["bytes"]
+
+
 @pytest.mark.parametrize("text", ["gpu:h100:2", "tpu:v5e:2x2"])
 def test_an_edits_pass_exchanges_sums_alone_and_has_no_oversized_window(text):
     compiling = prepare(settings("ssd"), known(text), Execution(), ("pass",))
