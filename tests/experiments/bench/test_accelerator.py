@@ -46,6 +46,11 @@ def figures(tmp_path):
 GPU = machine("gpu", "NVIDIA H200")
 
 
+def test_the_flag_names_every_part():
+    names = [f"'{part.name}'" if " " in part.name else part.name for part in parts(session())]
+    assert f"its parts: {', '.join(names)}." in " ".join(bench_command.Command.__doc__.split())
+
+
 def test_a_machine_without_accelerator_is_refused_in_one_line(begin, tmp_path):
     ended = begin(machine("cpu", "cpu"), [])
     assert ended.code == 2
