@@ -11,7 +11,7 @@ from jax_unlearn.engine.shapes import state_shapes
 from ..shared.network import bytes_of
 from .settings import Settings
 
-TRIES = 5
+TRIES = 6
 """Programs that a search compiles at most."""
 
 PRECISION = 0.02
@@ -46,11 +46,16 @@ def confirmed_batch(
       to, None where none was.
     """
     found = dict(known)
+    before = math.inf
     for _ in range(TRIES):
         most, least = _between(found, room)
         top = math.inf if least is None else least
         if top - most <= max(multiple, PRECISION * most):
             break
+        # Where the line leads astray, as where a compiler begins to save memory, halves do not.
+        if 2 * (top - most) > before and math.isfinite(found[int(top)]):
+            guess = int(most + top) // 2
+        before = top - most
         # Strictly between the two: these are compiled already.
         batch = max(most + multiple, guess // multiple * multiple)
         if batch >= top:

@@ -284,6 +284,19 @@ def test_the_largest_batch_is_found_between_two_that_are_compiled(fixed, per_row
     assert {most, least} <= set(tried)
 
 
+def test_the_largest_batch_is_found_where_a_compiler_saves_memory_beyond_the_room():
+    room, tried = 80.0, []
+
+    def needs(batch):
+        tried.append(batch)
+        size = 5 + batch / 175
+        return size if size < room else room + 0.2 * (size - room)
+
+    most, least = confirmed_batch(needs, {256: needs(256)}, 24520, room, 8)
+    assert most <= 75 * 175 < least
+    assert least - most <= 0.1 * most
+
+
 def test_the_largest_batch_is_found_where_the_compiler_says_nothing_but_no():
     tried = []
 
@@ -291,7 +304,7 @@ def test_the_largest_batch_is_found_where_the_compiler_says_nothing_but_no():
         tried.append(batch)
         return 0.5 + batch / 1600 if batch <= 800 else math.inf
 
-    assert confirmed_batch(needs, {64: 0.54}, 1000, 1.0, 8) == (800, 824)
+    assert confirmed_batch(needs, {64: 0.54}, 1000, 1.0, 8) == (800, 808)
     assert tried[:2] == [1000, 896]
     refused = lambda batch: math.inf  # noqa: E731
     assert confirmed_batch(refused, {8: math.inf}, 1000, 1.0, 8) == (0, 8)
