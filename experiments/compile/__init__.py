@@ -1,6 +1,6 @@
 r"""Compile a run for accelerators that are not there: `python -m experiments.compile --target T`.
 
-The flags are those of `experiments.run`, and no data is read: sizes do.
+The flags are those of `experiments.run`, and of known data sets the sizes do: none is read.
 
   python -m experiments.compile --target tpu:v5e:2x2 --data.name cifar10 --network.name resnet18 \
       --network.dtype bfloat16 --methods natmu mumis --batch 256 --out runs/compile
