@@ -31,7 +31,7 @@ def confirmed_batch(
     """Find the largest batch that fits, by compiling where it should lie.
 
     Memory grows nearly in proportion to the batch: the next to be tried lies on the line through
-    the two that are known nearest to the room.
+    the smallest that is known and the largest that fits.
 
     Args:
       needs: bytes of a device that the program of a batch takes; infinite where the compiler
@@ -46,7 +46,7 @@ def confirmed_batch(
       to, None where none was.
     """
     found = dict(known)
-    before = math.inf
+    before, reach = math.inf, PRECISION
     for _ in range(TRIES):
         most, least = _between(found, room)
         top = math.inf if least is None else least
@@ -61,7 +61,8 @@ def confirmed_batch(
         if batch >= top:
             batch = (int(top) - 1) // multiple * multiple
         found[batch] = needs(batch)
-        guess = _next_guess(found, room)
+        guess = _next_guess(found, room, reach)
+        reach *= 2
     return _between(found, room)
 
 
@@ -72,18 +73,26 @@ def _between(found: Mapping[int, float], room: float) -> tuple[int, int | None]:
     return most, min((b for b, size in found.items() if size > room and b > most), default=None)
 
 
-def _next_guess(found: Mapping[int, float], room: float) -> int:
+def _next_guess(found: Mapping[int, float], room: float, reach: float) -> int:
+    """Where the line through the smallest batch and the largest that fits meets the room.
+
+    Two near each other would tell more of what the compiler chose than of a row, and so does one
+    that does not fit, for which it may have begun to save memory.
+    """
     most, least = _between(found, room)
     if least is not None and math.isinf(found[least]):
         return max(int(STEP * least), (most + least) // 2)
+    sizes = {batch: size for batch, size in found.items() if math.isfinite(size)}
+    first = min(sizes)
+    near = most if most > first else min(sizes, key=lambda batch: abs(sizes[batch] - room))
     # Where only one is known, what it takes beside its rows is not.
-    near = sorted((b for b in found if math.isfinite(found[b])), key=lambda b: abs(found[b] - room))
-    first, second = (*near[:2], 0)[:2]
-    per_row = (found[first] - found.get(second, 0.0)) / (first - second)
-    guess = int(first + (room - found[first]) / per_row) if per_row > 0 else 2 * most
-    # On the line itself nothing more is learnt of the other side.
-    low = int(most * (1 + PRECISION))
-    return max(guess, low) if least is None else min(max(guess, low), int(least * (1 - PRECISION)))
+    of_first = sizes[first] if near != first else 0.0
+    per_row = (sizes[near] - of_first) / (near - first or first)
+    guess = int(near + (room - sizes[near]) / per_row) if per_row > 0 else 2 * most
+    # On the line itself nothing more is learnt of the other side. Where all fit, steps grow.
+    if least is None:
+        return max(guess, int(most * (1 + reach)))
+    return min(max(guess, int(most * (1 + PRECISION))), int(least * (1 - PRECISION)))
 
 
 def check_data(
