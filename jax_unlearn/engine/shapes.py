@@ -10,6 +10,7 @@ shardings of what it passes them::
 
 import dataclasses
 import functools
+import math
 from typing import Any, NamedTuple
 
 import chex
@@ -21,6 +22,7 @@ from jax_unlearn.backend import traced_for
 from jax_unlearn.core import (
     Augmentation,
     Batch,
+    Examples,
     Model,
     Pool,
     Problem,
@@ -113,9 +115,13 @@ def bare_pool(
         return unlearner.pool(key, without_pixels(problem))
     except Exception:
         given = sample or problem
-        variables = problem.model.init(key)
-        given = dataclasses.replace(given, variables=variables, initial=variables)
-        pool = unlearner.pool(key, given)
+        try:
+            # It asks for logits, whose number alone tells: a large network would take minutes.
+            size = math.prod(_some(given).image.shape[1:])
+            linear = _linear(size, given.num_classes)
+            pool = unlearner.pool(key, _with_weights(given, linear, key))
+        except Exception:
+            pool = unlearner.pool(key, _with_weights(given, problem.model, key))
     if sample is None:
         return pool
     count = unlearner.count_rows(problem)
@@ -126,10 +132,37 @@ def bare_pool(
     return jax.tree.map(repeated, pool._replace(image=np.zeros((1, 0, 0, 0), np.uint8)))
 
 
-def pool_shapes(pool: Pool, problem: Problem) -> Pool:
-    """Shapes of a pool whose images may be missing, of which the problem has some."""
+def _some(problem: Problem) -> Examples:
+    """Examples of a problem, as large as all others."""
     examples = problem.forget if problem.retain is None else problem.retain
     assert examples is not None
+    return examples
+
+
+def _with_weights(problem: Problem, model: Model, key: chex.PRNGKey) -> Problem:
+    """The problem of a network that nobody has trained."""
+    variables = model.init(key)
+    return dataclasses.replace(problem, model=model, variables=variables, initial=variables)
+
+
+# One for each size, since programs are compiled for a model.
+@functools.cache
+def _linear(size: int, classes: int) -> Model:
+    """A single layer in place of a network: as many logits, in a moment."""
+
+    def init(key: chex.PRNGKey) -> Variables:
+        return {"params": {"kernel": jax.random.normal(key, (size, classes)) / size}}
+
+    def apply(variables: Variables, images: jax.Array, **_: Any) -> tuple[jax.Array, Variables]:
+        flat = images.reshape(len(images), -1)
+        return flat @ variables["params"]["kernel"], variables
+
+    return Model(init, apply, "linear")
+
+
+def pool_shapes(pool: Pool, problem: Problem) -> Pool:
+    """Shapes of a pool whose images may be missing, of which the problem has some."""
+    examples = _some(problem)
     images: Any = jax.ShapeDtypeStruct((len(pool.label), *examples.image.shape[1:]), np.uint8)
     return jax.tree.map(_shape, pool._replace(image=np.zeros(0)))._replace(image=images)
 

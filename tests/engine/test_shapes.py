@@ -118,3 +118,37 @@ def test_what_a_method_makes_of_the_original_is_not_made_for_its_shape(name):
 
     unseen = dataclasses.replace(problem, model=dataclasses.replace(model, init=init))
     assert shapes.state_shapes(unlearner, unseen, jax.random.key(0)) == expected
+
+
+@pytest.mark.parametrize("name", ["amun", "bad_teacher", "l2ul", "natmu"])
+def test_a_pool_is_shaped_without_a_pass_through_the_network(name):
+    problem = small_problem()
+    model, unlearner = problem.model, small(ju.METHODS[name])
+    key = jax.random.key(0)
+    given = dataclasses.replace(problem, variables=model.init(key), initial=model.init(key))
+    expected = unlearner.pool(key, given)
+
+    def apply(variables, images, *, train, weight=None):
+        raise AssertionError("the network was asked")
+
+    unseen = dataclasses.replace(problem, model=dataclasses.replace(model, apply=apply))
+    found = shapes.bare_pool(unlearner, unseen, key, sample=problem)
+    for mine, theirs in ((found.label, expected.label), (found.role, expected.role)):
+        np.testing.assert_array_equal(np.shape(mine), np.shape(theirs))
+    assert jax.tree.map(lambda x: (np.shape(x), str(x.dtype)), found.extra) == jax.tree.map(
+        lambda x: (np.shape(x), str(x.dtype)), expected.extra
+    )
+
+
+def test_a_pool_that_a_layer_alone_does_not_give_is_made_with_the_network():
+    class OfKernels(ju.Descent):
+        roles = (ju.RETAIN,)
+
+        def pool(self, key, problem):
+            pool = super().pool(key, problem)
+            kernel = problem.variables["params"]["second"]
+            return pool._replace(extra={"of": np.full(len(pool.label), kernel.shape[0])})
+
+    problem = small_problem()
+    found = shapes.bare_pool(small(OfKernels), problem, jax.random.key(0), sample=problem)
+    assert set(found.extra["of"].tolist()) == {8}
