@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -26,8 +27,8 @@ from .jobs import PROGRAMS, edits
 from .measuring import COUNTING, Record
 from .restarting import is_again, is_of_this_command, make_room
 from .settings import Settings, settle
-from .tables import heading, markdown, notes, show
-from .target import check_compiler, parse_target
+from .tables import heading, markdown, notes, show, shown_batch
+from .target import Target, check_compiler, parse_target
 from .totals import planner, totals
 
 
@@ -41,7 +42,7 @@ class Command(ExperimentCommand):
         pass what a one-shot edit does with a chunk of a data set, a bank models side by side, plain
         a training step of the same network in flax's own layers.
       batch: rows of every step, of training and of all methods; 0 leaves each its own.
-      fit: find each program's largest batch; by compiling a few, to within two percent.
+      fit: find each program's largest batch; by compiling a few, mostly to within two percent.
       out: folder of what is found; new, or one that the same settings began.
       overwrite: begin anew in a folder of other settings.
     """
@@ -71,7 +72,7 @@ def execute(command: Command, terminal: Console) -> None:
     out = pathlib.Path(command.out)
     prepared = {}
     for target in targets:
-        with as_typed(f"target={target.text!r}" if len(targets) > 1 else ""):
+        with as_typed(_named(target.text, targets)):
             prepared[target.text] = prepare(settings, target, command.execution, command.programs)
     if not any(compiling.jobs for compiling in prepared.values()):
         raise InputError(
@@ -88,20 +89,24 @@ def execute(command: Command, terminal: Console) -> None:
     for text, compiling in prepared.items():
         records = findings.of(text)
         for job in compiling.jobs:
-            if findings.lacks(text, job.name, again=is_again(), fit=command.fit):
-                # Not before the first: every process must come further.
-                if compiled:
-                    make_room()
+            lacks = findings.lacks(text, job.name, again=is_again())
+            # Not before the first: every process must come further.
+            if lacks and compiled:
+                make_room()
+            if lacks:
                 compiled = True
-                known = {
-                    name: record
-                    for name, record in records.items()
-                    if name != job.name and (record.get("confirmed") or not command.fit)
-                }
-                with findings.attempt(text, job.name):
-                    records[job.name] = compiling.compile(job, fit=command.fit, known=known)
+                known = {name: record for name, record in records.items() if name != job.name}
+                with findings.attempt(text, job.name), as_typed(_named(text, targets)):
+                    records[job.name] = compiling.compile(job, known=known)
                 findings.write()
                 say(f"{text} {job.name}: {_told(records[job.name])}")
+            if command.fit and findings.lacks_fit(text, job.name):
+                compiled = True
+                before = records[job.name]
+                with findings.attempt(text, job.name):
+                    records[job.name] = compiling.fit(job, {**records, job.name: before})
+                findings.write()
+                say(f"{text} {job.name}: largest batch {shown_batch(records[job.name])}")
         derive(records)
         findings.totals[text] = totals(settings, steps, records)
         findings.write()
@@ -110,6 +115,11 @@ def execute(command: Command, terminal: Console) -> None:
     if failed := sum(record["error"] is not None for record in asked):
         say(f"{failed} of {len(asked)} programs are not compiled")
         raise SystemExit(1)
+
+
+def _named(text: str, targets: Sequence[Target]) -> str:
+    """The flag with one target, where there are several; else nothing."""
+    return f"target={text!r}" if len(targets) > 1 else ""
 
 
 def _check_execution(execution: Execution) -> None:

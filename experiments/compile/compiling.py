@@ -41,14 +41,11 @@ class Compiling:
         """Bytes that a device has for programs."""
         return self.chip.memory * self.chip.usable
 
-    def compile(
-        self, job: Job, *, fit: bool, known: Mapping[str, Record] = MappingProxyType({})
-    ) -> Record:
+    def compile(self, job: Job, *, known: Mapping[str, Record] = MappingProxyType({})) -> Record:
         """Compile a program, unless it is the very program that another is.
 
         Args:
           job: the program.
-          fit: confirm the largest batch by compiling it, too.
           known: what is compiled for these devices already, by name.
 
         Raises:
@@ -57,35 +54,58 @@ class Compiling:
         record = self._measure(job, known)
         if "same_as" in record:
             return record
-        sizes = {job.batch: math.inf}
         name, where = self.settings.experiment.network.name, self.chip.name
         if record["error"] is not None:
             if NO_ROOM in record["error"] and NO_ROOM in str(self._measure_one(job)["error"]):
                 check_one_image(name, math.inf, self.room, where=where)
             return record
-        sizes[job.batch] = record["memory"]["total"]
         if record["memory"]["total"] > self.room:
             # Gradients, too, lie in temporaries, and they are as large with one image.
             one = self._measure_one(job)
-            refused = one["error"] is not None and NO_ROOM in one["error"]
-            needed = math.inf if refused else one["memory"]["total"]
+            if one["error"] is not None and NO_ROOM not in one["error"]:
+                return record
+            needed = math.inf if one["error"] is not None else one["memory"]["total"]
             check_one_image(name, needed, self.room, where=where)
-            sizes[one["batch"]] = needed
             rows = job.batch - one["batch"]
             per_row = (record["memory"]["total"] - needed) / rows if rows else 0.0
             fixed = needed - per_row * one["batch"]
             record["largest_batch"] = largest_batch(fixed, per_row, self.room, job.shards)
-        if fit:
+        return record
 
-            def needs(batch: int) -> float:
-                found = self._measure(dataclasses.replace(job, batch=batch))
-                return math.inf if found["error"] is not None else found["memory"]["total"]
+    def fit(self, job: Job, records: Mapping[str, Record]) -> Record:
+        """Find the largest batch of a compiled program by compiling a few.
 
-            guess = record["largest_batch"]
-            # Where a row takes no memory of its own, more of them tell what they take.
-            guess = 2 * job.batch if guess is None else guess
-            most, least = confirmed_batch(needs, sizes, guess, self.room, job.shards)
-            record |= {"largest_batch": most, "refused_batch": least, "confirmed": True}
+        Args:
+          job: the program.
+          records: what is compiled for these devices, by name, it among them; of a program that is
+            another's the other's is found already.
+
+        Returns:
+          Its record with ``largest_batch``; ``refused_batch``, the smallest that was found not to
+          fit, or None; and ``refused_for``, what the compiler said where that is not its memory.
+        """
+        record = records[job.name]
+        other = records.get(record.get("same_as", ""), {})
+        if "refused_batch" in other:
+            found = ("largest_batch", "refused_batch", "refused_for", "confirmed")
+            return record | {key: other[key] for key in found if key in other}
+        errors: dict[int, str] = {}
+
+        def needs(batch: int) -> float:
+            tried = self._measure(dataclasses.replace(job, batch=batch))
+            if tried["error"] is None:
+                return tried["memory"]["total"]
+            errors[batch] = tried["error"]
+            return math.inf
+
+        guess = record["largest_batch"]
+        # Where a row takes no memory of its own, more of them tell what they take.
+        guess = 2 * job.batch if guess is None else guess
+        known = {job.batch: record["memory"]["total"]}
+        most, least = confirmed_batch(needs, known, guess, self.room, job.shards)
+        record = record | {"largest_batch": most, "refused_batch": least, "confirmed": True}
+        if least in errors and NO_ROOM not in errors[least]:
+            record["refused_for"] = errors[least]
         return record
 
     def _measure_one(self, job: Job) -> Record:
@@ -135,6 +155,6 @@ def prepare(
             where=chip.name,
             placement=execution.placement,
             shares=shares,
-            others="sharded or host" if len(devices) > 1 and not split else "host",
+            others="sharded or host" if together.batch_shards > 1 and not split else "host",
         )
     return compiling

@@ -72,7 +72,7 @@ class Findings:
         """Records of a target by program; to be added to."""
         return self.records.setdefault(target, {})
 
-    def lacks(self, target: str, name: str, *, again: bool = False, fit: bool = False) -> bool:
+    def lacks(self, target: str, name: str, *, again: bool = False) -> bool:
         """Whether a program is still to be compiled.
 
         One that ends the process is tried twice, another that the compiler refuses once more at
@@ -82,29 +82,37 @@ class Findings:
           target: the devices.
           name: the program.
           again: whether this start follows another by itself.
-          fit: whether its largest batch is to be confirmed, too.
         """
         record = self.of(target).get(name)
-        if record is None:
-            return True
-        if record["error"] is None:
-            return fit and not record.get("confirmed")
+        if record is None or record["error"] is None:
+            return record is None
         return record["attempts"] < TRIES if record["error"] == CRASHED else not again
+
+    def lacks_fit(self, target: str, name: str) -> bool:
+        """Whether the largest batch of a compiled program is still to be found.
+
+        A search that ends the process is tried twice, too; the program's own record stays.
+        """
+        record = self.of(target)[name]
+        sought = "refused_batch" in record or record.get("attempts", 0) >= TRIES
+        return record["error"] is None and not sought
 
     @contextlib.contextmanager
     def attempt(self, target: str, name: str) -> Iterator[None]:
         """Leave a word for who starts again where a compiler's crash ends the process inside."""
         records = self.of(target)
         earlier = records.get(name)
-        before = (earlier or {}).get("attempts", 0)
-        records[name] = {"error": CRASHED, "attempts": before + 1}
+        attempts = {"attempts": (earlier or {}).get("attempts", 0) + 1}
+        sound = earlier is not None and earlier["error"] is None
+        records[name] = {**(earlier if sound and earlier else {"error": CRASHED}), **attempts}
         self.write()
         try:
             yield
         except BaseException:
-            del records[name]
-            if earlier and earlier["error"] is None:
+            if earlier and sound:
                 records[name] = earlier
+            else:
+                del records[name]
             self._withdraw()
             raise
 

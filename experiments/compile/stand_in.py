@@ -3,7 +3,6 @@
 import dataclasses
 import difflib
 import functools
-import pathlib
 from collections.abc import Iterable
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jax_unlearn import data
-from jax_unlearn.core import Examples, Problem, check_choice
+from jax_unlearn.core import Examples, InputError, Problem, check_choice
 from jax_unlearn.data.lazy import LazyImages
 
 from ..shared.config import Experiment
@@ -54,7 +53,7 @@ SIZES = MappingProxyType(
 """Those whose sizes are known; others are loaded."""
 
 UNREAD = ("imagenet2012", "imagenet64")
-"""Those that have no reader here, and need none; the readers' own words do not name them."""
+"""Those that have no reader here, and need none."""
 
 
 class NoImages(LazyImages):
@@ -88,10 +87,13 @@ def stand_in(experiment: Experiment) -> data.Dataset:
     settings = experiment.data
     sizes = SIZES.get(settings.name)
     if sizes is None:
-        there = pathlib.Path(settings.name).exists()
-        if not there and difflib.get_close_matches(settings.name, UNREAD):
-            check_choice("data.name", settings.name, SIZES)
-        return load_data(experiment)
+        try:
+            return load_data(experiment)
+        except InputError:
+            # A reader's own words do not name those that have none.
+            if difflib.get_close_matches(settings.name, UNREAD) and ":" not in settings.name:
+                check_choice("data.name", settings.name, SIZES)
+            raise
     train, test = (_examples(n, sizes) for n in (sizes.train, sizes.test))
     fine = [
         np.arange(n, dtype=np.int32) % sizes.fine for n in (sizes.train, sizes.test) if sizes.fine

@@ -45,17 +45,20 @@ def _costs(name: str, record: Record) -> list[str]:
         f"{per_image['bytes'] / 1e6:.4g}",
         *(_ratio(record.get(other)) for other in ("of_cross_entropy", "of_plain")),
         memory,
-        _largest_batch(record),
+        shown_batch(record),
         *bound,
     ]
 
 
-def _largest_batch(record: Record) -> str:
+def shown_batch(record: Record) -> str:
+    """The largest batch, and how far it is known; see :func:`heading`."""
     largest = record["largest_batch"]
     if largest is None or not record.get("confirmed"):
         return "-" if largest is None else f"~{largest}"
-    refused = record.get("refused_batch")
-    return f"{largest}" if refused is None else f"{largest}, not {refused}"
+    if "refused_batch" not in record:
+        return f"{largest}"
+    refused = record["refused_batch"]
+    return f"{largest} or more" if refused is None else f"{largest}, not {refused}"
 
 
 def _ratio(found: Mapping[str, float] | None) -> str:
@@ -107,9 +110,12 @@ def notes(records: Mapping[str, Record], totals: Mapping[str, Any]) -> list[str]
         said.append("Of plain layers there is a step alone: a loop gathers its batches, too.")
     if any(record["error"] == CRASHED for record in records.values()):
         said.append(
-            f"Where {CRASHED}, it did so twice: another batch or another version of the compiler "
-            "may do, or --overwrite, which compiles everything anew."
+            f"Where {CRASHED}, it is tried twice at most: another batch or another version of the "
+            "compiler may do, or --overwrite, which compiles everything anew."
         )
+    for name, record in records.items():
+        if "refused_for" in record:
+            said.append(f"{name}, of {record['refused_batch']}: {record['refused_for']}")
     if "models_per_hour" in totals:
         said.append(f"A bank at the bound: {totals['models_per_hour']:.4g} models an hour.")
     if "minutes" in totals:
@@ -132,22 +138,31 @@ def notes(records: Mapping[str, Record], totals: Mapping[str, Any]) -> list[str]
 
 def show(title: str, records: Mapping[str, Record], said: Sequence[str], terminal: Console) -> None:
     """Print a target's tables."""
+    failed = {name: one["error"] for name, one in records.items() if one["error"] is not None}
     for head, rows in ((COSTS, costs(records)), (PARTS, parts(records))):
         table = Table(*head, title=title)
         for row in rows:
             table.add_row(*row)
-        needed = Measurement.get(terminal, terminal.options.update(width=_ANY), table).maximum
-        if needed <= terminal.width:
+        if _fits(head, [row for row in rows if row[0] not in failed], terminal):
             terminal.print(table, markup=False)
             continue
         # Cut to a narrow terminal, a table loses its numbers.
         terminal.print(title, markup=False, highlight=False)
         for name, *cells in rows:
             said_of = [f"{what} {cell}" for what, cell in zip(head[1:], cells, strict=True) if cell]
-            text = f"{name}: {'; '.join(said_of)}"
-            terminal.print(text, markup=False, highlight=False)
+            text = f"not compiled: {failed[name]}" if name in failed else "; ".join(said_of)
+            terminal.print(f"{name}: {text}", markup=False, highlight=False)
     for line in said:
         terminal.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _fits(head: Sequence[str], rows: Sequence[Sequence[str]], terminal: Console) -> bool:
+    """Whether a terminal has room for a table whose cells are not folded."""
+    table = Table(*head)
+    for row in rows:
+        table.add_row(*row)
+    needed = Measurement.get(terminal, terminal.options.update(width=_ANY), table).maximum
+    return needed <= terminal.width
 
 
 def heading(experiment: Experiment, made: Mapping[str, Any]) -> str:

@@ -108,7 +108,8 @@ def bare_pool(
     """A method's pool, without pixels where it can be made so, else with the sample's.
 
     Arguments are those of :func:`run_shapes`. The rows of a sample's pool are repeated to the
-    number that the problem's has.
+    number that the problem's has. Of the network a pool's shapes may depend on the number of
+    logits, not on which weights there are: where a pool looks at logits, a single layer gives them.
     """
     try:
         # A pool of the pixels would be a copy of the data set.

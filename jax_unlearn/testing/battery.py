@@ -124,5 +124,5 @@ def is_float(leaf: Any) -> bool:
 
 
 def floats(tree: Any) -> list[Any]:
-    """Leaves of a tree that have one."""
+    """Leaves of a tree that have such a type."""
     return [leaf for leaf in jax.tree.leaves(tree) if is_float(leaf)]

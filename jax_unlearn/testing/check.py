@@ -58,7 +58,7 @@ def check_method(constructor: Callable[..., Unlearner], **arguments: Any) -> Non
     sound weights.
     Of a method that edits once it is what applies: same bits, devices, placement, the original left
     alone, nothing compiled anew for other numbers, missing sets. With a single device a warning
-    says that several are not battery.
+    says that several are not tried.
 
     Args:
       constructor: the method's class or constructor, or a function that returns the method.

@@ -89,7 +89,7 @@ def gather_sources(
             "name a run's folder, a bank or .npz files"
         )
     if requests and (bare := [s.text for s in found if not s.methods]):
-        warn_user(f"requests={', '.join(bare)!r}: no unlearned model there, so left out")
+        warn_user(f"no unlearned model there of what was asked for, so left out: {', '.join(bare)}")
     for sources in kept:
         sources.original, sources.oracle = by_seed(sources.original), by_seed(sources.oracle)
         sources.methods = {name: by_seed(items) for name, items in sources.methods.items()}
@@ -126,10 +126,11 @@ def _chosen(found: list[Sources], requests: Sequence[str]) -> list[Sources]:
         # Of a sequence every step is audited.
         steps = [text for one in mine for text in steps_of(one.text)[:-1]]
         before = [sources for text in steps for sources in _of(text, found)]
-        if missing := set(steps) - {sources.text for sources in before}:
+        there = {sources.text for sources in before}
+        if missing := [text for text in dict.fromkeys(steps) if text not in there]:
             warn_user(
-                f"requests={request!r}: {', '.join(sorted(missing))}, fulfilled on its way, has no "
-                "oracles there and is left out"
+                f"requests={request!r}: no oracles there of what it fulfils on its way, so left "
+                f"out: {', '.join(missing)}"
             )
         kept += [sources for sources in (*before, *mine) if sources not in kept]
     return kept

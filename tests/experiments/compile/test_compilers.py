@@ -65,7 +65,7 @@ def records(target):
     batch = BATCHES.get(target.text, BATCH)
     compiling = prepare(settings(batch=batch), target, Execution(), programs)
     jobs = {job.program: job for job in compiling.jobs if job.row == "training"}
-    return {kind: compiling.compile(job, fit=False) for kind, job in jobs.items()}
+    return {kind: compiling.compile(job) for kind, job in jobs.items()}
 
 
 def test_it_compiles_and_is_bounded(records):
@@ -90,7 +90,7 @@ def test_of_data_that_is_split_over_devices_they_exchange_no_more(target):
     split = Execution(placement="sharded")
     compiling = prepare(settings(), target, split, ("scan",))
     (job,) = [job for job in compiling.jobs if job.row == "training"]
-    record = compiling.compile(job, fit=False)
+    record = compiling.compile(job)
     assert record["error"] is None
     assert set(record["collectives"]) == {"all-reduce"}
 
@@ -115,7 +115,7 @@ def test_a_bfloat16_networks_gradients_are_summed_in_float32_unless_told_otherwi
     for dtype in ("float32", "bfloat16", "bfloat16_sums"):
         compiling = prepare(settings(method, dtype), known(text), Execution(), (program,))
         (job,) = [job for job in compiling.jobs if job.name == name]
-        record = compiling.compile(job, fit=False)
+        record = compiling.compile(job)
         assert record["error"] is None
         sizes[dtype] = record["collectives"]["all-reduce"]["bytes"]
     assert sizes["bfloat16"] == pytest.approx(sizes["float32"], rel=0.01)
@@ -153,7 +153,7 @@ def test_operations_are_those_of_the_convolutions_and_the_linear_layer(records):
 @pytest.mark.parametrize("text", ["gpu:h100:2", "tpu:v5e:2x2"])
 def test_mumis_goes_seven_times_through_the_network_and_has_its_windows_alone(text):
     compiling = prepare(settings("mumis"), known(text), Execution(), ("step",))
-    (record,) = (compiling.compile(j, fit=False) for j in compiling.jobs if j.row == "mumis")
+    (record,) = (compiling.compile(j) for j in compiling.jobs if j.row == "mumis")
     assert record["error"] is None
     assert record["oversized"] == {}
     # Forwards once; for each of two classes back, forwards along the gradient, and to the weights.
@@ -163,25 +163,31 @@ def test_mumis_goes_seven_times_through_the_network_and_has_its_windows_alone(te
 
 
 @pytest.mark.parametrize(
-    ("text", "dtype"),
-    [("gpu:h100:1", "float32"), ("gpu:h100:1", "bfloat16"), ("tpu:v5e:1x1", "bfloat16")],
+    ("text", "dtype", "most"),
+    [
+        ("gpu:h100:1", "float32", 1.85),
+        ("gpu:h100:1", "bfloat16", 1.85),
+        ("tpu:v5e:1x1", "bfloat16", 1.1),
+    ],
 )
-def test_a_step_on_one_device_moves_no_more_than_plain_layers_and_mumis_little_more(text, dtype):
+def test_a_step_on_one_device_moves_no_more_than_plain_layers_and_mumis_less_than_twice(
+    text, dtype, most
+):
     compiling = prepare(settings("mumis", dtype), known(text), Execution(), ("step", "plain"))
-    found = {job.name: compiling.compile(job, fit=False) for job in compiling.jobs}
+    found = {job.name: compiling.compile(job) for job in compiling.jobs}
     ours, plain, mumis = (
         found[f"{name} b{BATCH}"] for name in ("training step", "training plain", "mumis step")
     )
     assert ours["bytes"] <= plain["bytes"]
-    # What gradient of gradient takes of a ResNet-18.
-    assert mumis["bytes"] <= 2.33 * ours["bytes"]
+    # Gradient of gradient and forward over reverse take more.
+    assert mumis["bytes"] <= most * ours["bytes"]
 
 
 @pytest.mark.parametrize("text", ["gpu:h100:2", "tpu:v5e:2x2"])
 def test_an_edits_pass_exchanges_sums_alone_and_has_no_oversized_window(text):
     compiling = prepare(settings("ssd"), known(text), Execution(), ("pass",))
     (job,) = compiling.jobs
-    record = compiling.compile(job, fit=False)
+    record = compiling.compile(job)
     assert record["error"] is None
     assert set(record["collectives"]) == {"all-reduce"}
     assert record["collectives"]["all-reduce"]["count"] <= 2
@@ -191,7 +197,7 @@ def test_an_edits_pass_exchanges_sums_alone_and_has_no_oversized_window(text):
 @pytest.mark.parametrize("text", ["gpu:h100:2", "tpu:v5e:2x2"])
 def test_a_step_picks_images_that_a_method_made_without_moving_all_of_them(text):
     compiling = prepare(settings("amun"), known(text), Execution(), ("step",))
-    found = {job.row: compiling.compile(job, fit=False) for job in compiling.jobs}
+    found = {job.row: compiling.compile(job) for job in compiling.jobs}
     forgotten = 200 * 32 * 32 * 3 * 4
     assert found["amun"]["error"] is None
     assert found["amun"]["bytes"] < found["training"]["bytes"] + forgotten / 2
@@ -201,6 +207,6 @@ def test_a_step_picks_images_that_a_method_made_without_moving_all_of_them(text)
 def test_a_loop_picks_images_of_the_pool_without_moving_all_of_them(text):
     compiling = prepare(settings(), known(text), Execution(), ("step", "scan"))
     jobs = {job.program: job for job in compiling.jobs if job.row == "training"}
-    found = {program: compiling.compile(job, fit=False) for program, job in jobs.items()}
+    found = {program: compiling.compile(job) for program, job in jobs.items()}
     pool = 2000 * 32 * 32 * 3
     assert found["scan"]["bytes"] < found["step"]["bytes"] + pool / 2

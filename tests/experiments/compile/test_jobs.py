@@ -1,5 +1,6 @@
 """What is compiled is what a run of the same settings would execute, from sizes alone."""
 
+import dataclasses
 import json
 import time
 
@@ -10,7 +11,7 @@ import pytest
 import jax_unlearn as ju
 from experiments.compile import command, compiling, measuring, restarting
 from experiments.compile.findings import Findings
-from experiments.compile.jobs import PROGRAMS, edits, list_jobs
+from experiments.compile.jobs import PROGRAMS, Job, edits, list_jobs
 from experiments.compile.kernels import largest_kernel
 from experiments.compile.plain_networks import PLAIN, plain_model
 from experiments.compile.settings import settle
@@ -18,6 +19,7 @@ from experiments.compile.stand_in import SIZES, stand_in
 from experiments.compile.target import parse_target
 from experiments.compile.totals import planned_steps, planner, totals
 from experiments.configs import preset, preset_names
+from experiments.shared.chip import chips
 from experiments.shared.config import Experiment
 from experiments.shared.execution import Execution
 from experiments.shared.original import Data, Network, Training
@@ -257,12 +259,12 @@ def test_a_command_that_was_cut_off_goes_on_and_other_settings_are_refused(
     call(command.main, *flags, "--overwrite")
     assert len(compiled) == 2 + 3
     monkeypatch.delenv(restarting.INSIDE)
-    # With --fit what is there is compiled once more, and the page names both commands.
+    # With --fit larger batches of what is there are compiled; the page names both commands.
     compiled[:] = ["", ""]
     assert call(command.main, *flags, "--fit").code == 0
     found = json.loads((tmp_path / "compile.json").read_text())
     assert all(r["confirmed"] for r in found["programs"]["tpu:v5e:2x2"].values())
-    assert len(compiled) >= 2 + 3
+    assert len(compiled) > 2
     page = (tmp_path / "compile.md").read_text()
     assert found["command"] in page
     assert all(one["command"] in page for one in found["before"])
@@ -319,18 +321,52 @@ def test_a_program_that_is_refused_is_compiled_again_by_hand_alone(tmp_path):
     assert once_more.lacks("t", "another", again=True)
 
 
-def test_what_is_compiled_is_compiled_again_to_confirm_its_largest_batch(tmp_path):
+def test_a_search_for_the_largest_batch_loses_nothing_of_what_is_compiled(tmp_path):
     findings = Findings(tmp_path, {}, overwrite=False)
-    with findings.attempt("t", "p"):
-        findings.of("t")["p"] = {"error": None, "largest_batch": 8}
-    assert not findings.lacks("t", "p")
-    assert findings.lacks("t", "p", fit=True)
-    # Cut off in doing so, it keeps what there was.
+    sound = {"error": None, "largest_batch": 8}
+    findings.of("t")["o"] = {"error": "too large"}
+    findings.of("t")["p"] = dict(sound)
+    findings.of("t")["q"] = dict(sound)
+    assert findings.lacks_fit("t", "p")
+    assert not findings.lacks_fit("t", "o")
     with pytest.raises(KeyboardInterrupt), findings.attempt("t", "p"):
         raise KeyboardInterrupt
-    assert findings.of("t")["p"] == {"error": None, "largest_batch": 8}
-    findings.of("t")["p"]["confirmed"] = True
-    assert not findings.lacks("t", "p", fit=True)
+    assert findings.of("t")["p"] == sound
+    under_way = []
+    for _ in range(2):
+        assert findings.lacks_fit("t", "p")
+        under_way.append(findings.attempt("t", "p"))
+        under_way[-1].__enter__()  # and the process ends
+        kept = json.loads((tmp_path / "compile.json").read_text())["programs"]["t"]
+        assert list(kept) == ["o", "p", "q"]
+        assert kept["p"].items() >= sound.items()
+        findings.of("t")["p"] = kept["p"]
+    assert not findings.lacks_fit("t", "p")
+    findings.of("t")["q"]["refused_batch"] = None
+    assert not findings.lacks_fit("t", "q")
+
+
+@pytest.mark.parametrize("error", ["RESOURCE_EXHAUSTED: 1", "INTERNAL: 2"])
+def test_a_search_that_ends_in_another_error_than_of_memory_says_so(monkeypatch, error):
+    def measure(job, chip, dtype, kernel, known):
+        found = {"error": error if job.batch > 100 else None, "batch": job.batch}
+        return found | {"memory": {"total": 1e9 + 1e7 * job.batch}}
+
+    monkeypatch.setattr(compiling, "measure", measure)
+    job = Job("a", "step", 64, 1, 1, lambda batch: None)
+    chip = chips()["h100"]
+    made = compiling.Compiling(settle(SMALL), chip, [job])
+    record = measure(job, None, None, None, None) | {"largest_batch": 128}
+    found = made.fit(job, {job.name: record})
+    assert found["largest_batch"] <= 100 < found["refused_batch"]
+    assert found.get("refused_for") == (error if "INTERNAL" in error else None)
+    # What is the same program has the same batches, for nothing.
+    monkeypatch.setattr(compiling, "measure", None)
+    twin = dataclasses.replace(job, row="b")
+    same = record | {"same_as": job.name}
+    assert made.fit(twin, {job.name: found, twin.name: same}) == same | {
+        key: found[key] for key in found.keys() - record.keys() | {"largest_batch"}
+    }
 
 
 def test_an_interrupted_compilation_is_no_attempt(tmp_path):

@@ -382,6 +382,14 @@ def test_a_terminal_too_narrow_for_the_tables_gets_every_number(width):
     assert words.endswith("A note.")
 
 
+def test_a_failed_program_is_named_with_its_error_on_a_narrow_terminal():
+    text = io.StringIO()
+    show(
+        "t", {"mumis step b8": {"error": "RESOURCE_EXHAUSTED: 1"}}, [], Console(file=text, width=20)
+    )
+    assert "mumis step b8: not compiled: RESOURCE_EXHAUSTED: 1" in " ".join(text.getvalue().split())
+
+
 def test_a_program_that_ends_the_process_is_explained():
     (said,) = [line for line in notes({"a": {"error": CRASHED}}, {}) if CRASHED in line]
     assert "--overwrite" in said
@@ -433,6 +441,7 @@ def test_what_does_not_fit_is_marked_and_bounds_nothing():
         ({"largest_batch": 5}, "~5"),
         ({"largest_batch": 5, "confirmed": True}, "5"),
         ({"largest_batch": 5, "refused_batch": 7, "confirmed": True}, "5, not 7"),
+        ({"largest_batch": 5, "refused_batch": None, "confirmed": True}, "5 or more"),
         ({"largest_batch": None}, "-"),
     ],
 )

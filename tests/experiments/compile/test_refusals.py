@@ -56,7 +56,14 @@ def refuse(refused, tmp_path, monkeypatch):
             ["--batch", 10**6, "--methods", "natmu"],
             "batch=1000000: not every program draws from so",
         ),
-        (["--data.name", "imagenet"], "data.name='imagenet': did you mean imagenet2012"),
+        (
+            ["--data.name", "imagenet"],
+            "data.name='imagenet': did you mean imagenet64 or imagenet2012",
+        ),
+        (
+            ["--data.name", "data.py:imagenet64"],
+            "data.name='data.py:imagenet64': no such file: expected a Python",
+        ),
         (["--profile", "p"], "profile='p': has no effect, nothing runs; leave out --profile"),
         (["--num-processes", 2], "num_processes=2: has no effect, nothing runs"),
         (

@@ -77,8 +77,11 @@ def test_each_step_is_audited_against_its_own_oracles(path):
 @pytest.mark.parametrize(
     ("kind", "warning"),
     [
-        ("oracle", f"requests='{TEXT}': class:0, fulfilled on its way, has no oracles there"),
-        ("unlearned", "requests='class:0': no unlearned model there, so left out"),
+        (
+            "oracle",
+            f"'{TEXT}': no oracles there of what it fulfils on its way, so left out: class:0",
+        ),
+        ("unlearned", "no unlearned model there of what was asked for, so left out: class:0"),
     ],
 )
 def test_a_step_that_a_bank_lacks_is_left_out_of_its_audit_and_said(path, tmp_path, kind, warning):
