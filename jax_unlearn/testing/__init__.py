@@ -7,6 +7,6 @@ Needs no test runner: a fact that does not hold raises AssertionError with a sen
 """
 
 from jax_unlearn.testing.check import check_method
-from jax_unlearn.testing.small import SMALL, small, small_model, small_problem
+from jax_unlearn.testing.small_run import SMALL, small, small_model, small_problem
 
 __all__ = ["SMALL", "check_method", "small", "small_model", "small_problem"]

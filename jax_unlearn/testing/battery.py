@@ -14,7 +14,7 @@ from jax_unlearn.engine.loop import run
 from jax_unlearn.engine.run_spec import Result
 from jax_unlearn.engine.steps import run_keys, take_batch
 from jax_unlearn.sharding import make_mesh
-from jax_unlearn.testing.small import small, small_problem
+from jax_unlearn.testing.small_run import small, small_problem
 
 
 class Battery:

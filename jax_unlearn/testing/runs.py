@@ -9,7 +9,7 @@ from jax_unlearn.core import split_variables
 from jax_unlearn.engine.signals import Interrupted
 from jax_unlearn.sharding import make_mesh
 from jax_unlearn.testing.battery import Battery, distance, floats, is_float
-from jax_unlearn.testing.small import small_problem
+from jax_unlearn.testing.small_run import small_problem
 from jax_unlearn.validation import same_structure
 from jax_unlearn.warn import warn_user
 
