@@ -125,10 +125,10 @@ def _named(text: str, targets: Sequence[Target]) -> str:
 def _check_execution(execution: Execution) -> None:
     """Raise InputError for a value out of range, and for what only a run that executes heeds."""
     execution.validate()
-    for name in ("profile", "coordinator", "num_processes", "process_id"):
-        if (given := getattr(execution, name)) is not None:
-            flag = name.replace("_", "-")
-            raise InputError(f"{name}={given!r}: has no effect, nothing runs; leave out --{flag}")
+    for field in dataclasses.fields(Execution):
+        given = getattr(execution, field.name)
+        if field.name not in ("mesh", "placement") and given != field.default:
+            raise InputError(f"{field.name}={given!r}: has no effect, nothing runs; leave it out")
 
 
 def _described(command: Command, settings: Settings) -> dict[str, Any]:

@@ -64,7 +64,8 @@ def refuse(refused, tmp_path, monkeypatch):
             ["--data.name", "data.py:imagenet64"],
             "data.name='data.py:imagenet64': no such file: expected a Python",
         ),
-        (["--profile", "p"], "profile='p': has no effect, nothing runs; leave out --profile"),
+        (["--profile", "p"], "profile='p': has no effect, nothing runs; leave it out"),
+        (["--no-keep-weights"], "keep_weights=False: has no effect, nothing runs; leave it out"),
         (["--num-processes", 2], "num_processes=2: has no effect, nothing runs"),
         (
             ["--target", "tpu:v5e:2x2", "gpu:h100:8", "--mesh", "data=3"],
