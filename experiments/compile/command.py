@@ -90,21 +90,19 @@ def execute(command: Command, terminal: Console) -> None:
         records = findings.of(text)
         for job in compiling.jobs:
             lacks = findings.lacks(text, job.name, again=is_again())
+            due = lacks or (command.fit and findings.lacks_fit(text, job.name))
             # Not before the first: every process must come further.
-            if lacks and compiled:
+            if due and compiled:
                 make_room()
+            compiled = compiled or due
             if lacks:
-                compiled = True
-                known = {name: record for name, record in records.items() if name != job.name}
                 with findings.attempt(text, job.name), as_typed(_named(text, targets)):
-                    records[job.name] = compiling.compile(job, known=known)
+                    records[job.name] = compiling.compile(job, known=records)
                 findings.write()
                 say(f"{text} {job.name}: {_told(records[job.name])}")
             if command.fit and findings.lacks_fit(text, job.name):
-                compiled = True
-                before = records[job.name]
-                with findings.attempt(text, job.name):
-                    records[job.name] = compiling.fit(job, {**records, job.name: before})
+                with findings.attempt(text, job.name) as record:
+                    records[job.name] = compiling.fit(job, record, records)
                 findings.write()
                 say(f"{text} {job.name}: largest batch {shown_batch(records[job.name])}")
         derive(records)

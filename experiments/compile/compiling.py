@@ -72,20 +72,20 @@ class Compiling:
             record["largest_batch"] = largest_batch(fixed, per_row, self.room, job.shards)
         return record
 
-    def fit(self, job: Job, records: Mapping[str, Record]) -> Record:
+    def fit(self, job: Job, record: Record, known: Mapping[str, Record]) -> Record:
         """Find the largest batch of a compiled program by compiling a few.
 
         Args:
           job: the program.
-          records: what is compiled for these devices, by name, it among them; of a program that is
-            another's the other's is found already.
+          record: what is known of it.
+          known: what is compiled for these devices, by name; of a program that is another's the
+            other's is found already.
 
         Returns:
-          Its record with ``largest_batch``; ``refused_batch``, the smallest that was found not to
+          The record with ``largest_batch``; ``refused_batch``, the smallest that was found not to
           fit, or None; and ``refused_for``, what the compiler said where that is not its memory.
         """
-        record = records[job.name]
-        other = records.get(record.get("same_as", ""), {})
+        other = known.get(record.get("same_as", ""), {})
         if "refused_batch" in other:
             found = ("largest_batch", "refused_batch", "refused_for", "confirmed")
             return record | {key: other[key] for key in found if key in other}
@@ -101,8 +101,8 @@ class Compiling:
         guess = record["largest_batch"]
         # Where a row takes no memory of its own, more of them tell what they take.
         guess = 2 * job.batch if guess is None else guess
-        known = {job.batch: record["memory"]["total"]}
-        most, least = confirmed_batch(needs, known, guess, self.room, job.shards)
+        sizes = {job.batch: record["memory"]["total"]}
+        most, least = confirmed_batch(needs, sizes, guess, self.room, job.shards)
         record = record | {"largest_batch": most, "refused_batch": least, "confirmed": True}
         if least in errors and NO_ROOM not in errors[least]:
             record["refused_for"] = errors[least]

@@ -98,18 +98,20 @@ class Findings:
         return record["error"] is None and not sought
 
     @contextlib.contextmanager
-    def attempt(self, target: str, name: str) -> Iterator[None]:
-        """Leave a word for who starts again where a compiler's crash ends the process inside."""
+    def attempt(self, target: str, name: str) -> Iterator[Record]:
+        """Leave a word for who starts again where a compiler's crash ends the process inside.
+
+        Gives what is known of the program so far; of a sound record nothing is lost.
+        """
         records = self.of(target)
-        earlier = records.get(name)
-        attempts = {"attempts": (earlier or {}).get("attempts", 0) + 1}
-        sound = earlier is not None and earlier["error"] is None
-        records[name] = {**(earlier if sound and earlier else {"error": CRASHED}), **attempts}
+        earlier = records.get(name, {"error": CRASHED})
+        kept = earlier if earlier["error"] is None else {"error": CRASHED}
+        records[name] = {**kept, "attempts": earlier.get("attempts", 0) + 1}
         self.write()
         try:
-            yield
+            yield earlier
         except BaseException:
-            if earlier and sound:
+            if kept is earlier:
                 records[name] = earlier
             else:
                 del records[name]

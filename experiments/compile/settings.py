@@ -17,7 +17,7 @@ from ..shared.composed import method_at, methods_in
 from ..shared.config import Experiment
 from ..shared.hyperparameters import build_method, method_arguments
 from ..shared.loading import make_network
-from ..shared.refusals import TooLargeError
+from ..shared.refusals import MisfitError
 from ..shared.validation import validate
 from .plain_networks import plain_model
 from .stand_in import stand_in
@@ -114,7 +114,7 @@ def settle(experiment: Experiment, *, batch: int = 0) -> Settings:
     arguments = {text: method_arguments(experiment, text) for text in experiment.requests}
     try:
         found = check_fit(experiment, model, dataset, arguments)
-    except TooLargeError as error:
+    except MisfitError as error:
         sizes = [most for name, most in error.most.items() if name.endswith(".batch_size")]
         if batch and sizes:
             raise InputError(

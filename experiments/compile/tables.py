@@ -18,10 +18,10 @@ COSTS = (
     *("program", "compiled s", "GFLOP/image", "MB/image", "x cross-entropy", "x plain"),
     *("GiB/device", "largest batch", "bound ms", "images/s"),
 )
+PARTS = ("program", "collectives", "convolutions", "oversized", "copies", "transposes")
+
 _ANY = 10_000
 """Columns of a terminal in which every table has room."""
-
-PARTS = ("program", "collectives", "convolutions", "oversized", "copies", "transposes")
 
 
 def costs(records: Mapping[str, Record]) -> list[list[str]]:

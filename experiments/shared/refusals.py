@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from jax_unlearn.core import InputError
 
 
-class TooLargeError(InputError):
-    """Settings that are larger than what they are of.
+class MisfitError(InputError):
+    """Settings that do not fit their data.
 
     Attributes:
-      most: by setting, as OWNER.NAME, the largest value that fits.
+      most: by setting, as OWNER.NAME, the largest value that fits, where that is known.
     """
 
     def __init__(self, message: str, most: Mapping[str, int]):
@@ -51,7 +51,7 @@ class Refusals:
     def check(self) -> None:
         """Raise InputError where anything was noted."""
         if self._said:
-            raise TooLargeError("; ".join([*self._said.values(), *self._remedy()]), self._most)
+            raise MisfitError("; ".join([*self._said.values(), *self._remedy()]), self._most)
 
     def _remedy(self) -> list[str]:
         """The flags that mend all of it, to paste; none where that is not known."""

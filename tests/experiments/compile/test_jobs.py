@@ -357,14 +357,14 @@ def test_a_search_that_ends_in_another_error_than_of_memory_says_so(monkeypatch,
     chip = chips()["h100"]
     made = compiling.Compiling(settle(SMALL), chip, [job])
     record = measure(job, None, None, None, None) | {"largest_batch": 128}
-    found = made.fit(job, {job.name: record})
+    found = made.fit(job, record, {job.name: record})
     assert found["largest_batch"] <= 100 < found["refused_batch"]
     assert found.get("refused_for") == (error if "INTERNAL" in error else None)
     # What is the same program has the same batches, for nothing.
     monkeypatch.setattr(compiling, "measure", None)
     twin = dataclasses.replace(job, row="b")
     same = record | {"same_as": job.name}
-    assert made.fit(twin, {job.name: found, twin.name: same}) == same | {
+    assert made.fit(twin, same, {job.name: found, twin.name: same}) == same | {
         key: found[key] for key in found.keys() - record.keys() | {"largest_batch"}
     }
 

@@ -6,8 +6,6 @@ descent on the sum of squares of a 3x3 convolution of 8 to 16 channels, stride 2
 """
 
 import contextlib
-import io
-import math
 import pathlib
 import signal
 import sys
@@ -15,22 +13,18 @@ import types
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
-from rich.console import Console
 
 from experiments.compile import restarting
 from experiments.compile.convolutions import convolutions, flops, product_flops
 from experiments.compile.derived import derive
-from experiments.compile.findings import CRASHED
-from experiments.compile.fitting import TRIES, confirmed_batch
 from experiments.compile.hlo import parse
 from experiments.compile.jobs import Job
 from experiments.compile.measuring import costs as operations
 from experiments.compile.measuring import describe, measure
 from experiments.compile.program import Shape
 from experiments.compile.roofline import bound, largest_batch
-from experiments.compile.tables import costs, notes, parts, show
+from experiments.compile.tables import costs
 from experiments.compile.traffic import bytes_accessed, collectives, custom_calls, opcodes
 from experiments.shared.chip import chips
 
@@ -257,75 +251,6 @@ def test_the_largest_batch_fills_the_room_and_is_divided_by_the_devices():
     assert largest_batch(fixed=10, per_row=0, room=31, multiple=1) is None
 
 
-@pytest.mark.parametrize(
-    ("fixed", "per_row", "curve", "guess"),
-    [
-        (2e9, 1e7, 0, 800),
-        (2e9, 1e7, 0, 500),
-        (2e9, 1e7, 0, 1500),
-        (0, 1e7, 50, 990),
-        (5e9, 9e6, 80, 64),
-    ],
-)
-def test_the_largest_batch_is_found_between_two_that_are_compiled(fixed, per_row, curve, guess):
-    room, tried = 1e10, []
-
-    def size(batch):
-        return fixed + per_row * batch + curve * batch**2
-
-    def needs(batch):
-        tried.append(batch)
-        return size(batch)
-
-    most, least = confirmed_batch(needs, {64: size(64)}, guess, room, 8)
-    assert most % 8 == least % 8 == 0
-    assert size(most) <= room < size(least)
-    assert 64 < most < least <= max(most * 1.02, most + 8)
-    assert len(tried) == len(set(tried)) <= TRIES
-    assert {most, least} <= set(tried)
-
-
-def test_the_largest_batch_is_found_where_a_compiler_saves_memory_beyond_the_room():
-    room, tried = 80.0, []
-
-    def needs(batch):
-        tried.append(batch)
-        size = 5 + batch / 175
-        return size if size < room else room + 0.2 * (size - room)
-
-    most, least = confirmed_batch(needs, {256: needs(256)}, 24520, room, 8)
-    assert most <= 75 * 175 < least
-    assert least - most <= 0.1 * most
-
-
-def test_the_largest_batch_is_found_where_memory_hardly_grows_before_the_room():
-    known = {256: 1.484}
-    # As of a ResNet-50 on eight H100: the compiler plans what is left so that it fits.
-    sizes = {11864: 59.30, 12260: 59.28, 12512: 59.293, 13000: 59.774, 18512: 76.36, 24520: 105.37}
-
-    def needs(batch):
-        return float(np.interp(batch, *zip(*{**known, **sizes}.items(), strict=True)))
-
-    most, least = confirmed_batch(needs, known, 11864, 59.332, 8)
-    assert 12260 <= most < 12552 <= least <= 1.05 * most
-
-
-def test_the_largest_batch_is_found_where_the_compiler_says_nothing_but_no():
-    tried = []
-
-    def needs(batch):
-        tried.append(batch)
-        return 0.5 + batch / 1600 if batch <= 800 else math.inf
-
-    assert confirmed_batch(needs, {64: 0.54}, 1000, 1.0, 8) == (800, 808)
-    assert tried[:2] == [1000, 896]
-    refused = lambda batch: math.inf  # noqa: E731
-    assert confirmed_batch(refused, {8: math.inf}, 1000, 1.0, 8) == (0, 8)
-    # What fits in every size is left after a few tries.
-    most, least = confirmed_batch(lambda batch: 0.5, {8: 0.5}, 16, 1.0, 8)
-    assert (most, least) == (8 * 2**TRIES, None)
-
-
 def test_costs_of_an_image_are_of_all_devices_that_share_a_batch():
     record = {"error": None, "flops": 10.0, "bytes": 20.0, "batch": 8, "shards": 4, "models": 3}
     record |= {"memory": {"total": 7}, "room": 8.0, "bound_seconds": 0.5}
@@ -359,99 +284,6 @@ def test_the_very_program_that_another_is_is_not_compiled_again():
     assert second == first | {"same_as": "training step b4"}
     derive(known)
     assert [row[1] for row in costs(known)][1::2] == ["= training step b4"] * 2
-
-
-@pytest.mark.parametrize("width", [80, 400])
-def test_a_terminal_too_narrow_for_the_tables_gets_every_number(width):
-    record = {"error": None, "seconds": 1.0, "batch": 8, "models": 1, "shards": 1, "flops": 4e10}
-    record |= {"bytes": 8.0e7, "memory": {"total": 2**30}, "largest_batch": 1234, "room": 2**31}
-    record |= {"bound_seconds": 1.0, "bound_by": "memory", "counted_by": "program", "copies": 5}
-    record |= {"collectives": {}, "convolutions": {"3x3": 17}, "oversized": {}, "transposes": 6}
-    records = {f"{row} step b8": record for row in ("training", "mumis_last_layer")}
-    derive(records)
-    text = io.StringIO()
-    show("tpu:v5e:2x2", records, ["A note."], Console(file=text, width=width))
-    shown = text.getvalue()
-    assert max(map(len, shown.splitlines())) <= width
-    assert "…" not in shown
-    words = " ".join(shown.split())
-    for cell in [
-        cell for table in (costs(records), parts(records)) for row in table for cell in row
-    ]:
-        assert cell in words
-    assert words.endswith("A note.")
-
-
-def test_a_failed_program_is_named_with_its_error_on_a_narrow_terminal():
-    text = io.StringIO()
-    show(
-        "t", {"mumis step b8": {"error": "RESOURCE_EXHAUSTED: 1"}}, [], Console(file=text, width=20)
-    )
-    assert "mumis step b8: not compiled: RESOURCE_EXHAUSTED: 1" in " ".join(text.getvalue().split())
-
-
-def test_a_program_that_ends_the_process_is_explained():
-    (said,) = [line for line in notes({"a": {"error": CRASHED}}, {}) if CRASHED in line]
-    assert "--overwrite" in said
-    assert CRASHED not in " ".join(notes({"a": {"error": "too large"}}, {}))
-
-
-def test_a_loop_beside_a_plain_step_is_said_to_do_more():
-    record = {"error": None, "counted_by": "program", "of_plain": {}}
-    (said,) = [line for line in notes({"training scan b8": record}, {}) if "loop gathers" in line]
-    assert said not in notes({"training step b8": record}, {})
-
-
-def test_minutes_say_what_they_are_without():
-    found = {"minutes": 3.0, "models": 2, "without": ["ssd"], "left_out": ["evaluation"]}
-    (said,) = [line for line in notes({}, found) if "minutes" in line]
-    assert said.endswith("3 minutes; without ssd, evaluation.")
-
-
-def test_a_loop_is_compared_with_a_loop():
-    record = {"error": None, "seconds": 1.0, "batch": 8, "models": 1, "shards": 1, "flops": 4.0}
-    record |= {"bytes": 8.0, "memory": {"total": 1}, "largest_batch": None, "bound_seconds": 1.0}
-    record |= {"bound_by": "memory", "room": 2}
-    double = record | {"flops": 8.0}
-    records = {"training step b8": record, "training scan b8": double, "mumis scan b8": {**double}}
-    derive(records)
-    shown = {row[0]: row[4] for row in costs(records)}
-    assert shown == {
-        "training step b8": "1.00 / 1.00",
-        "training scan b8": "1.00 / 1.00",
-        "mumis scan b8": "1.00 / 1.00",
-    }
-    del records["training scan b8"]
-    derive(records)
-    assert costs(records)[1][4] == "2.00 / 1.00"
-
-
-def test_what_does_not_fit_is_marked_and_bounds_nothing():
-    record = {"error": None, "seconds": 1.0, "batch": 8, "models": 1, "shards": 1, "flops": 4.0}
-    record |= {"bytes": 8.0, "memory": {"total": 3 * 2**30}, "room": 2 * 2**30}
-    records = {"salun step b8": record | {"largest_batch": 5, "bound_seconds": 1, "bound_by": ""}}
-    derive(records)
-    (row,) = costs(records)
-    assert row[-4:] == ["3, does not fit 2", "~5", "", ""]
-
-
-@pytest.mark.parametrize(
-    ("found", "shown"),
-    [
-        ({"largest_batch": 5}, "~5"),
-        ({"largest_batch": 5, "confirmed": True}, "5"),
-        ({"largest_batch": 5, "refused_batch": 7, "confirmed": True}, "5, not 7"),
-        ({"largest_batch": 5, "refused_batch": None, "confirmed": True}, "5 or more"),
-        ({"largest_batch": None}, "-"),
-    ],
-)
-def test_a_largest_batch_is_marked_where_it_is_an_estimate(found, shown):
-    record = {"error": None, "seconds": 1.0, "batch": 8, "models": 1, "shards": 1, "flops": 4.0}
-    record |= {"bytes": 8.0, "memory": {"total": 1}, "room": 2, "bound_seconds": 1, "bound_by": ""}
-    records = {"training step b8": record | found}
-    derive(records)
-    (row,) = costs(records)
-    assert row[-3] == shown
 
 
 @pytest.mark.parametrize(
