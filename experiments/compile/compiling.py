@@ -13,13 +13,10 @@ from ..shared.execution import Execution
 from .fitting import check_data, check_one_image, check_state, confirmed_batch
 from .jobs import Job, list_jobs, rows
 from .kernels import largest_kernel
-from .measuring import Record, measure
+from .measuring import NO_ROOM, Record, measure
 from .roofline import largest_batch
 from .settings import Settings
 from .target import Target, devices_of
-
-NO_ROOM = "RESOURCE_EXHAUSTED"
-"""What XLA's errors begin with where memory does not suffice."""
 
 
 @dataclasses.dataclass(frozen=True)

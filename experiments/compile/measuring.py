@@ -28,6 +28,12 @@ Record = dict[str, Any]
 COUNTING = 2
 """Version of how programs are counted; records of another are not gone on from."""
 
+NO_ROOM = "RESOURCE_EXHAUSTED"
+"""What XLA's errors begin with where memory does not suffice."""
+
+LIBRARY_PRODUCTS: dict[str, str | bool] = {"xla_gpu_enable_triton_gemm": False}
+"""Options by which matrix products are cuBLAS's, where XLA would make kernels of its own."""
+
 STEPPING = ("scan", "bank")
 """Programs whose outermost loop takes steps: one of them is counted, and what comes before them."""
 
@@ -57,9 +63,11 @@ def measure(
             for name, other in known.items():
                 if other["error"] is None and other.get("module") == record["module"]:
                     return other | {"same_as": other.get("same_as", name)}
-            compiled = lowered.compile()
+            compiled, refused = _compiled(lowered, chip)
     except Exception as error:  # the compilers raise their own, and have much to say
         return {"error": one_line(error), **record}
+    if refused:
+        record["own_products_refused"] = refused
     record = {"error": None, "seconds": round(time.perf_counter() - start, 1), **record}
     # The compilers leave no loop of a single step.
     stepping = job.program in STEPPING and loop_length(lowered) > 1
@@ -75,6 +83,21 @@ def measure(
         "bound_seconds": least.seconds,
         "bound_by": least.by,
     }
+
+
+def _compiled(lowered: jax.stages.Lowered, chip: Chip) -> tuple[jax.stages.Compiled, str]:
+    """The program, and why XLA's own products for GPUs had no place in it; '' where they have.
+
+    A GPU that is there is asked which of several such kernels is fastest, and those that cannot be
+    made are passed over. Where none is, the first is taken, and if it cannot be made, as of images
+    that a ViT enlarges to 224 pixels, the whole program is refused.
+    """
+    try:
+        return lowered.compile(), ""
+    except Exception as error:
+        if chip.platform != "gpu" or NO_ROOM in str(error):
+            raise
+        return lowered.compile(compiler_options=LIBRARY_PRODUCTS), one_line(error)
 
 
 def costs(compiled: jax.stages.Compiled, program: Module) -> Record:

@@ -116,6 +116,12 @@ def notes(records: Mapping[str, Record], totals: Mapping[str, Any]) -> list[str]
     for name, record in records.items():
         if "refused_for" in record:
             said.append(f"{name}, of {record['refused_batch']}: {record['refused_for']}")
+    refused = [name for name, one in records.items() if "own_products_refused" in one]
+    if refused:
+        said.append(
+            f"Matrix products are all cuBLAS's in {', '.join(refused)}: some of its own XLA cannot "
+            "make without a GPU to try them on, see own_products_refused in compile.json."
+        )
     if "models_per_hour" in totals:
         said.append(f"A bank at the bound: {totals['models_per_hour']:.4g} models an hour.")
     if "minutes" in totals:

@@ -2,11 +2,16 @@
 
 import functools
 
+import jax
+import jax.numpy as jnp
 import pytest
+from jax.sharding import SingleDeviceSharding
 
 from experiments.compile.compiling import prepare
+from experiments.compile.jobs import Job
+from experiments.compile.measuring import measure
 from experiments.compile.settings import settle
-from experiments.compile.target import check_compiler, parse_target
+from experiments.compile.target import check_compiler, devices_of, parse_target
 from experiments.shared.config import Experiment
 from experiments.shared.execution import Execution
 from experiments.shared.original import Data, Network, Training
@@ -148,6 +153,24 @@ def test_operations_are_those_of_the_convolutions_and_the_linear_layer(records):
     for record in records.values():
         found = record["counted"]["flops"] * record["shards"]
         assert found == pytest.approx(record["batch"] * of_an_image, rel=1e-3)
+
+
+@pytest.mark.parametrize("text", ["gpu:h100:1", "tpu:v5e:1x1"])
+def test_products_that_enlarge_images_compile_and_count(text):
+    small, large, images = 32, 224, 64
+    shape = jax.ShapeDtypeStruct((images, small, small, 3), jnp.float32)
+
+    def enlarge(batch):
+        device = SingleDeviceSharding(devices_of(known(text))[0])
+        program = jax.jit(lambda x: jax.image.resize(x, (batch, large, large, 3), "bilinear"))
+        return program.lower(jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=device))
+
+    job = Job("training", "step", images, 1, 1, enlarge)
+    record = measure(job, known(text).chip, "float32", (1, 1))
+    assert record["error"] is None
+    # Of two products the first makes one side large; either may come first.
+    first, second = small * large * small, large * large * small
+    assert record["counted"]["flops"] == 2 * images * 3 * (first + second)
 
 
 @pytest.mark.parametrize("text", ["gpu:h100:2", "tpu:v5e:2x2"])

@@ -287,6 +287,36 @@ def test_the_very_program_that_another_is_is_not_compiled_again():
 
 
 @pytest.mark.parametrize(
+    ("name", "error", "refused"),
+    [
+        ("h100", "INTERNAL: no tile sizes satisfy the product", False),
+        ("h100", "RESOURCE_EXHAUSTED: no room", True),
+        ("v5e", "INTERNAL: no tile sizes satisfy the product", True),
+    ],
+)
+def test_what_no_gpu_could_choose_otherwise_is_the_librarys(name, error, refused):
+    tried = []
+
+    class Lowered:
+        def as_text(self):
+            return "program"
+
+        def compile(self, compiler_options=None):
+            tried.append(compiler_options)
+            if compiler_options is None:
+                raise RuntimeError(error)
+            return jax.jit(lambda x: x + 1).lower(jax.ShapeDtypeStruct((4,), "float32")).compile()
+
+    job = Job("training", "step", 4, 1, 1, lambda batch: Lowered())
+    record = measure(job, chips()[name], "float32", (3, 3))
+    if refused:
+        assert (record["error"], tried) == (error, [None])
+    else:
+        assert (record["error"], record["own_products_refused"]) == (None, error)
+        assert tried == [None, {"xla_gpu_enable_triton_gemm": False}]
+
+
+@pytest.mark.parametrize(
     "codes",
     [[0], [2], [-signal.SIGSEGV, -signal.SIGABRT, 0], [restarting.FULL, 0], [-signal.SIGKILL]],
 )

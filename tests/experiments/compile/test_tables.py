@@ -51,6 +51,14 @@ def test_a_loop_beside_a_plain_step_is_said_to_do_more():
     assert said not in notes({"training step b8": record}, {})
 
 
+def test_programs_whose_products_are_the_librarys_are_named():
+    usual = {"error": None, "counted_by": "program"}
+    records = {"a step b8": usual | {"own_products_refused": "no tiles"}, "b step b8": usual}
+    (said,) = [line for line in notes(records, {}) if "cuBLAS" in line]
+    assert "a step b8" in said
+    assert "b step b8" not in said
+
+
 def test_minutes_say_what_they_are_without():
     found = {"minutes": 3.0, "models": 2, "without": ["ssd"], "left_out": ["evaluation"]}
     (said,) = [line for line in notes({}, found) if "minutes" in line]
