@@ -16,11 +16,12 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.custom_derivatives import SymbolicZero
 
 from jax_unlearn.core import InputError, at_least_float32, check_choice, check_labels, check_number
 from jax_unlearn.functional.losses import weighted_mean
 
-DIFFERENTIATIONS = ("mixed", "reverse", "forward")
+DIFFERENTIATIONS = ("forward", "reverse")
 """How the gradient of a squared input gradient is computed, see :func:`mumis_terms`."""
 
 LogitsFn = Callable[[jax.Array], jax.Array]
@@ -59,12 +60,12 @@ def mumis_terms(
     labels: jax.Array,
     irrelevant: jax.Array,
     *,
-    differentiate: str = "mixed",
+    differentiate: str = "forward",
 ) -> tuple[jax.Array, jax.Array]:
     """Return the sensitivities of the true and of an irrelevant class from one linearised network.
 
-    Both are differentiable in whatever ``logits_fn`` closes over: 'forward' once, 'mixed' as often
-    as the network is but by reverse mode only, 'reverse' in every way.
+    Both are differentiable in whatever ``logits_fn`` closes over, as often as the network is:
+    'forward' by reverse mode only, 'reverse' in every way.
 
     Args:
       logits_fn: maps images [B, ...] to logits [B, K], each example on its own.
@@ -73,12 +74,11 @@ def mumis_terms(
       irrelevant: int [B], in [0, K).
       differentiate: how the gradient of |grad_x f|^2 in the weights w is computed, which with
         v = grad_x f is 2 grad_w <grad_x f, v>. 'reverse' differentiates the input gradient itself
-        (reverse over reverse). 'forward' differentiates the directional derivative along v (reverse
-        over forward). 'mixed' takes the derivative along v of grad_w f (forward over reverse): the
-        same, since second derivatives are symmetric. Values and gradients agree. For each class
-        'forward' goes through the network once more than the others. 'reverse' differentiates
-        gradients of strided convolutions, which XLA turns into convolutions as large as the image
-        on GPUs; the others have the network's own alone.
+        (reverse over reverse). 'forward' differentiates the slope of f along v (reverse over
+        forward). Values and gradients agree, and both go through a network of ReLUs seven times:
+        forwards, and for each class back, along v and to the weights; where other functions bend
+        it, nine times. 'reverse' differentiates gradients of strided convolutions, which XLA turns
+        into convolutions as large as the image on GPUs; 'forward' has the network's own alone.
 
     Returns:
       Two float32 [B] (float64 for float64 images): of the label, of the irrelevant class.
@@ -89,64 +89,66 @@ def mumis_terms(
     check_choice("differentiate", differentiate, DIFFERENTIATIONS)
     chex.assert_rank([labels, irrelevant], 1)
     chex.assert_equal_shape([labels, irrelevant])
-    if differentiate == "mixed":
-        network, closed = jax.closure_convert(logits_fn, images)
-        like = jax.eval_shape(logits_fn, images)
-        of_label, of_irrelevant = (
-            _mixed(network, _one_hot(classes, like), images, *closed)
-            for classes in (labels, irrelevant)
-        )
-        return of_label, of_irrelevant
-    logits, pull = jax.vjp(logits_fn, images)
-    choices = [_one_hot(classes, logits) for classes in (labels, irrelevant)]
-    gradients = [pull(choice)[0] for choice in choices]
+    like = jax.eval_shape(logits_fn, images)
+    choices = tuple(_one_hot(classes, like) for classes in (labels, irrelevant))
     if differentiate == "reverse":
-        of_label, of_irrelevant = (_inner(gradient, gradient) for gradient in gradients)
-        return of_label, of_irrelevant
-
-    _, push = jax.linearize(logits_fn, images)
-
-    def surrogate(gradient: jax.Array, choice: jax.Array) -> jax.Array:
-        direction = jax.lax.stop_gradient(gradient)
-        slope = _inner(push(direction), choice)
-        value = _inner(direction, direction)
-        return value + 2 * (slope - jax.lax.stop_gradient(slope))
-
-    of_label, of_irrelevant = map(surrogate, gradients, choices)
+        of_label, of_irrelevant = _squared_gradients(logits_fn, choices, images)[0]
+    else:
+        network, closed = jax.closure_convert(logits_fn, images)
+        of_label, of_irrelevant = _sensitivities(network, choices, images, *closed)
     return of_label, of_irrelevant
 
 
+def _squared_gradients(
+    logits_fn: LogitsFn, choices: Sequence[jax.Array], images: jax.Array
+) -> tuple[list[jax.Array], list[jax.Array]]:
+    """Sensitivities [B] of logits that are chosen one-hot [B, K], and their input gradients."""
+    _, pull = jax.vjp(logits_fn, images)
+    gradients = [pull(choice)[0] for choice in choices]
+    return [_inner(gradient, gradient) for gradient in gradients], gradients
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _mixed(
-    network: Callable[..., jax.Array], choice: jax.Array, images: jax.Array, *closed: Any
-) -> jax.Array:
-    """Sensitivity [B] of the logits one-hot [B, K]; ``closed`` is what the network closes over."""
-    value, _ = _linearized(network, choice, images, *closed)
-    return value
+def _sensitivities(
+    network: Callable[..., jax.Array],
+    choices: Sequence[jax.Array],
+    images: jax.Array,
+    *closed: Any,
+) -> list[jax.Array]:
+    """Sensitivities whose derivatives are those of slopes; the network closes over ``closed``."""
+    return _squared_gradients(lambda x: network(x, *closed), choices, images)[0]
 
 
-def _linearized(
-    network: Callable[..., jax.Array], choice: jax.Array, images: jax.Array, *closed: Any
-) -> tuple[jax.Array, Any]:
-    """The sensitivity, and the input gradient with how all gradients change along images."""
-
-    def gradients(images: jax.Array) -> Any:
-        return jax.vjp(network, images, *closed)[1](choice)
-
-    (gradient, *_), along = jax.linearize(gradients, images)
-    return _inner(gradient, gradient), (gradient, along)
+def _with_gradients(network: Callable[..., jax.Array], *arguments: Any) -> tuple[Any, Any]:
+    choices, images, *closed = jax.tree.map(lambda argument: argument.value, arguments)
+    values, gradients = _squared_gradients(lambda x: network(x, *closed), choices, images)
+    return values, (gradients, choices, images, closed)
 
 
-def _symmetric(network: Callable[..., jax.Array], kept: Any, cotangent: jax.Array) -> Any:
-    """Derivative of all gradients along twice the input gradient: that of its squared norm."""
-    del network
-    gradient, along = kept
-    weights = 2 * cotangent.reshape(-1, *[1] * (gradient.ndim - 1))
-    direction = weights * at_least_float32(gradient)
-    return None, *along(direction.astype(gradient.dtype))
+def _of_slopes(network: Callable[..., jax.Array], kept: Any, cotangents: Any) -> Any:
+    """Derivatives of the slopes along twice the input gradients, which are the squared norms'.
+
+    Cotangents scale the directions and not the logits: from these the input gradients went back,
+    too, so that XLA goes once.
+    """
+    gradients, choices, images, closed = kept
+
+    def slopes(images: jax.Array, closed: Any) -> jax.Array:
+        _, push = jax.linearize(lambda x: network(x, *closed), images)
+        total = jnp.zeros(())
+        for gradient, choice, cotangent in zip(gradients, choices, cotangents, strict=True):
+            # An ablation asks for one class of the two.
+            if not isinstance(cotangent, SymbolicZero):
+                weights = 2 * cotangent.reshape(-1, *[1] * (gradient.ndim - 1))
+                direction = weights * at_least_float32(gradient)
+                total += jnp.sum(push(direction.astype(gradient.dtype)) * choice)
+        return total
+
+    of_images, of_closed = jax.grad(slopes, argnums=(0, 1))(images, closed)
+    return None, of_images, *of_closed
 
 
-_mixed.defvjp(_linearized, _symmetric)
+_sensitivities.defvjp(_with_gradients, _of_slopes, symbolic_zeros=True)
 
 
 def mumis_loss(
@@ -156,7 +158,7 @@ def mumis_loss(
     irrelevant: jax.Array,
     *,
     weights: jax.Array | None = None,
-    differentiate: str = "mixed",
+    differentiate: str = "forward",
     terms: str = "both",
 ) -> jax.Array:
     """Return MU-Mis's loss: mean of |grad_x f_label|^2 - |grad_x f_irrelevant|^2.
@@ -171,7 +173,7 @@ def mumis_loss(
       labels: int [B], in [0, K).
       irrelevant: int [B], another class of every example (``draw_irrelevant``).
       weights: float [B], 0 for padding; None weighs all examples alike.
-      differentiate: 'mixed', 'reverse' or 'forward', see ``mumis_terms``.
+      differentiate: 'forward' or 'reverse', see ``mumis_terms``.
       terms: 'both', or one of the paper's ablations: 'target' lowers the label's sensitivity
         only, 'irrelevant' raises the irrelevant class's only.
 

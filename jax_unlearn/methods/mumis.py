@@ -12,7 +12,6 @@ import numpy as np
 import optax
 
 from jax_unlearn import functional
-from jax_unlearn.backend import platform
 from jax_unlearn.core import (
     FORGET,
     Batch,
@@ -127,11 +126,11 @@ class MUMis(Stretches):
         ``'fc'``; '' finds it. Read only where ``body_rate`` is not 1.
       input_scale: unit of the input, one number or one per channel; a data set's standard
         deviations make ``x`` the normalised image.
-      differentiate: ``'mixed'`` (a gradient's derivative along the input gradient), ``'reverse'``
-        (gradient of a gradient), ``'forward'`` (a forward-mode product inside a gradient), all the
-        same numbers, see :func:`~jax_unlearn.functional.mumis_terms`; or ``'auto'``: forward on a
-        CPU, where it was measured faster than reverse, mixed elsewhere: compiled for an H100 it has
-        the fewest operations and bytes of the three, for a TPU as few operations as reverse.
+      differentiate: ``'forward'`` (gradient of the slope along the input gradient) or
+        ``'reverse'`` (gradient of a gradient), the same numbers, see
+        :func:`~jax_unlearn.functional.mumis_terms`. Compiled for a H100, for TPUs and for a CPU,
+        forward has as few operations as reverse or fewer, and no larger convolutions than the
+        network's own.
       terms: ``'both'``, or for ablations ``'target'`` or ``'irrelevant'`` alone.
 
     With ``train_mode`` an example's gradient also goes through its batch's statistics.
@@ -154,7 +153,7 @@ class MUMis(Stretches):
     body_rate: float = 0.03
     last_layer: str = ""
     input_scale: InputScale = 1.0
-    differentiate: str = "auto"
+    differentiate: str = "forward"
     terms: str = "both"
 
     roles = (FORGET,)
@@ -175,7 +174,7 @@ class MUMis(Stretches):
         check_choice("stop_classes", self.stop_classes, STOP_CLASSES)
         check_number("body_rate", self.body_rate, low=0)
         check_scale(self.input_scale)
-        check_choice("differentiate", self.differentiate, ("auto", *DIFFERENTIATIONS))
+        check_choice("differentiate", self.differentiate, DIFFERENTIATIONS)
         check_choice("terms", self.terms, TERMS)
 
     def check(self, problem: Problem, *, exact: bool = True) -> None:
@@ -241,11 +240,8 @@ class MUMis(Stretches):
         logits_fn, images = _in_units(forward.as_function(batch), batch.image, self.input_scale)
         num_classes = jax.eval_shape(logits_fn, images).shape[1]
         irrelevant = functional.draw_irrelevant(info.key, batch.label, num_classes)
-        differentiate = self.differentiate
-        if differentiate == "auto":
-            differentiate = "forward" if platform() == "cpu" else "mixed"
         terms = functional.mumis_terms(
-            logits_fn, images, batch.label, irrelevant, differentiate=differentiate
+            logits_fn, images, batch.label, irrelevant, differentiate=self.differentiate
         )
         target, other = (
             functional.weighted_mean(term, batch.weight) / extra["of_label"].astype(term.dtype)

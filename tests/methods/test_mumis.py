@@ -14,6 +14,7 @@ from stepping import one_update
 import jax_unlearn as ju
 from jax_unlearn import functional
 from jax_unlearn.core import InputError
+from jax_unlearn.functional.sensitivity import DIFFERENTIATIONS
 
 RATE = 0.01
 
@@ -41,7 +42,7 @@ def first_target(problem):
     return norms[problem.forget.label].mean()
 
 
-@pytest.mark.parametrize("differentiate", ["mixed", "reverse", "forward"])
+@pytest.mark.parametrize("differentiate", DIFFERENTIATIONS)
 @pytest.mark.parametrize("terms", ["both", "target", "irrelevant"])
 @pytest.mark.parametrize("body_rate", [1.0, 0.0])
 def test_a_step_on_a_linear_model_is_the_closed_form_over_its_first_target_term(
