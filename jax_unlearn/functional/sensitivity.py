@@ -8,6 +8,7 @@ backward pass with one-hot cotangents gives the input gradient of every example 
 """
 
 import functools
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -78,7 +79,8 @@ def mumis_terms(
         forward). Values and gradients agree, and both go through a network of ReLUs seven times:
         forwards, and for each class back, along v and to the weights; where other functions bend
         it, nine times. 'reverse' differentiates gradients of strided convolutions, which XLA turns
-        into convolutions as large as the image on GPUs; 'forward' has the network's own alone.
+        into convolutions as large as the image on GPUs; 'forward' has the network's own alone. A
+        network that has only reverse mode, by ``jax.custom_vjp``, goes by 'reverse'.
 
     Returns:
       Two float32 [B] (float64 for float64 images): of the label, of the irrelevant class.
@@ -132,19 +134,30 @@ def _of_slopes(network: Callable[..., jax.Array], kept: Any, cotangents: Any) ->
     too, so that XLA goes once.
     """
     gradients, choices, images, closed = kept
+    # An ablation asks for one class of the two.
+    asked = [not isinstance(cotangent, SymbolicZero) for cotangent in cotangents]
+    gradients, choices, cotangents = (
+        list(itertools.compress(each, asked)) for each in (gradients, choices, cotangents)
+    )
 
     def slopes(images: jax.Array, closed: Any) -> jax.Array:
         _, push = jax.linearize(lambda x: network(x, *closed), images)
         total = jnp.zeros(())
         for gradient, choice, cotangent in zip(gradients, choices, cotangents, strict=True):
-            # An ablation asks for one class of the two.
-            if not isinstance(cotangent, SymbolicZero):
-                weights = 2 * cotangent.reshape(-1, *[1] * (gradient.ndim - 1))
-                direction = weights * at_least_float32(gradient)
-                total += jnp.sum(push(direction.astype(gradient.dtype)) * choice)
+            weights = 2 * cotangent.reshape(-1, *[1] * (gradient.ndim - 1))
+            direction = weights * at_least_float32(gradient)
+            total += jnp.sum(push(direction.astype(gradient.dtype)) * choice)
         return total
 
-    of_images, of_closed = jax.grad(slopes, argnums=(0, 1))(images, closed)
+    def squares(images: jax.Array, closed: Any) -> jax.Array:
+        values, _ = _squared_gradients(lambda x: network(x, *closed), choices, images)
+        return sum(map(jnp.vdot, cotangents, values), jnp.zeros(()))
+
+    try:
+        of_images, of_closed = jax.grad(slopes, argnums=(0, 1))(images, closed)
+    except (NotImplementedError, TypeError):
+        # What has a jax.custom_vjp, as some kernels of attention do, has no slope.
+        of_images, of_closed = jax.grad(squares, argnums=(0, 1))(images, closed)
     return None, of_images, *of_closed
 
 

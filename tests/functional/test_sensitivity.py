@@ -185,6 +185,31 @@ def test_both_ways_agree_on_networks_that_curve_and_mix_examples():
             np.testing.assert_allclose(found, expected, rtol=1e-10)
 
 
+@jax.custom_vjp
+def _hidden(x):
+    return jnp.tanh(x)
+
+
+_hidden.defvjp(
+    lambda x: (jnp.tanh(x), x), lambda x, cotangent: (cotangent * (1 - jnp.tanh(x) ** 2),)
+)
+
+
+@pytest.mark.any_compiler
+@pytest.mark.parametrize("terms", ["both", "target", "irrelevant"])
+def test_a_network_that_has_reverse_mode_alone_has_the_derivatives_of_any_other(terms):
+    weights, images, labels, irrelevant = _linear_case()
+
+    def gradient(bend):
+        def loss(w):
+            network = lambda x: bend(x.reshape(-1, 12) @ w)  # noqa: E731
+            return mumis_loss(network, images, labels, irrelevant, terms=terms)
+
+        return jax.jit(jax.grad(loss))(weights)
+
+    np.testing.assert_allclose(gradient(_hidden), gradient(jnp.tanh), rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.any_compiler
 def test_derivatives_are_differentiable_again_and_for_several_networks_at_once():
     weights, images, labels, irrelevant = _linear_case()
