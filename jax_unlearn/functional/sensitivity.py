@@ -17,7 +17,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.custom_derivatives import SymbolicZero
+from jax.custom_derivatives import SymbolicZero, custom_vjp_primal_tree_values
 
 from jax_unlearn.core import InputError, at_least_float32, check_choice, check_labels, check_number
 from jax_unlearn.functional.losses import weighted_mean
@@ -122,7 +122,7 @@ def _sensitivities(
 
 
 def _with_gradients(network: Callable[..., jax.Array], *arguments: Any) -> tuple[Any, Any]:
-    choices, images, *closed = jax.tree.map(lambda argument: argument.value, arguments)
+    choices, images, *closed = custom_vjp_primal_tree_values(arguments)
     values, gradients = _squared_gradients(lambda x: network(x, *closed), choices, images)
     return values, (gradients, choices, images, closed)
 
@@ -134,6 +134,7 @@ def _of_slopes(network: Callable[..., jax.Array], kept: Any, cotangents: Any) ->
     too, so that XLA goes once.
     """
     gradients, choices, images, closed = kept
+    nothing = jnp.asarray(0.0)  # of any floating type
     # An ablation asks for one class of the two.
     asked = [not isinstance(cotangent, SymbolicZero) for cotangent in cotangents]
     gradients, choices, cotangents = (
@@ -142,7 +143,7 @@ def _of_slopes(network: Callable[..., jax.Array], kept: Any, cotangents: Any) ->
 
     def slopes(images: jax.Array, closed: Any) -> jax.Array:
         _, push = jax.linearize(lambda x: network(x, *closed), images)
-        total = jnp.zeros(())
+        total = nothing
         for gradient, choice, cotangent in zip(gradients, choices, cotangents, strict=True):
             weights = 2 * cotangent.reshape(-1, *[1] * (gradient.ndim - 1))
             direction = weights * at_least_float32(gradient)
@@ -151,7 +152,7 @@ def _of_slopes(network: Callable[..., jax.Array], kept: Any, cotangents: Any) ->
 
     def squares(images: jax.Array, closed: Any) -> jax.Array:
         values, _ = _squared_gradients(lambda x: network(x, *closed), choices, images)
-        return sum(map(jnp.vdot, cotangents, values), jnp.zeros(()))
+        return sum(map(jnp.vdot, cotangents, values), nothing)
 
     try:
         of_images, of_closed = jax.grad(slopes, argnums=(0, 1))(images, closed)

@@ -333,9 +333,11 @@ def test_padding_changes_neither_loss_nor_gradient(mode):
 
 def test_half_precision_networks_give_float32_sensitivities():
     weights, images, labels, irrelevant = _linear_case()
-    half = _linear(weights.astype(jnp.bfloat16))
-    terms = mumis_terms(half, images.astype(jnp.bfloat16), labels, irrelevant)
+    half, images = weights.astype(jnp.bfloat16), images.astype(jnp.bfloat16)
+    terms = mumis_terms(_linear(half), images, labels, irrelevant)
     assert all(term.dtype == jnp.float32 for term in terms)
+    gradient = jax.grad(lambda w: mumis_loss(_linear(w), images, labels, irrelevant))(half)
+    assert gradient.dtype == jnp.bfloat16
 
 
 def test_irrelevant_classes_never_equal_the_label_and_are_uniform_over_the_others():
