@@ -56,7 +56,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
                 "stop_ratio": (1.1, 1.25, 1.5, 2.0, 2.5),
                 "body_rate": (0.0, 0.05, 0.2, 1.0),
                 "terms": ("both", "target", "irrelevant"),
-                "differentiate": ("reverse", "forward"),
+                "differentiate": ("reverse",),
                 "stop_classes": ("one", "all"),
             },
         ),

@@ -1,6 +1,7 @@
 """Compile a program and read off what the compiler made of it."""
 
 import collections
+import contextlib
 import dataclasses
 import hashlib
 import math
@@ -89,15 +90,17 @@ def _compiled(lowered: jax.stages.Lowered, chip: Chip) -> tuple[jax.stages.Compi
     """The program, and why XLA's own products for GPUs had no place in it; '' where they have.
 
     A GPU that is there is asked which of several such kernels is fastest, and those that cannot be
-    made are passed over. Where none is, the first is taken, and if it cannot be made, as of images
-    that a ViT enlarges to 224 pixels, the whole program is refused.
+    made are passed over. Without a GPU the first kernel is taken, and if it cannot be made, as of
+    images that a ViT enlarges to 224 pixels, the whole program is refused.
     """
     try:
         return lowered.compile(), ""
     except Exception as error:
-        if chip.platform != "gpu" or NO_ROOM in str(error):
-            raise
-        return lowered.compile(compiler_options=LIBRARY_PRODUCTS), one_line(error)
+        if chip.platform == "gpu" and NO_ROOM not in str(error):
+            # Refused without these products, too, it is refused for something else.
+            with contextlib.suppress(Exception):
+                return lowered.compile(compiler_options=LIBRARY_PRODUCTS), one_line(error)
+        raise
 
 
 def costs(compiled: jax.stages.Compiled, program: Module) -> Record:

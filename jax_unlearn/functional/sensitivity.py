@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.custom_derivatives import SymbolicZero, custom_vjp_primal_tree_values
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from jax_unlearn.core import InputError, at_least_float32, check_choice, check_labels, check_number
 from jax_unlearn.functional.losses import weighted_mean
@@ -76,11 +77,12 @@ def mumis_terms(
       differentiate: how the gradient of |grad_x f|^2 in the weights w is computed, which with
         v = grad_x f is 2 grad_w <grad_x f, v>. 'reverse' differentiates the input gradient itself
         (reverse over reverse). 'forward' differentiates the slope of f along v (reverse over
-        forward). Values and gradients agree, and both go through a network of ReLUs seven times:
-        forwards, and for each class back, along v and to the weights; where other functions bend
-        it, nine times. 'reverse' differentiates gradients of strided convolutions, which XLA turns
-        into convolutions as large as the image on GPUs; 'forward' has the network's own alone. A
-        network that has only reverse mode, by ``jax.custom_vjp``, goes by 'reverse'.
+        forward). Values and gradients agree. In one compiled program, without ``jax.checkpoint``,
+        both go through a network of ReLUs seven times: forwards, and for each class back, along v
+        and to the weights; where other functions bend it, nine times. 'reverse' differentiates
+        gradients of strided convolutions, which XLA turns into convolutions as large as the image
+        on GPUs; 'forward' has the network's own alone. A network that has only reverse mode, by
+        ``jax.custom_vjp``, is differentiated by 'reverse' in any case.
 
     Returns:
       Two float32 [B] (float64 for float64 images): of the label, of the irrelevant class.
@@ -96,9 +98,26 @@ def mumis_terms(
     if differentiate == "reverse":
         of_label, of_irrelevant = _squared_gradients(logits_fn, choices, images)[0]
     else:
-        network, closed = jax.closure_convert(logits_fn, images)
+        network, closed = _hoisted(logits_fn, images)
         of_label, of_irrelevant = _sensitivities(network, choices, images, *closed)
     return of_label, of_irrelevant
+
+
+def _hoisted(
+    logits_fn: LogitsFn, images: jax.Array
+) -> tuple[Callable[..., jax.Array], Sequence[Any]]:
+    """The network as ``network(images, *closed)``, and all that it closes over.
+
+    ``jax.closure_convert`` hoists floating point numbers alone, not keys and whole numbers, and
+    keeps what it has seen of an object whose weights may have changed.
+    """
+    program = jax.make_jaxpr(lambda x: logits_fn(x))(images)
+
+    def network(images: jax.Array, *closed: Any) -> jax.Array:
+        (logits,) = jaxpr_as_fun(ClosedJaxpr(program.jaxpr, closed))(images)
+        return logits
+
+    return network, program.consts
 
 
 def _squared_gradients(
@@ -117,7 +136,7 @@ def _sensitivities(
     images: jax.Array,
     *closed: Any,
 ) -> list[jax.Array]:
-    """Sensitivities whose derivatives are those of slopes; the network closes over ``closed``."""
+    """Sensitivities |g|^2, whose derivatives are 2 d<g, v> with v = g held fixed."""
     return _squared_gradients(lambda x: network(x, *closed), choices, images)[0]
 
 
@@ -128,14 +147,14 @@ def _with_gradients(network: Callable[..., jax.Array], *arguments: Any) -> tuple
 
 
 def _of_slopes(network: Callable[..., jax.Array], kept: Any, cotangents: Any) -> Any:
-    """Derivatives of the slopes along twice the input gradients, which are the squared norms'.
+    """Derivatives of the slopes along twice the input gradients.
 
-    Cotangents scale the directions and not the logits: from these the input gradients went back,
-    too, so that XLA goes once.
+    Cotangents multiply the directions, not ``choices``: the way back is then the very one that gave
+    the input gradients, and XLA merges the two.
     """
     gradients, choices, images, closed = kept
-    nothing = jnp.asarray(0.0)  # of any floating type
-    # An ablation asks for one class of the two.
+    nothing = jnp.asarray(0.0)  # weakly typed: sums keep the logits' type
+    # Of a class that the loss does without, as in an ablation, JAX hands over a SymbolicZero.
     asked = [not isinstance(cotangent, SymbolicZero) for cotangent in cotangents]
     gradients, choices, cotangents = (
         list(itertools.compress(each, asked)) for each in (gradients, choices, cotangents)
@@ -154,11 +173,13 @@ def _of_slopes(network: Callable[..., jax.Array], kept: Any, cotangents: Any) ->
         values, _ = _squared_gradients(lambda x: network(x, *closed), choices, images)
         return sum(map(jnp.vdot, cotangents, values), nothing)
 
+    derivatives = functools.partial(jax.grad, argnums=(0, 1), allow_int=True)
     try:
-        of_images, of_closed = jax.grad(slopes, argnums=(0, 1))(images, closed)
+        of_images, of_closed = derivatives(slopes)(images, closed)
     except (NotImplementedError, TypeError):
-        # What has a jax.custom_vjp, as some kernels of attention do, has no slope.
-        of_images, of_closed = jax.grad(squares, argnums=(0, 1))(images, closed)
+        # JAX's errors where a network has a jax.custom_vjp, as some kernels of attention do: there
+        # is no slope. What else is wrong with a network comes up again.
+        of_images, of_closed = derivatives(squares)(images, closed)
     return None, of_images, *of_closed
 
 

@@ -128,9 +128,8 @@ class MUMis(Stretches):
         deviations make ``x`` the normalised image.
       differentiate: ``'forward'`` (gradient of the slope along the input gradient) or
         ``'reverse'`` (gradient of a gradient), the same numbers, see
-        :func:`~jax_unlearn.functional.mumis_terms`. Compiled for a H100, for TPUs and for a CPU,
-        forward has as few operations as reverse or fewer, and no larger convolutions than the
-        network's own.
+        :func:`~jax_unlearn.functional.mumis_terms`. Forward has as few operations, and no larger
+        convolutions than the network's own, on every platform.
       terms: ``'both'``, or for ablations ``'target'`` or ``'irrelevant'`` alone.
 
     With ``train_mode`` an example's gradient also goes through its batch's statistics.

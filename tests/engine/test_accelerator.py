@@ -75,6 +75,6 @@ def test_the_scanned_epoch_equals_the_python_loop(problem, name):
     assert_same_way(problem, (method, "scan"), (method, "python"))
 
 
-def test_all_ways_to_differentiate_mumis_agree(problem):
+def test_both_ways_to_differentiate_mumis_agree(problem):
     runs = [ju.mumis(batch_size=60, max_steps=3, differentiate=way) for way in DIFFERENTIATIONS]
     assert_same_way(problem, *((run,) for run in runs))

@@ -130,7 +130,7 @@ def test_sensitivity_equals_example_by_example_gradients():
 
 @pytest.mark.any_compiler
 @pytest.mark.parametrize("terms", ["both", "target", "irrelevant"])
-def test_all_ways_to_differentiate_give_one_value_and_one_gradient(terms):
+def test_both_ways_to_differentiate_give_one_value_and_one_gradient(terms):
     params, stats, images, (labels, irrelevant), _ = _golden("float32")
     weights = jnp.array([1.0, 1, 1, 0, 1, 0.5, 1, 1, 0])
 
@@ -146,14 +146,11 @@ def test_all_ways_to_differentiate_give_one_value_and_one_gradient(terms):
         )
 
     derivative = jax.jit(jax.value_and_grad(loss), static_argnums=1)
-    results = [derivative(params, mode) for mode in MODES]
-    for value, gradient in results[1:]:
-        np.testing.assert_allclose(value, results[0][0], rtol=1e-5)
-        jax.tree.map(
-            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
-            gradient,
-            results[0][1],
-        )
+    (value, gradient), (other, expected) = (derivative(params, mode) for mode in MODES)
+    np.testing.assert_allclose(value, other, rtol=1e-5)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), gradient, expected
+    )
 
 
 def _curved(w):
@@ -200,14 +197,75 @@ _hidden.defvjp(
 def test_a_network_that_has_reverse_mode_alone_has_the_derivatives_of_any_other(terms):
     weights, images, labels, irrelevant = _linear_case()
 
-    def gradient(bend):
-        def loss(w):
+    def gradients(bend):
+        def loss(w, images):
             network = lambda x: bend(x.reshape(-1, 12) @ w)  # noqa: E731
-            return mumis_loss(network, images, labels, irrelevant, terms=terms)
+            rows = jnp.arange(8.0)
+            return mumis_loss(network, images, labels, irrelevant, weights=rows, terms=terms)
 
-        return jax.jit(jax.grad(loss))(weights)
+        return jax.jit(jax.grad(loss, argnums=(0, 1)))(weights, images)
 
-    np.testing.assert_allclose(gradient(_hidden), gradient(jnp.tanh), rtol=1e-4, atol=1e-6)
+    for found, expected in zip(gradients(_hidden), gradients(jnp.tanh), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [TypeError, ValueError])
+def test_what_is_wrong_with_a_network_is_its_own_error(kind):
+    weights, images, labels, irrelevant = _linear_case()
+
+    @jax.custom_jvp
+    def once(cotangent):
+        return cotangent
+
+    @once.defjvp
+    def _refuse(primals, tangents):
+        raise kind("no second derivative")
+
+    broken = jax.custom_vjp(lambda x: x)
+    broken.defvjp(lambda x: (x, None), lambda _, cotangent: (once(cotangent),))
+
+    def loss(w):
+        return mumis_loss(lambda x: _linear(w)(broken(x)) ** 2, images, labels, irrelevant)
+
+    with pytest.raises(kind, match="no second derivative"):
+        jax.grad(loss)(weights)
+
+
+@pytest.mark.any_compiler
+@pytest.mark.parametrize("mode", MODES)
+def test_a_network_may_close_over_keys_and_whole_numbers_of_an_inner_program(mode):
+    weights, images, labels, irrelevant = _linear_case()
+
+    def loss(w, key, order):
+        def network(x):
+            kept = jax.random.normal(key, (1, 12))
+            return jnp.tanh((x.reshape(-1, 12) * kept)[:, order] @ w)
+
+        return mumis_loss(network, images, labels, irrelevant, differentiate=mode)
+
+    arguments = weights, jax.random.key(3), jnp.arange(12)[::-1]
+    inside, outside = jax.jit(jax.grad(loss))(*arguments), jax.grad(jax.jit(loss))(*arguments)
+    np.testing.assert_allclose(outside, inside, rtol=1e-4, atol=1e-6)
+    assert np.abs(inside).max() > 0
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_network_whose_weights_have_changed_is_seen_anew(mode):
+    weights, images, labels, irrelevant = _linear_case()
+
+    class Network:
+        weights: jax.Array
+
+        def logits(self, images):
+            return _linear(self.weights)(images)
+
+    network = Network()
+    found = []
+    for factor in (1, 2):
+        network.weights = factor * weights
+        terms = mumis_terms(network.logits, images, labels, irrelevant, differentiate=mode)
+        found.append(np.asarray(terms))
+    np.testing.assert_allclose(found[1], 4 * found[0], rtol=1e-5)
 
 
 @pytest.mark.any_compiler

@@ -1,4 +1,4 @@
-"""A MU-Mis step, in all ways to differentiate it, against a cross-entropy step."""
+"""A MU-Mis step, in both ways to differentiate it, against a cross-entropy step."""
 
 import functools
 

@@ -316,6 +316,18 @@ def test_what_no_gpu_could_choose_otherwise_is_the_librarys(name, error, refused
         assert tried == [None, {"xla_gpu_enable_triton_gemm": False}]
 
 
+def test_what_the_librarys_products_do_not_mend_is_the_first_error():
+    class Lowered:
+        def as_text(self):
+            return "program"
+
+        def compile(self, compiler_options=None):
+            raise RuntimeError("first" if compiler_options is None else "second")
+
+    job = Job("training", "step", 4, 1, 1, lambda batch: Lowered())
+    assert measure(job, chips()["h100"], "float32", (3, 3))["error"] == "first"
+
+
 @pytest.mark.parametrize(
     "codes",
     [[0], [2], [-signal.SIGSEGV, -signal.SIGABRT, 0], [restarting.FULL, 0], [-signal.SIGKILL]],
