@@ -146,11 +146,8 @@ def show(title: str, records: Mapping[str, Record], said: Sequence[str], termina
     """Print a target's tables."""
     failed = {name: one["error"] for name, one in records.items() if one["error"] is not None}
     for head, rows in ((COSTS, costs(records)), (PARTS, parts(records))):
-        table = Table(*head, title=title)
-        for row in rows:
-            table.add_row(*row)
-        if _fits(head, [row for row in rows if row[0] not in failed], terminal):
-            terminal.print(table, markup=False)
+        if _fits(_table(head, [row for row in rows if row[0] not in failed]), terminal):
+            terminal.print(_table(head, rows, title=title), markup=False)
             continue
         # Cut to a narrow terminal, a table loses its numbers.
         terminal.print(title, markup=False, highlight=False)
@@ -162,11 +159,15 @@ def show(title: str, records: Mapping[str, Record], said: Sequence[str], termina
         terminal.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _fits(head: Sequence[str], rows: Sequence[Sequence[str]], terminal: Console) -> bool:
-    """Whether a terminal has room for a table whose cells are not folded."""
-    table = Table(*head)
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> Table:
+    table = Table(*head, title=title)
     for row in rows:
         table.add_row(*row)
+    return table
+
+
+def _fits(table: Table, terminal: Console) -> bool:
+    """Whether a terminal has room for a table whose cells are not folded."""
     needed = Measurement.get(terminal, terminal.options.update(width=_ANY), table).maximum
     return needed <= terminal.width
 

@@ -8,6 +8,7 @@ shardings of what it passes them::
     compiled = lower_step(shapes, Layout(mesh)).compile()
 """
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -111,18 +112,16 @@ def bare_pool(
     number that the problem's has. Of the network a pool's shapes may depend on the number of
     logits, not on which weights there are: where a pool looks at logits, a single layer gives them.
     """
-    try:
+    with contextlib.suppress(Exception):
         # A pool of the pixels would be a copy of the data set.
         return unlearner.pool(key, without_pixels(problem))
+    given = sample or problem
+    try:
+        # It asks for logits, whose number alone tells: a large network would take minutes.
+        linear = _linear(math.prod(_some(given).image.shape[1:]), given.num_classes)
+        pool = unlearner.pool(key, _with_weights(given, linear, key))
     except Exception:
-        given = sample or problem
-        try:
-            # It asks for logits, whose number alone tells: a large network would take minutes.
-            size = math.prod(_some(given).image.shape[1:])
-            linear = _linear(size, given.num_classes)
-            pool = unlearner.pool(key, _with_weights(given, linear, key))
-        except Exception:
-            pool = unlearner.pool(key, _with_weights(given, problem.model, key))
+        pool = unlearner.pool(key, _with_weights(given, problem.model, key))
     if sample is None:
         return pool
     count = unlearner.count_rows(problem)

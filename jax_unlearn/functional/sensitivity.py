@@ -51,9 +51,8 @@ def input_sensitivity(logits_fn: LogitsFn, images: jax.Array, classes: jax.Array
       float32 [B] (float64 for float64 images), >= 0.
     """
     chex.assert_rank(classes, 1)
-    logits, pull = jax.vjp(logits_fn, images)
-    (gradient,) = pull(_one_hot(classes, logits))
-    return _inner(gradient, gradient)
+    (value,), _ = _squared_gradients(logits_fn, images, [classes])
+    return value
 
 
 def mumis_terms(
@@ -93,13 +92,12 @@ def mumis_terms(
     check_choice("differentiate", differentiate, DIFFERENTIATIONS)
     chex.assert_rank([labels, irrelevant], 1)
     chex.assert_equal_shape([labels, irrelevant])
-    like = jax.eval_shape(logits_fn, images)
-    choices = tuple(_one_hot(classes, like) for classes in (labels, irrelevant))
+    classes = [labels, irrelevant]
     if differentiate == "reverse":
-        of_label, of_irrelevant = _squared_gradients(logits_fn, choices, images)[0]
+        of_label, of_irrelevant = _squared_gradients(logits_fn, images, classes)[0]
     else:
         network, closed = _hoisted(logits_fn, images)
-        of_label, of_irrelevant = _sensitivities(network, choices, images, *closed)
+        of_label, of_irrelevant = _sensitivities(network, classes, images, *closed)
     return of_label, of_irrelevant
 
 
@@ -121,66 +119,66 @@ def _hoisted(
 
 
 def _squared_gradients(
-    logits_fn: LogitsFn, choices: Sequence[jax.Array], images: jax.Array
+    logits_fn: LogitsFn, images: jax.Array, classes: Sequence[jax.Array]
 ) -> tuple[list[jax.Array], list[jax.Array]]:
-    """Sensitivities [B] of logits that are chosen one-hot [B, K], and their input gradients."""
-    _, pull = jax.vjp(logits_fn, images)
-    gradients = [pull(choice)[0] for choice in choices]
+    """Sensitivities [B] of each of several classes [B], and the input gradients."""
+    logits, pull = jax.vjp(logits_fn, images)
+    gradients = [pull(_one_hot(each, logits))[0] for each in classes]
     return [_inner(gradient, gradient) for gradient in gradients], gradients
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _sensitivities(
     network: Callable[..., jax.Array],
-    choices: Sequence[jax.Array],
+    classes: Sequence[jax.Array],
     images: jax.Array,
     *closed: Any,
 ) -> list[jax.Array]:
     """Sensitivities |g|^2, whose derivatives are 2 d<g, v> with v = g held fixed."""
-    return _squared_gradients(lambda x: network(x, *closed), choices, images)[0]
+    return _squared_gradients(lambda x: network(x, *closed), images, classes)[0]
 
 
 def _with_gradients(network: Callable[..., jax.Array], *arguments: Any) -> tuple[Any, Any]:
-    choices, images, *closed = custom_vjp_primal_tree_values(arguments)
-    values, gradients = _squared_gradients(lambda x: network(x, *closed), choices, images)
-    return values, (gradients, choices, images, closed)
+    classes, images, *closed = custom_vjp_primal_tree_values(arguments)
+    values, gradients = _squared_gradients(lambda x: network(x, *closed), images, classes)
+    return values, (gradients, classes, images, closed)
 
 
 def _of_slopes(network: Callable[..., jax.Array], kept: Any, cotangents: Any) -> Any:
     """Derivatives of the slopes along twice the input gradients.
 
-    Cotangents multiply the directions, not ``choices``: the way back is then the very one that gave
-    the input gradients, and XLA merges the two.
+    Cotangents multiply the directions, not the one-hot classes: the way back is then the very one
+    that gave the input gradients, and XLA merges the two.
     """
-    gradients, choices, images, closed = kept
-    nothing = jnp.asarray(0.0)  # weakly typed: sums keep the logits' type
+    gradients, classes, images, closed = kept
     # Of a class that the loss does without, as in an ablation, JAX hands over a SymbolicZero.
     asked = [not isinstance(cotangent, SymbolicZero) for cotangent in cotangents]
-    gradients, choices, cotangents = (
-        list(itertools.compress(each, asked)) for each in (gradients, choices, cotangents)
+    gradients, classes, cotangents = (
+        list(itertools.compress(each, asked)) for each in (gradients, classes, cotangents)
     )
 
-    def slopes(images: jax.Array, closed: Any) -> jax.Array:
-        _, push = jax.linearize(lambda x: network(x, *closed), images)
-        total = nothing
-        for gradient, choice, cotangent in zip(gradients, choices, cotangents, strict=True):
-            weights = 2 * cotangent.reshape(-1, *[1] * (gradient.ndim - 1))
-            direction = weights * at_least_float32(gradient)
-            total += jnp.sum(push(direction.astype(gradient.dtype)) * choice)
-        return total
+    def slopes(images: jax.Array, closed: Any) -> tuple[list[jax.Array], jax.Array]:
+        logits, push = jax.linearize(lambda x: network(x, *closed), images)
+        return [push(along) for along in map(_twice, cotangents, gradients)], logits
 
-    def squares(images: jax.Array, closed: Any) -> jax.Array:
-        values, _ = _squared_gradients(lambda x: network(x, *closed), choices, images)
-        return sum(map(jnp.vdot, cotangents, values), nothing)
+    def squares(images: jax.Array, closed: Any) -> list[jax.Array]:
+        return _squared_gradients(lambda x: network(x, *closed), images, classes)[0]
 
-    derivatives = functools.partial(jax.grad, argnums=(0, 1), allow_int=True)
     try:
-        of_images, of_closed = derivatives(slopes)(images, closed)
+        _, pull, logits = jax.vjp(slopes, images, closed, has_aux=True)
+        of_images, of_closed = pull([_one_hot(each, logits) for each in classes])
     except (NotImplementedError, TypeError):
         # JAX's errors where a network has a jax.custom_vjp, as some kernels of attention do: there
         # is no slope. What else is wrong with a network comes up again.
-        of_images, of_closed = derivatives(squares)(images, closed)
+        _, pull = jax.vjp(squares, images, closed)
+        of_images, of_closed = pull(cotangents)
     return None, of_images, *of_closed
+
+
+def _twice(cotangent: jax.Array, gradient: jax.Array) -> jax.Array:
+    """Twice each example's gradient [B, ...], times its cotangent [B], as a squared norm has it."""
+    weights = 2 * cotangent.reshape(-1, *[1] * (gradient.ndim - 1))
+    return (weights * at_least_float32(gradient)).astype(gradient.dtype)
 
 
 _sensitivities.defvjp(_with_gradients, _of_slopes, symbolic_zeros=True)

@@ -286,6 +286,23 @@ def test_the_very_program_that_another_is_is_not_compiled_again():
     assert [row[1] for row in costs(known)][1::2] == ["= training step b4"] * 2
 
 
+class Refused:
+    """A program whose compiler answers with these errors before it compiles."""
+
+    def __init__(self, *errors):
+        self.errors, self.tried = errors, []
+        self.job = Job("training", "step", 4, 1, 1, lambda batch: self)
+
+    def as_text(self):
+        return "program"
+
+    def compile(self, compiler_options=None):
+        self.tried.append(compiler_options)
+        if len(self.tried) <= len(self.errors):
+            raise RuntimeError(self.errors[len(self.tried) - 1])
+        return jax.jit(lambda x: x + 1).lower(jax.ShapeDtypeStruct((4,), "float32")).compile()
+
+
 @pytest.mark.parametrize(
     ("name", "error", "refused"),
     [
@@ -295,37 +312,19 @@ def test_the_very_program_that_another_is_is_not_compiled_again():
     ],
 )
 def test_what_no_gpu_could_choose_otherwise_is_the_librarys(name, error, refused):
-    tried = []
-
-    class Lowered:
-        def as_text(self):
-            return "program"
-
-        def compile(self, compiler_options=None):
-            tried.append(compiler_options)
-            if compiler_options is None:
-                raise RuntimeError(error)
-            return jax.jit(lambda x: x + 1).lower(jax.ShapeDtypeStruct((4,), "float32")).compile()
-
-    job = Job("training", "step", 4, 1, 1, lambda batch: Lowered())
-    record = measure(job, chips()[name], "float32", (3, 3))
+    lowered = Refused(error)
+    record = measure(lowered.job, chips()[name], "float32", (3, 3))
     if refused:
-        assert (record["error"], tried) == (error, [None])
+        assert (record["error"], lowered.tried) == (error, [None])
     else:
         assert (record["error"], record["own_products_refused"]) == (None, error)
-        assert tried == [None, {"xla_gpu_enable_triton_gemm": False}]
+        assert lowered.tried == [None, {"xla_gpu_enable_triton_gemm": False}]
 
 
 def test_what_the_librarys_products_do_not_mend_is_the_first_error():
-    class Lowered:
-        def as_text(self):
-            return "program"
-
-        def compile(self, compiler_options=None):
-            raise RuntimeError("first" if compiler_options is None else "second")
-
-    job = Job("training", "step", 4, 1, 1, lambda batch: Lowered())
-    assert measure(job, chips()["h100"], "float32", (3, 3))["error"] == "first"
+    lowered = Refused("first", "second")
+    assert measure(lowered.job, chips()["h100"], "float32", (3, 3))["error"] == "first"
+    assert len(lowered.tried) == 2
 
 
 @pytest.mark.parametrize(
