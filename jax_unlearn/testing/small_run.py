@@ -22,30 +22,35 @@ gradient by its size: where one is zero but for rounding, no two ways to compute
 CLASSES, SIDE, HIDDEN = 5, 4, 8
 
 
-def small_model() -> Model:
+def small_model(*, classes: int = CLASSES, side: int = SIDE, hidden: int = HIDDEN) -> Model:
     """Convolution, batch normalisation, ReLU, linear, by hand: it compiles in a moment.
 
     The convolution's kernel is as large as the image, so it is computed as the product that it is.
+
+    Args:
+      classes: number of logits.
+      side: height and width of the images, which have one channel.
+      hidden: channels of the convolution.
     """
 
     def init(key: jax.Array) -> dict[str, Any]:
         first, second = jax.random.split(key)
         return {
             "params": {
-                "first": jax.random.normal(first, (SIDE, SIDE, 1, HIDDEN)) / SIDE,
-                "scale": jnp.ones(HIDDEN),
-                "shift": jnp.zeros(HIDDEN),
-                "second": jax.random.normal(second, (HIDDEN, CLASSES)) * HIDDEN**-0.5,
-                "bias": jnp.zeros(CLASSES),
+                "first": jax.random.normal(first, (side, side, 1, hidden)) / side,
+                "scale": jnp.ones(hidden),
+                "shift": jnp.zeros(hidden),
+                "second": jax.random.normal(second, (hidden, classes)) * hidden**-0.5,
+                "bias": jnp.zeros(classes),
             },
-            "batch_stats": {"mean": jnp.zeros(HIDDEN), "var": jnp.ones(HIDDEN)},
+            "batch_stats": {"mean": jnp.zeros(hidden), "var": jnp.ones(hidden)},
         }
 
     def apply(
         variables: Any, images: jax.Array, *, train: bool, weight: jax.Array | None = None
     ) -> tuple[jax.Array, Any]:
         params, stats = variables["params"], variables["batch_stats"]
-        x = (2 * images.reshape(len(images), -1) - 1) @ params["first"].reshape(-1, HIDDEN)
+        x = (2 * images.reshape(len(images), -1) - 1) @ params["first"].reshape(-1, hidden)
         mean, var = stats["mean"], stats["var"]
         if train:
             weight = jnp.ones(len(images), x.dtype) if weight is None else weight

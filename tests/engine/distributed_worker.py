@@ -12,7 +12,6 @@ import signal
 import sys
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 import jax_unlearn as ju
@@ -20,8 +19,8 @@ from jax_unlearn.engine import RunSpec, distributed, make_mesh, run_many
 from jax_unlearn.engine.checkpointing import policy as pausing
 from jax_unlearn.engine.checkpointing.checkpoints import Checkpoints
 from jax_unlearn.engine.signals import Interrupted
+from jax_unlearn.testing import small_model
 
-HIDDEN = 16
 DEVICES = 4
 # Four devices divide neither these batches nor the last ones of a pass.
 SHORT = {
@@ -34,40 +33,7 @@ SHORT = {
 }
 
 
-def network():
-    """Linear, batch normalisation, ReLU, linear, by hand: it compiles fast."""
-
-    def init(key):
-        first, second = jax.random.split(key)
-        return {
-            "params": {
-                "first": jax.random.normal(first, (64, HIDDEN)) * 64**-0.5,
-                "scale": jnp.ones(HIDDEN),
-                "second": jax.random.normal(second, (HIDDEN, 10)) * HIDDEN**-0.5,
-            },
-            "batch_stats": {"mean": jnp.zeros(HIDDEN), "var": jnp.ones(HIDDEN)},
-        }
-
-    def apply(variables, images, *, train, weight=None):
-        params, stats = variables["params"], variables["batch_stats"]
-        x = (2 * images.reshape(-1, 64) - 1) @ params["first"]
-        mean, var = stats["mean"], stats["var"]
-        if train:
-            weight = jnp.ones(len(images)) if weight is None else weight
-            weight = (weight / weight.sum())[:, None]
-            mean = (weight * x).sum(0)
-            var = (weight * (x - mean[None]) ** 2).sum(0)
-            stats = {
-                "mean": 0.9 * stats["mean"] + 0.1 * mean,
-                "var": 0.9 * stats["var"] + 0.1 * var,
-            }
-        x = (x - mean[None]) * jax.lax.rsqrt(var + 1e-5)[None] * params["scale"][None]
-        return jax.nn.relu(x) @ params["second"], {**variables, "batch_stats": stats}
-
-    return ju.Model(init, apply, "small")
-
-
-NETWORK = network()
+NETWORK = small_model(classes=10, side=8, hidden=16)
 
 
 def examples(count, first):
