@@ -81,7 +81,8 @@ def execute(command: Command, terminal: Console) -> None:
             "--programs"
         )
     anew = command.overwrite and not is_of_this_command(out / "compile.json")
-    findings = Findings(out, _described(command, settings), overwrite=anew)
+    chips = {target.text: target.chip for target in targets}
+    findings = Findings(out, _described(command, settings), chips, overwrite=anew)
     check_writable(out)
     tell_warnings()
     steps = planner(settings)
@@ -89,6 +90,11 @@ def execute(command: Command, terminal: Console) -> None:
     for text, compiling in prepared.items():
         records = findings.of(text)
         for job in compiling.jobs:
+            known = records.get(job.name, {"error": ""})
+            # Of what a process before this one has compiled there is no doubt.
+            if known["error"] is None and not is_again() and not compiling.is_same(job, known):
+                say(f"{text} {job.name}: has changed since it was compiled")
+                del records[job.name]
             lacks = findings.lacks(text, job.name, again=is_again())
             due = lacks or (command.fit and findings.lacks_fit(text, job.name))
             # Not before the first: every process must come further.

@@ -13,10 +13,10 @@ from ..shared.execution import Execution
 from .fitting import check_data, check_one_image, check_state, confirmed_batch
 from .jobs import Job, list_jobs, rows
 from .kernels import largest_kernel
-from .measuring import NO_ROOM, Record, measure
+from .measuring import NO_ROOM, Record, measure, module
 from .roofline import largest_batch
 from .settings import Settings
-from .target import Target, devices_of
+from .target import Target, devices_of, quiet
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +68,14 @@ class Compiling:
             fixed = needed - per_row * one["batch"]
             record["largest_batch"] = largest_batch(fixed, per_row, self.room, job.shards)
         return record
+
+    def is_same(self, job: Job, record: Record) -> bool:
+        """Whether a program is still what was compiled, be it by an earlier version of the code."""
+        try:
+            with quiet():
+                return module(job.lower(job.batch)) == record["module"]
+        except Exception:  # what it is that cannot be made any more, compiling it tells
+            return False
 
     def fit(self, job: Job, record: Record, known: Mapping[str, Record]) -> Record:
         """Find the largest batch of a compiled program by compiling a few.

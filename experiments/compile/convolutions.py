@@ -71,7 +71,7 @@ def product_flops(module: Module) -> float:
 
 
 def _products(module: Module) -> Iterator[float]:
-    for instruction, within, times in module.computed():
+    for instruction, within, times, *_ in module.computed():
         if instruction.opcode == "dot":
             left = _shapes(instruction.operands[0], within)[0]
             contracted = _listed(instruction.rest, "lhs_contracting_dims=")

@@ -1,6 +1,7 @@
 """What has been compiled so far: kept in a folder, so that a command that was cut off goes on."""
 
 import contextlib
+import dataclasses
 import json
 import pathlib
 from collections.abc import Iterator, Mapping
@@ -10,6 +11,7 @@ from typing import Any
 from jax_unlearn.core import InputError
 from jax_unlearn.files import write_whole
 
+from ..shared.chip import Chip
 from ..shared.provenance import provenance
 from .measuring import Record
 
@@ -29,9 +31,19 @@ class Findings:
       totals: by target what follows from them for the whole setting.
     """
 
-    def __init__(self, folder: pathlib.Path, settings: Mapping[str, Any], *, overwrite: bool):
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        settings: Mapping[str, Any],
+        chips: Mapping[str, Chip],
+        *,
+        overwrite: bool,
+    ):
         self._file = folder / "compile.json"
         self._now = {"settings": dict(settings), **provenance(), "before": []}
+        # As JSON has them.
+        facts = {name: dataclasses.asdict(chip) for name, chip in chips.items()}
+        self._now["chips"] = json.loads(json.dumps(facts))
         self._now["versions"] |= {name: v for name in COMPILERS if (v := _version(name))}
         self.records: dict[str, dict[str, Record]] = {}
         self.totals: dict[str, dict[str, Any]] = {}
@@ -45,6 +57,8 @@ class Findings:
             # A compiler is not needed any more for what it has compiled.
             mine, theirs = (of["versions"] for of in (self._now, found))
             same = same and all(theirs.get(n, v) == v for n, v in mine.items())
+            now, then = self._now["chips"], found.get("chips", {})
+            same = same and all(then.get(n, facts) == facts for n, facts in now.items())
             records, totals = dict(found["programs"]), dict(found["totals"])
             before = _commands(found, self._now["command"])
             for record in (one for of_target in records.values() for one in of_target.values()):
@@ -56,10 +70,12 @@ class Findings:
             ) from error
         if not same:
             raise InputError(
-                f"out={str(self._file.parent)!r}: it holds programs of other settings or versions; "
-                "name another folder or pass --overwrite"
+                f"out={str(self._file.parent)!r}: it holds programs of other settings or versions, "
+                "or of a chip whose description has changed; name another folder or pass "
+                "--overwrite"
             )
         self._now["versions"] = {**theirs, **mine}
+        self._now["chips"] = {**then, **now}
         self._now["before"] = before
         self.records, self.totals = records, totals
 

@@ -4,6 +4,7 @@ import collections
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -26,7 +27,7 @@ from .traffic import bytes_accessed, collectives, custom_calls, opcodes
 Record = dict[str, Any]
 """What is found of a program, as JSON values; of one device."""
 
-COUNTING = 2
+COUNTING = 3
 """Version of how programs are counted; records of another are not gone on from."""
 
 NO_ROOM = "RESOURCE_EXHAUSTED"
@@ -60,7 +61,7 @@ def measure(
     try:
         with quiet():
             lowered = job.lower(job.batch)
-            record["module"] = hashlib.sha256(lowered.as_text().encode()).hexdigest()[:16]
+            record["module"] = module(lowered)
             for name, other in known.items():
                 if other["error"] is None and other.get("module") == record["module"]:
                     return other | {"same_as": other.get("same_as", name)}
@@ -84,6 +85,11 @@ def measure(
         "bound_seconds": least.seconds,
         "bound_by": least.by,
     }
+
+
+def module(lowered: jax.stages.Lowered) -> str:
+    """What tells a program from others before it is compiled."""
+    return hashlib.sha256(lowered.as_text().encode()).hexdigest()[:16]
 
 
 def _compiled(lowered: jax.stages.Lowered, chip: Chip) -> tuple[jax.stages.Compiled, str]:
@@ -148,13 +154,16 @@ def describe(program: Module, kernel: Sequence[int]) -> Record:
         "copies": counts["copy"],
         "transposes": counts["transpose"],
         "loops": counts["while"],
+        "loops_untold": program.untold(),
         "custom_calls": custom_calls(program),
     }
 
 
 def is_oversized(found: Convolution, kernel: Sequence[int]) -> bool:
     """Whether a convolution reaches further than any of the network's own."""
-    return any(size > most for size, most in zip(found.reach, kernel, strict=False))
+    # A TPU's compiler has axes of its own, in an order of its own.
+    reach, own = (sorted(sizes, reverse=True) for sizes in (found.reach, kernel))
+    return any(size > most for size, most in itertools.zip_longest(reach, own, fillvalue=1))
 
 
 def by_window(found: Sequence[Convolution]) -> dict[str, int]:

@@ -107,11 +107,15 @@ class Executed(NamedTuple):
       instruction: what runs.
       within: its computation.
       times: how often.
+      level: how many loops it is inside of.
+      kernel: the fusion that it is inside of, or None.
     """
 
     instruction: Instruction
     within: Computation
     times: int
+    level: int
+    kernel: Instruction | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,12 +143,13 @@ class Module:
             name, times, level = waiting.pop()
             within = self.computations.get(name, {})
             for instruction in within.values():
-                yield Executed(instruction, within, times)
+                yield Executed(instruction, within, times, level)
                 if instruction.opcode not in RUN_INSIDE:
                     continue
                 inside, deeper = times, level
                 if instruction.opcode == "while":
-                    inside *= 1 if level < self.loops_once else self._trips(instruction, within)
+                    counted = 1 if level < self.loops_once else self._trips(instruction, within)
+                    inside *= 1 if counted is None else counted
                     deeper += 1
                 waiting += [(called, inside, deeper) for called in instruction.called]
 
@@ -157,10 +162,20 @@ class Module:
             if one.instruction.opcode == "fusion":
                 for name in one.instruction.called:
                     inner = self.computations.get(name, {})
-                    waiting += [Executed(inside, inner, one.times) for inside in inner.values()]
+                    kernel = one.kernel or one.instruction
+                    waiting += [
+                        one._replace(instruction=each, within=inner, kernel=kernel)
+                        for each in inner.values()
+                    ]
 
-    def _trips(self, loop: Instruction, within: Computation) -> int:
-        """How often a loop's body runs; 1 where the program does not tell.
+    def untold(self) -> int:
+        """Number of loops that count once since the program does not tell how often they run."""
+        loops = [one for one in self.executed() if one.instruction.opcode == "while"]
+        loops = [one for one in loops if one.level >= self.loops_once]
+        return sum(self._trips(one.instruction, one.within) is None for one in loops)
+
+    def _trips(self, loop: Instruction, within: Computation) -> int | None:
+        """How often a loop's body runs; None where the program does not tell.
 
         A GPU's compiler writes it down. A TPU's leaves it to be read off, as of ``jax.lax.scan``:
         its condition compares what its body counts, one by one, with a whole number.
@@ -169,18 +184,18 @@ class Module:
         if known:
             return int(known[1])
         condition, body = (self._named(loop, role) for role in ("condition", "body"))
-        compare, carried, made = _root(condition), within[loop.operands[0]], _root(body)
+        compare, carried, made = root(condition), within[loop.operands[0]], root(body)
         if compare is None or compare.opcode != "compare" or "direction=LT" not in compare.rest:
-            return 1
+            return None
         limit = _whole_number(compare.operands[1], condition)
         place = re.search(r"\bindex=(\d+)", condition[compare.operands[0]].rest)
         if limit is None or place is None or made is None:
-            return 1
+            return None
         if carried.opcode != "tuple" or made.opcode != "tuple":
-            return 1
+            return None
         start = _whole_number(carried.operands[int(place[1])], within)
         if start is None or not _is_one_more(made.operands[int(place[1])], body):
-            return 1
+            return None
         return max(limit - start, 0)
 
     def _named(self, loop: Instruction, role: str) -> Computation:
@@ -189,7 +204,8 @@ class Module:
         return self.computations.get(found[1], {}) if found else {}
 
 
-def _root(computation: Computation) -> Instruction | None:
+def root(computation: Computation) -> Instruction | None:
+    """What a computation gives."""
     return next((one for one in computation.values() if one.is_root), None)
 
 

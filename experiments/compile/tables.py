@@ -113,6 +113,17 @@ def notes(records: Mapping[str, Record], totals: Mapping[str, Any]) -> list[str]
             f"Where {CRASHED}, it is tried twice at most: another batch or another version of the "
             "compiler may do, or --overwrite, which compiles everything anew."
         )
+    if any(record.get("loops") for record in sound):
+        said.append(
+            "Of a loop inside of a step convolutions, copies and transposes count once, "
+            "operations, bytes and collectives as often as it runs."
+        )
+    untold = [name for name, one in records.items() if one.get("loops_untold")]
+    if untold:
+        said.append(
+            f"A loop of {', '.join(untold)} counts once in all: the program does not tell how "
+            "often it runs."
+        )
     for name, record in records.items():
         if "refused_for" in record:
             said.append(f"{name}, of {record['refused_batch']}: {record['refused_for']}")

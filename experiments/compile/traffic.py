@@ -1,9 +1,10 @@
 """Bytes that an optimised program moves, and what it exchanges between devices."""
 
 import collections
+import re
 from collections.abc import Iterator, Mapping
 
-from .program import Computation, Instruction, Module, Shape
+from .program import Computation, Instruction, Module, Shape, root
 
 COLLECTIVES = (
     "all-reduce",
@@ -35,6 +36,9 @@ FREE = (
 PICKING = ("slice", "dynamic-slice", "gather")
 """Operations that read of their first operand no more than they give."""
 
+LIBRARIES = ("__cublas", "__cudnn")
+"""What the names of calls of a GPU's libraries begin with."""
+
 UNMOVED = ("ConcatBitcast", "AllocateBuffer")
 """Custom calls of a TPU that move nothing: one takes arrays that lie behind one another for one,
 the other sets room aside that is filled later."""
@@ -52,15 +56,36 @@ def bytes_accessed(module: Module) -> int:
 
 
 def collectives(module: Module) -> dict[str, dict[str, int]]:
-    """Number, and bytes of the operands, of what devices exchange, by kind."""
+    """Number, and bytes of the operands, of what devices exchange, by kind.
+
+    A TPU's compiler puts some of them into fusions: an exchange that goes on beside other work
+    stands in several, under one channel, and counts once.
+    """
     found: dict[str, dict[str, int]] = {}
-    for instruction, within, times in module.executed():
+    fused: set[str] = set()
+    for instruction, within, times, _, kernel in module.computed():
         kind = instruction.opcode.removesuffix("-start")
-        if kind in COLLECTIVES:
-            entry = found.setdefault(kind, {"count": 0, "bytes": 0})
-            entry["count"] += times
-            entry["bytes"] += times * _read(instruction, within)
+        if kind not in COLLECTIVES:
+            continue
+        if kernel is not None:
+            channel = re.search(r"channel_id=\d+", instruction.rest)
+            name = channel[0] if channel else instruction.name
+            if name in fused:
+                continue
+            fused.add(name)
+            kind = _kind_in_fusion(kind, instruction, within)
+        entry = found.setdefault(kind, {"count": 0, "bytes": 0})
+        entry["count"] += times
+        entry["bytes"] += times * _read(instruction, within)
     return dict(sorted(found.items()))
+
+
+def _kind_in_fusion(kind: str, instruction: Instruction, within: Computation) -> str:
+    """A TPU's reduce-scatter is a fusion that gives a device's own part of an all-reduce."""
+    result = root(within)
+    own = result is not None and result.opcode == "dynamic-slice"
+    own = own and _source(result.operands[0], within) == instruction.name
+    return "reduce-scatter" if kind == "all-reduce" and own else kind
 
 
 def opcodes(module: Module) -> Mapping[str, int]:
@@ -87,14 +112,24 @@ def _moved(module: Module, instruction: Instruction, within: Computation) -> int
     if opcode == "dynamic-update-slice":
         part = within[instruction.operands[1]].shapes[0]
         return part.moved + (0 if instruction.shapes[0].on_chip else part.bytes)
-    # The result of what is started lists the operand, too.
-    if opcode == "slice-start":
-        return _part(instruction, within, instruction.shapes[1])
+    # The result of what is started lists the operands, too, before what comes of them.
+    given = len(instruction.operands)
+    if opcode in ("slice-start", "dynamic-slice-start"):
+        return _part(instruction, within, instruction.shapes[given])
     if opcode == "copy-start":
         return _moved_of(instruction.operands[0], within) + instruction.shapes[0].moved
-    if opcode.endswith("-start"):
-        return 2 * sum(_moved_of(name, within) for name in instruction.operands)
-    return sum(_moved_of(name, within) for name in instruction.operands) + instruction.moved
+    results = instruction.shapes
+    if opcode.endswith("-start") and len(results) > given:
+        results = results[given : 2 * given]
+    elif instruction.target.startswith(LIBRARIES) and len(results) > 1:
+        results = tuple(shape for shape in results if not _is_scratch(shape))
+    read = sum(_moved_of(name, within) for name in instruction.operands)
+    return read + sum(shape.moved for shape in results)
+
+
+def _is_scratch(shape: Shape) -> bool:
+    """Whether a library's call only has this for its own use: a row of bytes beside its results."""
+    return shape.dtype in ("s8", "u8") and len(shape.dims) == 1
 
 
 def _part(instruction: Instruction, within: Computation, part: Shape) -> int:
@@ -142,10 +177,10 @@ def _read_of(parameter: Instruction, inner: Computation, module: Module) -> int:
 
 
 def _written_by_fusion(inner: Computation, module: Module) -> int:
-    root = next((one for one in inner.values() if one.is_root), None)
-    if root is None:
+    made = root(inner)
+    if made is None:
         return 0
-    results = [inner[n] for n in root.operands] if root.opcode == "tuple" else [root]
+    results = [inner[n] for n in made.operands] if made.opcode == "tuple" else [made]
     return sum(_written(one, inner, module) for one in results)
 
 

@@ -276,6 +276,32 @@ def test_a_command_that_was_cut_off_goes_on_and_other_settings_are_refused(
     assert "holds programs of other settings or versions" in line
 
 
+def test_what_the_code_or_a_chips_file_no_longer_says_is_not_gone_on_from(
+    call, refused, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(command, "check_compiler", lambda target: None)
+    monkeypatch.setattr(compiling, "devices_of", lambda target: jax.devices())
+    flags = ["--target", "tpu:v5e:2x2", "--network.width", 2, "--methods", "finetune"]
+    flags += ["--programs", "step", "evaluation", "--out", tmp_path, "--training.batch-size", 8]
+    flags += ["--set", "finetune.batch_size=8"]
+    assert call(command.main, *flags).code == 0
+    found = json.loads((tmp_path / "compile.json").read_text())
+    records = found["programs"]["tpu:v5e:2x2"]
+    once = {name: record["seconds"] for name, record in records.items()}
+    assert "changed" not in call(command.main, *flags).out
+    # As if it were of a version with other predictions.
+    records["predictions evaluation b256"] |= {"module": "other", "flops": 1.0}
+    (tmp_path / "compile.json").write_text(json.dumps(found))
+    said = call(command.main, *flags).out
+    assert "predictions evaluation b256: has changed since it was compiled" in said
+    again = json.loads((tmp_path / "compile.json").read_text())["programs"]["tpu:v5e:2x2"]
+    assert again["predictions evaluation b256"]["flops"] > 1
+    assert again["training step b8"]["seconds"] == once["training step b8"]
+    found["chips"]["tpu:v5e:2x2"]["bandwidth"] /= 2
+    (tmp_path / "compile.json").write_text(json.dumps(found))
+    assert "a chip whose description has changed" in refused(command.main, *flags)
+
+
 def test_what_does_not_fit_with_one_image_is_refused_and_leaves_nothing(
     refused, tmp_path, monkeypatch
 ):
@@ -301,28 +327,28 @@ def test_what_does_not_fit_with_one_image_is_refused_and_leaves_nothing(
 def test_a_program_that_ends_the_process_is_tried_twice_and_then_left(tmp_path):
     under_way = []
     for attempts in (1, 2):
-        findings = Findings(tmp_path, {}, overwrite=False)
+        findings = Findings(tmp_path, {}, {}, overwrite=False)
         assert findings.lacks("t", "p")
         under_way.append(findings.attempt("t", "p"))
         under_way[-1].__enter__()  # and the process ends
         record = json.loads((tmp_path / "compile.json").read_text())["programs"]["t"]["p"]
         assert record["attempts"] == attempts
-    assert not Findings(tmp_path, {}, overwrite=False).lacks("t", "p")
+    assert not Findings(tmp_path, {}, {}, overwrite=False).lacks("t", "p")
 
 
 def test_a_program_that_is_refused_is_compiled_again_by_hand_alone(tmp_path):
-    findings = Findings(tmp_path, {}, overwrite=False)
+    findings = Findings(tmp_path, {}, {}, overwrite=False)
     with findings.attempt("t", "p"):
         findings.of("t")["p"] = {"error": "too large"}
     findings.write()
-    once_more = Findings(tmp_path, {}, overwrite=False)
+    once_more = Findings(tmp_path, {}, {}, overwrite=False)
     assert once_more.lacks("t", "p")
     assert not once_more.lacks("t", "p", again=True)
     assert once_more.lacks("t", "another", again=True)
 
 
 def test_a_search_for_the_largest_batch_loses_nothing_of_what_is_compiled(tmp_path):
-    findings = Findings(tmp_path, {}, overwrite=False)
+    findings = Findings(tmp_path, {}, {}, overwrite=False)
     sound = {"error": None, "largest_batch": 8}
     findings.of("t")["o"] = {"error": "too large"}
     findings.of("t")["p"] = dict(sound)
@@ -370,7 +396,7 @@ def test_a_search_that_ends_in_another_error_than_of_memory_says_so(monkeypatch,
 
 
 def test_an_interrupted_compilation_is_no_attempt(tmp_path):
-    findings = Findings(tmp_path, {}, overwrite=False)
+    findings = Findings(tmp_path, {}, {}, overwrite=False)
     with pytest.raises(KeyboardInterrupt), findings.attempt("t", "p"):
         raise KeyboardInterrupt
     assert findings.lacks("t", "p")

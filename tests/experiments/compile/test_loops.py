@@ -48,7 +48,7 @@ ENTRY %main (s: s32[], x: f32[8]) -> (s32[], f32[8]) {
 """
 
 
-def exchanges(loops_once=0, **given):
+def read(loops_once=0, **given):
     text = LOOPS
     default = {"start": "0", "limit": "7", "direction": "LT", "condition": "%forever", "outer": ""}
     default |= {"step": "1"}
@@ -57,7 +57,11 @@ def exchanges(loops_once=0, **given):
         text = text.replace(f"ROOT {loop}", f"{loop}\n  ROOT {loop.replace('inner', 'other')}")
     for name, value in (default | given).items():
         text = text.replace(name.upper(), value)
-    return collectives(parse(text, loops_once=loops_once))["all-reduce"]
+    return parse(text, loops_once=loops_once)
+
+
+def exchanges(loops_once=0, **given):
+    return collectives(read(loops_once, **given))["all-reduce"]
 
 
 def test_loops_in_loops_count_as_often_as_they_run_where_the_program_tells():
@@ -75,6 +79,17 @@ def test_loops_in_loops_count_as_often_as_they_run_where_the_program_tells():
     assert exchanges(limit="-1")["count"] == 0
     # It counts otherwise than one by one.
     assert exchanges(step="2")["count"] == 1
+
+
+def test_loops_of_which_the_program_does_not_tell_are_counted():
+    assert read().untold() == 1
+    assert read(step="2").untold() == 2
+    thrice = 'backend_config={"known_trip_count":{"n":"3"}}'
+    assert read(outer=thrice).untold() == 0
+    assert read(outer=thrice, direction="NE").untold() == 1
+    # A loop of steps counts once by itself.
+    assert read(loops_once=1).untold() == 0
+    assert read(loops_once=1, step="2").untold() == 1
 
 
 def test_what_is_called_from_two_places_runs_twice():

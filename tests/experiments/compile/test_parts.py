@@ -21,7 +21,7 @@ from experiments.compile.derived import derive
 from experiments.compile.hlo import parse
 from experiments.compile.jobs import Job
 from experiments.compile.measuring import costs as operations
-from experiments.compile.measuring import describe, measure
+from experiments.compile.measuring import describe, is_oversized, measure
 from experiments.compile.program import Shape
 from experiments.compile.roofline import bound, largest_batch
 from experiments.compile.tables import costs
@@ -112,6 +112,25 @@ stride=255x1x1 pad=0_0x7_7x0_0 lhs_dilate=256x1x1 rhs_reversal=0x1x0}, dim_label
 """As a TPU's compiler writes 256 products of [16, 16 * 16] and [16 * 16, 9 * 8]."""
 
 
+@pytest.mark.parametrize(
+    ("reach", "kernel", "oversized"),
+    [
+        ((3, 3), (3, 3), False),
+        ((5, 3), (3, 3), True),
+        ((1, 3, 3), (3, 3), False),
+        ((3, 1, 3), (3, 3), False),
+        ((1, 3, 31), (3, 3), True),
+        ((3, 3, 3), (3, 3), True),
+        ((5, 3), (3, 5), False),
+        ((), (3, 3), False),
+        ((1, 1), (), False),
+        ((1, 2), (), True),
+    ],
+)
+def test_a_window_is_oversized_whatever_axes_the_compiler_gives_it(reach, kernel, oversized):
+    assert is_oversized(types.SimpleNamespace(reach=reach), kernel) is oversized
+
+
 def test_a_product_that_is_written_as_a_convolution_reaches_nowhere():
     (found,) = convolutions(parse(PRODUCT))
     assert found.reach == (1, 1, 1)
@@ -164,7 +183,71 @@ def test_products_count_two_operations_for_each_of_three_sizes():
     program = parse(DOTS)
     assert product_flops(program) == pytest.approx(2 * 2 * 6 * 5 * 7)
     read, part, whole = (6 * 5 + 5 * 7) * 4, 2 * 7 * 4, 6 * 7 * 4
-    assert bytes_accessed(program) == 2 * (read + whole) + 9 + 2 * part + 2 * part + 2 * whole
+    # What a library has for itself is not moved.
+    assert bytes_accessed(program) == 2 * (read + whole) + 2 * part + 2 * part + 2 * whole
+
+
+STARTED = """HloModule started
+
+ENTRY %main (a: f32[2,4], b: f32[8,4]) -> f32[8,4] {
+  %a = f32[2,4]{1,0} parameter(0)
+  %b = f32[8,4]{1,0} parameter(1)
+  %gathering = (f32[2,4]{1,0}, f32[8,4]{1,0}) all-gather-start(%a), channel_id=1, dimensions={0}
+  %gathered = f32[8,4]{1,0} all-gather-done(%gathering)
+  ROOT %reducing = f32[8,4]{1,0} all-reduce-start(%b), channel_id=2, to_apply=%add
+}
+"""
+
+
+def test_what_is_started_reads_its_operands_and_writes_what_comes_of_them():
+    program = parse(STARTED)
+    own, whole = 2 * 4 * 4, 8 * 4 * 4
+    assert bytes_accessed(program) == own + whole + 2 * whole
+    exchanged = collectives(program)
+    assert exchanged["all-gather"] == {"count": 1, "bytes": own}
+    assert exchanged["all-reduce"] == {"count": 1, "bytes": whole}
+
+
+FUSED = """HloModule fused
+
+%scattering (input: f32[8,4]) -> f32[2,4] {
+  %input = f32[8,4]{1,0} parameter(0)
+  %sum = f32[8,4]{1,0} all-reduce(%input), channel_id=1, to_apply=%add
+  %whole = f32[8,4]{1,0} bitcast(%sum)
+  %zero = s32[] constant(0)
+  ROOT %own = f32[2,4]{1,0} dynamic-slice(%whole, %zero, %zero), dynamic_slice_sizes={2,4}
+}
+
+%starting (part: f32[2,4]) -> f32[8,4] {
+  %part = f32[2,4]{1,0} parameter(0)
+  %gathered = f32[8,4]{1,0} all-gather(%part), channel_id=2, dimensions={0}
+  ROOT %started = f32[8,4]{1,0} custom-call(%part, %gathered), custom_call_target="Start"
+}
+
+%ending (part.1: f32[2,4]) -> f32[8,4] {
+  %part.1 = f32[2,4]{1,0} parameter(0)
+  ROOT %gathered.1 = f32[8,4]{1,0} all-gather(%part.1), channel_id=2, dimensions={0}
+}
+
+ENTRY %main (a: f32[8,4]) -> f32[8,4] {
+  %a = f32[8,4]{1,0} parameter(0)
+  %own = f32[2,4]{1,0} fusion(%a), kind=kCustom, calls=%scattering
+  %start = f32[8,4]{1,0} fusion(%own), kind=kCustom, calls=%starting
+  ROOT %end = f32[8,4]{1,0} fusion(%own), kind=kCustom, calls=%ending
+}
+"""
+"""As a TPU's compiler writes a reduce-scatter, and an all-gather that goes on beside other work."""
+
+
+def test_what_is_exchanged_inside_of_kernels_counts_once():
+    own, whole = 2 * 4 * 4, 8 * 4 * 4
+    assert collectives(parse(FUSED)) == {
+        "all-gather": {"count": 1, "bytes": own},
+        "reduce-scatter": {"count": 1, "bytes": whole},
+    }
+    # All of a sum, where a device does not keep its own part alone.
+    kept = FUSED.replace("ROOT %own", "%own").replace("%whole = ", "ROOT %whole = ")
+    assert collectives(parse(kept))["all-reduce"] == {"count": 1, "bytes": whole}
 
 
 ON_CHIP = """HloModule kept

@@ -59,6 +59,15 @@ def test_programs_whose_products_are_the_librarys_are_named():
     assert "b step b8" not in said
 
 
+def test_loops_that_count_once_are_named():
+    usual = {"error": None, "counted_by": "program", "loops": 1}
+    records = {"a step b8": usual | {"loops_untold": 1}, "b step b8": usual | {"loops_untold": 0}}
+    (said,) = [line for line in notes(records, {}) if "does not tell" in line]
+    assert "a step b8" in said
+    assert "b step b8" not in said
+    assert not [line for line in notes({"b step b8": records["b step b8"]}, {}) if "tell" in line]
+
+
 def test_minutes_say_what_they_are_without():
     found = {"minutes": 3.0, "models": 2, "without": ["ssd"], "left_out": ["evaluation"]}
     (said,) = [line for line in notes({}, found) if "minutes" in line]
