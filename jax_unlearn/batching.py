@@ -71,9 +71,10 @@ def _batches(
         yield batch[:-1], batch[-1]
 
 
-def _platform(sharding: jax.sharding.Sharding | None, given: Any) -> str:
+def _platform(sharding: jax.sharding.Sharding | None) -> str:
     """Platform that a call runs on; of one that is traced what was said, be it nothing."""
-    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(given))
+    # Whatever it is given: a program may have its batches written into it.
+    traced = isinstance(jnp.zeros(()), jax.core.Tracer)
     return platform() if traced and sharding is None else platform_of(sharding)
 
 
@@ -106,7 +107,7 @@ def map_batches(
     Raises:
       InputError: for a batch size below 1, no rows, or arrays of different lengths.
     """
-    with traced_for(_platform(sharding, arrays)):
+    with traced_for(_platform(sharding)):
         found = [(fn(*batch), weight) for batch, weight in _batches(arrays, batch_size, sharding)]
     join: Callable[..., Any]
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(found)):
@@ -149,7 +150,7 @@ def fold_batches(
     if (instead := _INSTEAD.get()) is not None:
         return instead.fold(fn, carry, arrays, batch_size, sharding)
     # Of what a batch's devices sum, such as gradients, the type is that of a step of a run.
-    with traced_for(_platform(sharding, (carry, *arrays))), tracing_on(layout_of(sharding)):
+    with traced_for(_platform(sharding)), tracing_on(layout_of(sharding)):
         for batch, weight in _batches(arrays, batch_size, sharding):
             carry = fn(carry, *batch, weight)
     return carry

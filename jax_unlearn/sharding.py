@@ -46,6 +46,22 @@ def make_mesh(
     return jax.make_mesh((model, data), AXES, (AxisType.Auto,) * 2, devices=devices[: model * data])
 
 
+def check_mesh(mesh: Any) -> None:
+    """Raise InputError for a mesh that is not of the kind that :func:`make_mesh` arranges."""
+    if not isinstance(mesh, Mesh):
+        found = f"a {type(mesh).__name__}"
+    elif mesh.axis_names != AXES:
+        found = f"axes {', '.join(map(str, mesh.axis_names))}"
+    elif set(mesh.axis_types) != {AxisType.Auto}:
+        found = f"axes of types {', '.join(kind.name for kind in mesh.axis_types)}"
+    else:
+        return
+    raise InputError(
+        f"mesh: {found}; expected axes {' and '.join(AXES)} of type Auto, as of "
+        "jax_unlearn.make_mesh(data, model, devices=...)"
+    )
+
+
 def _check_size(axis: str, size: Any, most: int) -> None:
     if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= most:
         raise InputError(
@@ -273,17 +289,6 @@ class Layout:
     def shapes_of_rows(self, tree: Any, axis: int) -> Any:
         """Shapes of what :meth:`shard_rows` lays out of trees like this one."""
         return self._shapes(tree, self._sharding(*[None] * axis, "data"))
-
-    def shapes_of_pool(self, tree: Any) -> Any:
-        """Shapes of a pool of shapes as it lies on the devices."""
-        if not self.splits_pool:
-            return self.shapes(tree)
-
-        def filled(x: Any) -> jax.ShapeDtypeStruct:
-            count = -(-x.shape[0] // self.batch_shards) * self.batch_shards
-            return jax.ShapeDtypeStruct((count, *x.shape[1:]), x.dtype)
-
-        return self.shapes_of_rows(jax.tree.map(filled, tree), 0)
 
     def _sharding(self, *axes: str | None) -> NamedSharding:
         return NamedSharding(self.mesh, PartitionSpec(*["model"] * self.stacked, *axes))

@@ -64,6 +64,10 @@ def test_a_loop_over_batches_that_is_traced_asks_nothing_of_the_process():
     images = jnp.zeros((4, 2))
     jax.jit(lambda x: ju.functional.map_batches(fn, (x,), 2)).lower(images)
     jax.jit(lambda x: ju.functional.fold_batches(fn, jnp.zeros(()), (x,), 2)).lower(images)
+    # Batches that are written into the program tell nothing, either.
+    known = np.zeros((4, 2), np.float32)
+    jax.jit(lambda w: ju.functional.map_batches(lambda x: fn(x + w), (known,), 2)).lower(1.0)
+    jax.jit(lambda w: ju.functional.fold_batches(fn, w, (known,), 2)).lower(1.0)
     assert set(seen) == {""}
     ju.functional.map_batches(fn, (images,), 2)
     assert seen[-1] == "cpu"

@@ -1,6 +1,7 @@
 """What has been compiled so far: kept in a folder, so that a command that was cut off goes on."""
 
 import contextlib
+import copy
 import dataclasses
 import json
 import pathlib
@@ -13,12 +14,13 @@ from jax_unlearn.files import write_whole
 
 from ..shared.chip import Chip
 from ..shared.provenance import provenance
-from .measuring import Record
+from .derived import derive
+from .measuring import CRASHED, Record
+from .tables import costs, notes, parts
 
 COMPILERS = ("libtpu", "jax-cuda13-plugin", "jax-cuda12-plugin")
 """Packages that bring XLA's compilers."""
 
-CRASHED = "the process ended while this was compiled"
 TRIES = 2
 """How often a program is compiled that has ended the process: once it may have been a kill."""
 
@@ -52,7 +54,7 @@ class Findings:
 
     def _read(self) -> None:
         try:
-            found = json.loads(self._file.read_text())
+            found = json.loads(self._file.read_text(), parse_constant=_refuse)
             same = found["settings"] == self._now["settings"]
             # A compiler is not needed any more for what it has compiled.
             mine, theirs = (of["versions"] for of in (self._now, found))
@@ -61,9 +63,16 @@ class Findings:
             same = same and all(then.get(n, facts) == facts for n, facts in now.items())
             records, totals = dict(found["programs"]), dict(found["totals"])
             before = _commands(found, self._now["command"])
-            for record in (one for of_target in records.values() for one in of_target.values()):
-                _check_record(record)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            for target, of_target in records.items():
+                _check(of_target, totals.get(target, {}))
+        except (
+            OSError,
+            ArithmeticError,
+            LookupError,
+            ValueError,
+            TypeError,
+            AttributeError,
+        ) as error:
             raise InputError(
                 f"out={str(self._file.parent)!r}: its compile.json is not of this command; name "
                 "another folder"
@@ -162,16 +171,32 @@ def _commands(found: Mapping[str, Any], now: str) -> list[dict[str, str]]:
     return [{"command": c, "date": date} for c, date in named.items() if c != now]
 
 
-def _check_record(record: Mapping[str, Any]) -> None:
-    """Raise an error that a file of another form raises, too."""
-    if record["error"] is None:
-        numbers = [record[name] for name in ("flops", "bytes", "bound_seconds", "room", "batch")]
-        numbers += [record[name] for name in ("models", "shards")]
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
+
+
+NUMBERS = ("flops", "bytes", "bound_seconds", "room", "batch", "models", "shards", "seconds")
+
+
+def _check(records: dict[str, Record], totals: Mapping[str, Any]) -> None:
+    """Raise an error of a file of another form: where it cannot be shown, or gone on from."""
+    for name, record in records.items():
+        if len(name.split()) < 3:
+            raise ValueError(f"{name!r} names no program")
+        if record["error"] is not None:
+            attempts = record["attempts"] if record["error"] == CRASHED else 0
+            if not isinstance(record["error"], str) or not isinstance(attempts, int):
+                raise TypeError("not an error and its attempts")
+            continue
+        numbers = [record[name] for name in NUMBERS]
         numbers += [record["memory"][name] for name in ("temporaries", "total")]
-        if any(isinstance(n, bool) or not isinstance(n, int | float) for n in numbers):
+        largest = record["largest_batch"]
+        numbers += [] if largest is None else [largest]
+        if any(isinstance(n, bool) or not isinstance(n, int | float) or n < 0 for n in numbers):
             raise ValueError("not a number")
-        for name in ("collectives", "convolutions", "oversized"):
-            dict(record[name])
+    shown = copy.deepcopy(records)
+    derive(shown)
+    costs(shown), parts(shown), notes(shown, totals)
 
 
 def _version(name: str) -> str:

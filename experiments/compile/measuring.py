@@ -30,6 +30,9 @@ Record = dict[str, Any]
 COUNTING = 3
 """Version of how programs are counted; records of another are not gone on from."""
 
+CRASHED = "the process ended while this was compiled"
+"""The error of a program that has ended the process."""
+
 NO_ROOM = "RESOURCE_EXHAUSTED"
 """What XLA's errors begin with where memory does not suffice."""
 

@@ -56,7 +56,12 @@ def restart_after_crashes() -> None:
             process.wait()
             raise SystemExit(128 + signal.SIGINT) from None
         if -code not in CRASHES and code != FULL:
-            raise SystemExit(code)
+            if code < 0:
+                said = f"error: ended by signal {-code}"
+                if -code == signal.SIGKILL:
+                    said += ", as the system does where memory runs out"
+                print(f"{said}; the same command goes on", file=sys.stderr)
+            raise SystemExit(code if code >= 0 else 128 - code)
     raise SystemExit(code if code > 0 else 128 - code)
 
 

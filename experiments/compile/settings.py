@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jax_unlearn import data
-from jax_unlearn.core import InputError, Model, Problem, Unlearner, check_number
+from jax_unlearn.core import Examples, InputError, Model, Problem, Unlearner, check_number
 from jax_unlearn.data.augment import crop_and_flip
 from jax_unlearn.models import CENTRED, NORMALIZATIONS
 from jax_unlearn.models.mixed import compute_type
@@ -65,13 +65,22 @@ class Settings:
         """What the training of an original sees; its weights are missing."""
         return self._problem(forget=None, retain=self.dataset.train, plain=plain)
 
-    def unlearning(self, request: str, method: Unlearner) -> Problem:
-        """What a method sees of a request; the original's weights are missing."""
+    def retraining(self, request: str) -> Problem:
+        """What an oracle's training sees of a request."""
+        _, _, retain = self._parts(request)
+        return self._problem(forget=None, retain=retain)
+
+    def _parts(self, request: str) -> tuple[data.Dataset, Examples, Examples]:
+        """The data as a request changes them, and its forget and retain set."""
         spec = data.parse_request(request)
         own = data.changed(spec, self.dataset)
         chosen = data.make_request(spec, own, lambda s: data.stand_in(s, own), exact=spec.exact)
         _, retain = data.split(own, chosen)
-        forget = data.take(own.train, np.isin(own.train.id, chosen.step_ids))
+        return own, data.take(own.train, np.isin(own.train.id, chosen.step_ids)), retain
+
+    def unlearning(self, request: str, method: Unlearner) -> Problem:
+        """What a method sees of a request; the original's weights are missing."""
+        own, forget, retain = self._parts(request)
         return self._problem(
             forget=forget,
             retain=retain if method.needs_retain else None,

@@ -11,10 +11,11 @@ import numpy as np
 
 from jax_unlearn import data
 from jax_unlearn.core import Examples, InputError, Problem, check_choice
+from jax_unlearn.data.image_options import refuse_options
 from jax_unlearn.data.lazy import LazyImages
 
 from ..shared.config import Experiment
-from ..shared.loading import load_data
+from ..shared.loading import image_options, load_data
 from ..shared.naming import naming
 
 SAMPLE = {"forget": 8, "retain": 64, "validation": 64}
@@ -82,7 +83,8 @@ def stand_in(experiment: Experiment) -> data.Dataset:
     """A data set of the sizes of the one that settings name, or that one where they are unknown.
 
     Raises:
-      InputError: as :func:`experiments.shared.loading.load_data`.
+      InputError: as :func:`experiments.shared.loading.load_data`, also for sizes of their own of
+        those that are known.
     """
     settings = experiment.data
     sizes = SIZES.get(settings.name)
@@ -94,6 +96,8 @@ def stand_in(experiment: Experiment) -> data.Dataset:
             if difflib.get_close_matches(settings.name, UNREAD) and ":" not in settings.name:
                 check_choice("data.name", settings.name, SIZES)
             raise
+    with naming("data."):
+        refuse_options(settings.name, image_options(settings))
     train, test = (_examples(n, sizes) for n in (sizes.train, sizes.test))
     fine = [
         np.arange(n, dtype=np.int32) % sizes.fine for n in (sizes.train, sizes.test) if sizes.fine

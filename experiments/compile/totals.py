@@ -1,5 +1,6 @@
 """What bounds of programs add up to: a bank's models per hour, minutes of a whole setting."""
 
+import collections
 import functools
 import warnings
 from collections.abc import Callable, Mapping
@@ -31,7 +32,8 @@ def planned_steps(method: Unlearner, problem: Problem) -> int:
 
 
 Steps = Callable[[str, str], int]
-"""``steps(request, row)`` of a run."""
+"""``steps(request, row)`` of a run: of an original's training without a request, of an oracle's
+with one."""
 
 
 def planner(settings: Settings) -> Steps:
@@ -40,7 +42,8 @@ def planner(settings: Settings) -> Steps:
     @functools.cache
     def steps(request: str, row: str) -> int:
         if row == TRAINING:
-            return planned_steps(settings.recipe, settings.training())
+            problem = settings.retraining(request) if request else settings.training()
+            return planned_steps(settings.recipe, problem)
         method = settings.methods(request)[row]
         return planned_steps(method, settings.unlearning(request, method))
 
@@ -90,16 +93,18 @@ def _minutes(settings: Settings, best: Mapping[str, Record], steps: Steps) -> di
     """Minutes of a whole setting, for how many models, and the rows that it is without."""
     experiment = settings.experiment
     requests = experiment.requests
-    trained = len(experiment.seeds) + len(requests) * count_oracles(
-        experiment.runs, experiment.oracles
-    )
+    trained = collections.Counter({steps("", TRAINING): len(experiment.seeds)})
+    for request in requests:
+        trained[steps(request, TRAINING)] += count_oracles(experiment.runs, experiment.oracles)
     at_once = best[TRAINING]["models"]
 
     def turns(count: int) -> int:
         return -(-count // at_once)
 
-    seconds = turns(trained) * steps("", TRAINING) * best[TRAINING]["bound_seconds"]
-    models = trained
+    # Side by side go those that take as many steps.
+    taken = sum(turns(count) * each for each, count in trained.items())
+    seconds = taken * best[TRAINING]["bound_seconds"]
+    models = trained.total()
     without: dict[str, None] = {}
     for request in requests:
         for row in settings.methods(request):

@@ -54,8 +54,8 @@ def chips() -> Mapping[str, Chip]:
     return MappingProxyType({path.stem: _read(path) for path in sorted(FOLDER.glob("*.toml"))})
 
 
-FORMS = re.compile(r"NVL|PCIe|PCIE")
-"""Words by which GPUs of one name are others, with other figures."""
+FORMS = re.compile(r"NVL|PCIe|PCIE|MIG|lite")
+"""Words by which devices of one name are others, with other figures, or parts of one."""
 
 
 def chip_of(kind: str) -> Chip | None:
@@ -64,14 +64,18 @@ def chip_of(kind: str) -> Chip | None:
     Args:
       kind: JAX's name of the device, such as NVIDIA H100 80GB HBM3.
     """
-    known = [chip for chip in chips().values() if _is(kind, chip.kind)]
+    known = [chip for chip in chips().values() if _is(kind, chip)]
     return max(known, key=lambda chip: len(chip.kind)) if known else None
 
 
-def _is(kind: str, described: str) -> bool:
-    """Whether a device's name has a word that begins so, and says no form that is not described."""
-    there = re.search(rf"(?<!\w){re.escape(described)}", kind)
-    return there is not None and set(FORMS.findall(kind)) <= set(FORMS.findall(described))
+def _is(kind: str, chip: Chip) -> bool:
+    """Whether a device's name has these words, and no form or memory that is not described."""
+    there = re.search(rf"(?<!\w){re.escape(chip.kind)}(?![A-Z])", kind)
+    stated = re.search(r"(?<!\w)(\d+)GB", kind)
+    # Makers round, some to powers of ten and some to powers of two.
+    as_large = stated is None or abs(chip.memory / (int(stated[1]) * 1e9) - 1) < 0.1
+    forms = set(FORMS.findall(kind)) <= set(FORMS.findall(chip.kind))
+    return there is not None and as_large and forms
 
 
 def _check(chip: Chip) -> None:
@@ -90,18 +94,26 @@ def _check(chip: Chip) -> None:
     for kind in ("float32", "bfloat16"):
         check_number(f"peak.{kind}", chip.peak[kind], above=0)
     check_number("bandwidth", chip.bandwidth, above=0)
-    check_number("memory", chip.memory, above=0)
+    # Bytes: whoever writes 80 means another unit.
+    check_number("memory", chip.memory, low=2**30, whole=True)
     check_number("usable", chip.usable, above=0, high=1)
+    if chip.sizes and chip.platform == "gpu" and not chip.compiler.strip():
+        raise ValueError("compiler: of a GPU it must be told by a GpuTargetConfigProto")
 
 
 def _read(path: pathlib.Path) -> Chip:
     try:
         given: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
+        facts = {field.name for field in dataclasses.fields(Chip)}
+        if unknown := sorted(set(given) - facts):
+            raise ValueError(f"unknown {', '.join(unknown)}")
+        if missing := sorted(facts - set(given) - {"compiler"}):
+            raise ValueError(f"{', '.join(missing)} missing")
         given |= {name: tuple(given[name]) for name in ("sizes", "sources")}
         chip = Chip(**given)
         _check(chip)
         return chip
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"chip={str(path)!r}: {error}: expected the facts that the other files there have"
         ) from error

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from jax_unlearn import data
 from jax_unlearn.core import InputError, Model
 
-from .config import Experiment
+from .config import Data, Experiment
 from .naming import as_typed, naming
 from .network import build_network
 
@@ -32,15 +32,19 @@ def load_data(
     """
     settings = experiment.data
     load = data.open_stream if streamed else data.load
-    given = {field.name: getattr(settings, field.name) for field in OPTIONS}
     with _as_flags(), as_typed(**FLAGS):
-        options = data.ImageOptions(**given)
+        options = image_options(settings)
         dataset = load(settings.name, settings.dir, download=download, options=options)
     with naming("data."):
         dataset = data.subset(dataset, settings.train_size or None, settings.test_size or None)
         if not settings.validation_size:
             return dataset
         return data.hold_out(dataset, settings.validation_size, settings.validation_seed)
+
+
+def image_options(settings: Data) -> data.ImageOptions:
+    """How settings say that images are read."""
+    return data.ImageOptions(**{field.name: getattr(settings, field.name) for field in OPTIONS})
 
 
 def make_network(experiment: Experiment, dataset: data.Dataset) -> Model:

@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 from jax_unlearn.core import InputError, Problem, Unlearner, Variables, check_choice
 from jax_unlearn.engine.callbacks import Callback, ReportSteps, Watch
 from jax_unlearn.engine.checkpointing.policy import CheckpointPolicy
+from jax_unlearn.sharding import check_mesh
 from jax_unlearn.validation import check_problem
 
 if TYPE_CHECKING:
@@ -123,7 +124,8 @@ class Options:
       callbacks: further hooks, see :class:`~jax_unlearn.engine.callbacks.Callback`.
 
     Raises:
-      InputError: ``loop`` or ``placement`` is none of the above, or the two contradict each other.
+      InputError: the mesh is not one of :func:`~jax_unlearn.make_mesh`'s kind, ``loop`` or
+        ``placement`` is none of the above, or the two contradict each other.
     """
 
     mesh: Mesh | None = None
@@ -136,6 +138,8 @@ class Options:
     callbacks: Sequence[Callback] = ()
 
     def __post_init__(self) -> None:
+        if self.mesh is not None:
+            check_mesh(self.mesh)
         check_choice("loop", self.loop, LOOPS)
         check_choice("placement", self.placement, PLACEMENTS)
         if self.loop == "scan" and self.placement == "host":

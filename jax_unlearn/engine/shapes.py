@@ -34,6 +34,7 @@ from jax_unlearn.core import (
     without_pixels,
 )
 from jax_unlearn.engine import steps
+from jax_unlearn.engine.shares import count_dealt
 from jax_unlearn.engine.steps import run_keys, take_batch
 from jax_unlearn.engine.trainer import loop_steps
 from jax_unlearn.hyperparameters import as_arrays
@@ -48,6 +49,7 @@ class RunShapes(NamedTuple):
       unlearner: the method, its numbers as shapes.
       state: what it carries.
       pool: its rows, M of them.
+      roles: of each role that there is how many.
       batches: int32 [steps, B], which rows the steps of the first epoch see.
       model: the network.
       augment: see :class:`~jax_unlearn.core.Problem`.
@@ -56,6 +58,7 @@ class RunShapes(NamedTuple):
     unlearner: Unlearner
     state: State
     pool: Pool
+    roles: tuple[int, ...]
     batches: jax.ShapeDtypeStruct
     model: Model
     augment: Augmentation | None
@@ -81,6 +84,7 @@ def run_shapes(
         unlearner=jax.eval_shape(as_arrays, unlearner),
         state=state,
         pool=pool_shapes(pool, problem),
+        roles=tuple(np.unique(np.asarray(pool.role), return_counts=True)[1].tolist()),
         batches=jax.ShapeDtypeStruct(batches, np.int32),
         model=problem.model,
         augment=problem.augment,
@@ -208,7 +212,7 @@ def lower_scan(shapes: RunShapes, layout: Layout) -> jax.stages.Lowered:
     return steps.scan.lower(
         layout.shapes(shapes.unlearner),
         layout.shapes(shapes.state),
-        _laid_out(shapes.pool, layout),
+        _laid_out(shapes, layout),
         layout.shapes_of_rows(chunk, 1),
         layout.shapes(step_info()),
         model=shapes.model,
@@ -228,7 +232,7 @@ def lower_draw(shapes: RunShapes, layout: Layout) -> jax.stages.Lowered:
     """The program that draws a step's batch from the data on the device."""
     shapes = _padded(shapes, layout)
     return steps.draw.lower(
-        _laid_out(shapes.pool, layout),
+        _laid_out(shapes, layout),
         layout.shapes_of_rows(shapes.batches, 1),
         layout.shapes(jax.ShapeDtypeStruct((), np.int32)),
         layout.shapes(step_info()),
@@ -256,9 +260,17 @@ def lower_evaluation(
         return batch_logits.lower(model, layout.shapes(variables), layout.shapes_of_rows(images, 0))
 
 
-def _laid_out(pool: Pool, layout: Layout) -> Any:
-    """Shapes of a pool of shapes as it lies on the devices."""
-    return layout.shapes_of_pool(jax.eval_shape(steps.flat_pool, pool))
+def _laid_out(shapes: RunShapes, layout: Layout) -> Any:
+    """Shapes of a run's pool as it lies on the devices."""
+    pool = jax.eval_shape(steps.flat_pool, shapes.pool)
+    if not layout.splits_pool:
+        return layout.shapes(pool)
+    rows = count_dealt(shapes.roles, layout.batch_shards)
+
+    def dealt(x: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype)
+
+    return layout.shapes_of_rows(jax.tree.map(dealt, pool), 0)
 
 
 def _padded(shapes: RunShapes, layout: Layout) -> RunShapes:

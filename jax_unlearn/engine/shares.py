@@ -7,6 +7,7 @@ devices, and here alone.
 """
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import chex
@@ -38,13 +39,18 @@ def deal(role: np.ndarray, key: chex.PRNGKey, devices: int) -> tuple[np.ndarray,
     for each in np.unique(role):
         mine = np.flatnonzero(role == each)
         order = np.asarray(jax.random.permutation(jax.random.fold_in(key, each), len(mine)))
-        size = -(-len(mine) // devices) * devices
+        size = count_dealt([len(mine)], devices)
         parts.append(np.resize(mine[order], size).reshape(-1, devices).T)
         fillers.append((np.arange(size) >= len(mine)).reshape(-1, devices).T)
     rows, filler = np.concatenate(parts, axis=1), np.concatenate(fillers, axis=1)
     # Images that are read from a disk are read from its beginning to its end.
     order = np.argsort(rows, axis=1, kind="stable")
     return np.take_along_axis(rows, order, axis=1), np.take_along_axis(filler, order, axis=1)
+
+
+def count_dealt(rows: Iterable[int], devices: int) -> int:
+    """How many rows :func:`deal` deals out in all, of as many as each role has."""
+    return sum(-(-count // devices) * devices for count in rows)
 
 
 class Shares:

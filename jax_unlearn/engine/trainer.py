@@ -101,7 +101,8 @@ class Trainer:
             if self._epochs:
                 for unlearner, problem, keys in self._each():
                     self._pools.append(unlearner.pool(keys.pool, problem))
-                    check_batch_size(unlearner, self._pools[-1].label.shape[0])
+                    shares = layout.batch_shards if layout.splits_pool else 1
+                    check_batch_size(unlearner, self._pools[-1].label.shape[0], shares=shares)
                 self._source = self._open(self._pools)
             # A copy, since steps donate the state: the caller's weights must outlive the run.
             # (device_put's may_alias=False does not prevent sharing when the devices change.)

@@ -29,6 +29,7 @@ def per_example_gradients(
     variables: Variables,
     *rows: jax.Array,
     sharding: NamedSharding | None = None,
+    has_aux: bool = False,
 ) -> Any:
     """Return the gradient of every example's loss, all at once.
 
@@ -43,24 +44,36 @@ def per_example_gradients(
       *rows: arrays [B, ...], such as images and labels.
       sharding: of rows that are split outside a run, as of
         :func:`~jax_unlearn.functional.fold_batches`; its devices must divide B.
+      has_aux: whether ``loss_fn`` gives ``(losses, aux)``, with ``aux`` a pytree of arrays
+        [B, ...] that it computes on the way.
 
     Returns:
-      A pytree like what is trained, each leaf [B, ...], float32 at least.
+      A pytree like what is trained, each leaf [B, ...], float32 at least; with ``has_aux`` it and
+      ``aux``.
     """
 
     def of_one(row: tuple[jax.Array, ...], variables: Variables) -> Any:
-        return gradient(lambda given: loss_fn(given, *(x[None] for x in row))[0], variables)
+        def own(given: Variables) -> Any:
+            found = loss_fn(given, *(x[None] for x in row))
+            return jax.tree.map(lambda x: x[0], found)
+
+        return gradient(own, variables, has_aux=has_aux)
 
     mesh = None if sharding is None else sharding.mesh
     with tracing_examples_apart():
         return split_rows(jax.vmap(of_one, (0, None)), rows, variables, mesh=mesh)
 
 
-def gradient(fn: Callable[[Variables], jax.Array], variables: Variables) -> Any:
-    """Return the gradient of a scalar function of the variables in what is trained of them."""
+def gradient(fn: Callable[[Variables], Any], variables: Variables, *, has_aux: bool = False) -> Any:
+    """Return the gradient of a scalar function of the variables in what is trained of them.
+
+    With ``has_aux`` the function gives something else beside the scalar, and this does, too.
+    """
     params, _ = split_variables(variables)
-    found = jax.grad(lambda params: fn(with_params(variables, params)))(params)
-    return jax.tree.map(at_least_float32, found)
+    differentiate = jax.grad(lambda params: fn(with_params(variables, params)), has_aux=has_aux)
+    found, *aux = differentiate(params) if has_aux else (differentiate(params),)
+    found = jax.tree.map(at_least_float32, found)
+    return (found, *aux) if has_aux else found
 
 
 def weighted_sum(losses: jax.Array, weight: jax.Array) -> jax.Array:

@@ -69,17 +69,15 @@ def _sum_of_examples(
     variables: Variables, chosen: Any, rows: Any, weight: jax.Array, fn: Any, measure: Measure
 ) -> Any:
     """Sum over rows of weight * factor * measure(gradient of the row's loss)."""
-    losses = functools.partial(_losses, fn, chosen)
-    gradients = per_example_gradients(losses, variables, *rows)
-    _, factor = fn(variables, chosen, *rows)
+
+    def losses(variables: Variables, *rows: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return fn(variables, chosen, *rows)
+
+    gradients, factor = per_example_gradients(losses, variables, *rows, has_aux=True)
     weight = weight.astype(factor.dtype) * factor
     return jax.tree.map(
         lambda g: jnp.tensordot(weight.astype(g.dtype), measure(g), axes=1), gradients
     )
-
-
-def _losses(fn: Any, chosen: Any, variables: Variables, *rows: jax.Array) -> jax.Array:
-    return fn(variables, chosen, *rows)[0]
 
 
 @functools.partial(jax.jit, static_argnames=("fn", "measure", "sharding"), donate_argnames="total")

@@ -75,6 +75,31 @@ def test_a_batch_that_devices_do_not_divide_gives_the_same(devices, problem):
     )
 
 
+@pytest.mark.parametrize(
+    ("mesh", "found"),
+    [
+        (lambda devices: jax.sharding.Mesh(np.array(devices), ("data",)), "axes data"),
+        (lambda devices: jax.make_mesh((1, 4), ("data", "model")), "axes data, model"),
+        (
+            lambda devices: jax.make_mesh(
+                (1, 4), ("model", "data"), (jax.sharding.AxisType.Explicit,) * 2
+            ),
+            "axes of types Explicit, Explicit",
+        ),
+        (lambda devices: devices, "a list"),
+    ],
+)
+def test_a_mesh_of_another_kind_is_refused(mesh, found):
+    with pytest.raises(InputError, match=f"^mesh: {found}; expected axes model and data of"):
+        Options(mesh=mesh(jax.devices()))
+
+
+def test_a_mesh_that_is_made_by_hand_is_as_good(problem):
+    by_hand = jax.sharding.Mesh(np.array(jax.devices()[:2]).reshape(1, 2), ("model", "data"))
+    found = [ju.run(SHORT, problem, KEY, mesh=mesh) for mesh in (by_hand, ju.make_mesh(2))]
+    chex.assert_trees_all_equal(*(result.variables for result in found))
+
+
 def test_the_results_are_laid_out_on_the_mesh(problem):
     outcome = ju.run(SHORT, problem, KEY, mesh=ju.make_mesh(2))
     for leaf in jax.tree.leaves(outcome.variables):

@@ -74,6 +74,26 @@ def test_shapes_and_shardings_are_those_that_a_run_passes(record, data, models, 
         assert same == static
 
 
+@pytest.mark.parametrize("loop", ["python", "scan"])
+def test_so_are_those_of_a_pool_that_is_split(record, loop):
+    # Of each role as many rows as four devices do not divide.
+    whole, mesh = small_problem(), ju.make_mesh(4)
+    forget, retain = (
+        jax.tree.map(lambda x, n=n: x[:n], part)
+        for part, n in ((whole.forget, 9), (whole.retain, 57))
+    )
+    problem = dataclasses.replace(whole, forget=forget, retain=retain)
+    salun = small(ju.salun, batch_size=8, epochs=1)
+    ju.run(salun, problem, jax.random.key(0), mesh=mesh, loop=loop, placement="sharded")
+    layout = Layout(mesh, splits_pool=True)
+    found = shapes.run_shapes(salun, problem)
+    name = "scan" if loop == "scan" else "draw"
+    getattr(shapes, f"lower_{name}")(found, layout)
+    (real, static), (lowered, same) = record[name].calls[0], record[name].calls[-1]
+    assert lowered == real
+    assert same == static
+
+
 @pytest.mark.parametrize("models", [1, 2])
 def test_a_loops_length_is_read_off_it(models):
     found, layout = shapes.run_shapes(method(), small_problem()), Layout(ju.make_mesh(1, models))

@@ -170,9 +170,16 @@ def test_a_run_goes_on_with_the_shares_with_which_it_began_alone(problem, tmp_pa
     ("method", "message"),
     [
         (ju.finetune(batch_size=10), r"^batch_size=10: placement='sharded' gives each of 4"),
+        (ju.finetune(batch_size=40), r"has only 37 examples to show; use at most 36$"),
         (ju.l2ul(batch_size=8), r"^placement='sharded': L2UL has steps x rows .*: expected the"),
     ],
 )
 def test_batches_that_have_no_shares_are_refused(problem, method, message):
     with pytest.raises(InputError, match=message):
         ju.run(method, problem, KEY, mesh=make_mesh(DEVICES), placement="sharded")
+
+
+def test_fewer_rows_than_devices_have_no_shares(problem):
+    few = dataclasses.replace(problem, retain=jax.tree.map(lambda x: x[:3], problem.retain))
+    with pytest.raises(InputError, match=r"only 3 examples to show; 4 devices cannot share them"):
+        ju.run(ju.finetune(batch_size=4), few, KEY, mesh=make_mesh(DEVICES), placement="sharded")

@@ -51,6 +51,17 @@ def test_they_are_the_gradients_of_one_example_after_the_other():
     assert_close(gradients(WEIGHTS, IMAGES, LABELS), one_by_one(16))
 
 
+def test_what_a_loss_gives_beside_comes_with_them():
+    def with_logits(variables, images, labels):
+        return losses(variables, images, labels), NETWORK.apply(variables, images)
+
+    found, logits = functional.per_example_gradients(
+        with_logits, WEIGHTS, IMAGES, LABELS, has_aux=True
+    )
+    assert_close(found, one_by_one(16))
+    np.testing.assert_allclose(logits, NETWORK.apply(WEIGHTS, IMAGES), rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("splits_pool", [False, True])
 def test_a_step_of_a_run_has_them_on_several_devices(splits_pool):
     layout = Layout(make_mesh(4), splits_pool=splits_pool)

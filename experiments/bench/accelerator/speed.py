@@ -8,8 +8,6 @@ from typing import Any
 
 from jax_unlearn.functional.sensitivity import DIFFERENTIATIONS
 
-from ...compile.hlo import parse
-from ...compile.measuring import costs
 from ...compile.roofline import bound
 from ...shared.chip import chip_of
 from ..benchmarks.cases import Row
@@ -67,11 +65,7 @@ def take(
     chip = chip_of(device)
     if chip is None:
         return took
-    compiled = stepper.lower().compile()
-    program = parse(compiled.as_text() or "", loops_once=1 if scanned else 0)
-    found = costs(compiled, program)
-    # XLA's count for GPUs leaves out what cuDNN computes.
-    found = found["counted"] if chip.platform == "gpu" else found
+    found = stepper.costs()
     peak = chip.peak[workload.dtype]
     least = bound(found["flops"], found["bytes"], peak=peak, bandwidth=chip.bandwidth)
     counted = {name: found[name] for name in ("flops", "bytes")}

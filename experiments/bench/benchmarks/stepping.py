@@ -12,6 +12,9 @@ from jax_unlearn.core import StepInfo
 from jax_unlearn.engine import make_mesh, steps
 from jax_unlearn.sharding import Layout
 
+from ...compile.hlo import parse
+from ...compile.measuring import costs
+
 ROUNDS = 30
 """Most repeats of a comparison."""
 
@@ -79,7 +82,13 @@ class Stepper:
         return steps.scan.lower(*self._loop(), model=self._model, **self._options)
 
     def flops(self) -> float:
-        """Floating-point operations of one step, as XLA counts them before it optimises."""
+        """Floating-point operations of one step, of one device.
+
+        Of an accelerator those of the compiled program. A CPU's calls libraries, which tell
+        nothing: there they are XLA's before it optimises, repeats among them that it would merge.
+        """
+        if self._layout.platform != "cpu":
+            return self.costs()["flops"]
         batch, info, _ = jax.eval_shape(
             lambda *given: steps.draw(*given, **self._options),
             *(self._pool, self._rows, self._first, self._start),
@@ -87,7 +96,14 @@ class Stepper:
         lowered = steps.step.lower(
             *(self._method, self.state, batch, info), model=self._model, layout=self._layout
         )
-        return float((lowered.cost_analysis() or {})["flops"])
+        return float((lowered.cost_analysis() or {})["flops"]) / self._layout.batch_shards
+
+    def costs(self) -> dict[str, float]:
+        """Operations and bytes, ``flops`` and ``bytes``, of one step in the compiled loop."""
+        compiled = self.lower().compile()
+        found = costs(compiled, parse(compiled.as_text() or "", loops_once=1))
+        # XLA's count for GPUs leaves out what cuDNN computes.
+        return found["counted"] if self._layout.platform == "gpu" else found
 
 
 def per_step(steppers: Mapping[str, Callable[[int], int]], seconds: float) -> dict[str, float]:

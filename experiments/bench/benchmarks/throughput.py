@@ -2,8 +2,6 @@
 
 import functools
 
-import jax
-
 from ...shared.chip import chip_of
 from .cases import Bench, Case, Row
 from .stepping import Stepper, per_step
@@ -40,7 +38,7 @@ def cases(bench: Bench) -> list[Case]:
 def _measure(bench: Bench, load: Workload, kind: str) -> list[Row]:
     stepper = Stepper(*STEPS[kind](load), scanned=bench.accelerator)
     seconds = per_step({"step": stepper}, bench.seconds / 4)["step"]
-    rate = stepper.flops() / seconds / jax.device_count()
+    rate = stepper.flops() / seconds
     chip = chip_of(bench.kind)
     most = chip.peak[load.dtype] if chip else None
     return [

@@ -474,6 +474,18 @@ def test_without_a_sound_checkpoint_nothing_starts(cut_off, problem):
             "retain is",
         ),
         (
+            {"validation": lambda problem: problem.retain},
+            "validation is none there",
+        ),
+        (
+            {"num_classes": lambda problem: problem.num_classes + 1},
+            "num_classes is",
+        ),
+        (
+            {"model": lambda problem: dataclasses.replace(problem.model, config="in bfloat16")},
+            "config is .* there and in bfloat16 here",
+        ),
+        (
             {"variables": lambda problem: jax.tree.map(lambda x: 1.5 * x, problem.variables)},
             "it began from other weights",
         ),

@@ -164,14 +164,23 @@ def test_steps_in_a_compiled_loop_are_the_steps_one_by_one(kind):
 
 def test_operations_grow_with_the_batch():
     small, large = (
-        Stepper(*training(Workload("convnet", batch, side=8, channels=1)), scanned=False).flops()
-        for batch in (64, 128)
+        Stepper(*training(Workload("convnet", batch, side=8, channels=1)), scanned=scanned).flops()
+        for batch, scanned in ((64, False), (128, True))
     )
     assert large == pytest.approx(2 * small, rel=0.05)
     # Forward pass, gradient of the input and of the weights; the first layer has no need of the
     # second. Each multiplication comes with an addition.
-    macs = 64 * 9 * (64 * 1 * 16 * 2 / 3 + 16 * 16 * 32 + 4 * 32 * 64)
+    of_device = 64 / jax.device_count()
+    macs = of_device * 9 * (64 * 1 * 16 * 2 / 3 + 16 * 16 * 32 + 4 * 32 * 64)
     assert 0.6 * 6 * macs < small < 1.3 * 6 * macs
+
+
+def test_costs_of_a_step_are_those_of_the_loop_however_steps_are_taken():
+    one_by_one, scanned = (
+        Stepper(*training(TINY), scanned=scanned).costs() for scanned in (False, True)
+    )
+    assert one_by_one["flops"] == scanned["flops"] > 0
+    assert one_by_one["bytes"] == scanned["bytes"] > 0
 
 
 def test_the_time_of_a_step_is_that_of_the_steps_taken():

@@ -23,6 +23,7 @@ from experiments.shared.chip import chips
 from experiments.shared.config import Experiment
 from experiments.shared.execution import Execution
 from experiments.shared.original import Data, Network, Training
+from jax_unlearn.core import InputError
 from jax_unlearn.sharding import Layout
 
 SMALL = Experiment(
@@ -142,11 +143,12 @@ def test_totals_add_up_bounds_times_steps(settings):
     assert found["images_per_second"] == 40
     assert found["input_bytes_per_second"] == 40 * 32 * 32 * 3
     # Two originals and four oracles of two requests; of both methods a model for each. SSD edits.
-    trained, models = 2 + 2 * 4, 2 + 2 * 4 + 2 * 2 * 2
+    # Oracles of both requests train on nine tenths: 450 images, of which the last batch is short.
+    originals, oracles, models = 2 * 39, 2 * 4 * 3 * 12, 2 + 2 * 4 + 2 * 2 * 2
     assert found["without"] == ["ssd"]
     finetune = 24 + 2 * 12  # a tenth is forgotten by either request
     mumis = 2 * 200
-    seconds = trained * 39 * 1.0 + 2 * (finetune * 2.0 + mumis * 0.5) + models * 3 * 0.25
+    seconds = (originals + oracles) * 1.0 + 2 * (finetune * 2.0 + mumis * 0.5) + models * 3 * 0.25
     assert found["models"] == models
     assert found["minutes"] == pytest.approx(seconds / 60)
 
@@ -159,8 +161,9 @@ def test_totals_of_models_side_by_side_take_as_many_turns_as_it_needs(settings):
     records = {"training scan b40": record(1.0, 40), "finetune scan b40": record(2.0, 40)}
     found = totals(settings, planner(settings), records)
     assert found["images_per_second"] == 4 * 40
-    # Ten originals and oracles, in three turns; two models of a method on each request, in one.
-    assert found["minutes"] == pytest.approx((3 * 39 * 1.0 + (24 + 2 * 12) * 2.0) / 60)
+    # Two originals in one turn and eight oracles in two, and two models of a method on each
+    # request, in one.
+    assert found["minutes"] == pytest.approx(((39 + 2 * 3 * 12) * 1.0 + (24 + 2 * 12) * 2.0) / 60)
     assert found["at_once"] == 4
 
 
@@ -328,23 +331,77 @@ def test_a_program_that_ends_the_process_is_tried_twice_and_then_left(tmp_path):
     under_way = []
     for attempts in (1, 2):
         findings = Findings(tmp_path, {}, {}, overwrite=False)
-        assert findings.lacks("t", "p")
-        under_way.append(findings.attempt("t", "p"))
+        assert findings.lacks("t", "p step b1")
+        under_way.append(findings.attempt("t", "p step b1"))
         under_way[-1].__enter__()  # and the process ends
-        record = json.loads((tmp_path / "compile.json").read_text())["programs"]["t"]["p"]
+        record = json.loads((tmp_path / "compile.json").read_text())["programs"]["t"]["p step b1"]
         assert record["attempts"] == attempts
-    assert not Findings(tmp_path, {}, {}, overwrite=False).lacks("t", "p")
+    assert not Findings(tmp_path, {}, {}, overwrite=False).lacks("t", "p step b1")
+
+
+GOOD = {
+    "error": None,
+    "seconds": 1.0,
+    "module": "m",
+    "batch": 8,
+    "models": 1,
+    "shards": 1,
+    "flops": 2.0,
+    "bytes": 3.0,
+    "counted_by": "program",
+    "memory": {"temporaries": 4, "total": 5},
+    "collectives": {"all-reduce": {"count": 1, "bytes": 8}},
+    "convolutions": {"3x3": 2},
+    "oversized": {},
+    "copies": 0,
+    "transposes": 0,
+    "loops": 0,
+    "room": 10.0,
+    "largest_batch": 16,
+    "bound_seconds": 0.5,
+    "bound_by": "memory",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "record"),
+    [
+        ("p step b8", {"bound_seconds": 0}),
+        ("p step b8", {"bound_seconds": float("nan")}),
+        ("p step b8", {"batch": 0}),
+        ("p step b8", {"flops": -1}),
+        ("p step b8", {"seconds": "long"}),
+        ("p step b8", {"largest_batch": "many"}),
+        ("p step b8", {"collectives": {"all-reduce": 3}}),
+        ("p step b8", {"memory": 5}),
+        *(("p step b8", {key: ...}) for key in GOOD if key not in ("error", "loops", "module")),
+        ("p", {}),
+        ("p step b8", {"error": 3}),
+        ("p step b8", {"error": "the process ended while this was compiled"}),
+    ],
+)
+def test_a_file_that_cannot_be_shown_is_not_gone_on_from(tmp_path, name, record):
+    def begin(records):
+        found = Findings(tmp_path, {}, {}, overwrite=True)
+        found.of("t").update(records)
+        found.write()
+        return Findings(tmp_path, {}, {}, overwrite=False)
+
+    assert begin({"p step b8": dict(GOOD)}).of("t") == {"p step b8": GOOD}
+    wrong = {key: value for key, value in (GOOD | record).items() if value is not ...}
+    with pytest.raises(InputError, match=r"its compile\.json is not of this command"):
+        begin({name: wrong})
 
 
 def test_a_program_that_is_refused_is_compiled_again_by_hand_alone(tmp_path):
     findings = Findings(tmp_path, {}, {}, overwrite=False)
-    with findings.attempt("t", "p"):
-        findings.of("t")["p"] = {"error": "too large"}
+    with findings.attempt("t", "p step b1"):
+        findings.of("t")["p step b1"] = {"error": "too large"}
     findings.write()
     once_more = Findings(tmp_path, {}, {}, overwrite=False)
-    assert once_more.lacks("t", "p")
-    assert not once_more.lacks("t", "p", again=True)
-    assert once_more.lacks("t", "another", again=True)
+    assert once_more.lacks("t", "p step b1")
+    assert not once_more.lacks("t", "p step b1", again=True)
+    assert once_more.lacks("t", "q step b1", again=True)
 
 
 def test_a_search_for_the_largest_batch_loses_nothing_of_what_is_compiled(tmp_path):

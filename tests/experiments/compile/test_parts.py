@@ -414,7 +414,7 @@ def test_what_the_librarys_products_do_not_mend_is_the_first_error():
     "codes",
     [[0], [2], [-signal.SIGSEGV, -signal.SIGABRT, 0], [restarting.FULL, 0], [-signal.SIGKILL]],
 )
-def test_the_command_starts_again_where_a_compiler_ended_its_process(monkeypatch, codes):
+def test_the_command_starts_again_where_a_compiler_ended_its_process(monkeypatch, capsys, codes):
     started = []
 
     class Process:
@@ -432,7 +432,10 @@ def test_the_command_starts_again_where_a_compiler_ended_its_process(monkeypatch
     monkeypatch.setattr(sys, "argv", ["compile", "--target", "x"])
     with pytest.raises(SystemExit) as ended:
         restarting.restart_after_crashes()
-    assert ended.value.code == codes[-1]
+    killed = codes[-1] == -signal.SIGKILL
+    # As shells say it of a process that a signal ended.
+    assert ended.value.code == (128 + signal.SIGKILL if killed else codes[-1])
+    assert ("where memory runs out" in capsys.readouterr().err) == killed
     assert [command[1:] for command in started] == [
         ["-m", "experiments.compile", "--target", "x"] for _ in codes
     ]

@@ -76,6 +76,14 @@ def refuse(refused, tmp_path, monkeypatch):
         (["--methods", "natmuu"], "methods='natmuu': did you mean natmu"),
         (["--data.name", "cifar10", "--requests", "class:10"], "class 10: expected"),
         (
+            ["--data.name", "cifar10", "--data.image-size", 64],
+            "data.image_size=64: cifar10 comes with its own",
+        ),
+        (
+            ["--data.name", "imagenet2012", "--data.channels", 1],
+            "data.channels=1: imagenet2012 comes with its own",
+        ),
+        (
             ["--data.name", "imagenet2012", "--network.name", "resnet8", "--requests", "class:3"],
             "placement='device': 1281167 images of 224x224x3 take 179.6 GiB of every device",
         ),

@@ -71,7 +71,7 @@ def test_loops_that_count_once_are_named():
 def test_minutes_say_what_they_are_without():
     found = {"minutes": 3.0, "models": 2, "without": ["ssd"], "left_out": ["evaluation"]}
     (said,) = [line for line in notes({}, found) if "minutes" in line]
-    assert said.endswith("3 minutes; without ssd, evaluation.")
+    assert said.endswith("3 minutes where no rule stops a method early; without ssd, evaluation.")
 
 
 def test_a_loop_is_compared_with_a_loop():

@@ -19,6 +19,12 @@ from jax_unlearn.core import InputError
         ("NVIDIA H100 NVL", "bfloat16", None),
         ("NVIDIA GH200 480GB", "bfloat16", None),
         ("NVIDIA A100-PCIE-40GB", "bfloat16", None),
+        ("NVIDIA A100-SXM4-40GB", "bfloat16", None),
+        ("NVIDIA A100X", "bfloat16", None),
+        ("NVIDIA H100 64GB HBM2", "bfloat16", None),
+        ("NVIDIA H100 80GB HBM3 MIG 1g.10gb", "bfloat16", None),
+        ("TPU v4", "bfloat16", 275e12),
+        ("TPU v4 lite", "bfloat16", None),
         ("cpu", "float32", None),
     ],
 )
@@ -32,10 +38,11 @@ name = "A chip"
 platform = "gpu"
 kind = "Chip"
 bandwidth = 1e12
-memory = 1000
+memory = 2_000_000_000
 usable = 0.75
 sizes = ["1", "2x2"]
 sources = ["data sheet"]
+compiler = "gpu_device_info { }"
 
 [peak]
 float32 = 1e12
@@ -53,8 +60,10 @@ bfloat16 = 2e12
         ('sizes = ["1", "2x2"]', "sizes = [4]", "sizes=(4,) is no list of texts"),
         ('sizes = ["1", "2x2"]', 'sizes = "2x2"', "sizes: 'x' is no topology"),
         ('platform = "gpu"', 'platform = "npu"', "platform='npu': "),
-        ("memory = 1000\n", "", "memory"),
-        ("memory = 1000", "memory = 1000\ncores = 3", "cores"),
+        ("memory = 2_000_000_000\n", "", "memory missing: expected the facts"),
+        ("memory = 2_000_000_000", "memory = 80", "memory=80: expected"),
+        ("usable = 0.75", "usable = 0.75\ncores = 3", "unknown cores: expected the facts"),
+        ('compiler = "gpu_device_info { }"', "", "compiler: of a GPU it must be told"),
     ],
 )
 def test_a_wrong_fact_is_refused_when_the_file_is_read(tmp_path, fact, wrong, says):
@@ -66,3 +75,17 @@ def test_a_wrong_fact_is_refused_when_the_file_is_read(tmp_path, fact, wrong, sa
         _read(path)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_what_cannot_be_read_is_refused(tmp_path):
+    (tmp_path / "chip.toml").mkdir()
+    with pytest.raises(InputError, match=r"^chip='.*chip\.toml': .*expected the facts that"):
+        _read(tmp_path / "chip.toml")
+
+
+def test_a_chip_that_nothing_is_compiled_for_needs_no_word_to_a_compiler(tmp_path):
+    path = tmp_path / "chip.toml"
+    path.write_text(
+        FACTS.replace('["1", "2x2"]', "[]").replace('compiler = "gpu_device_info { }"', "")
+    )
+    assert _read(path).compiler == ""
