@@ -83,9 +83,9 @@ def collectives(module: Module) -> dict[str, dict[str, int]]:
 def _kind_in_fusion(kind: str, instruction: Instruction, within: Computation) -> str:
     """A TPU's reduce-scatter is a fusion that gives a device's own part of an all-reduce."""
     result = root(within)
-    own = result is not None and result.opcode == "dynamic-slice"
-    own = own and _source(result.operands[0], within) == instruction.name
-    return "reduce-scatter" if kind == "all-reduce" and own else kind
+    if kind != "all-reduce" or result is None or result.opcode != "dynamic-slice":
+        return kind
+    return "reduce-scatter" if _source(result.operands[0], within) == instruction.name else kind
 
 
 def opcodes(module: Module) -> Mapping[str, int]:

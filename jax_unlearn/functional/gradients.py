@@ -25,7 +25,7 @@ def zeros_like_trained(variables: Variables) -> Any:
 
 
 def per_example_gradients(
-    loss_fn: LossFn,
+    loss_fn: LossFn | Callable[..., tuple[jax.Array, Any]],
     variables: Variables,
     *rows: jax.Array,
     sharding: NamedSharding | None = None,

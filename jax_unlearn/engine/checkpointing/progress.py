@@ -102,8 +102,8 @@ def identity(
 ) -> dict[str, str]:
     """What a checkpoint must be a checkpoint of, for each run.
 
-    The method, its fields and key, the network's name and how it was built, the augmentation, the
-    number of classes, and digests of the examples: all ids and labels, and some images.
+    The method, its fields and key, the network's name and how it was built, the augmentation,
+    and digests of the examples: all ids and labels, and some images.
     """
     of = {
         "method": [type(unlearner).__name__ for unlearner in unlearners],
@@ -114,7 +114,6 @@ def identity(
         "key": [np.asarray(jax.random.key_data(key)).tobytes().hex() for key in step_keys],
         "model": [problem.model.name for problem in problems],
         "config": [problem.model.config for problem in problems],
-        "num_classes": [str(problem.num_classes) for problem in problems],
         "augment": [describe(problem.augment) for problem in problems],
         "forget": [_examples(problem.forget) for problem in problems],
         "retain": [_examples(problem.retain) for problem in problems],
