@@ -67,8 +67,11 @@ def _closing(text: str) -> int:
 
 
 def _on_chip(layout: str) -> bool:
-    """Whether a layout says so; one with tiles, since on a GPU space 1 is part of its memory."""
-    return "T(" in layout and "S(1)" in layout
+    """Whether a layout says so; one with tiles, since on a GPU space 1 is part of its memory.
+
+    Space 3 is what a v4 has besides; 5 is the host's.
+    """
+    return "T(" in layout and ("S(1)" in layout or "S(3)" in layout)
 
 
 def _numbers(text: str) -> tuple[int, ...]:

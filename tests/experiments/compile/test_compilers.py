@@ -5,13 +5,15 @@ import functools
 import jax
 import jax.numpy as jnp
 import pytest
-from jax.sharding import SingleDeviceSharding
+from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from experiments.compile.compiling import prepare
+from experiments.compile.hlo import parse
 from experiments.compile.jobs import Job
 from experiments.compile.measuring import measure
 from experiments.compile.settings import settle
 from experiments.compile.target import check_compiler, devices_of, parse_target
+from experiments.compile.traffic import collectives
 from experiments.shared.config import Experiment
 from experiments.shared.execution import Execution
 from experiments.shared.original import Data, Network, Training
@@ -30,6 +32,8 @@ BATCHES = {"tpu:v6e:2x4": 1024}
 SUMS = 2 * 3 + 2
 """Sums over devices of a training step: two of each of three normalisations, forward and back, and
 all gradients and the loss together, for which compilers take one or two."""
+
+SPLIT = PartitionSpec("data")
 
 BATCH = 128
 """Sixteen images on each of eight devices: of fewer a TPU cuts each image into several."""
@@ -87,6 +91,31 @@ def test_devices_exchange_sums_alone_and_models_of_a_bank_nothing(records):
     assert set(shared["collectives"]) == {"all-reduce"}
     assert shared["collectives"]["all-reduce"]["count"] <= SUMS
     assert records["bank"]["collectives"] == {}
+
+
+def test_what_weights_that_are_split_cost_is_seen_wherever_a_compiler_puts_it(target):
+    """The weights are gathered, and each device gets its part of their gradient's sum."""
+    devices = devices_of(target)
+    mesh = jax.make_mesh((len(devices),), ("data",), devices=devices)
+    size = 128 * len(devices)
+    images, weights = (
+        jax.ShapeDtypeStruct((rows, size), jnp.float32, sharding=NamedSharding(mesh, SPLIT))
+        for rows in (4 * size, size)
+    )
+
+    def gradient(images, weights):
+        whole = jax.lax.all_gather(weights, "data", tiled=True)
+        return jax.lax.psum_scatter(images.T @ (images @ whole), "data", tiled=True)
+
+    split = jax.shard_map(gradient, mesh=mesh, in_specs=SPLIT, out_specs=SPLIT)
+    found = collectives(parse(jax.jit(split).lower(images, weights).compile().as_text()))
+    gathered = found.pop("all-gather")
+    # A TPU multiplies in bfloat16, and rounds first.
+    of_device = (2 if target.chip.platform == "tpu" else 4) * 128 * size
+    assert gathered == {"count": 1, "bytes": of_device}
+    # That of v4 sums all and takes a part.
+    kind = "all-reduce" if "v4" in target.text else "reduce-scatter"
+    assert found == {kind: {"count": 1, "bytes": 4 * size * size}}
 
 
 def test_of_data_that_is_split_over_devices_they_exchange_no_more(target):

@@ -269,6 +269,7 @@ def test_what_a_tpu_keeps_on_the_chip_moves_where_it_comes_there_or_leaves_it():
     whole, part = 8 * 128 * 2, 2 * 128 * 2
     copied, result = whole, 2 * whole
     assert bytes_accessed(parse(ON_CHIP)) == copied + part + result
+    assert bytes_accessed(parse(ON_CHIP.replace("S(1)", "S(3)"))) == copied + part + result
     # On a GPU, whose layouts have no tiles, the space is part of its memory.
     elsewhere = ON_CHIP.replace("T(8,128)(2,1)", "")
     added, multiplied = 3 * whole, 3 * whole
