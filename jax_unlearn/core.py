@@ -46,7 +46,6 @@ __all__ = [
     "Unlearner",
     "Variables",
     "at_least_float32",
-    "check_batch_size",
     "check_choice",
     "check_labels",
     "check_number",
@@ -647,22 +646,3 @@ def without_pixels(problem: Problem) -> Problem:
         retain=bare(problem.retain),
         validation=bare(problem.validation),
     )
-
-
-def check_batch_size(unlearner: Unlearner, rows: int, *, shares: int = 1) -> None:
-    """Raise InputError where a method shows fewer rows than it takes at a time.
-
-    Args:
-      unlearner: the method.
-      rows: how many it shows.
-      shares: number of devices over which they are split, and which divide every batch.
-    """
-    if unlearner.batch_size > rows:
-        most = rows // shares * shares
-        advice = f"use at most {most}"
-        if not most:
-            advice = f"{shares} devices cannot share them: pass placement='device' or 'host'"
-        raise InputError(
-            f"batch_size={unlearner.batch_size}: {type(unlearner).__name__} has only {rows} "
-            f"examples to show; {advice}"
-        )

@@ -195,6 +195,11 @@ class Layout:
         return self.mesh.shape["data"]
 
     @property
+    def pool_shards(self) -> int:
+        """Among how many devices a model's pool is split; 1 where each holds all of it."""
+        return self.batch_shards if self.splits_pool else 1
+
+    @property
     def communicates(self) -> bool:
         """Whether a step's devices wait for each other."""
         return self.batch_shards > 1

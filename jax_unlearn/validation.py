@@ -12,7 +12,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jax_unlearn.core import Examples, InputError, Model, Problem, Variables, check_number
+from jax_unlearn.core import (
+    Examples,
+    InputError,
+    Model,
+    Problem,
+    Unlearner,
+    Variables,
+    check_number,
+)
 
 _MEANT = {
     "retain": "what is left of the training set without them",
@@ -239,4 +247,23 @@ def _check_variables(told: str, before: Variables, after: Variables, changed: li
             f"variables: {named} {why}, so it is no weight to train: expected the weights alone "
             "under 'params' and the rest beside them; with NNX split them by `graph, params, rest "
             "= nnx.split(net, nnx.Param, ...)` and give {'params': params, 'rest': rest}"
+        )
+
+
+def check_batch_size(unlearner: Unlearner, rows: int, *, shares: int = 1) -> None:
+    """Raise InputError where a method shows fewer rows than it takes at a time.
+
+    Args:
+      unlearner: the method.
+      rows: how many it shows.
+      shares: number of devices over which they are split, and which divide every batch.
+    """
+    if unlearner.batch_size > rows:
+        most = rows // shares * shares
+        advice = f"use at most {most}"
+        if not most:
+            advice = f"{shares} devices cannot share them: pass placement='device' or 'host'"
+        raise InputError(
+            f"batch_size={unlearner.batch_size}: {type(unlearner).__name__} has only {rows} "
+            f"examples to show; {advice}"
         )

@@ -90,9 +90,8 @@ def execute(command: Command, terminal: Console) -> None:
     for text, compiling in prepared.items():
         records = findings.of(text)
         for job in compiling.jobs:
-            known = records.get(job.name, {"error": ""})
             # Of what a process before this one has compiled there is no doubt.
-            if known["error"] is None and not is_again() and not compiling.is_same(job, known):
+            if not is_again() and compiling.has_changed(job, records.get(job.name)):
                 say(f"{text} {job.name}: has changed since it was compiled")
                 del records[job.name]
             lacks = findings.lacks(text, job.name, again=is_again())

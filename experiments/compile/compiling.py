@@ -69,13 +69,15 @@ class Compiling:
             record["largest_batch"] = largest_batch(fixed, per_row, self.room, job.shards)
         return record
 
-    def is_same(self, job: Job, record: Record) -> bool:
-        """Whether a program is still what was compiled, be it by an earlier version of the code."""
+    def has_changed(self, job: Job, record: Record | None) -> bool:
+        """Whether a program is another than what was compiled, by a version of the code before."""
+        if record is None or record["error"] is not None:
+            return False
         try:
             with quiet():
-                return module(job.lower(job.batch)) == record["module"]
-        except Exception:  # what it is that cannot be made any more, compiling it tells
-            return False
+                return module(job.lower(job.batch)) != record["module"]
+        except Exception:  # why it cannot be made any more, compiling it tells
+            return True
 
     def fit(self, job: Job, record: Record, known: Mapping[str, Record]) -> Record:
         """Find the largest batch of a compiled program by compiling a few.
@@ -153,13 +155,12 @@ def prepare(
     compiling = Compiling(settings, chip, jobs)
     check_state(settings, compiling.room, where=chip.name)
     if on_device:
-        shares = together.batch_shards if split else 1
         check_data(
             settings.training(),
             compiling.room,
             where=chip.name,
             placement=execution.placement,
-            shares=shares,
+            shares=together.pool_shards,
             others="sharded or host" if together.batch_shards > 1 and not split else "host",
         )
     return compiling

@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import dataclasses
 import json
 import pathlib
 from collections.abc import Iterator, Mapping
@@ -13,10 +12,11 @@ from jax_unlearn.core import InputError
 from jax_unlearn.files import write_whole
 
 from ..shared.chip import Chip
+from ..shared.config_json import to_json
 from ..shared.provenance import provenance
 from .derived import derive
 from .measuring import CRASHED, Record
-from .tables import costs, notes, parts
+from .tables import markdown, notes
 
 COMPILERS = ("libtpu", "jax-cuda13-plugin", "jax-cuda12-plugin")
 """Packages that bring XLA's compilers."""
@@ -43,9 +43,7 @@ class Findings:
     ):
         self._file = folder / "compile.json"
         self._now = {"settings": dict(settings), **provenance(), "before": []}
-        # As JSON has them.
-        facts = {name: dataclasses.asdict(chip) for name, chip in chips.items()}
-        self._now["chips"] = json.loads(json.dumps(facts))
+        self._now["chips"] = {name: to_json(chip) for name, chip in chips.items()}
         self._now["versions"] |= {name: v for name in COMPILERS if (v := _version(name))}
         self.records: dict[str, dict[str, Record]] = {}
         self.totals: dict[str, dict[str, Any]] = {}
@@ -196,7 +194,7 @@ def _check(records: dict[str, Record], totals: Mapping[str, Any]) -> None:
             raise ValueError("not a number")
     shown = copy.deepcopy(records)
     derive(shown)
-    costs(shown), parts(shown), notes(shown, totals)
+    markdown("", shown, notes(shown, totals))
 
 
 def _version(name: str) -> str:

@@ -14,9 +14,9 @@ HOW = ("cpu_devices", "loop")
 """Settings of how the machine is used: no result depends on them, but for rounding."""
 
 
-def to_json(experiment: Experiment) -> dict[str, Any]:
-    """The settings as JSON values."""
-    return json.loads(json.dumps(dataclasses.asdict(experiment)))
+def to_json(settings: Any) -> dict[str, Any]:
+    """Settings, or another dataclass of plain values, as JSON values."""
+    return json.loads(json.dumps(dataclasses.asdict(settings)))
 
 
 def what_is_computed(values: Mapping[str, Any]) -> dict[str, Any]:

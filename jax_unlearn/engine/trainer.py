@@ -10,7 +10,7 @@ import numpy as np
 
 from jax_unlearn.backend import traced_for
 from jax_unlearn.checks import check_steps
-from jax_unlearn.core import Pool, Problem, State, StepInfo, Unlearner, check_batch_size
+from jax_unlearn.core import Pool, Problem, State, StepInfo, Unlearner
 from jax_unlearn.engine import steps
 from jax_unlearn.engine.callbacks import Callback
 from jax_unlearn.engine.checkpointing.progress import (
@@ -27,6 +27,7 @@ from jax_unlearn.engine.steps import OnDevice, RunKeys, run_keys
 from jax_unlearn.engine.timing import Stopwatch
 from jax_unlearn.hyperparameters import as_arrays
 from jax_unlearn.sharding import Layout, replicated, shard
+from jax_unlearn.validation import check_batch_size
 from jax_unlearn.warn import warn_user
 
 if TYPE_CHECKING:
@@ -101,8 +102,8 @@ class Trainer:
             if self._epochs:
                 for unlearner, problem, keys in self._each():
                     self._pools.append(unlearner.pool(keys.pool, problem))
-                    shares = layout.batch_shards if layout.splits_pool else 1
-                    check_batch_size(unlearner, self._pools[-1].label.shape[0], shares=shares)
+                    rows = self._pools[-1].label.shape[0]
+                    check_batch_size(unlearner, rows, shares=layout.pool_shards)
                 self._source = self._open(self._pools)
             # A copy, since steps donate the state: the caller's weights must outlive the run.
             # (device_put's may_alias=False does not prevent sharing when the devices change.)

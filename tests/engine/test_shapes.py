@@ -51,6 +51,15 @@ def record(monkeypatch):
     return recorded
 
 
+def assert_lowered_as_called(record, loop, found, layout):
+    """A run's programs are lowered with the arguments with which it called them."""
+    for name in ("scan",) if loop == "scan" else ("draw", "step"):
+        getattr(shapes, f"lower_{name}")(found, layout)
+        (real, static), (lowered, same) = record[name].calls[0], record[name].calls[-1]
+        assert lowered == real
+        assert same == static
+
+
 def method(**arguments):
     # Batches of 7 are divided by neither mesh, and are padded.
     return small(ju.salun, batch_size=7, epochs=1, **arguments)
@@ -67,11 +76,7 @@ def test_shapes_and_shardings_are_those_that_a_run_passes(record, data, models, 
     else:
         ju.run(method(), problem, jax.random.key(0), mesh=mesh, loop=loop)
     found, layout = shapes.run_shapes(method(), problem), Layout(mesh, stacked)
-    for name in ("scan",) if loop == "scan" else ("draw", "step"):
-        getattr(shapes, f"lower_{name}")(found, layout)
-        (real, static), (lowered, same) = record[name].calls[0], record[name].calls[-1]
-        assert lowered == real
-        assert same == static
+    assert_lowered_as_called(record, loop, found, layout)
 
 
 @pytest.mark.parametrize("loop", ["python", "scan"])
@@ -86,12 +91,7 @@ def test_so_are_those_of_a_pool_that_is_split(record, loop):
     salun = small(ju.salun, batch_size=8, epochs=1)
     ju.run(salun, problem, jax.random.key(0), mesh=mesh, loop=loop, placement="sharded")
     layout = Layout(mesh, splits_pool=True)
-    found = shapes.run_shapes(salun, problem)
-    name = "scan" if loop == "scan" else "draw"
-    getattr(shapes, f"lower_{name}")(found, layout)
-    (real, static), (lowered, same) = record[name].calls[0], record[name].calls[-1]
-    assert lowered == real
-    assert same == static
+    assert_lowered_as_called(record, loop, shapes.run_shapes(salun, problem), layout)
 
 
 @pytest.mark.parametrize("models", [1, 2])

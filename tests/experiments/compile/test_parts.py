@@ -5,28 +5,19 @@ descent on the sum of squares of a 3x3 convolution of 8 to 16 channels, stride 2
 16 images of 8x8, which are gathered from 100. They lack metadata.
 """
 
-import contextlib
 import pathlib
-import signal
-import sys
 import types
 
-import jax
-import jax.numpy as jnp
 import pytest
 
-from experiments.compile import restarting
 from experiments.compile.convolutions import convolutions, flops, product_flops
 from experiments.compile.derived import derive
 from experiments.compile.hlo import parse
-from experiments.compile.jobs import Job
 from experiments.compile.measuring import costs as operations
-from experiments.compile.measuring import describe, is_oversized, measure
+from experiments.compile.measuring import describe, is_oversized
 from experiments.compile.program import Shape
 from experiments.compile.roofline import bound, largest_batch
-from experiments.compile.tables import costs
 from experiments.compile.traffic import bytes_accessed, collectives, custom_calls, opcodes
-from experiments.shared.chip import chips
 
 DEVICES = {"gpu": 2, "tpu": 4}
 TAPS = 11
@@ -344,119 +335,3 @@ def test_costs_of_an_image_are_of_all_devices_that_share_a_batch():
     assert records["b step b8"]["per_image"] == {"flops": 1.25, "bytes": 2.5}
     assert [one["fits"] for one in records.values()] == [True, False]
     assert record["images_per_second"] == 48.0
-
-
-def test_the_very_program_that_another_is_is_not_compiled_again():
-    calls = []
-
-    def job(row, factor):
-        def lower(batch):
-            calls.append(row)
-            shape = jax.ShapeDtypeStruct((batch, 3), jnp.float32)
-            return jax.jit(lambda x: factor * x).lower(shape)
-
-        return Job(row, "step", 4, 1, 1, lower)
-
-    chip = chips()["h100"]
-    known = {}
-    for row, factor in (("training", 2), ("finetune", 2), ("other", 3), ("salun", 2)):
-        made = job(row, factor)
-        known[made.name] = measure(made, chip, "float32", (3, 3), known)
-    same = [record.get("same_as") for record in known.values()]
-    assert same == [None, "training step b4", None, "training step b4"]
-    first, second = (known[f"{row} step b4"] for row in ("training", "finetune"))
-    assert second == first | {"same_as": "training step b4"}
-    derive(known)
-    assert [row[1] for row in costs(known)][1::2] == ["= training step b4"] * 2
-
-
-class Refused:
-    """A program whose compiler answers with these errors before it compiles."""
-
-    def __init__(self, *errors):
-        self.errors, self.tried = errors, []
-        self.job = Job("training", "step", 4, 1, 1, lambda batch: self)
-
-    def as_text(self):
-        return "program"
-
-    def compile(self, compiler_options=None):
-        self.tried.append(compiler_options)
-        if len(self.tried) <= len(self.errors):
-            raise RuntimeError(self.errors[len(self.tried) - 1])
-        return jax.jit(lambda x: x + 1).lower(jax.ShapeDtypeStruct((4,), "float32")).compile()
-
-
-@pytest.mark.parametrize(
-    ("name", "error", "refused"),
-    [
-        ("h100", "INTERNAL: no tile sizes satisfy the product", False),
-        ("h100", "RESOURCE_EXHAUSTED: no room", True),
-        ("v5e", "INTERNAL: no tile sizes satisfy the product", True),
-    ],
-)
-def test_what_no_gpu_could_choose_otherwise_is_the_librarys(name, error, refused):
-    lowered = Refused(error)
-    record = measure(lowered.job, chips()[name], "float32", (3, 3))
-    if refused:
-        assert (record["error"], lowered.tried) == (error, [None])
-    else:
-        assert (record["error"], record["own_products_refused"]) == (None, error)
-        assert lowered.tried == [None, {"xla_gpu_enable_triton_gemm": False}]
-
-
-def test_what_the_librarys_products_do_not_mend_is_the_first_error():
-    lowered = Refused("first", "second")
-    assert measure(lowered.job, chips()["h100"], "float32", (3, 3))["error"] == "first"
-    assert len(lowered.tried) == 2
-
-
-@pytest.mark.parametrize(
-    "codes",
-    [[0], [2], [-signal.SIGSEGV, -signal.SIGABRT, 0], [restarting.FULL, 0], [-signal.SIGKILL]],
-)
-def test_the_command_starts_again_where_a_compiler_ended_its_process(monkeypatch, capsys, codes):
-    started = []
-
-    class Process:
-        def __init__(self, command, env):
-            assert env[restarting.INSIDE] == str(len(started))
-            assert float(env[restarting.BEGAN]) > 0
-            started.append(command)
-
-        def wait(self):
-            return codes[len(started) - 1]
-
-    passed_on = []
-    monkeypatch.setattr(signal, "signal", lambda number, _: passed_on.append(number))
-    monkeypatch.setattr(restarting.subprocess, "Popen", Process)
-    monkeypatch.setattr(sys, "argv", ["compile", "--target", "x"])
-    with pytest.raises(SystemExit) as ended:
-        restarting.restart_after_crashes()
-    killed = codes[-1] == -signal.SIGKILL
-    # As shells say it of a process that a signal ended.
-    assert ended.value.code == (128 + signal.SIGKILL if killed else codes[-1])
-    assert ("where memory runs out" in capsys.readouterr().err) == killed
-    assert [command[1:] for command in started] == [
-        ["-m", "experiments.compile", "--target", "x"] for _ in codes
-    ]
-    assert passed_on == [signal.SIGTERM] * len(codes)
-
-
-@pytest.mark.parametrize(("share", "ends"), [(0.6, True), (0.4, False)])
-def test_a_process_ends_to_be_started_again_once_it_has_half_of_the_memory(
-    monkeypatch, tmp_path, share, ends
-):
-    monkeypatch.setenv(restarting.INSIDE, "1")
-    monkeypatch.setattr(restarting, "LIMIT", tmp_path / "memory.max")
-    memory = 2**20
-    restarting.LIMIT.write_text(f"{memory}\n")
-    unit = 1 if sys.platform == "darwin" else 1024
-    usage = types.SimpleNamespace(ru_maxrss=share * memory / unit)
-    monkeypatch.setattr(restarting.resource, "getrusage", lambda _: usage)
-    with pytest.raises(SystemExit) if ends else contextlib.nullcontext() as ended:
-        restarting.make_room()
-    assert not ends or ended.value.code == restarting.FULL
-    for unlimited in (lambda: restarting.LIMIT.write_text("max\n"), restarting.LIMIT.unlink):
-        unlimited()
-        restarting.make_room()
