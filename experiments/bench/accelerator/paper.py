@@ -8,7 +8,7 @@ import sys
 
 from ...shared.command import INTERRUPTED
 from ..benchmarks.cases import Row
-from .session import CutOffError, Part, Session
+from .session import Part, Session, UnfinishedError
 
 PRESET, REHEARSAL = "natmu_cifar10_vgg16", "quickstart"
 
@@ -37,7 +37,7 @@ def _measure(session: Session, name: str, limit: float) -> list[Row]:
     models, steps = progress(folder / "bank")
     if code:
         note = f"cut off after {limit:.0f} s, at step {steps} of the next; the same command goes on"
-        raise CutOffError(Row(name, models, "models in the bank", note))
+        raise UnfinishedError([Row(name, models, "models in the bank", note)])
     return [Row(name, models, "models in the bank", f"done: {folder}")]
 
 

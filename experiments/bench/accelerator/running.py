@@ -13,7 +13,7 @@ from ..benchmarks.apart import run_apart
 from ..benchmarks.cases import Row
 from ..figures import Figures, cells
 from . import parts
-from .session import CutOffError, Part, Session
+from .session import Part, Session, UnfinishedError
 
 GRACE = 10.0
 """Seconds that the session itself keeps: to end a process, to write and to print."""
@@ -78,7 +78,7 @@ def spend(
             rows, failed = [Row(name, None, "", note)], True
         else:
             rows, failed = _measured(part, left)
-        # How far a part has come that was cut off is worth more than that it waits.
+        # How far an unfinished part has come is worth more than that it waits.
         if kept is None or left >= part.needs:
             figures.add(f"accelerator/{name}", rows, time.perf_counter() - start, failed=failed)
         for row in rows:
@@ -89,8 +89,8 @@ def _measured(part: Part, left: float) -> tuple[list[Row], bool]:
     """Rows of a part, and whether it is to be tried again."""
     try:
         return part.measure(min(part.most, left)), False
-    except CutOffError as cut_off:
-        return [cut_off.row], True
+    except UnfinishedError as unfinished:
+        return unfinished.rows, True
     except Exception as error:
         # Whatever it was, the other parts are to have their turn.
         said = (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -86,7 +86,7 @@ class Part(NamedTuple):
       name: unique.
       needs: seconds that must be left for it to begin.
       most: seconds after which it is ended.
-      measure: gives the rows, or raises CutOffError; takes the seconds after which it is ended.
+      measure: gives the rows, or raises UnfinishedError; takes the seconds after which it is ended.
     """
 
     name: str
@@ -95,16 +95,16 @@ class Part(NamedTuple):
     measure: Callable[[float], list[Row]]
 
 
-class CutOffError(Exception):
-    """A part that was cut off and goes on when it is begun again.
+class UnfinishedError(Exception):
+    """A part that is to be begun again: it was cut off, or what it found is to be mended first.
 
     Attributes:
-      row: how far it has come.
+      rows: how far it has come.
     """
 
-    def __init__(self, row: Row):
-        super().__init__(row.note)
-        self.row = row
+    def __init__(self, rows: Sequence[Row]):
+        super().__init__(rows[0].note)
+        self.rows = list(rows)
 
 
 def look() -> dict[str, Any]:

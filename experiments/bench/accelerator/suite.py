@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 from ..benchmarks.cases import Row
-from .session import Part, Session
+from .session import Part, Session, UnfinishedError
 
 TESTS = pathlib.Path(__file__).parents[3] / "tests"
 """Beside the commands in a clone; an installed package has none."""
@@ -41,10 +41,11 @@ def _measure(session: Session, limit: float) -> list[Row]:
 
 
 def read(output: str, errors: str, code: int) -> list[Row]:
-    """Rows of what pytest wrote: how many passed, and each test that did not.
+    """Rows of what pytest wrote: how many passed.
 
     Raises:
       RuntimeError: it did not come to running tests.
+      UnfinishedError: some failed, or none ran; with a row for each that failed.
     """
     lines = output.strip().splitlines()
     if code not in (0, 1):
@@ -52,8 +53,10 @@ def read(output: str, errors: str, code: int) -> list[Row]:
     ended = lines[-1].strip("= ")
     failed = [line.removeprefix("FAILED ") for line in lines if line.startswith("FAILED ")]
     counted = [int(n) for n, what in _pairs(ended) if what == "passed"]
-    rows = [Row("accelerator tests", sum(counted), "passed", ended)]
-    return rows + [Row("failed test", None, "", line) for line in failed]
+    passed = Row("accelerator tests", sum(counted), "passed", ended)
+    if code or not passed.value:
+        raise UnfinishedError([passed, *(Row("failed test", None, "", line) for line in failed)])
+    return [passed]
 
 
 def _pairs(ended: str) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ import pytest
 
 from experiments.bench import command as bench_command
 from experiments.bench.accelerator import dispatch, paper, parts, running, speed, suite
-from experiments.bench.accelerator.session import CutOffError, Part, Session
+from experiments.bench.accelerator.session import Part, Session, UnfinishedError
 from experiments.bench.benchmarks.cases import Row
 from experiments.bench.benchmarks.workloads import Workload
 
@@ -89,7 +89,7 @@ def test_parts_that_fail_or_do_not_fit_are_a_line_each_and_are_made_up_for(begin
         return Part(name, needs, 30, measure)
 
     row = Row("speed", 12.0, "images/s")
-    cut_off = CutOffError(Row("half", 3.0, "models", "cut off"))
+    cut_off = UnfinishedError([Row("half", 3.0, "models", "cut off")])
     listed = [
         part("fails", 1, RuntimeError("no room\nfor it")),
         part("long", 100, [row]),
@@ -174,11 +174,20 @@ def test_what_dispatch_costs_is_the_step_alone_over_the_step_in_a_loop():
 
 def test_the_tests_that_passed_are_counted_and_those_that_failed_named():
     ended = "==== 1 failed, 5 passed in 40.1s ===="
-    rows = suite.read(f".....F\nFAILED tests/a.py::test_b - assert 0\n{ended}\n", "", 1)
+    with pytest.raises(UnfinishedError) as unfinished:
+        suite.read(f".....F\nFAILED tests/a.py::test_b - assert 0\n{ended}\n", "", 1)
+    rows = unfinished.value.rows
     assert (rows[0].value, rows[0].note) == (5, "1 failed, 5 passed in 40.1s")
     assert [row.note for row in rows[1:]] == ["tests/a.py::test_b - assert 0"]
+    (passed,) = suite.read("......\n==== 6 passed in 40.1s ====\n", "", 0)
+    assert passed.value == 6
     with pytest.raises(RuntimeError, match=r"^no module named jax$"):
         suite.read("", "Traceback\nno module named jax\n", 4)
+
+
+def test_tests_of_which_none_ran_are_to_be_run_again():
+    with pytest.raises(UnfinishedError, match=r"^6 skipped in 2\.0s$"):
+        suite.read("ssssss\n==== 6 skipped in 2.0s ====\n", "", 0)
 
 
 def test_the_paper_needs_its_data():
