@@ -100,6 +100,7 @@ def execute(command: Command, terminal: Console) -> None:
 def on_accelerator(command: Command, terminal: Console) -> None:
     """Spend some minutes on a GPU or TPU. This process touches no device."""
     from .accelerator import running
+    from .accelerator.paper import PRESET
 
     check_number("minutes", command.minutes, above=0)
     if command.data_dir and not os.path.isdir(command.data_dir):
@@ -116,6 +117,11 @@ def on_accelerator(command: Command, terminal: Console) -> None:
         check_choice("only", name, listed)
     figures = Figures(out, command.quick, overwrite=command.overwrite, machine=session.machine)
     check_writable(out)
+    if PRESET in (command.only or listed) and not command.data_dir:
+        terminal.print(
+            f"{PRESET} will be missing: pass --data-dir with CIFAR-10's folder",
+            highlight=False,
+        )
     running.spend(end, command.only, listed, figures, terminal, again=command.overwrite)
     show(figures, terminal)
     terminal.print(f"figures: {out / 'bench.md'}")

@@ -24,8 +24,9 @@ from .compiling import prepare
 from .derived import derive
 from .findings import Findings
 from .jobs import PROGRAMS, edits
-from .measuring import COUNTING, Record
-from .restarting import is_again, is_of_this_command, make_room
+from .measuring import COUNTING, Record, is_too_large
+from .plain_networks import PLAIN
+from .restarting import is_again, is_of_this_command, last_words, make_room
 from .settings import Settings, settle
 from .tables import heading, markdown, notes, show, shown_batch
 from .target import Target, check_compiler, parse_target
@@ -74,15 +75,20 @@ def execute(command: Command, terminal: Console) -> None:
     for target in targets:
         with as_typed(_named(target.text, targets)):
             prepared[target.text] = prepare(settings, target, command.execution, command.programs)
+    no_plain = "plain" in command.programs and settings.plain is None
     if not any(compiling.jobs for compiling in prepared.values()):
         raise InputError(
-            f"programs={command.programs}: these settings have none: edits alone have a pass, and "
-            "there is no loop with --loop python or data on the host; ask for others with "
-            "--programs"
+            f"programs={' '.join(command.programs)!r}: these settings have none: edits alone have "
+            "a pass, there is no loop with --loop python or data on the host, and plain networks "
+            f"are {', '.join(PLAIN)}; ask for others with --programs"
         )
+    if no_plain:
+        network = settings.experiment.network.name
+        say(f"no plain network: {network} has none; those that have are {', '.join(PLAIN)}")
     anew = command.overwrite and not is_of_this_command(out / "compile.json")
     chips = {target.text: target.chip for target in targets}
     findings = Findings(out, _described(command, settings), chips, overwrite=anew)
+    findings.explain(last_words())
     check_writable(out)
     tell_warnings()
     steps = planner(settings)
@@ -110,13 +116,21 @@ def execute(command: Command, terminal: Console) -> None:
                     records[job.name] = compiling.fit(job, record, records)
                 findings.write()
                 say(f"{text} {job.name}: largest batch {shown_batch(records[job.name])}")
+        records = findings.arrange(text, [job.name for job in compiling.jobs])
         derive(records)
         findings.totals[text] = totals(settings, steps, records)
         findings.write()
     _report(settings, findings, out, terminal)
     asked = [findings.of(text)[job.name] for text, each in prepared.items() for job in each.jobs]
-    if failed := sum(record["error"] is not None for record in asked):
+    failed = sum(record["error"] is not None and not is_too_large(record) for record in asked)
+    too_large = sum(map(is_too_large, asked))
+    if failed:
         say(f"{failed} of {len(asked)} programs are not compiled")
+    if too_large:
+        say(
+            f"{too_large} of {len(asked)} programs do not fit: take smaller batches or more devices"
+        )
+    if failed or too_large:
         raise SystemExit(1)
 
 

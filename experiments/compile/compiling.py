@@ -10,10 +10,10 @@ from jax_unlearn.sharding import Layout, make_mesh, parse_mesh
 
 from ..shared.chip import Chip
 from ..shared.execution import Execution
-from .fitting import check_data, check_one_image, check_state, confirmed_batch
+from .fitting import check_data, check_one_image, check_state, confirmed_batch, halved
 from .jobs import Job, list_jobs, rows
 from .kernels import largest_kernel
-from .measuring import NO_ROOM, Record, measure, module
+from .measuring import NO_ROOM, Record, is_known, is_too_large, measure, module
 from .roofline import largest_batch
 from .settings import Settings
 from .target import Target, devices_of, quiet
@@ -52,26 +52,27 @@ class Compiling:
         if "same_as" in record:
             return record
         name, where = self.settings.experiment.network.name, self.chip.name
-        if record["error"] is not None:
-            if NO_ROOM in record["error"] and NO_ROOM in str(self._measure_one(job)["error"]):
-                check_one_image(name, math.inf, self.room, where=where)
+        if not is_too_large(record):
             return record
-        if record["memory"]["total"] > self.room:
-            # Gradients, too, lie in temporaries, and they are as large with one image.
-            one = self._measure_one(job)
-            if one["error"] is not None and NO_ROOM not in one["error"]:
-                return record
-            needed = math.inf if one["error"] is not None else one["memory"]["total"]
-            check_one_image(name, needed, self.room, where=where)
-            rows = job.batch - one["batch"]
-            per_row = (record["memory"]["total"] - needed) / rows if rows else 0.0
-            fixed = needed - per_row * one["batch"]
-            record["largest_batch"] = largest_batch(fixed, per_row, self.room, job.shards)
+        one = self._measure_one(job)
+        if not is_known(one):
+            return record
+        needed = math.inf if one["error"] is not None else one["memory"]["total"]
+        check_one_image(name, needed, self.room, where=where)
+        if record["error"] is not None:
+            # How much it would need is not said.
+            record["largest_batch"] = one["largest_batch"]
+            return record
+        # Gradients, too, lie in temporaries, and they are as large with one image.
+        rows = job.batch - one["batch"]
+        per_row = (record["memory"]["total"] - needed) / rows if rows else 0.0
+        fixed = needed - per_row * one["batch"]
+        record["largest_batch"] = largest_batch(fixed, per_row, self.room, job.shards)
         return record
 
     def has_changed(self, job: Job, record: Record | None) -> bool:
         """Whether a program is another than what was compiled, by a version of the code before."""
-        if record is None or record["error"] is not None:
+        if record is None or not is_known(record):
             return False
         try:
             with quiet():
@@ -80,7 +81,7 @@ class Compiling:
             return True
 
     def fit(self, job: Job, record: Record, known: Mapping[str, Record]) -> Record:
-        """Find the largest batch of a compiled program by compiling a few.
+        """Find the largest batch of a program, compiled or too large, by compiling a few.
 
         Args:
           job: the program.
@@ -99,16 +100,21 @@ class Compiling:
         errors: dict[int, str] = {}
 
         def needs(batch: int) -> float:
-            tried = self._measure(dataclasses.replace(job, batch=batch))
+            tried = self._measure(dataclasses.replace(job, batch=batch, padding=0))
             if tried["error"] is None:
                 return tried["memory"]["total"]
             errors[batch] = tried["error"]
             return math.inf
 
-        guess = record["largest_batch"]
+        guess = record.get("largest_batch")
         # Where a row takes no memory of its own, more of them tell what they take.
         guess = 2 * job.batch if guess is None else guess
-        sizes = {job.batch: record["memory"]["total"]}
+        if record["error"] is None:
+            sizes = {job.batch: record["memory"]["total"]}
+        else:
+            errors[job.batch] = record["error"]
+            sizes = halved(needs, job.batch, job.shards)
+            guess = int(min(sizes) * self.room / sizes[min(sizes)])
         most, least = confirmed_batch(needs, sizes, guess, self.room, job.shards)
         record = record | {"largest_batch": most, "refused_batch": least, "confirmed": True}
         if least in errors and NO_ROOM not in errors[least]:
@@ -117,7 +123,7 @@ class Compiling:
 
     def _measure_one(self, job: Job) -> Record:
         """The program with one image on each device."""
-        return self._measure(dataclasses.replace(job, batch=job.shards))
+        return self._measure(dataclasses.replace(job, batch=job.shards, padding=0))
 
     def _measure(self, job: Job, known: Mapping[str, Record] = MappingProxyType({})) -> Record:
         settings = self.settings

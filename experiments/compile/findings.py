@@ -4,7 +4,7 @@ import contextlib
 import copy
 import json
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -15,7 +15,7 @@ from ..shared.chip import Chip
 from ..shared.config_json import to_json
 from ..shared.provenance import provenance
 from .derived import derive
-from .measuring import CRASHED, Record
+from .measuring import CRASHED, Record, is_known
 from .tables import markdown, notes
 
 COMPILERS = ("libtpu", "jax-cuda13-plugin", "jax-cuda12-plugin")
@@ -107,28 +107,41 @@ class Findings:
           again: whether this start follows another by itself.
         """
         record = self.of(target).get(name)
-        if record is None or record["error"] is None:
+        if record is None or is_known(record):
             return record is None
         return record["attempts"] < TRIES if record["error"] == CRASHED else not again
 
     def lacks_fit(self, target: str, name: str) -> bool:
-        """Whether the largest batch of a compiled program is still to be found.
+        """Whether the largest batch of a program, compiled or too large, is still to be found.
 
         A search that ends the process is tried twice, too; the program's own record stays.
         """
         record = self.of(target)[name]
         sought = "refused_batch" in record or record.get("attempts", 0) >= TRIES
-        return record["error"] is None and not sought
+        return is_known(record) and not sought
+
+    def explain(self, words: str) -> None:
+        """Keep the last words of the process before this one with the program that ended it."""
+        for records in self.records.values():
+            for record in records.values():
+                if record["error"] == CRASHED and words:
+                    record.setdefault("words", words)
+
+    def arrange(self, target: str, names: Sequence[str]) -> dict[str, Record]:
+        """Records of a target in the order of these names, with all others behind them."""
+        records = self.of(target)
+        self.records[target] = {n: records[n] for n in (*names, *records) if n in records}
+        return self.records[target]
 
     @contextlib.contextmanager
     def attempt(self, target: str, name: str) -> Iterator[Record]:
         """Leave a word for who starts again where a compiler's crash ends the process inside.
 
-        Gives what is known of the program so far; of a sound record nothing is lost.
+        Gives what is known of the program so far; where that is all, nothing of it is lost.
         """
         records = self.of(target)
         earlier = records.get(name, {"error": CRASHED})
-        kept = earlier if earlier["error"] is None else {"error": CRASHED}
+        kept = earlier if is_known(earlier) else {"error": CRASHED}
         records[name] = {**kept, "attempts": earlier.get("attempts", 0) + 1}
         self.write()
         try:

@@ -66,6 +66,24 @@ def confirmed_batch(
     return _between(found, room)
 
 
+def halved(needs: Callable[[int], float], batch: int, multiple: int) -> dict[int, float]:
+    """Halve a batch that a compiler has refused until it tells what the program takes.
+
+    Args:
+      needs: as of :func:`confirmed_batch`.
+      batch: rows of what was refused.
+      multiple: number of devices that share a batch; a batch of so many is the last.
+
+    Returns:
+      Bytes of a device by batch, of which the smallest alone may be finite.
+    """
+    found = {batch: math.inf}
+    while math.isinf(found[batch]) and batch > multiple:
+        batch = max(batch // 2 // multiple, 1) * multiple
+        found[batch] = needs(batch)
+    return found
+
+
 def _between(found: Mapping[int, float], room: float) -> tuple[int, int | None]:
     """The largest batch that fits and the smallest that does not."""
     most = max((batch for batch, size in found.items() if size <= room), default=0)
@@ -80,18 +98,21 @@ def _next_guess(found: Mapping[int, float], room: float, reach: float) -> int:
     that does not fit, for which it may have begun to save memory.
     """
     most, least = _between(found, room)
-    if least is not None and math.isinf(found[least]):
-        return max(int(STEP * least), (most + least) // 2)
     sizes = {batch: size for batch, size in found.items() if math.isfinite(size)}
-    first = min(sizes)
+    first = min(sizes, default=0)
+    refused = least is not None and math.isinf(found[least])
+    below = max(int(STEP * least), (most + least) // 2) if least is not None else 0
+    if refused and most <= first:
+        return below
     near = most if most > first else min(sizes, key=lambda batch: abs(sizes[batch] - room))
     # Where only one is known, what it takes beside its rows is not.
     of_first = sizes[first] if near != first else 0.0
     per_row = (sizes[near] - of_first) / (near - first or first)
     guess = int(near + (room - sizes[near]) / per_row) if per_row > 0 else 2 * most
     # On the line itself nothing more is learnt of the other side. Where all fit, steps grow.
-    if least is None:
-        return max(guess, int(most * (1 + reach)))
+    if least is None or refused:
+        further = max(guess, int(most * (1 + reach)))
+        return min(further, below) if refused else further
     return min(max(guess, int(most * (1 + PRECISION))), int(least * (1 - PRECISION)))
 
 
@@ -138,7 +159,7 @@ def check_one_image(name: str, needed: float, room: float, *, where: str) -> Non
     if needed > room:
         size = f"{needed / 2**30:.1f} GiB" if math.isfinite(needed) else "more than there is"
         raise InputError(
-            f"network.name={name!r}: a step takes {size} of a device with one image on each, and "
-            f"{where} has {room / 2**30:.1f} GiB: expected less; take a smaller width, bfloat16, "
-            "or a chip with more memory"
+            f"network.name={name!r}: with one image on each device a step takes {size} of it, and "
+            f"{where} has {room / 2**30:.1f} GiB: expected less; take a smaller width, smaller "
+            "images, bfloat16, or a chip with more memory"
         )

@@ -36,6 +36,7 @@ class Job:
       models: how many lie side by side.
       shards: how many devices share the batch of one.
       lower: makes the program for a batch.
+      padding: rows of the batch that are no images.
     """
 
     row: str
@@ -44,6 +45,7 @@ class Job:
     models: int
     shards: int
     lower: Callable[[int], jax.stages.Lowered]
+    padding: int = 0
 
     @property
     def name(self) -> str:
@@ -66,14 +68,14 @@ def list_jobs(
     """
     jobs: dict[str, Job] = {}
     single = dataclasses.replace(together, mesh=together.home, stacked=False)
+    own = [kind for kind in ("step", "scan") if kind in programs and (scans or kind != "scan")]
+    plain = ["plain"] * ("plain" in programs and settings.plain is not None)
     for row, method, problem in rows(settings):
-        batch = method.batch_size
-        if "step" in programs or (row == TRAINING and "plain" in programs):
-            # What a step is compared with: cross-entropy in batches of the same size.
-            jobs |= _references(settings, programs, batch, together)
-        for kind in ("step", "scan") if scans else ("step",):
-            if kind in programs:
-                jobs |= _keyed(_of_method(row, kind, method, problem, together))
+        # What a method's are compared with: those of cross-entropy in batches of the same size.
+        for kind in [*own, *plain] if own or row == TRAINING else []:
+            jobs |= _keyed(_training(settings, kind, method.batch_size, together))
+        for kind in own:
+            jobs |= _keyed(_of_method(row, kind, method, problem, together))
     if "pass" in programs:
         for row, method, problem in edits(settings):
             for one in _passes(method, problem, single):
@@ -83,15 +85,6 @@ def list_jobs(
     if "bank" in programs and scans:
         jobs |= _keyed(_training(settings, "bank", settings.recipe.batch_size, beside))
     return list(jobs.values())
-
-
-def _references(
-    settings: Settings, programs: Sequence[str], batch: int, layout: Layout
-) -> dict[str, Job]:
-    kinds = ["step"] * ("step" in programs)
-    kinds += ["plain"] * ("plain" in programs and settings.plain is not None)
-    jobs = [_training(settings, kind, batch, layout) for kind in kinds]
-    return {job.name: job for job in jobs}
 
 
 def _keyed(job: Job) -> dict[str, Job]:
@@ -136,7 +129,8 @@ def _of_method(row: str, kind: str, method: Unlearner, problem: Problem, layout:
 
     shards = layout.batch_shards
     batch = padded(method.batch_size, shards)
-    return Job(row, kind, batch, layout.num_models, shards, lower)
+    padding = batch - method.batch_size
+    return Job(row, kind, batch, layout.num_models, shards, lower, padding)
 
 
 def _passes(method: Unlearner, problem: Problem, layout: Layout) -> list[Pass]:

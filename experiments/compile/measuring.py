@@ -61,6 +61,7 @@ def measure(
     """
     start = time.perf_counter()
     record: Record = {"batch": job.batch, "models": job.models, "shards": job.shards}
+    record["padding"] = job.padding
     try:
         with quiet():
             lowered = job.lower(job.batch)
@@ -88,6 +89,21 @@ def measure(
         "bound_seconds": least.seconds,
         "bound_by": least.by,
     }
+
+
+def is_too_large(record: Record) -> bool:
+    """Whether a program needs more memory than there is, whoever says so.
+
+    XLA compiles it for a GPU all the same, and refuses it for a TPU.
+    """
+    if record["error"] is None:
+        return record["memory"]["total"] > record["room"]
+    return NO_ROOM in record["error"]
+
+
+def is_known(record: Record) -> bool:
+    """Whether all is known of a program that its compiler tells: it is compiled or too large."""
+    return record["error"] is None or is_too_large(record)
 
 
 def module(lowered: jax.stages.Lowered) -> str:

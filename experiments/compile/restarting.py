@@ -3,10 +3,12 @@
 import contextlib
 import os
 import pathlib
+import re
 import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 INSIDE = "JAX_UNLEARN_COMPILING"
@@ -14,6 +16,15 @@ INSIDE = "JAX_UNLEARN_COMPILING"
 
 BEGAN = "JAX_UNLEARN_COMPILING_SINCE"
 """Set beside it to the time at which the command was given, in seconds."""
+
+WORDS = "JAX_UNLEARN_COMPILING_WORDS"
+"""Set beside it to a file for what the compilers, which are libraries, write to the terminal."""
+
+ENDED = "JAX_UNLEARN_COMPILING_ENDED"
+"""Set beside it, for a process that follows one that a compiler has ended, to its last words."""
+
+FATAL = re.compile(r"F\d{4} .*|\*\*\* .*|Fatal Python error: .*")
+"""What the line looks like that says why a process is ended."""
 
 CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
 MOST = 1000
@@ -41,12 +52,22 @@ def is_of_this_command(file: pathlib.Path) -> bool:
     return is_again() and file.is_file() and file.stat().st_mtime > float(os.environ[BEGAN])
 
 
+def last_words() -> str:
+    """What the compiler said that has ended the process before this one; '' where none has."""
+    return os.environ.get(ENDED, "")
+
+
 def restart_after_crashes() -> None:
     """Run this command in processes of its own until one ends by itself, and exit as it does."""
+    with tempfile.NamedTemporaryFile(prefix="compiler-") as words:
+        _restart_after_crashes(pathlib.Path(words.name))
+
+
+def _restart_after_crashes(words: pathlib.Path) -> None:
     again = [sys.executable, "-m", __package__ or "", *sys.argv[1:]]
-    began = str(time.time())
+    given = {**os.environ, BEGAN: str(time.time()), WORDS: str(words)}
     for start in range(MOST):
-        process = subprocess.Popen(again, env={**os.environ, INSIDE: str(start), BEGAN: began})
+        process = subprocess.Popen(again, env={**given, INSIDE: str(start)})
         # It ends itself in order; without it nothing would be compiled for anybody.
         signal.signal(signal.SIGTERM, lambda *_, process=process: process.terminate())
         try:
@@ -62,7 +83,17 @@ def restart_after_crashes() -> None:
                     said += ", as the system does where memory runs out"
                 print(f"{said}; the same command goes on", file=sys.stderr)
             raise SystemExit(code if code >= 0 else 128 - code)
+        given.pop(ENDED, None)
+        if code != FULL:
+            given[ENDED] = _read(words) or signal.Signals(-code).name
+            print(f"the compiler ended the process: {given[ENDED]}; starting again", flush=True)
     raise SystemExit(code if code > 0 else 128 - code)
+
+
+def _read(words: pathlib.Path) -> str:
+    """Why a compiler has ended the process, cut to a line; '' where it has not said."""
+    lines = words.read_text(errors="replace").splitlines()
+    return next((line[:300] for line in lines if FATAL.match(line)), "")
 
 
 def make_room() -> None:

@@ -30,7 +30,10 @@ def costs(records: Mapping[str, Record]) -> list[list[str]]:
 
 def _costs(name: str, record: Record) -> list[str]:
     if record["error"] is not None:
-        return [name, "-", record["error"], *[""] * (len(COSTS) - 3)]
+        cells = ["-", _why(record), *[""] * (len(COSTS) - 3)]
+        if record.get("largest_batch") is not None:
+            cells[COSTS.index("largest batch") - 1] = shown_batch(record)
+        return [name, *cells]
     per_image, seconds = record["per_image"], record["bound_seconds"]
     memory = f"{record['memory']['total'] / 2**30:.3g}"
     bound = [f"{1e3 * seconds:.3g} ({record['bound_by']})", f"{record['images_per_second']:.4g}"]
@@ -47,6 +50,11 @@ def _costs(name: str, record: Record) -> list[str]:
         shown_batch(record),
         *bound,
     ]
+
+
+def _why(record: Record) -> str:
+    """Why a program is not compiled."""
+    return f"{record['error']}: {record['words']}" if "words" in record else record["error"]
 
 
 def shown_batch(record: Record) -> str:
@@ -154,7 +162,7 @@ def notes(records: Mapping[str, Record], totals: Mapping[str, Any]) -> list[str]
 
 def show(title: str, records: Mapping[str, Record], said: Sequence[str], terminal: Console) -> None:
     """Print a target's tables."""
-    failed = {name: one["error"] for name, one in records.items() if one["error"] is not None}
+    failed = {name: _why(one) for name, one in records.items() if one["error"] is not None}
     for head, rows in ((COSTS, costs(records)), (PARTS, parts(records))):
         if _fits(_table(head, [row for row in rows if row[0] not in failed]), terminal):
             terminal.print(_table(head, rows, title=title), markup=False)
@@ -163,7 +171,11 @@ def show(title: str, records: Mapping[str, Record], said: Sequence[str], termina
         terminal.print(title, markup=False, highlight=False)
         for name, *cells in rows:
             said_of = [f"{what} {cell}" for what, cell in zip(head[1:], cells, strict=True) if cell]
-            text = f"not compiled: {failed[name]}" if name in failed else "; ".join(said_of)
+            text = "; ".join(said_of)
+            if name in failed:
+                largest = records[name].get("largest_batch")
+                text = f"not compiled: {failed[name]}"
+                text += "" if largest is None else f"; largest batch {shown_batch(records[name])}"
             terminal.print(f"{name}: {text}", markup=False, highlight=False)
     for line in said:
         terminal.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -192,14 +204,26 @@ def heading(experiment: Experiment, made: Mapping[str, Any]) -> str:
         [
             "# Compiled, not run",
             f"{on}, requests {requests}; "
-            "the batch stands behind each program's name. A largest batch with ~ is an estimate; "
-            "one without is compiled, as is one behind it that does not fit; - says that this "
-            "batch takes no memory beside the weights' and a chip's own, which tells nothing of "
-            "larger ones.",
+            "the batch stands behind each program's name. A largest batch is what memory allows, "
+            "however many examples there are; with ~ it is an estimate, without it is compiled, as "
+            "is one behind it that does not fit; where it is - the program's own data have room "
+            "in the chip itself, which tells nothing of larger batches. Methods' programs are of "
+            f"{_spread(made)}.",
             *(f"`{one['command']}`, {one['date']}" for one in made.get("before", [])),
             f"`{made['command']}`, {made['date']}; {escape(versions)}",
             "",
         ]
+    )
+
+
+def _spread(made: Mapping[str, Any]) -> str:
+    """How models lie on the devices, in words."""
+    mesh = made["settings"]["mesh"]
+    if mesh:
+        return f"models that lie on the devices as --mesh {escape(mesh)} says"
+    return (
+        "one model, whose batch all devices share, as of a run with --mesh data=N; without --mesh "
+        "a run has a model on each device, which is to be asked for with --mesh model=N"
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from jax_unlearn.core import InputError, check_choice
 
 from ..shared.chip import Chip, chips
+from .restarting import WORDS
 
 COMPILERS = {
     "gpu": (("jax_plugins.xla_cuda13", "jax_plugins.xla_cuda12"), "jax_unlearn[gpu]"),
@@ -129,10 +130,15 @@ def one_line(error: Exception) -> str:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the compilers, which are libraries, from writing to the terminal."""
+    """Keep the compilers, which are libraries, from writing to the terminal.
+
+    What they write last is left to who started this process, should they end it.
+    """
     sys.stderr.flush()
     kept = os.dup(2)
-    with tempfile.TemporaryFile() as aside:
+    # Opened anew each time: what was said of another program is gone.
+    words = os.environ.get(WORDS)
+    with open(words, "wb") if words else tempfile.TemporaryFile() as aside:
         os.dup2(aside.fileno(), 2)
         try:
             yield

@@ -15,6 +15,7 @@ from jax_unlearn.data import parse_request
 from jax_unlearn.engine import shapes
 from jax_unlearn.engine.steps import run_keys
 
+from .derived import images_of
 from .jobs import TRAINING, padded
 from .measuring import Record
 from .settings import Settings
@@ -64,7 +65,8 @@ def totals(settings: Settings, steps: Steps, records: Mapping[str, Record]) -> d
       records: of a target, by program.
     """
     best: dict[str, Record] = {}
-    for name, record in records.items():
+    # The loop is what an accelerator runs: it comes last, and takes the place of the step.
+    for name, record in sorted(records.items(), key=lambda item: item[0].split()[-2] == "scan"):
         row, program, _ = name.rsplit(" ", 2)
         if record["error"] is not None or not record["fits"]:
             continue
@@ -74,14 +76,13 @@ def totals(settings: Settings, steps: Steps, records: Mapping[str, Record]) -> d
                 # What methods with another batch are compared with.
                 continue
             key = row if program in ("step", "scan") else program
-            # The loop is what an accelerator runs; it comes after the step.
             best[key] = record
     found: dict[str, Any] = {}
     if "bank" in best:
         hours = steps("", TRAINING) * best["bank"]["bound_seconds"] / 3600
         found["models_per_hour"] = best["bank"]["models"] / hours
     if TRAINING in best:
-        images = best[TRAINING]["batch"] * best[TRAINING]["models"]
+        images = images_of(best[TRAINING]) * best[TRAINING]["models"]
         rate = images / best[TRAINING]["bound_seconds"]
         found["images_per_second"] = rate
         found["input_bytes_per_second"] = rate * float(np.prod(settings.image_shape))

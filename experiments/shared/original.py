@@ -59,8 +59,8 @@ class Network:
         vgg16_bn, vit_tiny, vit_small, vit_base, swin_tiny; a constructor of your own as
         FILE.py:NAME, pkg.module:NAME or entry point.
       width: channels of the first layer; 0 takes the network's own.
-      dtype: what it computes in, float32 or bfloat16; weights stay float32, and so do the sums of
-        gradients over devices but with bfloat16_sums.
+      dtype: what it computes in: float32, bfloat16, or bfloat16_sums, which sums gradients over
+        devices in bfloat16, too; weights stay float32.
       patch: height and width of a ViT's patch in pixels; 0 takes the network's own.
       image_size: side in pixels to which images are enlarged, inside the network; 0 leaves them.
       weights: pretrained weights to start from, of originals and oracles, with a last layer of

@@ -13,8 +13,8 @@ STAGES = {"resnet18": [2, 2, 2, 2], "convnet": [1]}
 
 
 def parts(session: Session) -> list[Part]:
-    """One part; none where PyTorch is not at hand."""
-    if session.torch_python is None:
+    """One part; none where PyTorch is not at hand, or has no such device."""
+    if session.torch_python is None or session.platforms == "tpu":
         return []
     return [Part("PyTorch", 45, 150, lambda limit: _measure(session, limit))]
 

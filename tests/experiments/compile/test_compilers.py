@@ -23,11 +23,8 @@ from jax_unlearn.core import InputError
 pytestmark = pytest.mark.runs_long
 
 TARGETS = ("gpu:h100:2", "tpu:v5e:2x2", "tpu:v4:2x2x2", "tpu:v6e:2x4")
-PROGRAMS = {"tpu:v6e:2x4": ("step", "bank")}
-"""Where not all: libtpu 0.0.42 ends the process on the loop that shares a batch."""
-
 BATCHES = {"tpu:v6e:2x4": 1024}
-"""Where not `BATCH`: libtpu 0.0.42.1 ends the process on a step of fewer images on each device."""
+"""Where not `BATCH`: libtpu 0.0.42.1 ends the process on steps, in loops, too, of 16 images each."""
 
 SUMS = 2 * 3 + 2
 """Sums over devices of a training step: two of each of three normalisations, forward and back, and
@@ -70,9 +67,8 @@ def target(request):
 @pytest.fixture(scope="module")
 def records(target):
     """What is found of the loops of a run and of a bank, by the program's kind."""
-    programs = PROGRAMS.get(target.text, ("scan", "bank"))
-    batch = BATCHES.get(target.text, BATCH)
-    compiling = prepare(settings(batch=batch), target, Execution(), programs)
+    own = settings(batch=BATCHES.get(target.text))
+    compiling = prepare(own, target, Execution(), ("scan", "bank"))
     jobs = {job.program: job for job in compiling.jobs if job.row == "training"}
     return {kind: compiling.compile(job) for kind, job in jobs.items()}
 
@@ -87,9 +83,8 @@ def test_it_compiles_and_is_bounded(records):
 
 
 def test_devices_exchange_sums_alone_and_models_of_a_bank_nothing(records):
-    shared = records["scan" if "scan" in records else "step"]
-    assert set(shared["collectives"]) == {"all-reduce"}
-    assert shared["collectives"]["all-reduce"]["count"] <= SUMS
+    assert set(records["scan"]["collectives"]) == {"all-reduce"}
+    assert records["scan"]["collectives"]["all-reduce"]["count"] <= SUMS
     assert records["bank"]["collectives"] == {}
 
 
@@ -119,10 +114,8 @@ def test_what_weights_that_are_split_cost_is_seen_wherever_a_compiler_puts_it(ta
 
 
 def test_of_data_that_is_split_over_devices_they_exchange_no_more(target):
-    if "scan" not in PROGRAMS.get(target.text, ("scan",)):
-        pytest.skip("its compiler ends the process on this loop")
     split = Execution(placement="sharded")
-    compiling = prepare(settings(), target, split, ("scan",))
+    compiling = prepare(settings(batch=BATCHES.get(target.text)), target, split, ("scan",))
     (job,) = [job for job in compiling.jobs if job.row == "training"]
     record = compiling.compile(job)
     assert record["error"] is None

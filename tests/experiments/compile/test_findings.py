@@ -122,9 +122,39 @@ def test_what_does_not_fit_with_one_image_is_refused_and_leaves_nothing(
     flags = [*FLAGS, "--programs", "step", "--out", tmp_path / "out"]
     line = refused(command.main, *flags)
     assert (
-        "network.name='convnet': a step takes 18.6 GiB of a device with one image on each" in line
+        "network.name='convnet': with one image on each device a step takes 18.6 GiB of it" in line
     )
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("as_target")
+@pytest.mark.parametrize("refuses", [False, True])
+def test_the_largest_batch_of_one_that_is_too_large_is_found_as_of_any(
+    call, tmp_path, monkeypatch, refuses
+):
+    """A compiler for TPUs refuses what does not fit, one for GPUs leaves it to who runs it."""
+
+    def measure(job, chip, dtype, kernel, known):
+        found = measuring.measure(job, chip, dtype, kernel, known)
+        found["memory"] = {"temporaries": 1e8 * job.batch, "total": 3e8 + 1e8 * job.batch}
+        found["room"], found["largest_batch"] = 2e9, 18
+        if refuses and job.batch > 17:
+            found = {key: found[key] for key in ("batch", "models", "shards", "module")}
+            return {"error": "RESOURCE_EXHAUSTED: no room", **found}
+        return found
+
+    monkeypatch.setattr(compiling, "measure", measure)
+    monkeypatch.setattr(compiling.Compiling, "room", 2e9)
+    flags = ["--target", "tpu:v5e:2x2", "--network.width", 2, "--batch", 64, "--mesh", "model=4"]
+    flags += ["--methods", "finetune", "--programs", "step", "--fit", "--out", tmp_path]
+    for seconds in range(2):
+        done = call(command.main, *flags)
+        assert done.code == 1
+        assert "2 of 2 programs do not fit: take smaller batches" in done.out
+        # What is known is not compiled again.
+        assert ("largest batch 17, not 18" in done.out.split("tpu:v5e:2x2:")[0]) == (seconds == 0)
+        page = (tmp_path / "compile.md").read_text()
+        assert page.count("| 17, not 18 |") == 2
 
 
 def test_a_program_that_ends_the_process_is_tried_twice_and_then_left(tmp_path):
@@ -136,7 +166,20 @@ def test_a_program_that_ends_the_process_is_tried_twice_and_then_left(tmp_path):
         under_way[-1].__enter__()  # and the process ends
         record = json.loads((tmp_path / "compile.json").read_text())["programs"]["t"]["p step b1"]
         assert record["attempts"] == attempts
-    assert not Findings(tmp_path, {}, {}, overwrite=False).lacks("t", "p step b1")
+    findings = Findings(tmp_path, {}, {}, overwrite=False)
+    assert not findings.lacks("t", "p step b1")
+    findings.of("t")["q step b1"] = {"error": "refused"}
+    for words in ("F1130 one", "F1130 other"):
+        findings.explain(words)
+    assert findings.of("t")["p step b1"]["words"] == "F1130 one"
+    assert "words" not in findings.of("t")["q step b1"]
+
+
+def test_programs_stand_in_the_order_of_the_command(tmp_path):
+    findings = Findings(tmp_path, {}, {}, overwrite=False)
+    findings.of("t").update({key: {} for key in "cab"})
+    assert list(findings.arrange("t", ["b", "x", "a"])) == ["b", "a", "c"]
+    assert list(findings.of("t")) == ["b", "a", "c"]
 
 
 GOOD = {

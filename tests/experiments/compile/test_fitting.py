@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from experiments.compile.fitting import TRIES, confirmed_batch
+from experiments.compile.fitting import TRIES, confirmed_batch, halved
 
 
 @pytest.mark.parametrize(
@@ -75,3 +75,23 @@ def test_the_largest_batch_is_found_where_the_compiler_says_nothing_but_no():
     # What fits in every size is left after a few tries.
     most, least = confirmed_batch(lambda batch: 0.5, {8: 0.5}, 16, 1.0, 8)
     assert (most, least) == (8 * 2**TRIES, None)
+
+
+@pytest.mark.parametrize("batch", [4096, 1000, 808])
+def test_the_largest_batch_is_found_from_one_that_the_compiler_refuses(batch):
+    tried = []
+
+    def needs(batch):
+        tried.append(batch)
+        return 0.2 + batch / 1000 if batch <= 800 else math.inf
+
+    sizes = halved(needs, batch, 8)
+    assert math.isfinite(sizes.pop(min(sizes)))
+    assert set(map(math.isinf, sizes.values())) == {True}
+    sizes = halved(needs, batch, 8)
+    del tried[:]
+    guess = int(min(sizes) / sizes[min(sizes)])
+    most, least = confirmed_batch(needs, sizes, guess, 1.0, 8)
+    assert most <= 800 < least <= max(1.02 * most, most + 8)
+    assert len(tried) <= TRIES
+    assert halved(lambda batch: math.inf, 20, 8) == {20: math.inf, 8: math.inf}

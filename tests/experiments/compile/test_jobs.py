@@ -47,13 +47,16 @@ def jobs_of(settings, programs=PROGRAMS, *, scans=True):
 def test_every_program_of_a_run_is_listed_once_with_what_it_is_compared_to(settings):
     jobs = {job.name: job for job in jobs_of(settings)}
     assert list(jobs) == [
-        *("training step b40", "training plain b40", "training scan b40"),
+        *("training step b40", "training scan b40", "training plain b40"),
         *("finetune step b40", "finetune scan b40"),
-        *("training step b32", "training plain b32", "mumis step b32", "mumis scan b32"),
+        *("training step b32", "training scan b32", "training plain b32"),
+        *("mumis step b32", "mumis scan b32"),
         *("ssd add_examples pass b1024", "predictions evaluation b256", "training bank b40"),
     ]
     assert jobs["training bank b40"].models == 4
     assert jobs["training step b40"].shards == 4
+    # MU-Mis' batches are of 30, and what fills one up for four devices is no image.
+    assert (jobs["mumis scan b32"].padding, jobs["training scan b40"].padding) == (2, 0)
     assert [row for row, *_ in edits(settings)] == ["ssd"]
 
 
@@ -119,22 +122,22 @@ def test_totals_add_up_bounds_times_steps(settings):
         given = {"error": None, "fits": True, "shards": 4}
         return {**given, "bound_seconds": seconds, "batch": batch, "models": models}
 
-    found = totals(
-        settings,
-        planner(settings),
-        {
-            "training step b40": record(9.0, 40),
-            "training scan b40": record(1.0, 40),
-            "finetune scan b40": record(2.0, 40),
-            # MU-Mis' batches are others, and so is what they are compared with.
-            "training step b32": record(77.0, 32),
-            "mumis step b32": record(0.5, 32),
-            "predictions evaluation b200": record(0.25, 200),
-            "training bank b40": record(2.0, 40, 4),
-            "training plain b40": record(100.0, 40),
-            "finetune step b40": {"error": "refused"},
-        },
-    )
+    records = {
+        "training step b40": record(9.0, 40),
+        "training scan b40": record(1.0, 40),
+        "finetune scan b40": record(2.0, 40),
+        # MU-Mis' batches are others, and so is what they are compared with.
+        "training step b32": record(77.0, 32),
+        "mumis step b32": record(0.5, 32),
+        "predictions evaluation b200": record(0.25, 200),
+        "training bank b40": record(2.0, 40, 4),
+        "training plain b40": record(100.0, 40),
+        "finetune step b40": {"error": "refused"},
+    }
+    found = totals(settings, planner(settings), records)
+    # A program that was compiled anew stands last.
+    turned = dict(reversed(records.items()))
+    assert totals(settings, planner(settings), turned) == found
     assert found["models_per_hour"] == pytest.approx(4 * 3600 / (39 * 2.0))
     assert found["images_per_second"] == 40
     assert found["input_bytes_per_second"] == 40 * 32 * 32 * 3
@@ -147,6 +150,13 @@ def test_totals_add_up_bounds_times_steps(settings):
     seconds = (originals + oracles) * 1.0 + 2 * (finetune * 2.0 + mumis * 0.5) + models * 3 * 0.25
     assert found["models"] == models
     assert found["minutes"] == pytest.approx(seconds / 60)
+
+
+def test_what_fills_a_batch_up_is_no_image(settings):
+    record = {"error": None, "fits": True, "shards": 4, "models": 1, "bound_seconds": 0.5}
+    own = settle(SMALL, batch=38)
+    records = {"training step b40": record | {"batch": 40, "padding": 2}}
+    assert totals(own, planner(own), records)["images_per_second"] == 2 * 38
 
 
 def test_totals_of_models_side_by_side_take_as_many_turns_as_it_needs(settings):

@@ -45,12 +45,16 @@ def refuse(refused, tmp_path, monkeypatch):
         (["--programs", "stpe"], "programs='stpe': did you mean step"),
         (
             ["--programs", "pass"],
-            "programs=('pass',): these settings have none: edits alone have a pass",
+            "programs='pass': these settings have none: edits alone have a pass",
+        ),
+        (
+            ["--programs", "plain", "--network.name", "vit_tiny", "--network.patch", 2],
+            "plain networks are convnet, resnet8",
         ),
         (["--placement", "host", "--programs", "scan"], "these settings have none"),
         (
             ["--loop", "python", "--programs", "scan"],
-            "edits alone have a pass, and there is no loop with --loop python or data on the host",
+            "edits alone have a pass, there is no loop with --loop python or data on the host, and",
         ),
         (
             ["--batch", 10**6, "--methods", "natmu"],
@@ -93,7 +97,7 @@ def refuse(refused, tmp_path, monkeypatch):
         ),
         (
             ["--network.width", "20000"],
-            "network.name='convnet': a step takes 268.2 GiB of a device with one image on each",
+            "network.name='convnet': with one image on each device a step takes 268.2 GiB of it",
         ),
     ],
 )
@@ -152,10 +156,12 @@ def test_data_and_weights_must_fit_every_device_by_themselves():
     weights = 9 * (3 * 4 + 4 * 8 + 8 * 16) + 2 * 28 + 16 * 10 + 10
     needed = 4 * (2 * weights + 2 * 28)
     check_state(settings, needed, where="it")
-    with pytest.raises(InputError, match=r"^network\.name='convnet': a step takes 0\.0 GiB"):
+    with pytest.raises(
+        InputError, match=r"^network\.name='convnet': with one image .* takes 0\.0 GiB"
+    ):
         check_state(settings, needed - 1, where="it")
 
 
 def test_what_the_compiler_refuses_with_one_image_is_refused_by_name():
-    with pytest.raises(InputError, match=r"a step takes more than there is of a device"):
+    with pytest.raises(InputError, match=r"a step takes more than there is of it"):
         check_one_image("vgg", float("inf"), 2**30, where=chips()["v5e"].name)

@@ -1,6 +1,7 @@
 """The command starts again where a compiler has ended its process, or has filled the memory."""
 
 import contextlib
+import pathlib
 import signal
 import sys
 import types
@@ -10,20 +11,26 @@ import pytest
 from experiments.compile import restarting
 
 
+@pytest.mark.parametrize("said", [b"", b"WARNING: slow\n*** SIGSEGV at 0\nPC: here\n"])
 @pytest.mark.parametrize(
     "codes",
     [[0], [2], [-signal.SIGSEGV, -signal.SIGABRT, 0], [restarting.FULL, 0], [-signal.SIGKILL]],
 )
-def test_the_command_starts_again_where_a_compiler_ended_its_process(monkeypatch, capsys, codes):
-    started = []
+def test_the_command_starts_again_where_a_compiler_ended_its_process(
+    monkeypatch, capsys, codes, said
+):
+    started, words = [], []
 
     class Process:
         def __init__(self, command, env):
             assert env[restarting.INSIDE] == str(len(started))
             assert float(env[restarting.BEGAN]) > 0
             started.append(command)
+            words.append(env.get(restarting.ENDED))
+            self.words = pathlib.Path(env[restarting.WORDS])
 
         def wait(self):
+            self.words.write_bytes(said)
             return codes[len(started) - 1]
 
     passed_on = []
@@ -35,7 +42,16 @@ def test_the_command_starts_again_where_a_compiler_ended_its_process(monkeypatch
     killed = codes[-1] == -signal.SIGKILL
     # As shells say it of a process that a signal ended.
     assert ended.value.code == (128 + signal.SIGKILL if killed else codes[-1])
-    assert ("where memory runs out" in capsys.readouterr().err) == killed
+    shown = capsys.readouterr()
+    assert ("where memory runs out" in shown.err) == killed
+    expected = [
+        ("*** SIGSEGV at 0" if said else signal.Signals(-code).name) if code < 0 else None
+        for code in codes[:-1]
+    ]
+    assert words == [None, *expected]
+    assert shown.out.splitlines() == [
+        f"the compiler ended the process: {one}; starting again" for one in expected if one
+    ]
     assert [command[1:] for command in started] == [
         ["-m", "experiments.compile", "--target", "x"] for _ in codes
     ]

@@ -39,6 +39,22 @@ def test_a_failed_program_is_named_with_its_error_on_a_narrow_terminal():
     assert "mumis step b8: not compiled: RESOURCE_EXHAUSTED: 1" in " ".join(text.getvalue().split())
 
 
+def test_the_largest_batch_of_a_program_that_was_refused_is_shown():
+    refused = {"error": "RESOURCE_EXHAUSTED: 1", "largest_batch": 5, "confirmed": True}
+    records = {"mumis step b8": refused | {"refused_batch": 6}}
+    ((_, _, why, *_, batch, _, _),) = costs(records)
+    assert (why, batch) == ("RESOURCE_EXHAUSTED: 1", "5, not 6")
+    text = io.StringIO()
+    show("t", records, [], Console(file=text, width=20))
+    said = " ".join(text.getvalue().split())
+    assert "not compiled: RESOURCE_EXHAUSTED: 1; largest batch 5, not 6" in said
+
+
+def test_a_compilers_last_words_are_shown():
+    ((_, _, why, *_),) = costs({"a step b8": {"error": CRASHED, "words": "F1130 no room"}})
+    assert why == f"{CRASHED}: F1130 no room"
+
+
 def test_a_program_that_ends_the_process_is_explained():
     (said,) = [line for line in notes({"a": {"error": CRASHED}}, {}) if CRASHED in line]
     assert "--overwrite" in said
@@ -87,9 +103,18 @@ def test_a_loop_is_compared_with_a_loop():
         "training scan b8": "1.00 / 1.00",
         "mumis scan b8": "1.00 / 1.00",
     }
-    del records["training scan b8"]
+    del records["training scan b8"], records["mumis scan b8"]["of_cross_entropy"]
     derive(records)
-    assert costs(records)[1][4] == "2.00 / 1.00"
+    assert costs(records)[1][4] == ""
+
+
+def test_what_fills_a_batch_up_is_no_image():
+    record = {"error": None, "seconds": 1.0, "models": 2, "shards": 4, "flops": 6.0, "bytes": 12.0}
+    record |= {"memory": {"total": 1}, "room": 2, "bound_seconds": 0.5}
+    records = {"training step b8": record | {"batch": 8, "padding": 2}}
+    derive(records)
+    assert records["training step b8"]["per_image"] == {"flops": 4.0, "bytes": 8.0}
+    assert records["training step b8"]["images_per_second"] == 24
 
 
 def test_what_does_not_fit_is_marked_and_bounds_nothing():
