@@ -24,7 +24,7 @@ pytestmark = pytest.mark.runs_long
 
 TARGETS = ("gpu:h100:2", "tpu:v5e:2x2", "tpu:v4:2x2x2", "tpu:v6e:2x4")
 BATCHES = {"tpu:v6e:2x4": 1024}
-"""Where not `BATCH`: libtpu 0.0.42.1 ends the process on steps, in loops, too, of 16 images each."""
+"""Where not `BATCH`: libtpu 0.0.42.1 ends the process on steps and loops of 16 images a device."""
 
 SUMS = 2 * 3 + 2
 """Sums over devices of a training step: two of each of three normalisations, forward and back, and
