@@ -1,6 +1,7 @@
-"""A training step of the same network in PyTorch: channels last, bfloat16, compiled."""
+"""Steps of the same network in PyTorch: channels last, bfloat16, compiled."""
 
 import pathlib
+from typing import Any
 
 from ..benchmarks.apart import run_json
 from ..benchmarks.cases import Row
@@ -16,14 +17,23 @@ def parts(session: Session) -> list[Part]:
     """One part; none where PyTorch is not at hand, or has no such device."""
     if session.torch_python is None or session.platforms == "tpu":
         return []
-    return [Part("PyTorch", 45, 150, lambda limit: _measure(session, limit))]
+    return [Part("PyTorch", 60, 200, lambda limit: _measure(session, limit))]
 
 
 def _measure(session: Session, limit: float) -> list[Row]:
     load = session.load
     # A single device has its share of the batch: PyTorch is not spread over several here.
     batch = load.batch // session.devices
-    message = {
+
+    def row(method: str, *, compiled: bool, said: str) -> Row:
+        message = {**common, "method": method, "compiled": compiled}
+        found = run_json([str(session.torch_python), str(SCRIPT)], message, {}, limit=limit / 2)
+        ways = "channels last" + ", bfloat16" * common["bfloat16"] + ", compiled" * compiled
+        note = f"PyTorch {found['version']}, one device, {ways}; {said}"
+        name = f"{load.network} {load.side}x{load.side} {load.dtype} b{batch} {method}, PyTorch"
+        return Row(name, batch / found["seconds"], "images/s", note)
+
+    common: dict[str, Any] = {
         "batch": batch,
         "side": load.side,
         "channels": load.channels,
@@ -31,13 +41,13 @@ def _measure(session: Session, limit: float) -> list[Row]:
         "blocks": STAGES[load.network],
         "channels_last": True,
         "bfloat16": load.dtype == "bfloat16",
-        "compiled": not session.quick,
         "device": session.platforms if session.platforms in ("cuda", "cpu") else "cuda",
         "seconds": session.seconds,
         "threads": session.machine["cores"],
     }
-    found = run_json([str(session.torch_python), str(SCRIPT)], message, {}, limit=limit)
-    ways = "channels last" + ", bfloat16" * message["bfloat16"] + ", compiled" * message["compiled"]
-    note = f"PyTorch {found['version']}, one device, {ways}; one batch that stays, no augmentation"
-    name = f"{load.network} {load.side}x{load.side} {load.dtype} b{batch} training, PyTorch"
-    return [Row(name, batch / found["seconds"], "images/s", note)]
+    stays = "one batch that stays, no augmentation"
+    return [
+        row("training", compiled=not session.quick, said=f"{stays}; a step of NatMU is the same"),
+        # Its compiler refuses derivatives of derivatives.
+        row("MU-Mis", compiled=False, said=f"{stays}; gradient of gradient"),
+    ]

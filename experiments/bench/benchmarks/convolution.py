@@ -91,6 +91,7 @@ def train(load: dict[str, Any], seconds: float, plain: bool) -> dict[str, float]
 def _torch(bench: Bench, load: Workload, layout: str, last: bool) -> list[Row]:
     script = pathlib.Path(__file__).with_name("torch_step.py")
     message = {
+        "method": "training",
         "batch": load.batch,
         "side": load.side,
         "channels": load.channels,

@@ -1,4 +1,4 @@
-"""A training step of the same ResNet in PyTorch; a script, for a Python of its own."""
+"""A step of training or MU-Mis of the same ResNet in PyTorch; a script, for a Python of its own."""
 
 import json
 import sys
@@ -41,6 +41,18 @@ def resnet(channels: int, width: int, stages: list[int]) -> nn.Module:
     return nn.Sequential(*layers)
 
 
+def suppression(network: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """MU-Mis' loss: how much more an image's pixels move its true class than another."""
+    images = images.detach().requires_grad_()
+    logits = network(images)
+    squares = []
+    for classes in (labels, (labels + 1) % logits.shape[1]):
+        chosen = logits.gather(1, classes[:, None]).sum()
+        (gradient,) = torch.autograd.grad(chosen, images, create_graph=True)
+        squares.append(gradient.float().square().flatten(1).sum(1))
+    return (squares[0] - squares[1]).mean()
+
+
 def main() -> None:
     """Read what to time, see `experiments.bench`; print the least time of a step."""
     given = json.load(sys.stdin)
@@ -55,13 +67,21 @@ def main() -> None:
     shape = (given["batch"], given["channels"], given["side"], given["side"])
     images = torch.rand(shape, device=device).to(memory_format=layout)
     labels = torch.randint(0, 10, (given["batch"],), device=device)
-    optimizer = torch.optim.SGD(network.parameters(), 0.1, momentum=0.9, weight_decay=5e-4)
-    logits = torch.compile(network) if given["compiled"] else network
+    compiled = torch.compile(network) if given["compiled"] else network
+    if suppresses := given["method"] == "MU-Mis":
+        # Statistics are those of the original; at a rate at which it does not run away.
+        network.eval()
+        optimizer = torch.optim.SGD(network.parameters(), 1e-8, momentum=0.9)
+    else:
+        optimizer = torch.optim.SGD(network.parameters(), 0.1, momentum=0.9, weight_decay=5e-4)
 
     def step() -> None:
         optimizer.zero_grad()
         with torch.autocast(device.type, torch.bfloat16, enabled=given["bfloat16"]):
-            loss = nn.functional.cross_entropy(logits(images), labels)
+            if suppresses:
+                loss = suppression(compiled, images, labels)
+            else:
+                loss = nn.functional.cross_entropy(compiled(images), labels)
         loss.backward()
         optimizer.step()
 

@@ -9,7 +9,15 @@ import time
 import pytest
 
 from experiments.bench import command as bench_command
-from experiments.bench.accelerator import dispatch, paper, parts, running, speed, suite
+from experiments.bench.accelerator import (
+    beside_torch,
+    dispatch,
+    paper,
+    parts,
+    running,
+    speed,
+    suite,
+)
 from experiments.bench.accelerator.session import Part, Session, UnfinishedError
 from experiments.bench.benchmarks.cases import Row
 from experiments.bench.benchmarks.workloads import Workload
@@ -138,6 +146,31 @@ def test_the_most_telling_parts_come_first_and_the_paper_last():
     assert names[3:5] == ["MU-Mis forward", "MU-Mis reverse"]
     assert names[5] == "PyTorch"
     assert "PyTorch" not in [part.name for part in parts(session(torch_python=None))]
+
+
+def test_pytorch_takes_steps_of_training_and_of_mumis_compiled_where_it_can(monkeypatch):
+    asked = []
+
+    def run_json(command, message, environment, *, limit):
+        asked.append((message["method"], message["compiled"], message["batch"], message["device"]))
+        return {"seconds": 0.5 * len(asked), "version": "2"}
+
+    monkeypatch.setattr(beside_torch, "run_json", run_json)
+    (part,) = beside_torch.parts(session())
+    training, suppression = part.measure(100)
+    assert asked == [("training", True, 512, "cuda"), ("MU-Mis", False, 512, "cuda")]
+    assert (training.value, suppression.value) == (1024, 512)
+    assert "compiled" in training.note
+    assert "compiled" not in suppression.note
+    # PyTorch has no TPU.
+    assert beside_torch.parts(session(platforms="tpu")) == []
+
+
+def test_who_gives_no_data_is_told_before_the_time_runs(begin, tmp_path):
+    listed = [Part(paper.PRESET, 0, 30, lambda limit: [Row("a", 1.0, "models")])]
+    said = "natmu_cifar10_vgg16 will be missing: pass --data-dir"
+    assert begin(GPU, listed).out.startswith(said)
+    assert said not in begin(GPU, listed, "--data-dir", tmp_path).out
 
 
 def test_every_device_has_its_share_of_a_batch():
