@@ -29,8 +29,8 @@ class Command:
     Attributes:
       only: names of the benchmarks to run; without it all: throughput, overhead, dispatch,
         sensitivity, start_up, bank, sweep, sharding, convolution. With --accelerator its parts:
-        tests, training, NatMU, 'MU-Mis forward', 'MU-Mis reverse', PyTorch, bank, dispatch,
-        natmu_cifar10_vgg16.
+        tests, training, NatMU, 'MU-Mis forward', 'MU-Mis reverse', PyTorch,
+        'PyTorch MU-Mis', bank, dispatch, natmu_cifar10_vgg16.
       quick: small workloads and few repeats.
       out: folder of the figures; new, or one that the same machine began.
       overwrite: measure again what the folder holds.

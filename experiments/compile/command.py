@@ -24,7 +24,7 @@ from .compiling import prepare
 from .derived import derive
 from .findings import Findings
 from .jobs import PROGRAMS, edits
-from .measuring import COUNTING, Record, is_too_large
+from .measuring import COUNTING, Record, is_known, is_too_large
 from .plain_networks import PLAIN
 from .restarting import is_again, is_of_this_command, last_words, make_room
 from .settings import Settings, settle
@@ -75,14 +75,13 @@ def execute(command: Command, terminal: Console) -> None:
     for target in targets:
         with as_typed(_named(target.text, targets)):
             prepared[target.text] = prepare(settings, target, command.execution, command.programs)
-    no_plain = "plain" in command.programs and settings.plain is None
     if not any(compiling.jobs for compiling in prepared.values()):
         raise InputError(
             f"programs={' '.join(command.programs)!r}: these settings have none: edits alone have "
             "a pass, there is no loop with --loop python or data on the host, and plain networks "
             f"are {', '.join(PLAIN)}; ask for others with --programs"
         )
-    if no_plain:
+    if "plain" in command.programs and settings.plain is None:
         network = settings.experiment.network.name
         say(f"no plain network: {network} has none; those that have are {', '.join(PLAIN)}")
     anew = command.overwrite and not is_of_this_command(out / "compile.json")
@@ -122,7 +121,7 @@ def execute(command: Command, terminal: Console) -> None:
         findings.write()
     _report(settings, findings, out, terminal)
     asked = [findings.of(text)[job.name] for text, each in prepared.items() for job in each.jobs]
-    failed = sum(record["error"] is not None and not is_too_large(record) for record in asked)
+    failed = sum(not is_known(record) for record in asked)
     too_large = sum(map(is_too_large, asked))
     if failed:
         say(f"{failed} of {len(asked)} programs are not compiled")

@@ -61,7 +61,6 @@ class Compiling:
         check_one_image(name, needed, self.room, where=where)
         if record["error"] is not None:
             # How much it would need is not said.
-            record["largest_batch"] = one["largest_batch"]
             return record
         # Gradients, too, lie in temporaries, and they are as large with one image.
         rows = job.batch - one["batch"]
@@ -100,17 +99,17 @@ class Compiling:
         errors: dict[int, str] = {}
 
         def needs(batch: int) -> float:
-            tried = self._measure(dataclasses.replace(job, batch=batch, padding=0))
+            tried = self._measure_batch(job, batch)
             if tried["error"] is None:
                 return tried["memory"]["total"]
             errors[batch] = tried["error"]
             return math.inf
 
-        guess = record.get("largest_batch")
-        # Where a row takes no memory of its own, more of them tell what they take.
-        guess = 2 * job.batch if guess is None else guess
         if record["error"] is None:
             sizes = {job.batch: record["memory"]["total"]}
+            guess = record["largest_batch"]
+            # Where a row takes no memory of its own, more of them tell what they take.
+            guess = 2 * job.batch if guess is None else guess
         else:
             errors[job.batch] = record["error"]
             sizes = halved(needs, job.batch, job.shards)
@@ -123,7 +122,11 @@ class Compiling:
 
     def _measure_one(self, job: Job) -> Record:
         """The program with one image on each device."""
-        return self._measure(dataclasses.replace(job, batch=job.shards, padding=0))
+        return self._measure_batch(job, job.shards)
+
+    def _measure_batch(self, job: Job, batch: int) -> Record:
+        """The program with a batch of this size, all of it images."""
+        return self._measure(dataclasses.replace(job, batch=batch, padding=0))
 
     def _measure(self, job: Job, known: Mapping[str, Record] = MappingProxyType({})) -> Record:
         settings = self.settings

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from .measuring import Record
+from .measuring import Record, is_too_large
 
 
 def derive(records: Mapping[str, Record]) -> None:
@@ -16,7 +16,7 @@ def derive(records: Mapping[str, Record]) -> None:
     """
     sound = {name: record for name, record in records.items() if record["error"] is None}
     for record in sound.values():
-        record["fits"] = record["memory"]["total"] <= record["room"]
+        record["fits"] = not is_too_large(record)
         images = images_of(record)
         share = record["shards"] / images
         record["per_image"] = {kind: record[kind] * share for kind in ("flops", "bytes")}

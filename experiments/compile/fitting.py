@@ -99,21 +99,27 @@ def _next_guess(found: Mapping[int, float], room: float, reach: float) -> int:
     """
     most, least = _between(found, room)
     sizes = {batch: size for batch, size in found.items() if math.isfinite(size)}
-    first = min(sizes, default=0)
-    refused = least is not None and math.isinf(found[least])
-    below = max(int(STEP * least), (most + least) // 2) if least is not None else 0
-    if refused and most <= first:
-        return below
+    if least is not None and math.isinf(found[least]):
+        below = max(int(STEP * least), (most + least) // 2)
+        if most <= min(sizes, default=0):
+            # A single batch that fits makes no line.
+            return below
+        return min(below, max(_on_line(sizes, most, room), int(most * (1 + reach))))
+    guess = _on_line(sizes, most, room)
+    # On the line itself nothing more is learnt of the other side. Where all fit, steps grow.
+    if least is None:
+        return max(guess, int(most * (1 + reach)))
+    return min(max(guess, int(most * (1 + PRECISION))), int(least * (1 - PRECISION)))
+
+
+def _on_line(sizes: Mapping[int, float], most: int, room: float) -> int:
+    """The batch at which the line through two that are compiled meets the room."""
+    first = min(sizes)
     near = most if most > first else min(sizes, key=lambda batch: abs(sizes[batch] - room))
     # Where only one is known, what it takes beside its rows is not.
     of_first = sizes[first] if near != first else 0.0
     per_row = (sizes[near] - of_first) / (near - first or first)
-    guess = int(near + (room - sizes[near]) / per_row) if per_row > 0 else 2 * most
-    # On the line itself nothing more is learnt of the other side. Where all fit, steps grow.
-    if least is None or refused:
-        further = max(guess, int(most * (1 + reach)))
-        return min(further, below) if refused else further
-    return min(max(guess, int(most * (1 + PRECISION))), int(least * (1 - PRECISION)))
+    return int(near + (room - sizes[near]) / per_row) if per_row > 0 else 2 * most
 
 
 def check_data(

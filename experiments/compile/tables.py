@@ -171,12 +171,9 @@ def show(title: str, records: Mapping[str, Record], said: Sequence[str], termina
         terminal.print(title, markup=False, highlight=False)
         for name, *cells in rows:
             said_of = [f"{what} {cell}" for what, cell in zip(head[1:], cells, strict=True) if cell]
-            text = "; ".join(said_of)
             if name in failed:
-                largest = records[name].get("largest_batch")
-                text = f"not compiled: {failed[name]}"
-                text += "" if largest is None else f"; largest batch {shown_batch(records[name])}"
-            terminal.print(f"{name}: {text}", markup=False, highlight=False)
+                said_of[:2] = [f"not compiled: {failed[name]}"]
+            terminal.print(f"{name}: {'; '.join(said_of)}", markup=False, highlight=False)
     for line in said:
         terminal.print(line, markup=False, highlight=False, soft_wrap=True)
 
